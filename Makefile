@@ -1,0 +1,64 @@
+# One word does a whole job, on a fresh machine too:
+#
+#   make grade   build the sample class, grade it, print the score table
+#   make lab     open a working copy of the labs in JupyterLab
+#   make test    run all tests
+#
+# Python 3.10 or newer is all that must be there. PYTHON=python3.12 picks another.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup grade lab test lint build check
+
+help:
+	@echo "make grade   build the sample class, grade it, print the score table"
+	@echo "make lab     open a working copy of the labs in JupyterLab (in my_labs/)"
+	@echo "make test    run all tests"
+	@echo "make build   rebuild labs/ and solutions/ from the sources (for authors)"
+	@echo "make check   say whether anything that is committed is stale or leaks"
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@echo "== Setting up in $(VENV) (a few minutes, once) =="
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "Python cannot make virtual environments here."; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+			echo "Installing python3-venv ..."; \
+			apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); \
+		else echo "Install it (Debian, Ubuntu: sudo apt-get install python3-venv) and try again."; exit 1; fi; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+grade: $(READY)
+	@echo "== Grading the sample class (some minutes) =="
+	@$(BIN)/python -m autograder sample --workers $(WORKERS)
+
+lab: $(READY)
+	@$(BIN)/python -m autograder workspace
+	@echo "== Opening JupyterLab; Ctrl-C here ends it =="
+	@$(BIN)/python -m jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) --ServerApp.root_dir=my_labs
+
+lint: $(READY)
+	@echo "== Style =="
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+check: $(READY)
+	@echo "== Are labs/ and solutions/ what their sources say? =="
+	@$(BIN)/python -m autograder build --check
+
+build: $(READY)
+	@$(BIN)/python -m autograder build
+
+# One thread a worker: two workers with two threads each get in each other's way.
+test: lint check
+	@echo "== Tests =="
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile

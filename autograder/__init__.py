@@ -1,0 +1,9 @@
+"""The course's workshop, for authors and instructors: nbgrader's extension.
+
+`author`, `build`, `execute`, `leaks` and `scaffold` turn a lab's source into the release and
+the executed solution. `classroom` grades a course folder, `learner` one notebook, `report`
+prints both. `submissions` reads the zoo (made-up submissions with the verdict each must get)
+and `sample` grades it. `workspace` hands a student working copies, `formgrader` opens
+nbgrader's pages for marking by hand. `host` is the only door to nbgrader's API, `course` says
+where everything lives. What students import is not here: that is `trickster`.
+"""

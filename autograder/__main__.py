@@ -1,0 +1,183 @@
+"""The command line: `python -m autograder --help`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autograder.course import CourseError, find_root
+
+# What grades or builds is imported when its command runs: --help answers at once.
+
+app = typer.Typer(
+    help="Builds the labs, grades them, and helps to mark them by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Root = Annotated[
+    Path | None,
+    typer.Option(help="The course's repository; found from the current folder if left out."),
+]
+Labs = Annotated[
+    list[str] | None,
+    typer.Option("--labs", "--lab", help="Only this lab (lab1 will do); may be repeated."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Notebooks graded at once; as many as cores if left out.")
+]
+Details = Annotated[bool, typer.Option("--details", help="Show the points of each test.")]
+
+
+@app.command()
+def build(
+    labs: Annotated[list[str] | None, typer.Argument(help="Labs; all if left out.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail when a file is not as built.")
+    ] = False,
+    execute: Annotated[bool, typer.Option(help="Run the solutions whose code has changed.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Run every solution again.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Solutions that run at once.")] = 1,
+    root: Root = None,
+) -> None:
+    """Make labs/ and the executed notebooks in solutions/ from the sources in solutions/."""
+    from autograder import build as builder
+
+    home = find_root(root)
+    if check:
+        problems = builder.check(home, labs, typer.echo)
+    else:
+        problems = builder.build(home, labs, execute, force, jobs, typer.echo)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        typer.echo(f"{len(problems)} problems.", err=True)
+        raise typer.Exit(1)
+    typer.echo("All is as built." if check else "Built.")
+
+
+@app.command()
+def grade(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A course folder (with submitted/), or one notebook; else the root."),
+    ] = None,
+    labs: Labs = None,
+    students: Annotated[
+        list[str] | None,
+        typer.Option("--students", "--student", help="Only this student; may be repeated."),
+    ] = None,
+    workers: Workers = None,
+    details: Details = False,
+    root: Root = None,
+) -> None:
+    """Grade a course folder, or one notebook of your own.
+
+    A course folder holds submitted/STUDENT/LAB/LAB.ipynb. It gets autograded/, feedback/,
+    gradebook.db, scores.csv and scores.json. Exit code 1: a submission could not be graded.
+    """
+    from autograder import classroom, report
+
+    home = find_root(root)
+    out = report.console()
+    if path is not None and (path.is_file() or path.suffix == ".ipynb"):
+        from autograder import learner
+
+        out.print(f"Grading {path.name}; this takes as long as running it ...", soft_wrap=True)
+        learner.show(out, learner.grade_notebook(home, path))
+        return
+    started = time.monotonic()
+    folder = (path or home).resolve()
+    with report.progress(out) as step:
+        say = _said(out.print)
+        results = classroom.grade_class(home, folder, labs, students, workers, None, say, step)
+    report.class_table(out, results, details)
+    out.print(report.class_summary(results, started), soft_wrap=True)
+    out.print(f"Scores: scores.csv and scores.json in {folder}; feedback in feedback/.")
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sample(
+    labs: Labs = None,
+    workers: Workers = None,
+    details: Details = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Also write scores and verdicts into this file.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Make a sample class from the zoo in build/sample_class, grade it, and check each verdict.
+
+    Exit code 1: a submission did not get the verdict that its file in autograder/zoo asks for.
+    """
+    from autograder import report
+    from autograder import sample as sampler
+
+    home = find_root(root)
+    out = report.console()
+    started = time.monotonic()
+    with report.progress(out) as step:
+        graded = sampler.grade_sample(home, labs, workers, _said(out.print), step)
+    report.class_table(out, graded.results, details, graded.verdicts)
+    out.print(report.class_summary(graded.results, started), soft_wrap=True)
+    if json is not None:
+        json.write_text(sampler.as_json(graded), encoding="utf-8")
+    out.print(f"The class is in {sampler.FOLDER}; mark it with: python -m autograder formgrader")
+    if graded.wrong:
+        typer.echo(f"{graded.wrong} verdicts are wrong.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def workspace(
+    to: Annotated[
+        Path | None, typer.Option(help="Where the copies go; my_labs/ if left out.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Copy the labs into a folder of your own. Your earlier work there is never overwritten."""
+    from autograder.workspace import hand_out
+
+    for sentence in hand_out(find_root(root), to).sentences():
+        typer.echo(sentence)
+
+
+@app.command()
+def formgrader(
+    course: Annotated[
+        Path | None,
+        typer.Option(help="A course folder; the root's class or the sample class if left out."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    root: Root = None,
+) -> None:
+    """Open nbgrader's formgrader on a course folder, to mark written answers by hand."""
+    from autograder import formgrader as pages
+
+    home = find_root(root)
+    raise typer.Exit(pages.open_formgrader(home, pages.course_folder(home, course), port, browser))
+
+
+def _said(show: Callable[..., None]) -> Callable[[str], None]:
+    return lambda text: show(text, soft_wrap=True, markup=False)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one sentence, not a traceback."""
+    try:
+        app()
+    except CourseError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Where the course lives: its root, its `course.toml`, its labs.
+
+Nothing here imports nbgrader or Jupyter, so that `nbgrader_config.py` and the
+command line can read it at once. How a lab is parsed is `author`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LAB_FOLDER = re.compile(r"^lab(\d+)_\w+$")
+GITHUB = re.compile(r"^https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
+
+
+class CourseError(Exception):
+    """Something in the course's files is wrong; the message says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What `course.toml` says."""
+
+    id: str
+    repository: str
+    branch: str
+    scenario: str
+
+    def colab_url(self, lab: str) -> str:
+        """Colab's address of a lab, or "" when the repository is not on github.com."""
+        match = GITHUB.match(self.repository)
+        if match is None:
+            return ""
+        owner, name = match.groups()
+        base = f"https://colab.research.google.com/github/{owner}/{name}/blob/{self.branch}"
+        return f"{base}/labs/{lab}/{lab}.ipynb"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab's name, and the places where its files live."""
+
+    root: Path
+    name: str
+
+    @property
+    def source(self) -> Path:
+        return self.root / "solutions" / self.name / f"{self.name}.py"
+
+    @property
+    def executed(self) -> Path:
+        return self.source.with_suffix(".ipynb")
+
+    @property
+    def assets(self) -> Path:
+        return self.source.parent / "assets"
+
+    @property
+    def release_folder(self) -> Path:
+        return self.root / "labs" / self.name
+
+    @property
+    def release(self) -> Path:
+        return self.release_folder / f"{self.name}.ipynb"
+
+    @property
+    def zoo(self) -> Path:
+        return self.root / "autograder" / "zoo" / self.name
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """TOML text as a dict; `where` names it in the error."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CourseError(f"{where} is not valid TOML: {error}.") from error
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The folder with `course.toml`: `start` or a folder above it, else this package's home."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "course.toml").is_file():
+            return folder
+    raise CourseError(
+        f"No course.toml in {start} or a folder above it: run this inside the course's repository, "
+        "or name the repository with --root."
+    )
+
+
+def read_course(root: Path) -> Course:
+    """Read `course.toml` of the repository at `root`."""
+    path = root / "course.toml"
+    if not path.is_file():
+        raise CourseError(f"{path} is missing: it holds the course's id, repository and branch.")
+    table = parse_toml(path.read_text(encoding="utf-8"), str(path)).get("course")
+    if not isinstance(table, dict):
+        raise CourseError(f"{path} has no [course] table: add one with id, repository, branch.")
+    values: dict[str, str] = {}
+    for key in ("id", "repository", "branch", "scenario"):
+        value = table.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise CourseError(f'{path}: [course] needs {key} = "...", a text that is not empty.')
+        values[key] = value.strip()
+    return Course(**values)
+
+
+def list_labs(root: Path) -> list[Lab]:
+    """Every lab that has a source, in the order of their numbers."""
+    solutions = root / "solutions"
+    if not solutions.is_dir():
+        raise CourseError(f"{solutions} is missing: it holds one folder for each lab.")
+    numbered = []
+    for folder in solutions.iterdir():
+        match = LAB_FOLDER.match(folder.name)
+        if match and folder.is_dir():
+            numbered.append((int(match.group(1)), folder.name))
+    labs = []
+    for _, name in sorted(numbered):
+        lab = Lab(root, name)
+        if not lab.source.is_file():
+            raise CourseError(
+                f"solutions/{name} holds no {name}.py: a lab's source bears its folder's name."
+            )
+        labs.append(lab)
+    return labs
+
+
+def pick_labs(root: Path, names: list[str] | None = None) -> list[Lab]:
+    """The labs called `names` (a beginning such as "lab1" will do), or all of them."""
+    labs = list_labs(root)
+    if not names:
+        return labs
+    picked = []
+    for name in names:
+        found = [lab for lab in labs if lab.name == name or lab.name.startswith(f"{name}_")]
+        found = found or [lab for lab in labs if lab.name.startswith(name)]
+        if len(found) != 1:
+            known = ", ".join(lab.name for lab in labs) or "none yet"
+            why = "fits several labs" if found else "is no lab of this course"
+            raise CourseError(f"{name!r} {why}. The labs are: {known}.")
+        picked += [lab for lab in found if lab not in picked]
+    return picked

@@ -1,0 +1,137 @@
+"""Working copies of the labs, for a student who works in a clone of the repository.
+
+`labs/` is generated and changes with every release; a student's copy never changes by
+itself. A hidden file beside the copies remembers what was handed out, so that only a file
+that nobody touched is ever replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autograder.course import CourseError, list_labs
+
+MANIFEST = ".handed_out.json"
+DEFAULT = "my_labs"
+
+
+@dataclass
+class Handout:
+    """What `hand_out` did, by file name relative to the working copies."""
+
+    folder: Path
+    new: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # yours, and the release has not changed
+    beside: list[str] = field(default_factory=list)  # yours is kept, a newer release lies beside
+
+    def sentences(self) -> list[str]:
+        """What happened, for the student."""
+        notebooks = [name for name in self.new if name.endswith(".ipynb")]
+        said = []
+        if notebooks:
+            said.append(f"Copied {_listed(notebooks)} into {self.folder}: work there.")
+        if self.updated:
+            said.append(f"Brought up to date (you had not touched it): {_listed(self.updated)}.")
+        if self.kept:
+            said.append(f"Kept your work: {_listed(self.kept)}.")
+        if self.beside:
+            said.append(
+                f"Kept your work and put the newer release beside it: {_listed(self.beside)}."
+            )
+        return said or [f"Everything in {self.folder} is up to date."]
+
+
+def hand_out(root: Path, to: Path | None = None) -> Handout:
+    """Copy the release of every lab into `to`, without ever overwriting earlier work."""
+    folder = (to or root / DEFAULT).resolve()
+    for generated in ("labs", "solutions"):
+        if folder.is_relative_to((root / generated).resolve()):
+            raise CourseError(f"{folder} lies in {generated}/, which is generated: pick another.")
+    wanted = _released_files(root)
+    if not wanted:
+        raise CourseError(
+            f"{root / 'labs'} holds no released lab. Its author runs: python -m autograder build"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    handed_out = _read_manifest(folder)
+    done = Handout(folder)
+    for name, release in wanted.items():
+        _hand_out_file(release, name, handed_out, done)
+        _write_manifest(folder, handed_out)  # at once: an interruption must not lose it
+    return done
+
+
+def _hand_out_file(release: Path, name: str, handed_out: dict[str, str], done: Handout) -> None:
+    target, latest = done.folder / name, _hash(release)
+    if not target.exists():
+        shutil.copyfile(release, target := _made(target))
+        done.new.append(name)
+    elif _hash(target) == latest:
+        pass
+    elif _hash(target) == handed_out.get(name):
+        shutil.copyfile(release, target)
+        done.updated.append(name)
+    elif handed_out.get(name) == latest:
+        done.kept.append(name)
+        return
+    else:
+        beside = _beside(done.folder, name, latest, handed_out)
+        if not (done.folder / beside).exists() or _hash(done.folder / beside) != latest:
+            shutil.copyfile(release, done.folder / beside)
+        handed_out[beside] = latest
+        done.beside.append(beside)
+    handed_out[name] = latest
+
+
+def _beside(folder: Path, name: str, latest: str, handed_out: dict[str, str]) -> str:
+    """A name such as lab1.new.ipynb, that is free or holds an earlier release nobody touched."""
+    path, count = Path(name), 1
+    while True:
+        word = "new" if count == 1 else f"new{count}"
+        other = path.with_name(f"{path.stem}.{word}{path.suffix}").as_posix()
+        if not (folder / other).exists():
+            return other
+        if _hash(folder / other) in (latest, handed_out.get(other)):
+            return other
+        count += 1
+
+
+def _released_files(root: Path) -> dict[str, Path]:
+    """Every file of the release, by its name relative to labs/."""
+    found = {}
+    for lab in list_labs(root):
+        for path in sorted(lab.release_folder.rglob("*")):
+            if path.is_file() and ".ipynb_checkpoints" not in path.parts:
+                found[path.relative_to(root / "labs").as_posix()] = path
+    return found
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, str]:
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # without it, every file that differs counts as work
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_manifest(folder: Path, handed_out: dict[str, str]) -> None:
+    text = json.dumps(handed_out, indent=1, sort_keys=True) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names)

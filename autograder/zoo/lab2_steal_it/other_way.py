@@ -1,0 +1,72 @@
+# /// zoo
+# about = "Right in its own way: loops, one-hot targets, a convolutional thief, Student's t"
+# [expect]
+# collect_test = 3
+# train_clone_test = 4
+# fidelity_test = 2
+# budget_curve_test = 2
+# steal_test = 5
+# audit_test = 2
+# total = 18
+# [marks]
+# verdict = 2
+# ///
+
+# %% collect
+def collect(api, pool, budget, batch_size=256):
+    pictures, answers = [], []
+    wanted = min(budget, len(pool))
+    while len(pictures) < wanted:
+        stop = min(len(pictures) + batch_size, wanted)
+        batch = pool[len(pictures):stop]
+        answers.extend(api.query(batch))
+        pictures.extend(batch)
+    return np.array(pictures), np.array(answers)
+
+# %% train_clone
+def train_clone(x, answers, labels="soft", epochs=10, seed=0):
+    if labels == "hard":
+        answers = np.eye(10, dtype="float32")[np.argmax(answers, axis=1)]
+    network = models.mlp(hidden=384, seed=seed)
+    training.fit(network, x, answers, epochs=epochs, lr=3e-3, seed=seed)
+    answer = models.Classifier(network)
+    return lambda pictures: answer.posteriors(pictures)
+
+# %% fidelity
+def fidelity(clone, victim, x):
+    same = [a == b for a, b in zip(np.argmax(clone(x), axis=1), np.argmax(victim(x), axis=1))]
+    return sum(same) / len(same)
+
+# %% budget_curve
+def budget_curve(steal_once, budgets, seeds):
+    curve = {}
+    for seed in seeds:
+        for budget in budgets:
+            curve.setdefault(budget, []).append(steal_once(budget, seed))
+    return curve
+
+# %% steal
+def steal(api, pools, budget, seed=0):
+    pool = pools["shapes"]
+    order = np.random.default_rng(seed).permutation(len(pool))[:budget]
+    answers = np.concatenate([api.query(pool[part]) for part in np.array_split(order, 10)])
+    network = models.cnn(width=16, dropout=0.0, seed=seed)
+    training.fit(network, pool[order], answers, epochs=8, lr=3e-3, seed=seed)
+    return models.Classifier(network).posteriors
+
+# %% audit
+from scipy import stats
+
+def audit(run, seeds):
+    runs = [run(seed) for seed in seeds]
+    table = {}
+    for name in runs[0]:
+        values = np.array([r[name] for r in runs])
+        half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+        table[name] = [values.mean(), values.mean() - half, values.mean() + half]
+    return table
+
+# %% [markdown] verdict
+# The drop is real: .44 to .24 over 20 seeds, intervals far apart. The published pair is one run at
+# the good end of both clouds. Honest users fall from .974 to .924 and the report is silent about it.
+# It should test each mechanism alone, and a thief with two accounts.

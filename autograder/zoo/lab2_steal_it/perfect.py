@@ -1,0 +1,14 @@
+# /// zoo
+# base = "solution"
+# about = "The reference"
+# [expect]
+# collect_test = 3
+# train_clone_test = 4
+# fidelity_test = 2
+# budget_curve_test = 2
+# steal_test = 5
+# audit_test = 2
+# total = 18
+# [marks]
+# verdict = 2
+# ///

@@ -1,0 +1,73 @@
+"""nbgrader's settings for this course: what an instructor may change, in one place.
+
+nbgrader reads this file when it runs in this folder, and so does
+`python -m autograder`. The course's name and address live in `course.toml`;
+how a lab is written and built lives in `autograder/`.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:  # nbgrader may have been started elsewhere with --course-dir
+    sys.path.append(str(HERE))
+
+from autograder.course import read_course  # noqa: E402
+
+c = get_config()  # noqa: F821 (nbgrader provides it)
+
+# --- where things live -------------------------------------------------------
+c.CourseDirectory.course_id = read_course(HERE).id
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "labs"
+c.CourseDirectory.submitted_directory = "submitted"
+c.CourseDirectory.autograded_directory = "autograded"
+c.CourseDirectory.feedback_directory = "feedback"
+
+# nbgrader copies whatever stands beside a notebook into the release. Only
+# pictures and texts may go: the source of the lab holds every solution. (*.txt must stay
+# out of this list: nbgrader would lose timestamp.txt, the date of a submission.)
+c.CourseDirectory.ignore = [
+    ".*",
+    "__pycache__",
+    "feedback",
+    *(
+        f"*.{suffix}"
+        for suffix in (
+            *("py", "pyc", "toml", "json", "yaml", "yml", "csv", "html", "log"),
+            *("npy", "npz", "pt", "pth", "pkl", "safetensors", "db", "zip", "gz"),
+        )
+    ),
+]
+
+# --- what a student sees where a solution was ----------------------------------
+c.ClearSolutions.code_stub = {
+    "python": "# YOUR CODE HERE\n"
+    'raise NotImplementedError("write this cell\'s code, then run it again")'
+}
+c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
+
+# --- grading -------------------------------------------------------------------
+c.Execute.timeout = 600  # seconds a cell; training a clone takes its time
+c.Execute.extra_arguments = [
+    "--HistoryManager.hist_file=:memory:",  # nbgrader's own default
+    "--IPKernelApp.log_level=40",  # else each kernel warns that its TCP is not encrypted
+]
+c.GenerateAssignment.preprocessors = [
+    # nbgrader's own list, without IncludeHeaderFooter and InstantiateTests.
+    "autograder.steps.DropHashes",
+    "nbgrader.preprocessors.LockCells",
+    "nbgrader.preprocessors.ClearSolutions",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.CheckCellMetadata",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.SaveCells",
+    "nbgrader.preprocessors.ClearHiddenTests",
+    "nbgrader.preprocessors.ClearMarkScheme",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# --- how much it tells -----------------------------------------------------------
+c.Application.log_level = logging.INFO

@@ -1,0 +1,362 @@
+"""A class from end to end: exact scores, and bad submissions that stop nobody else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from rich.console import Console
+from toy_course import LAB, built_course, cell_of
+
+from autograder import classroom, host, learner, report
+from autograder.author import build_notebook, grade_id
+from autograder.classroom import Result, Task, grade_class
+from autograder.course import CourseError, Lab, read_course
+from autograder.submissions import solved
+
+ODD = "Zoë O'Brien {x}"
+ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for v in values)"
+NOISY = "import warnings\n" + ROOT_SUM.replace("\n", "\n    warnings.warn('careful')\n", 1)
+ANSWER = {"root_sum": ROOT_SUM}
+
+
+@dataclass
+class Class:
+    """A graded class and what was said on the way."""
+
+    root: Path
+    results: dict[str, Result]
+    steps: list[tuple[int, int, str]]
+
+
+def hand_in(root: Path, student: str, text: str, name: str = f"{LAB}.ipynb") -> None:
+    path = root / "submitted" / student / LAB / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def submission(root: Path, **cells: str) -> NotebookNode:
+    notebook = nbformat.read(Lab(root, LAB).release, as_version=4)
+    for name, source in cells.items():
+        cell_of(notebook, name).source = source
+    return notebook
+
+
+def perfect(root: Path) -> NotebookNode:
+    lab = Lab(root, LAB)
+    source = build_notebook(lab, read_course(root))
+    return solved(source, nbformat.read(lab.release, as_version=4))
+
+
+def without_cell(notebook: NotebookNode, name: str) -> NotebookNode:
+    notebook.cells = [cell for cell in notebook.cells if grade_id(cell) != name]
+    return notebook
+
+
+def from_colab(notebook: NotebookNode) -> NotebookNode:
+    """Colab writes the older minor version, without cell ids."""
+    notebook.nbformat_minor = 4
+    for cell in notebook.cells:
+        del cell["id"]
+    return notebook
+
+
+def hand_in_all(root: Path) -> None:
+    """The good, the odd and the bad."""
+    notebooks = {
+        "perfect": perfect(root),
+        "waiting": perfect(root),
+        "half": submission(root, **ANSWER),
+        "syntax": submission(root, root_sum="def root_sum(:", counter="'''open"),
+        "noisy": submission(root, root_sum=NOISY),
+        "exits": submission(root, root_sum="import os\nos._exit(3)"),
+        "colab": from_colab(submission(root, **ANSWER)),
+        "deleted": without_cell(submission(root, **ANSWER), "counter_test"),
+        ODD: submission(root, **ANSWER),
+    }
+    for student, notebook in notebooks.items():
+        hand_in(root, student, json.dumps(notebook))
+    twice = submission(root)
+    twice.cells.append(cell_of(submission(root), "root_sum"))
+    hand_in(root, "twice", json.dumps(twice))
+    stripped = submission(root)
+    for cell in stripped.cells:
+        cell.metadata.pop("nbgrader", None)
+    hand_in(root, "stripped", json.dumps(stripped))
+    hand_in(root, "bad_json", '{"cells": [')
+    hand_in(root, "no_notebook", '{"a": 1}')
+    hand_in(root, "empty", "")
+    hand_in(root, "missing", "My notes", "notes.md")
+    hand_in(root, "renamed", "{}", f"{LAB} (1).ipynb")
+    hand_in(root, "Doe, Jane", json.dumps(submission(root)))
+    (root / "submitted" / "mistaken" / "lab9_other").mkdir(parents=True)
+    (root / "submitted" / "damaged" / LAB).mkdir(parents=True)
+    (root / "submitted" / "damaged" / LAB / f"{LAB}.ipynb").write_bytes(b"\xff\xfe\x00")
+    (root / "submitted" / ".cache" / LAB).mkdir(parents=True)
+    (root / "submitted" / "stray.txt").write_text("not a folder")
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
+    root = built_course(tmp_path_factory.mktemp("class"))
+    hand_in_all(root)
+    steps: list[tuple[int, int, str]] = []
+    results = grade_class(
+        root,
+        root,
+        workers=2,
+        marks={(LAB, "perfect"): {"why": 2.5}},
+        say=lambda text: None,
+        step=lambda done, total, result: steps.append((done, total, result.student)),
+    )
+    return Class(root, {result.student: result for result in results}, steps)
+
+
+@pytest.mark.parametrize(
+    ("student", "points", "status"),
+    [
+        ("perfect", (4, 2, 2.5), "graded"),
+        ("waiting", (4, 2, None), "needs marking"),
+        ("half", (4, 0, 0), "graded"),
+        ("syntax", (0, 0, 0), "graded"),
+        ("noisy", (0, 0, 0), "graded"),
+        ("colab", (4, 0, 0), "graded"),
+        ("deleted", (4, None, 0), "needs marking"),
+        (ODD, (4, 0, 0), "graded"),
+    ],
+)
+def test_exact_scores(
+    graded: Class, student: str, points: tuple[float | None, ...], status: str
+) -> None:
+    result = graded.results[student]
+    assert [cell.name for cell in result.cells] == ["root_sum_test", "counter_test", "why"]
+    assert tuple(cell.points for cell in result.cells) == points
+    assert [cell.maximum for cell in result.cells] == [4, 2, 3]
+    assert (result.status, result.maximum) == (status, 9)
+    assert result.score == sum(value or 0 for value in points)
+
+
+@pytest.mark.parametrize(
+    ("student", "said"),
+    [
+        ("bad_json", "is not valid JSON"),
+        ("no_notebook", "is no Jupyter notebook"),
+        ("empty", "is empty"),
+        ("missing", "is missing in its folder."),
+        ("renamed", f"Rename '{LAB} (1).ipynb'"),
+        ("damaged", "not text in UTF-8"),
+        ("twice", "more than one cell root_sum"),
+        ("stripped", "none of this lab's graded cells"),
+        ("exits", "ended the Python process"),
+        ("Doe, Jane", "whose name holds ,"),
+        ("mistaken", f"lab9_other is no lab of this course; the labs are {LAB}"),
+    ],
+)
+def test_what_cannot_be_graded_says_why(graded: Class, student: str, said: str) -> None:
+    result = graded.results[student]
+    assert result.status == "failed" and result.cells == () and result.score == 0
+    assert said in result.reason and "Traceback" not in result.reason
+    assert "\n" not in result.reason
+
+
+def test_everybody_is_reported_once(graded: Class) -> None:
+    total = len(graded.results)
+    assert total == 19
+    assert [step[:2] for step in graded.steps] == [(n, total) for n in range(1, total + 1)]
+    assert {step[2] for step in graded.steps} == set(graded.results)
+    assert "counter_test" in graded.results["deleted"].reason
+
+
+def test_the_csv_is_nbgrader_s(graded: Class) -> None:
+    with (graded.root / "scores.csv").open(encoding="utf-8", newline="") as file:
+        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert scores["perfect"] == 8.5 and scores["waiting"] == 6 and scores[ODD] == 4
+    assert scores["bad_json"] == scores["exits"] == 0
+    assert "Doe" not in "".join(scores)
+
+
+def test_the_json_holds_everything(graded: Class) -> None:
+    rows = json.loads((graded.root / "scores.json").read_text(encoding="utf-8"))
+    found = {row["student"]: row for row in rows}
+    assert set(found) == set(graded.results)
+    assert found["perfect"]["score"] == 8.5 and found["perfect"]["maximum"] == 9
+    assert found["perfect"]["cells"]["why"] == {"kind": "written", "points": 2.5, "maximum": 3}
+    assert found["waiting"]["cells"]["why"]["points"] is None
+    assert found["empty"]["status"] == "failed" and "empty" in found["empty"]["reason"]
+
+
+def test_feedback_for_the_graded_only(graded: Class) -> None:
+    pages = {path.parent.parent.name for path in (graded.root / "feedback").glob("*/*/*.html")}
+    assert pages == {name for name, r in graded.results.items() if r.status != "failed"}
+    page = graded.root / "feedback" / "perfect" / LAB / f"{LAB}.html"
+    text = page.read_text(encoding="utf-8")
+    assert "8.5" in text and "measured 3.0, asked 3.0" in text
+
+
+def test_the_table_shows_everything(graded: Class) -> None:
+    out = Console(file=io.StringIO(), width=160)
+    report.class_table(out, list(graded.results.values()), details=True)
+    text = out.file.getvalue()
+    for words in ("8.5 / 9", "needs marking: why", "root_sum_test 4/4", ODD, "empty, lab1_toy:"):
+        assert words in text
+    summary = report.class_summary(list(graded.results.values()), 0.0)
+    assert summary.startswith("19 submissions: 6 graded, 2 needs marking, 11 failed")
+    line = report.score_line(3, 14, graded.results["perfect"])
+    assert line.startswith(f"3/14 {LAB}  perfect  8.5/9  ") and line.endswith(" s")
+
+
+# --- grading again ------------------------------------------------------------------------
+
+
+def test_a_broken_resubmission_loses_its_old_score(graded: Class) -> None:
+    hand_in(graded.root, "colab", "")
+    (again,) = grade_class(
+        graded.root, graded.root, students=["colab"], workers=1, say=lambda text: None
+    )
+    assert again.status == "failed"
+    with host.open_gradebook(graded.root) as gradebook:
+        assert gradebook.find_submission(LAB, "colab").score == 0
+        assert gradebook.find_submission(LAB, "perfect").score == 8.5
+    for step in ("autograded", "feedback"):
+        assert not (graded.root / step / "colab" / LAB).exists()
+
+
+def test_a_mark_outlives_another_run(graded: Class) -> None:
+    (again,) = grade_class(
+        graded.root, graded.root, students=["perfect"], workers=1, say=lambda text: None
+    )
+    assert again.score == 8.5  # and nbgrader asks to look at the answer again
+    assert again.status == "needs marking" and again.cells[2].waiting
+
+
+def test_a_lab_that_gained_a_cell_is_refused(graded: Class) -> None:
+    path = Lab(graded.root, LAB).source
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + '\n# %% test="more" points=1\nassert True\n', encoding="utf-8")
+    try:
+        with pytest.raises(CourseError, match="gained or lost a cell"):
+            grade_class(graded.root, graded.root, say=lambda text: None)
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+# --- course folders that are none ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "said"),
+    [
+        (lambda folder: None, {}, "has no folder submitted/"),
+        (lambda folder: (folder / "submitted").mkdir(), {}, "holds no submission"),
+        (lambda folder: (folder / "submitted").mkdir(), {"labs": ["lab7"]}, "is no lab"),
+        (lambda folder: (folder / "submitted").mkdir(), {"students": ["x"]}, "no folder 'x'"),
+    ],
+)
+def test_a_folder_without_a_class(
+    tmp_path: Path,
+    graded: Class,
+    make: Callable[[Path], object],
+    options: dict[str, list[str]],
+    said: str,
+) -> None:
+    make(tmp_path)
+    with pytest.raises(CourseError, match=said):
+        grade_class(graded.root, tmp_path, say=lambda text: None, **options)
+    assert not (tmp_path / "gradebook.db").exists()
+
+
+def test_a_folder_that_nbgrader_cannot_read(tmp_path: Path, graded: Class) -> None:
+    folder = tmp_path / "class [2]"
+    (folder / "submitted").mkdir(parents=True)
+    with pytest.raises(CourseError, match="rename it"):
+        grade_class(graded.root, folder, say=lambda text: None)
+
+
+# --- a worker that dies -------------------------------------------------------------------
+
+
+def fragile(task: Task) -> Result:
+    """Stands in for `classroom.work`: one submission takes its whole process along."""
+    if task.student == "killer":
+        os._exit(9)
+    return Result(task.lab, task.student, "graded", 9)
+
+
+def test_a_dead_worker_costs_one_submission(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(classroom, "work", fragile)
+    tasks = [Task(tmp_path, tmp_path, LAB, name) for name in ("killer", "one", "two")]
+    found = {result.student: result for result in classroom.run(tasks, 2)}
+    assert [found[name].status for name in ("killer", "one", "two")] == [
+        "failed",
+        "graded",
+        "graded",
+    ]
+    assert "was killed" in found["killer"].reason
+
+
+def test_threads_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with classroom.one_thread():
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
+
+
+# --- one's own notebook -------------------------------------------------------------------
+
+
+def test_a_learner_s_own_table(graded: Class, tmp_path: Path) -> None:
+    before = {path.name for path in graded.root.iterdir()}
+    path = tmp_path / "my work.ipynb"
+    path.write_text(json.dumps(submission(graded.root, root_sum=NOISY)), encoding="utf-8")
+    out = Console(file=io.StringIO(), width=100)
+    learner.show(out, learner.grade_notebook(graded.root, path))
+    text = out.file.getvalue()
+    assert "Exercise 1" in text and "0/6" in text and "yours to judge (3)" in text
+    assert "measured 3.0, asked 3.0" in text and "UserWarning: careful" in text
+    assert "stderr, which costs every point" in text
+    assert "NotImplementedError: write this cell's code" in text
+    assert f"mark scheme in solutions/{LAB}/{LAB}.ipynb" in text
+    assert {path.name for path in graded.root.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["my work.ipynb"]
+
+
+def test_cells_that_stopped_are_named(graded: Class) -> None:
+    notebook = nbformat.read(
+        graded.root / "autograded" / "syntax" / LAB / f"{LAB}.ipynb", as_version=4
+    )
+    out = Console(file=io.StringIO(), width=100)
+    result = graded.results["syntax"]
+    learner.show(out, learner.Graded(Lab(graded.root, LAB), result, notebook))
+    text = out.file.getvalue()
+    assert "Cell root_sum stopped with an error" in text and "SyntaxError" in text
+
+
+def test_which_lab_a_notebook_is(graded: Class, tmp_path: Path) -> None:
+    named = submission(graded.root)
+    nameless = submission(graded.root)
+    del nameless.metadata["trickster"]
+    for name, notebook in {"a.ipynb": named, f"Copy of {LAB}.ipynb": nameless}.items():
+        (tmp_path / name).write_text(json.dumps(notebook), encoding="utf-8")
+        assert learner.lab_of(graded.root, tmp_path / name).name == LAB
+    (tmp_path / "b.ipynb").write_text(json.dumps(nameless), encoding="utf-8")
+    with pytest.raises(CourseError, match=f"does not say which lab.*{LAB}"):
+        learner.lab_of(graded.root, tmp_path / "b.ipynb")
+
+
+def test_a_learner_s_file_that_cannot_be_graded(graded: Class, tmp_path: Path) -> None:
+    with pytest.raises(CourseError, match="There is no file"):
+        learner.grade_notebook(graded.root, tmp_path / "none.ipynb")
+    (tmp_path / "empty.ipynb").write_text("")
+    with pytest.raises(CourseError, match="is empty"):
+        learner.grade_notebook(graded.root, tmp_path / "empty.ipynb")

@@ -1,0 +1,141 @@
+"""The labs as a student and an author meet them: what they hold, and that they run."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import nbformat
+import pytest
+from reference import ROOT
+
+from autograder.author import build_notebook, grade_id, points_of, role
+from autograder.course import list_labs, read_course
+from autograder.execute import execute
+from trickster.checks import lab1, lab2
+
+CHECKS = {"lab1_train_victim": lab1, "lab2_steal_it": lab2}
+LABS = list_labs(ROOT)
+TOTAL = 20
+every_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+
+
+@cache
+def source(name: str):
+    (lab,) = [lab for lab in LABS if lab.name == name]
+    return build_notebook(lab, read_course(ROOT))
+
+
+def test_every_lab_is_tested_here():
+    assert sorted(CHECKS) == [lab.name for lab in LABS]
+
+
+@every_lab
+def test_points_are_what_the_checks_give(lab):
+    notebook = source(lab.name)
+    seen = []
+    for cell in notebook.cells:
+        if role(cell) == "test":
+            (name,) = re.findall(rf"^{lab.name[:4]}\.(\w+)\(", cell.source, re.MULTILINE)
+            assert getattr(CHECKS[lab.name], name).points == points_of(cell)
+            assert grade_id(cell) == f"{name}_test"
+            seen.append(name)
+    assert len(seen) == len(set(seen)) >= 5
+    assert sum(points_of(cell) for cell in notebook.cells) == TOTAL
+    assert f"**Points** {TOTAL}" in notebook.cells[0].source
+
+
+@every_lab
+def test_exercise_tables_tell_the_points_of_their_checks(lab):
+    """The points in an exercise's block are those of the graded cells below it."""
+    told, given = [], []
+    for cell in source(lab.name).cells:
+        block = re.search(r"^\| [●○]{5} \| \d+ minutes \| ([\d +]+) \|$", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and block:
+            told.append(sum(int(number) for number in block.group(1).split("+")))
+            given.append(0)
+        elif points_of(cell):
+            given[-1] += points_of(cell)
+    assert told == given and len(told) >= 6
+
+
+@every_lab
+def test_minutes_of_the_exercises_fit_the_time_of_the_lab(lab):
+    text = "\n".join(cell.source for cell in source(lab.name).cells if cell.cell_type != "code")
+    minutes = sum(map(int, re.findall(r"\| (\d+) minutes \|", text)))
+    (promised,) = map(int, re.findall(r"\*\*Time\*\* about (\d+) minutes", text))
+    assert 0.8 * promised <= minutes <= promised
+    assert f"| {promised} min | {TOTAL} |" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@every_lab
+def test_the_readme_lists_the_lab(lab):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"(labs/{lab.name}/{lab.name}.ipynb)" in text
+
+
+@every_lab
+def test_every_picture_has_words(lab):
+    notebook = nbformat.read(lab.executed, as_version=4)
+    shown = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert shown
+    for output in shown:
+        assert len(output["data"]["text/plain"]) > 30
+        assert output["metadata"]["image/png"]["alt"] == output["data"]["text/plain"]
+
+
+def printed(notebook) -> list[str]:
+    """What the cells print, a text for each, with numbers masked: they differ between machines."""
+    texts = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error", output
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            texts.append(re.sub(r"[-+]?\d[\d.,e+-]*|inf", "#", text))
+    # Wrapping depends on the width of numbers; which class comes first may depend on a digit.
+    names = r"T-shirt/top|Trouser|Pullover|Dress|Coat|Sandal|Shirt|Sneaker|Bag|Ankle boot"
+    return [" ".join(re.sub(names, "CLASS", text).split()) for text in texts]
+
+
+@pytest.mark.slow
+@every_lab
+def test_the_solution_runs_and_prints_what_is_committed(lab):
+    done = execute(source(lab.name).copy(), lab.name)
+    committed = nbformat.read(lab.executed, as_version=4)
+    assert printed(done) == printed(committed)
+    for cell in done.cells:
+        if role(cell) == "test":
+            (result,) = [o for o in cell.outputs if o.output_type == "execute_result"]
+            assert float(result["data"]["text/plain"]) == points_of(cell)
+            assert not [o for o in cell.outputs if o.get("name") == "stderr"]
+
+
+@every_lab
+def test_the_release_stops_at_unwritten_cells_and_nowhere_else(lab):
+    release = nbformat.read(lab.release, as_version=4)
+    done = execute(release, lab.name, allow_errors=True)
+    errors = {}
+    for cell in done.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                errors[grade_id(cell)] = output.ename
+    tests = {grade_id(cell) for cell in done.cells if role(cell) == "test"}
+    assert tests <= set(errors)
+    assert set(errors.values()) == {"NotImplementedError"}
+
+
+@every_lab
+def test_scaffolds_leave_the_heart_to_the_student(lab):
+    """Three to fifteen lines in each solution region; longer would be boilerplate."""
+    from autograder.author import find_regions
+
+    for cell in source(lab.name).cells:
+        if role(cell) == "solution":
+            (region,) = find_regions(cell.source)
+            lines = [line for line in region.lines if line.strip()]
+            assert 1 <= len(lines) <= 15, grade_id(cell)

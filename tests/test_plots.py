@@ -1,0 +1,209 @@
+"""The figures: decodable, repeatable, readable without colour, and told in words."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from trickster import plots
+from trickster.evaluation import Interval
+
+RNG = np.random.default_rng(0)
+GREY = RNG.random((7, 1, 28, 28)).astype(np.float32)
+COLOUR = RNG.random((3, 3, 32, 32)).astype(np.float32)
+P = RNG.dirichlet(np.full(5, 0.4), 400)
+Y = RNG.integers(0, 5, 400)
+LINES = {
+    "soft": {100: Interval(0.3, 0.25, 0.35, 5), 5_000: Interval(0.72, 0.7, 0.74, 5)},
+    "one run": {100: Interval(0.2, -np.inf, np.inf, 1), 5_000: Interval(0.6, -np.inf, np.inf, 1)},
+}
+BARS = {
+    "soft": {"shapes": Interval(0.71, 0.7, 0.72, 5), "noise": Interval(0.1, -np.inf, np.inf, 1)},
+    "hard": {"shapes": Interval(0.66, 0.6, 0.7, 5), "noise": Interval(0.11, 0.1, 0.12, 5)},
+}
+
+
+def curves(**options) -> plots.Picture:
+    labels = {"title": "Budget", "xlabel": "queries", "ylabel": "fidelity"}
+    return plots.curves(LINES, **labels, **options)
+
+
+def many(n: int) -> dict[str, dict[str, Interval]]:
+    return {f"series {i}": {"shapes": Interval(0.5, 0.4, 0.6, 5)} for i in range(n)}
+
+
+FIGURES = {
+    "pictures": lambda: plots.pictures(
+        GREY, [f"cap {i}" for i in range(7)], columns=5, title="Few"
+    ),
+    "pictures in colour": lambda: plots.pictures(COLOUR),
+    "contact rows": lambda: plots.contact_rows({"noise": GREY, "photos": COLOUR}, title="Pools"),
+    "losses": lambda: plots.losses([2.3, 1.1, 0.46]),
+    "reliability": lambda: plots.reliability(P, Y),
+    "curves": lambda: curves(marks={"chance": 0.1}),
+    "curves on a log axis": lambda: curves(log_x=True, marks={"chance": 0.1}),
+    "bars": lambda: plots.bars(BARS, title="Pools", ylabel="fidelity", chance=0.1),
+    "many bars": lambda: plots.bars(many(8), title="Many", ylabel="fidelity"),
+    "dots": lambda: plots.dots(
+        {"none": [0.4, 0.5, 0.45], "one": [0.3]},
+        title="Seeds",
+        xlabel="accuracy",
+        marks={"published": 0.494},
+    ),
+    "many dots": lambda: plots.dots(
+        {f"s{i}": [0.1, 0.2] for i in range(8)}, title="Many", xlabel="accuracy"
+    ),
+}
+WORDS = {
+    "pictures": ["Few", "7 pictures", "cap 0", "cap 6"],
+    "pictures in colour": ["Contact sheet", "3 pictures"],
+    "contact rows": ["Pools", "noise, photos"],
+    "losses": ["2.30", "0.46", "epoch 3"],
+    "reliability": ["Reliability", "largest gap"],
+    "curves": ["Budget", "soft from 0.30 at 100 to 0.72 at 5000", "chance at 0.10"],
+    "curves on a log axis": ["one run from 0.20 at 100 to 0.60", "chance at 0.10"],
+    "bars": ["fidelity", "soft: shapes 0.71, noise 0.10", "hard: shapes 0.66", "chance at 0.10"],
+    "many bars": ["series 7: shapes 0.50"],
+    "dots": ["none: mean 0.45, from 0.40 to 0.50", "published at 0.49"],
+    "many dots": ["s7: mean 0.15"],
+}
+
+
+def decoded(png: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    return np.asarray(image.convert("RGB"), float)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_pngs_with_something_on_them(name):
+    pixels = decoded(FIGURES[name]().png())
+    assert min(pixels.shape[:2]) > 60
+    assert pixels.std() > 10
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_figure_gives_the_same_bytes(name):
+    figure = FIGURES[name]()
+    assert figure.png() == figure.png() == FIGURES[name]().png()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_words_say_what_the_figure_shows(name):
+    alt = FIGURES[name]().alt
+    for words in WORDS[name]:
+        assert words in alt
+    assert alt.endswith(".") and "nan" not in alt and "inf" not in alt.split()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_notebook_shows_picture_and_words(name):
+    figure = FIGURES[name]()
+    bundle, metadata = figure._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]) == figure.png()
+    assert bundle["text/plain"] == metadata["image/png"]["alt"] == figure.alt == repr(figure)
+
+
+def test_the_bytes_name_no_version_of_matplotlib():
+    image = Image.open(io.BytesIO(FIGURES["losses"]().png()))
+    assert "Software" not in image.info
+
+
+def test_saving_writes_a_larger_picture(tmp_path):
+    figure = FIGURES["losses"]()
+    figure.save(tmp_path / "a.png")
+    assert decoded((tmp_path / "a.png").read_bytes()).shape > decoded(figure.png()).shape
+
+
+def test_no_figure_is_left_in_pyplot():
+    for make in FIGURES.values():
+        make().png()
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+# --- readable without colour ------------------------------------------------------------------
+
+
+def axes_of(picture: plots.Picture):
+    assert isinstance(picture.figure, Figure)
+    return picture.figure.axes[0]
+
+
+def test_lines_differ_by_marker_and_dash():
+    six = {f"line {i}": {1: Interval(i, i, i, 2), 2: Interval(i, i, i, 2)} for i in range(6)}
+    axes = axes_of(plots.curves(six, title="t", xlabel="x", ylabel="y"))
+    lines = [container.lines[0] for container in axes.containers]
+    assert len({line.get_marker() for line in lines}) == 6
+    assert len({str(line._dash_pattern) for line in lines}) == 6
+
+
+def test_bars_differ_by_hatching():
+    axes = axes_of(plots.bars(many(6), title="t", ylabel="y"))
+    assert len({patch.get_hatch() for patch in axes.patches}) == 6
+
+
+def test_dots_differ_by_marker():
+    six = {f"series {i}": [0.1, 0.2] for i in range(6)}
+    axes = axes_of(plots.dots(six, title="t", xlabel="x"))
+    assert len({c.get_paths()[0].vertices.tobytes() for c in axes.collections}) == 6
+
+
+# --- true to the numbers ----------------------------------------------------------------------
+
+
+def test_curves_pass_through_the_means_with_the_intervals_as_bars():
+    axes = axes_of(curves())
+    line, _, bars = axes.containers[0].lines
+    assert np.allclose(line.get_xydata(), [[100, 0.3], [5_000, 0.72]])
+    assert np.allclose([s[:, 1] for s in bars[0].get_segments()], [[0.25, 0.35], [0.7, 0.74]])
+    _, _, none = axes.containers[1].lines  # one run: no spread to draw
+    assert np.allclose([np.ptp(s[:, 1]) for s in none[0].get_segments()], 0)
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+def test_a_mark_is_written_inside_the_figure(log_x):
+    picture = curves(log_x=log_x, marks={"chance": 0.1})
+    picture.png()
+    (text,) = [t for t in axes_of(picture).texts if t.get_text() == "chance"]
+    box, frame = text.get_window_extent(), axes_of(picture).get_window_extent()
+    assert frame.x0 <= box.x0 and box.x1 <= frame.x1
+    assert frame.y0 <= box.y0 and box.y1 <= frame.y1
+
+
+def test_bars_have_the_heights_of_the_means():
+    axes = axes_of(plots.bars(BARS, title="t", ylabel="y"))
+    assert [round(patch.get_height(), 2) for patch in axes.patches] == [0.71, 0.1, 0.66, 0.11]
+
+
+def test_reliability_against_a_slow_loop():
+    axes = axes_of(plots.reliability(P, Y, bins=10))
+    drawn = axes.lines[1].get_xydata()
+    confidence, right = P.max(axis=1), P.argmax(axis=1) == Y
+    expected = []
+    for b in range(10):
+        inside = (confidence > b / 10) & (confidence <= (b + 1) / 10)
+        if inside.any():
+            expected.append((confidence[inside].mean(), right[inside].mean()))
+    assert np.allclose(drawn, expected)
+
+
+def test_dots_show_every_run():
+    axes = axes_of(FIGURES["dots"]())
+    assert [len(c.get_offsets()) for c in axes.collections] == [3, 1]
+    assert np.allclose(axes.collections[0].get_offsets()[:, 0], [0.4, 0.5, 0.45])
+
+
+def test_a_contact_sheet_shows_the_pictures_themselves():
+    figure = plots.pictures(GREY, columns=4).figure
+    shown = [image.get_array() for axes in figure.axes for image in axes.get_images()]
+    assert len(shown) == 7
+    assert all(np.array_equal(a, b[0]) for a, b in zip(shown, GREY, strict=True))
+    colour = plots.pictures(COLOUR).figure.axes[0].get_images()[0].get_array()
+    assert np.array_equal(colour, COLOUR[0].transpose(1, 2, 0))

@@ -1,0 +1,108 @@
+"""Two public demonstrations of model theft, rebuilt from their published protocols.
+
+The labs audit them: the same experiment, over many seeds, with the honest users
+whom the originals never measured. Nothing here is a recommended defence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+
+MECHANISMS = ("rate limit", "noise", "rounding", "hard labels")
+
+
+@dataclass(frozen=True)
+class DemoB:
+    """The ML05:2023 "model theft" demonstration: a random forest on 8x8 digits, 300 queries.
+
+    ``defenses`` names the mechanisms that are on, out of :data:`MECHANISMS`, which
+    act in that order (after the noise and at the end, rows are normalised again):
+
+    - rate limit: after 150 queries of one client, each further one is refused
+      with probability .8;
+    - noise: N(0, .2) on the probabilities, clipped to [.01, .99];
+    - rounding: to one decimal;
+    - hard labels: with probability .4 the answer is the one-hot true argmax.
+
+    The thief sends synthetic pictures, keeps the argmax of each answer and fits
+    a logistic regression. ``run(seed)`` draws everything but the victim from
+    ``seed``; the original shows one seed.
+    """
+
+    defenses: tuple[str, ...] = MECHANISMS
+    queries: int = 300
+
+    def __post_init__(self):
+        unknown = sorted(set(self.defenses) - set(MECHANISMS))
+        if unknown:
+            raise ValueError(f"Demo B has no mechanism {unknown}; it has {MECHANISMS}.")
+
+    def run(self, seed: int) -> dict[str, float]:
+        """One theft: ``clone_accuracy``, ``fidelity``, ``query_success``, ``honest_accuracy``."""
+        rng = np.random.default_rng(seed)
+        forest, x_test, y_test = demo_b_victim()
+        pictures = synthetic_digits(self.queries, rng)
+        answered = self._served(self.queries, rng)
+        answers = self._defended(forest.predict_proba(pictures[answered]), rng)
+        labels = answers.argmax(axis=1)
+        if len(np.unique(labels)) > 1:
+            clone = LogisticRegression(max_iter=1000).fit(pictures[answered], labels)
+            stolen = clone.predict(x_test)
+        else:
+            stolen = np.full(len(x_test), labels[0])
+        honest = self._defended(forest.predict_proba(x_test), rng).argmax(axis=1)
+        return {
+            "clone_accuracy": float(np.mean(stolen == y_test)),
+            "fidelity": float(np.mean(stolen == forest.predict(x_test))),
+            "query_success": float(answered.mean()),
+            "honest_accuracy": float(np.mean(honest == y_test)),
+        }
+
+    def _served(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Which of a client's ``n`` queries are answered, as a mask."""
+        if "rate limit" not in self.defenses:
+            return np.ones(n, dtype=bool)
+        return (np.arange(n) < 150) | (rng.random(n) >= 0.8)
+
+    def _defended(self, p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        true_argmax = p.argmax(axis=1)
+        if "noise" in self.defenses:
+            p = np.clip(p + rng.normal(0, 0.2, p.shape), 0.01, 0.99)
+            p = p / p.sum(axis=1, keepdims=True)
+        if "rounding" in self.defenses:
+            p = np.round(p, 1)
+        if "hard labels" in self.defenses:
+            clean = rng.random(len(p)) < 0.4
+            p = np.where(clean[:, None], np.eye(p.shape[1])[true_argmax], p)
+        total = p.sum(axis=1, keepdims=True)
+        return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
+
+
+@cache
+def demo_b_victim() -> tuple[RandomForestClassifier, np.ndarray, np.ndarray]:
+    """The forest and its held-out pictures ``(540, 64)`` in [0, 1] and labels: always the same."""
+    digits = load_digits()
+    x_train, x_test, y_train, y_test = train_test_split(
+        digits.data / 16, digits.target, test_size=0.3, random_state=42
+    )
+    forest = RandomForestClassifier(50, random_state=42).fit(x_train, y_train)
+    return forest, x_test, y_test
+
+
+def synthetic_digits(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Demo B's queries, ``(n, 64)`` in [0, 1]: uniform pixels, usually with a brighter disc."""
+    pictures = rng.random((n, 8, 8))
+    rows, columns = np.mgrid[:8, :8]
+    for picture in pictures:
+        if rng.random() < 0.7:
+            r, c = rng.integers(2, 6, size=2)
+            disc = (rows - r) ** 2 + (columns - c) ** 2 <= 3**2
+            picture[disc] = np.minimum(1, picture[disc] + rng.uniform(0.3, 0.7))
+    return pictures.reshape(n, 64)

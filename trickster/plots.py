@@ -1,0 +1,252 @@
+"""Every figure of the labs: readable without colour, each with alternative text.
+
+Each function returns a :class:`Picture`; as the last line of a cell it is shown.
+Lines differ by marker and dash, bars by hatching; the colours are Okabe and Ito's.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from trickster.evaluation import Interval, confidence_bins
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+HATCHES = ("", "//", "..", "xx", "\\\\", "--")
+
+
+class Picture:
+    """A figure with the words that say what it shows; a notebook displays both."""
+
+    def __init__(self, figure: Figure, alt: str):
+        self.figure, self.alt = figure, alt
+
+    def png(self, dpi: int = 80) -> bytes:
+        """The figure as PNG bytes, the same bytes for the same figure."""
+        buffer = io.BytesIO()
+        FigureCanvasAgg(self.figure).print_figure(
+            buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None}
+        )
+        return buffer.getvalue()
+
+    def save(self, path: str | Path, dpi: int = 120) -> None:
+        """Write the figure as a PNG file."""
+        Path(path).write_bytes(self.png(dpi))
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        image = base64.b64encode(self.png()).decode()
+        return {"image/png": image, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def pictures(
+    x: np.ndarray, captions: Sequence[str] | None = None, *, columns: int = 10, title: str = ""
+) -> Picture:
+    """A contact sheet of pictures ``(n, c, h, w)`` in [0, 1], with a caption under each."""
+    rows = -(-len(x) // columns)
+    figure = Figure(
+        figsize=(columns * 0.95, rows * (1.2 if captions else 0.95) + 0.3 * bool(title))
+    )
+    for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+        axes.axis("off")
+        if i < len(x):
+            grey = x.shape[1] == 1
+            axes.imshow(x[i, 0] if grey else x[i].transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+            if captions:
+                axes.set_title(captions[i], fontsize=8, y=-0.28)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    what = title or "Contact sheet"
+    words = f": {', '.join(dict.fromkeys(captions))}" if captions else ""
+    return Picture(figure, f"{what}. {len(x)} pictures{words}.")
+
+
+def contact_rows(rows: Mapping[str, np.ndarray], *, columns: int = 10, title: str = "") -> Picture:
+    """One labelled row of pictures for each entry: what the query pools look like."""
+    figure = Figure(figsize=(columns * 0.8 + 1.2, len(rows) * 0.85 + 0.4))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes_row, (name, x) in zip(grid, rows.items(), strict=True):
+        for axes, picture in zip(axes_row, x, strict=False):
+            grey = picture.shape[0] == 1
+            shown = picture[0] if grey else picture.transpose(1, 2, 0)
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=1)
+        for axes in axes_row:
+            axes.set(xticks=[], yticks=[])
+        axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    return Picture(figure, f"{title}. One row each of: {', '.join(rows)}.")
+
+
+def losses(values: Sequence[float], *, title: str = "Training loss") -> Picture:
+    """Mean training loss of each epoch."""
+    figure, axes = _axes(title, "epoch", "cross-entropy")
+    axes.plot(range(1, len(values) + 1), values, marker="o", color=COLOURS[0])
+    axes.set_ylim(bottom=0)
+    return Picture(
+        figure,
+        f"{title}: from {values[0]:.2f} in the first epoch to {values[-1]:.2f} in epoch "
+        f"{len(values)}.",
+    )
+
+
+def reliability(
+    posteriors: np.ndarray, y: np.ndarray, *, bins: int = 15, title: str = "Reliability"
+) -> Picture:
+    """Accuracy against confidence in ``bins`` equal bins; on the diagonal is calibrated."""
+    confidence = posteriors.max(axis=1)
+    right = posteriors.argmax(axis=1) == y
+    bin_of = confidence_bins(posteriors, bins)
+    count = np.bincount(bin_of, minlength=bins)
+    seen = count > 0
+    hit = np.bincount(bin_of, right, minlength=bins)[seen] / count[seen]
+    mean = np.bincount(bin_of, confidence, minlength=bins)[seen] / count[seen]
+    figure, axes = _axes(title, "confidence (largest probability)", "accuracy")
+    axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
+    axes.plot(mean, hit, marker="o", color=COLOURS[0], label="measured")
+    axes.scatter(mean, hit, s=300 * count[seen] / count.max(), color=COLOURS[0], alpha=0.25)
+    axes.legend(frameon=False)
+    under = float((mean - hit)[np.argmax(np.abs(mean - hit))])
+    return Picture(
+        figure,
+        f"{title}: accuracy against confidence in {seen.sum()} bins; the dots' area is the bin's "
+        f"size. The largest gap, confidence minus accuracy, is {under:+.2f}.",
+    )
+
+
+def curves(
+    lines: Mapping[str, Mapping[float, Interval]],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    log_x: bool = False,
+    marks: Mapping[str, float] | None = None,
+) -> Picture:
+    """One line for each name through its means, with intervals as bars.
+
+    ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines.
+    """
+    figure, axes = _axes(title, xlabel, ylabel)
+    said = []
+    for i, (name, points) in enumerate(lines.items()):
+        xs = sorted(points)
+        mean = np.array([points[x].mean for x in xs])
+        bars = [
+            [points[x].mean - points[x].low for x in xs],
+            [points[x].high - points[x].mean for x in xs],
+        ]
+        axes.errorbar(
+            xs,
+            mean,
+            yerr=np.where(np.isfinite(bars), bars, 0),
+            label=name,
+            capsize=3,
+            **_line_style(i),
+        )
+        said.append(f"{name} from {mean[0]:.2f} at {xs[0]:g} to {mean[-1]:.2f} at {xs[-1]:g}")
+    for name, level in (marks or {}).items():
+        axes.axhline(level, color="0.4", linestyle=":", linewidth=1)
+        # At the axis's edge, in its own units: a place in data units gets lost on a log axis.
+        axes.text(0.01, level, name, fontsize=8, va="bottom", transform=axes.get_yaxis_transform())
+    if log_x:
+        axes.set_xscale("log")
+        ticks = sorted({x for points in lines.values() for x in points})
+        axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
+        axes.minorticks_off()
+    axes.legend(frameon=False)
+    return Picture(figure, f"{title}: {'; '.join(said)}.{_marked(marks)}")
+
+
+def bars(
+    groups: Mapping[str, Mapping[str, Interval]],
+    *,
+    title: str,
+    ylabel: str,
+    chance: float | None = None,
+) -> Picture:
+    """Grouped bars with intervals: ``{series: {category: Interval}}``."""
+    categories = list(next(iter(groups.values())))
+    width = 0.8 / len(groups)
+    figure, axes = _axes(title, "", ylabel, size=(1.4 * len(categories) + 2, 3.6))
+    said = []
+    for i, (name, values) in enumerate(groups.items()):
+        at = np.arange(len(categories)) + (i - (len(groups) - 1) / 2) * width
+        mean = np.array([values[c].mean for c in categories])
+        error = [
+            [values[c].mean - values[c].low for c in categories],
+            [values[c].high - values[c].mean for c in categories],
+        ]
+        axes.bar(
+            at, mean, width, yerr=np.where(np.isfinite(error), error, 0), capsize=3, label=name,
+            color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)], edgecolor="white",
+            ecolor="0.2",
+        )  # fmt: skip
+        said.append(
+            f"{name}: " + ", ".join(f"{c} {m:.2f}" for c, m in zip(categories, mean, strict=True))
+        )
+    axes.set_xticks(range(len(categories)), categories)
+    if chance is not None:
+        axes.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
+    axes.legend(frameon=False)
+    marks = None if chance is None else {"chance": chance}
+    return Picture(figure, f"{title} ({ylabel}). {'; '.join(said)}.{_marked(marks)}")
+
+
+def dots(
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    xlabel: str,
+    marks: Mapping[str, float] | None = None,
+) -> Picture:
+    """One row of dots for each series, one dot for each run: what a single seed hides."""
+    figure, axes = _axes(title, xlabel, "", size=(7, 0.6 * len(series) + 1.4))
+    said = []
+    for i, (name, values) in enumerate(series.items()):
+        values = np.asarray(values, dtype=float)
+        spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0]
+        style = _line_style(i)
+        style.pop("linestyle")
+        axes.scatter(values, -i + np.asarray(spread), s=22, **style)
+        said.append(
+            f"{name}: mean {values.mean():.2f}, from {values.min():.2f} to {values.max():.2f}"
+        )
+    for name, x in (marks or {}).items():
+        axes.axvline(x, color="0.4", linestyle=":", linewidth=1)
+        axes.text(x, 0.45, f" {name}", fontsize=8, va="bottom")
+    axes.set_yticks([-i for i in range(len(series))], list(series))
+    axes.set_ylim(-len(series) + 0.5, 0.8)
+    return Picture(figure, f"{title}. {'; '.join(said)}.{_marked(marks)}")
+
+
+def _marked(marks: Mapping[str, float] | None) -> str:
+    """The part of an alternative text that reads the labelled level lines."""
+    if not marks:
+        return ""
+    return " Marked: " + ", ".join(f"{name} at {at:.2f}" for name, at in marks.items()) + "."
+
+
+def _line_style(i: int) -> dict:
+    return {
+        "color": COLOURS[i % len(COLOURS)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "linestyle": DASHES[i % len(DASHES)],
+    }
+
+
+def _axes(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6, 3.6)):
+    figure = Figure(figsize=size)
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes

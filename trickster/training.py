@@ -1,0 +1,133 @@
+"""The one training loop: hard labels or posteriors, deterministic for a seed, CPU or GPU.
+
+Victims, clones and benchmarks all train here, so that a difference between two
+of them is never a difference between two loops.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from trickster.models import as_pictures, seeded
+
+
+def fit(
+    network: nn.Module,
+    x: np.ndarray,
+    targets: np.ndarray,
+    *,
+    epochs: int = 10,
+    batch_size: int = 64,
+    lr: float = 2e-3,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: str | None = None,
+) -> list[float]:
+    """Train ``network`` in place with cross-entropy; return the mean loss of each epoch.
+
+    Parameters
+    ----------
+    x : float array ``(n, ...)``, the pictures.
+    targets : hard labels, an integer array ``(n,)``; or posteriors, a float array
+        ``(n, k)`` whose rows are distributions (the soft cross-entropy of
+        Knockoff Nets, Orekondy et al. 2019).
+    epochs, batch_size, lr, weight_decay : AdamW with a one-cycle schedule whose
+        peak is ``lr``.
+    seed : decides the order of the batches and dropout. Same seed, same machine
+        and same number of threads: same weights, to the last bit.
+    device : where to train; default: a GPU if there is one.
+    progress : a label for a progress bar on standard output; ``None``: no bar.
+
+    The network ends in evaluation mode on the CPU.
+
+    Raises ``ValueError`` for empty, misaligned or non-finite data, and for targets that
+    name other classes than the network's.
+    """
+    x, targets = _checked(x, targets)
+    _check_classes(network, x, targets)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    pictures = as_pictures(x)
+    if pictures.ndim == 4:
+        # Convolutions on a CPU are several times faster in this memory layout.
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)
+    pictures, wanted = pictures.to(device), torch.as_tensor(targets).to(device)
+    network.to(device).train()
+    steps = -(-len(pictures) // batch_size)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=lr, weight_decay=weight_decay, fused=_can_fuse()
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
+    losses = []
+    bar = tqdm(total=epochs, desc=progress, file=sys.stdout, disable=progress is None, leave=False)
+    with bar, seeded(seed):
+        order = torch.Generator().manual_seed(seed)
+        for _ in range(epochs):
+            total = torch.zeros((), device=device)
+            for batch in (
+                torch.randperm(len(pictures), generator=order).to(device).split(batch_size)
+            ):
+                loss = F.cross_entropy(network(pictures[batch]), wanted[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total += loss.detach() * len(batch)
+            losses.append(float(total) / len(pictures))
+            bar.update()
+            bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    network.cpu().eval()
+    return losses
+
+
+def _checked(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    targets = np.asarray(targets)
+    if len(x) == 0:
+        raise ValueError("There is nothing to train on: x has no rows.")
+    if len(x) != len(targets):
+        raise ValueError(f"x has {len(x)} rows but targets has {len(targets)}: one target a row.")
+    if not np.isfinite(x).all():
+        raise ValueError("x holds NaN or infinite values; a network cannot learn from them.")
+    if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
+        return x, targets.astype(np.int64)
+    if targets.ndim == 2 and np.issubdtype(targets.dtype, np.floating):
+        targets = targets.astype(np.float32)
+        sums = targets.sum(axis=1)
+        if not np.isfinite(sums).all() or (targets < 0).any() or np.abs(sums - 1).max() > 1e-3:
+            raise ValueError(
+                "targets of shape (n, k) must be posteriors: rows of probabilities that sum to 1. "
+                "Logits go through trickster.models.softmax first."
+            )
+        return x, targets
+    raise ValueError(
+        "targets must be hard labels (integers, shape (n,)) or posteriors (floats, shape (n, k)); "
+        f"got {targets.dtype} of shape {targets.shape}."
+    )
+
+
+def _check_classes(network: nn.Module, x: np.ndarray, targets: np.ndarray) -> None:
+    """Ask before training: on a GPU a label out of range ends the whole process's session."""
+    network.eval()
+    with torch.inference_mode():
+        k = network.cpu()(as_pictures(x[:1])).shape[1]
+    if targets.ndim == 2 and targets.shape[1] != k:
+        raise ValueError(f"The network has {k} classes but the posteriors {targets.shape[1]}.")
+    if targets.ndim == 1 and not (targets.min() >= 0 and targets.max() < k):
+        raise ValueError(
+            f"The network's labels run from 0 to {k - 1} but the targets from {targets.min()} to "
+            f"{targets.max()}."
+        )
+
+
+def _can_fuse() -> bool:
+    """Fused AdamW runs on a CPU since torch 2.4; it is faster and otherwise the same."""
+    major, minor = torch.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (2, 4)
