@@ -1,7 +1,7 @@
 # One word does a whole job, on a fresh machine too:
 #
-#   make grade   build the sample class, grade it, print the score table
 #   make lab     open a working copy of the labs in JupyterLab
+#   make grade   build the sample class, grade it, print the score table
 #   make test    run all tests
 #
 # Python 3.10 or newer is all that must be there. PYTHON=python3.12 picks another.
@@ -13,19 +13,23 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup grade lab test lint build check
+.PHONY: help setup grade lab test lint build check student-copy
 
 help:
-	@echo "make grade   build the sample class, grade it, print the score table"
-	@echo "make lab     open a working copy of the labs in JupyterLab (in my_labs/)"
-	@echo "make test    run all tests"
-	@echo "make build   rebuild labs/ and solutions/ from the sources (for authors)"
-	@echo "make check   say whether anything that is committed is stale or leaks"
+	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
+# A student copy has no solutions/, and nothing to do for an author.
+ifneq ($(wildcard solutions),)
+	@echo "make grade          build the sample class, grade it, print the score table"
+	@echo "make test           run all tests"
+	@echo "make build          rebuild labs/ and solutions/ from the sources (for authors)"
+	@echo "make check          say whether anything that is committed is stale or leaks"
+	@echo "make student-copy   write what students may have into build/student_copy/ (or TO=folder)"
+endif
 
 setup: $(READY)
 
 $(READY): requirements.txt pyproject.toml
-	@echo "== Setting up in $(VENV) (a few minutes, once) =="
+	@echo "== Setting up in $(VENV) (about 3 minutes and 2 GB, once) =="
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
@@ -39,7 +43,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 grade: $(READY)
-	@echo "== Grading the sample class (some minutes) =="
+	@echo "== Grading the sample class =="
 	@$(BIN)/python -m autograder sample --workers $(WORKERS)
 
 lab: $(READY)
@@ -57,6 +61,9 @@ check: $(READY)
 
 build: $(READY)
 	@$(BIN)/python -m autograder build
+
+student-copy: $(READY)
+	@$(BIN)/python -m autograder student-copy $(if $(TO),--to "$(TO)")
 
 # One thread a worker: two workers with two threads each get in each other's way.
 test: lint check

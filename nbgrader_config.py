@@ -44,7 +44,7 @@ c.CourseDirectory.ignore = [
 # --- what a student sees where a solution was ----------------------------------
 c.ClearSolutions.code_stub = {
     "python": "# YOUR CODE HERE\n"
-    'raise NotImplementedError("write this cell\'s code, then run it again")'
+    'raise NotImplementedError("not written yet: replace this line, run this cell, then the check")'
 }
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import typer
+NOT_SET_UP = (
+    "The Python that runs this lacks {name}: run it with .venv/bin/python; "
+    "`make setup` makes that first, if it is not there."
+)
 
-from autograder.course import CourseError, find_root
+try:
+    import typer
+
+    from autograder.course import CourseError, find_root
+except ModuleNotFoundError as error:
+    print(NOT_SET_UP.format(name=error.name), file=sys.stderr)
+    sys.exit(2)
 
 # What grades or builds is imported when its command runs: --help answers at once.
 
@@ -56,7 +66,7 @@ def build(
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
-        typer.echo(f"{len(problems)} problems.", err=True)
+        typer.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}.", err=True)
         raise typer.Exit(1)
     typer.echo("All is as built." if check else "Built.")
 
@@ -79,7 +89,8 @@ def grade(
     """Grade a course folder, or one notebook of your own.
 
     A course folder holds submitted/STUDENT/LAB/LAB.ipynb. It gets autograded/, feedback/,
-    gradebook.db, scores.csv and scores.json. Exit code 1: a submission could not be graded.
+    gradebook.db, scores.csv and scores.json. Written answers that were marked stay marked while
+    their text is the same. Exit code 1: a submission could not be graded; 2: nothing was done.
     """
     from autograder import classroom, report
 
@@ -93,14 +104,38 @@ def grade(
         return
     started = time.monotonic()
     folder = (path or home).resolve()
-    with report.progress(out) as step:
-        say = _said(out.print)
-        results = classroom.grade_class(home, folder, labs, students, workers, None, say, step)
+    say = _said(out.print)
+    with report.progress(out) as (began, step):
+        done = classroom.grade_class(home, folder, labs, students, workers, None, say, step, began)
+    report.class_table(out, done, details)
+    out.print(report.class_summary(done, started), soft_wrap=True)
+    _end_of_class(say, folder, [result.status for result in done])
+
+
+@app.command()
+def publish(
+    path: Annotated[
+        Path | None, typer.Argument(help="A course folder that was graded; else the root.")
+    ] = None,
+    workers: Workers = None,
+    details: Details = False,
+    root: Root = None,
+) -> None:
+    """After marking: write feedback pages and scores from the gradebook. Runs no notebook.
+
+    Exit code 1: a submission could not be graded.
+    """
+    from autograder import classroom, report
+
+    home = find_root(root)
+    out = report.console()
+    started = time.monotonic()
+    folder = (path or home).resolve()
+    with report.progress(out) as (_, step):
+        results = classroom.publish(home, folder, workers, _said(out.print), step)
     report.class_table(out, results, details)
     out.print(report.class_summary(results, started), soft_wrap=True)
-    out.print(f"Scores: scores.csv and scores.json in {folder}; feedback in feedback/.")
-    if any(result.status == "failed" for result in results):
-        raise typer.Exit(1)
+    _end_of_class(_said(out.print), folder, [result.status for result in results])
 
 
 @app.command()
@@ -123,15 +158,17 @@ def sample(
     home = find_root(root)
     out = report.console()
     started = time.monotonic()
-    with report.progress(out) as step:
-        graded = sampler.grade_sample(home, labs, workers, _said(out.print), step)
-    report.class_table(out, graded.results, details, graded.verdicts)
+    with report.progress(out) as (began, step):
+        graded = sampler.grade_sample(home, labs, workers, _said(out.print), step, began)
+    report.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
     out.print(report.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:
         json.write_text(sampler.as_json(graded), encoding="utf-8")
-    out.print(f"The class is in {sampler.FOLDER}; mark it with: python -m autograder formgrader")
+    folder = report.from_here(home / sampler.FOLDER)
+    mark = f"{report.this_program()} formgrader --course {shlex.quote(folder)}"
+    _said(out.print)(f"The class is in {folder}; mark it with:\n  {mark}")
     if graded.wrong:
-        typer.echo(f"{graded.wrong} verdicts are wrong.", err=True)
+        typer.echo(f"Wrong verdicts: {graded.wrong}.", err=True)
         raise typer.Exit(1)
 
 
@@ -149,6 +186,24 @@ def workspace(
         typer.echo(sentence)
 
 
+@app.command("student-copy")
+def student_copy(
+    to: Annotated[
+        Path | None, typer.Option(help="Where it goes; build/student_copy/ if left out.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write what students may have into a folder: labs and library, without any solution.
+
+    Publish that folder, and keep this repository private. An earlier copy is brought up to date.
+    """
+    from autograder import report
+    from autograder.student_copy import write_student_copy
+
+    folder = report.from_here(write_student_copy(find_root(root), to, typer.echo))
+    typer.echo(f"The student copy is in {folder}: publish that, and keep this repository private.")
+
+
 @app.command()
 def formgrader(
     course: Annotated[
@@ -159,11 +214,23 @@ def formgrader(
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     root: Root = None,
 ) -> None:
-    """Open nbgrader's formgrader on a course folder, to mark written answers by hand."""
+    """Open nbgrader's formgrader on a course folder, to mark written answers by hand.
+
+    Says first where the mark schemes are, and last the page's address.
+    """
     from autograder import formgrader as pages
 
     home = find_root(root)
     raise typer.Exit(pages.open_formgrader(home, pages.course_folder(home, course), port, browser))
+
+
+def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str]) -> None:
+    """Say where the scores are, and tell whoever called whether something failed."""
+    say(f"Scores: scores.csv and scores.json in {folder}; feedback in feedback/.")
+    if "needs marking" in statuses:
+        say("After marking (formgrader), publish writes them anew.")
+    if "failed" in statuses:
+        raise typer.Exit(1)
 
 
 def _said(show: Callable[..., None]) -> Callable[[str], None]:
@@ -176,6 +243,9 @@ def main() -> None:
         app()
     except CourseError as error:
         typer.echo(str(error), err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        typer.echo(NOT_SET_UP.format(name=error.name), err=True)
         sys.exit(2)
 
 

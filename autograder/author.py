@@ -8,9 +8,9 @@ A cell's role stands in its header, in place of nbgrader's metadata:
     # %% [markdown] written="why" points=2        a written answer, marked by a person
 
 Other cells are plain. `{{repository}}`, `{{branch}}`, `{{scenario}}`, `{{lab}}` and
-`{{colab_url}}` are filled in from `course.toml` ({{colab_url}} is empty when the repository is
-not on github.com), `{{setup}}` from `solutions/setup_cell.py`. Executing and releasing is
-`build`'s business.
+`{{colab_url}}` are filled in from `course.toml` (a line with a link to {{colab_url}} is left out
+when the repository is not on github.com), `{{setup}}` from `solutions/setup_cell.py`. Executing
+and releasing is `build`'s business.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ INTERNAL_KEYS = ("lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_mark
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 REGIONS = ("SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
 MARKER = re.compile(rf"\b(BEGIN|END) ({'|'.join(REGIONS)})\b")
+HEADING = re.compile(r"^#{2,3}\s+(.+?)\s*$", re.MULTILINE)
+COLAB_LINE = re.compile(r"^.*\]\(\{\{colab_url\}\}\).*\n?", re.MULTILINE)
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE_INFO = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 
@@ -86,6 +88,13 @@ def expand(
     return notebook
 
 
+def lab_notebook(lab: Lab, course: Course) -> NotebookNode:
+    """What a lab is graded against: its source; in a student copy, which has none, its release."""
+    if lab.source.is_file():
+        return build_notebook(lab, course)
+    return nbformat.read(lab.release, as_version=nbformat.NO_CONVERT)
+
+
 def to_text(notebook: NotebookNode) -> str:
     """The one way this course writes a notebook: the same cells always give the same bytes."""
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
@@ -110,6 +119,25 @@ def points_of(cell: NotebookNode) -> float:
     """The points a cell can give, 0 for cells that give none."""
     meta = cell.metadata.get("nbgrader", {})
     return float(meta.get("points", 0)) if meta.get("grade") else 0.0
+
+
+def headings_of(notebook: NotebookNode) -> dict[str, str]:
+    """The heading under which each named cell stands, "" before the first."""
+    found, heading = {}, ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            matches = HEADING.findall(cell.source)
+            heading = matches[-1] if matches and role(cell) != "written" else heading
+        found[grade_id(cell)] = heading
+    return found
+
+
+def lines_of(lab: Lab, notebook: NotebookNode) -> dict[str, int]:
+    """The line of the source at which each cell begins, by the cell's id."""
+    lines = _header_lines(lab.source.read_text(encoding="utf-8"))
+    if len(lines) != len(notebook.cells):  # a header without its %%: the lines do not tell
+        return {}
+    return {cell.id: line for cell, line in zip(notebook.cells, lines, strict=True)}
 
 
 def find_regions(source: str, where: str = "the cell") -> list[Region]:
@@ -178,13 +206,19 @@ def _substitute(text: str, lab: str, course: Course, setup: str) -> str:
         return values[match.group(1)]
 
     text = text.replace("{{setup}}", setup)
+    if not values["colab_url"]:  # a link that leads nowhere is worse than none
+        text = COLAB_LINE.sub("", text)
     return re.sub(r"\{\{(" + "|".join(values) + r")\}\}", value, text)
 
 
 def _line_of(text: str, number: int) -> str:
     """Where the cell's header is, as " (line 12)"; "" when the headers do not tell."""
-    headers = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"# ?%%", line)]
+    headers = _header_lines(text)
     return f" (line {headers[number - 1]})" if number <= len(headers) else ""
+
+
+def _header_lines(text: str) -> list[int]:
+    return [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"# ?%%", line)]
 
 
 def _expand_cell(cell: NotebookNode, where: str, seen: dict[str, str]) -> None:

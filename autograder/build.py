@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -21,12 +22,14 @@ from nbformat import NotebookNode
 from nbgrader.utils import determine_grade
 
 from autograder import host
-from autograder.author import build_notebook, grade_id, points_of, role, to_text
+from autograder.author import build_notebook, grade_id, lines_of, points_of, role, to_text
 from autograder.course import CourseError, Lab, list_labs, pick_labs, read_course
 from autograder.execute import execute
 from autograder.leaks import find_leaks, leaks_in_text, secrets_of
 from autograder.scaffold import drift
 
+HASHED = re.compile(r"c-[0-9a-f]{8}(-\d+)?")  # the id of a cell without a name
+SHOWN = 50  # characters of a cell's first line
 RELEASE_SUFFIXES = (".ipynb", ".md", ".png", ".svg")
 Say = Callable[[str], None]
 
@@ -42,6 +45,7 @@ class Built:
     lab: Lab
     source: NotebookNode
     release: NotebookNode = field(default_factory=nbformat.v4.new_notebook)
+    lines: dict[str, int] = field(default_factory=dict)  # of the source, by the cell's id
 
 
 def build(
@@ -60,7 +64,7 @@ def build(
     problems: list[str] = []
     started = time.monotonic()
     for lab in labs:
-        problems += [f"{lab.lab.name}: {text}" for text in find_leaks(lab.source, lab.release)]
+        problems += _source_leaks(lab)
         problems += [f"{lab.lab.name}, {text}" for text in drift(lab.source, lab.release)]
     if problems:  # nothing that leaks is ever written
         return problems
@@ -76,15 +80,25 @@ def check(root: Path, names: list[str] | None = None, say: Say = print) -> list[
     labs = _expanded(root, names, say)
     problems: list[str] = []
     for lab in labs:
+        problems += _source_leaks(lab)
         problems += _check_release(lab)
         problems += _check_executed(lab)
     return problems if names else problems + _check_strangers(root)
+
+
+def check_release(root: Path, say: Say = print) -> list[str]:
+    """A sentence for each thing in `labs/` that a build would not leave so."""
+    labs = _expanded(root, None, say)
+    found = [text for lab in labs for text in (*_source_leaks(lab), *_check_release(lab))]
+    return found + _check_strangers(root)
 
 
 def _expanded(root: Path, names: list[str] | None, say: Say) -> list[Built]:
     started = time.monotonic()
     course = read_course(root)
     labs = [Built(lab, build_notebook(lab, course)) for lab in pick_labs(root, names)]
+    for lab in labs:
+        lab.lines = lines_of(lab.lab, lab.source)
     say(f"read {len(labs)} sources in {time.monotonic() - started:.1f} s")
     started = time.monotonic()
     made = host.generate(root, {lab.lab.name: lab.source for lab in labs})
@@ -120,20 +134,46 @@ def _assets(lab: Lab) -> list[Path]:
 def _check_release(lab: Built) -> list[str]:
     place = _short(lab.lab.release, lab.lab.root)
     if not lab.lab.release.is_file():
-        return [f"{place} is missing: run python -m autograder build {lab.lab.name}."]
+        return [f"{place} is missing: run make build."]
     problems = _check_files(lab)
     text = lab.lab.release.read_text(encoding="utf-8", errors="replace")
     try:
         there = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-        different = list(_differences(lab.release, there))
+        different = list(_differences(lab.release, there, lab.lines))
     except Exception as error:  # whatever a hand edit made of the file
-        return [*problems, f"{place} is no notebook any more ({error}). Build it anew."]
+        return [*problems, f"{place} is no notebook any more ({error}). Run make build."]
     if not different and text != to_text(lab.release):
         different = ["its bytes are not the generator's (order or spacing)"]
-    problems += [f"{place}: {what}. Edit the source and build." for what in different]
-    problems += [f"{place}: {what}" for what in find_leaks(lab.source, there)]
+    problems += [f"{place}: {what}." for what in different]
+    if different:
+        problems[-1] += f" {_advice(lab)}"
+    known = find_leaks(lab.source, lab.release)
+    leaks = [what for what in find_leaks(lab.source, there) if what not in known]
+    problems += [f"{place}: {_with_lines(what, lab.lines)}" for what in leaks]
     problems += [f"{lab.lab.name}, {what}" for what in drift(lab.source, there)]
     return problems
+
+
+def _source_leaks(lab: Built) -> list[str]:
+    """What the source itself shows: it would leak from every build."""
+    place = _short(lab.lab.source, lab.lab.root)
+    leaks = find_leaks(lab.source, lab.release)
+    return [f"{place}: {_with_lines(what, lab.lines)}" for what in leaks]
+
+
+def _advice(lab: Built) -> str:
+    """What to do about a release that is not as built."""
+    try:
+        before = nbformat.read(lab.lab.executed, as_version=nbformat.NO_CONVERT)
+        known = before.metadata["trickster"]["source_sha256"]
+    except Exception:  # missing, or no notebook: nothing to compare with
+        known = ""
+    if known != lab.source.metadata["trickster"]["source_sha256"]:
+        return "The source has changed since the last build: run make build."
+    return (
+        "Either labs/ was edited by hand (git checkout labs undoes that), or course.toml or "
+        "nbgrader_config.py has changed (make build)."
+    )
 
 
 def _check_files(lab: Built) -> list[str]:
@@ -143,7 +183,7 @@ def _check_files(lab: Built) -> list[str]:
     there = {path for path in folder.rglob("*") if path.is_file() and not _checkpoint(path)}
     problems = []
     for path in sorted(wanted - there):
-        problems.append(f"{_short(path, root)} is missing: run python -m autograder build.")
+        problems.append(f"{_short(path, root)} is missing: run make build.")
     for path in sorted(there - wanted - {lab.lab.release}):
         problems.append(f"{_short(path, root)} is not the build's: remove it.")
     secrets = list(secrets_of(lab.source))
@@ -171,27 +211,50 @@ def _check_strangers(root: Path) -> list[str]:
     ]
 
 
-def _differences(wanted: NotebookNode, there: NotebookNode) -> Iterator[str]:
+def _differences(
+    wanted: NotebookNode, there: NotebookNode, lines: Mapping[str, int]
+) -> Iterator[str]:
     """What a person changed in a generated notebook, cell by cell."""
     old = {cell.id: cell for cell in wanted.cells}
     new = {cell.get("id", f"number {n}"): cell for n, cell in enumerate(there.cells, 1)}
     for name in old:
+        called = _called(name, old[name], lines)
         if name not in new:
-            yield f"cell {name} is missing"
+            yield f"cell {called} is missing"
         elif old[name].source != new[name].source:
-            yield f"cell {name} is not what the generator makes: {_diff(old[name], new[name])}"
+            yield f"cell {called} is not what the generator makes: {_diff(old[name], new[name])}"
         elif old[name] != new[name]:
             keys = {
                 key for key in {*old[name], *new[name]} if old[name].get(key) != new[name].get(key)
             }
-            yield f"cell {name} differs from what the generator makes in its {_listed(keys)}"
+            yield f"cell {called} differs from what the generator makes in its {_listed(keys)}"
     for name in new:
         if name not in old:
-            yield f"cell {name} is not in the source"
+            yield f"cell {_called(name, new[name], {})} is not in the source"
     if list(old) != list(new) and set(old) == set(new):
         yield "its cells stand in another order"
     if wanted.metadata != there.metadata:
         yield "its notebook metadata is not what the generator makes"
+
+
+def _called(name: str, cell: NotebookNode, lines: Mapping[str, int]) -> str:
+    """A cell's name; where that is a hash, also its first line and where the source has it."""
+    if not HASHED.fullmatch(name):
+        return name
+    first = next((line for line in cell.source.split("\n") if line.strip()), "")
+    shown = first if len(first) <= SHOWN else first[:SHOWN].rstrip() + "…"
+    place = f"source line {lines[name]}: " if name in lines else ""
+    return f"{name} ({place}{shown!r})"
+
+
+def _with_lines(sentence: str, lines: Mapping[str, int]) -> str:
+    """A sentence about cells, with the line of the source for each that is named."""
+
+    def value(match: re.Match[str]) -> str:
+        line = lines.get(match.group(1))
+        return f"{match.group(0)} (source line {line})" if line else match.group(0)
+
+    return re.sub(r"\b[Cc]ell ([\w-]+)", value, sentence, count=2)
 
 
 def _diff(old: NotebookNode, new: NotebookNode, limit: int = 6) -> str:
@@ -307,18 +370,18 @@ def _reference_scores(notebook: NotebookNode) -> list[str]:
 def _check_executed(lab: Built) -> list[str]:
     place = _short(lab.lab.executed, lab.lab.root)
     if not lab.lab.executed.is_file():
-        return [f"{place} is missing: run python -m autograder build {lab.lab.name}."]
+        return [f"{place} is missing: run make build."]
     try:
         there = nbformat.read(lab.lab.executed, as_version=nbformat.NO_CONVERT)
         bare = copy.deepcopy(there)
         for cell in bare.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        stale = list(_differences(lab.source, bare))
+        stale = list(_differences(lab.source, bare, lab.lines))
     except Exception as error:  # whatever a hand edit made of the file
-        return [f"{place} is no notebook any more ({error}). Build it anew."]
-    problems = [f"{place} is stale: {what}. Build it anew." for what in stale]
-    problems += [f"{place}: {what}. Build it anew." for what in _unfinished(there)]
+        return [f"{place} is no notebook any more ({error}). Run make build."]
+    problems = [f"{place} is stale: {what}. Run make build." for what in stale]
+    problems += [f"{place}: {what}. Run make build." for what in _unfinished(there)]
     return problems + [f"{place}: {what}" for what in _reference_scores(there)]
 
 

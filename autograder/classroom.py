@@ -1,8 +1,9 @@
 """Grades a course folder: `submitted/<student>/<lab>/<lab>.ipynb`, each on its own.
 
-`grade_class` does all of it: the gradebook, the scores, the feedback pages, `scores.csv`
-(nbgrader's exporter) and `scores.json`. `grade_one` grades one submission, and is the one
-place where a student's code runs. What cannot be graded is reported and stops nothing else.
+`grade_class` does all of it: the gradebook, the scores, the feedback pages, `scores.csv` and
+`scores.json`; `publish` writes the last three anew from the gradebook, after marking by hand.
+`grade_one` grades one submission, and is the one place where a student's code runs. What
+cannot be graded is reported and stops nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,29 +26,20 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 
 from autograder import host
-from autograder.author import build_notebook, grade_id, points_of, to_text
+from autograder.author import grade_id, lab_notebook, points_of, role, to_text
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.results import CellScore, Result, read_scores, write_scores
 
 # One thread each: several workers, or a machine with more cores, must not change a score.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
 
 
 @dataclass(frozen=True)
-class CellScore:
-    """What one graded cell gave; `points` is None while nobody has marked it."""
-
-    name: str
-    kind: str  # "test" or "written"
-    points: float | None
-    maximum: float
-    waiting: bool = False  # for a person, who may have marked an earlier version
-
-
-@dataclass(frozen=True)
 class Task:
-    """One submission to be graded."""
+    """One submission to be graded or published."""
 
     root: Path
     course_root: Path
@@ -70,26 +62,8 @@ class Task:
         return self.course_root / "autograded" / self.student / self.lab / f"{self.lab}.ipynb"
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of one submission."""
-
-    lab: str
-    student: str
-    status: str  # "graded", "needs marking" or "failed"
-    maximum: float
-    cells: tuple[CellScore, ...] = ()
-    penalty: float = 0.0  # taken off for handing in late
-    reason: str = ""  # why it failed, or what else the instructor should know
-    seconds: float = 0.0
-
-    @property
-    def score(self) -> float:
-        return max(0.0, sum(cell.points or 0.0 for cell in self.cells) - self.penalty)
-
-    @property
-    def test_points(self) -> float:
-        return sum(cell.points or 0.0 for cell in self.cells if cell.kind == "test")
+Began = Callable[[Task], None]
+Step = Callable[[int, int, Result], None]
 
 
 def grade_class(
@@ -100,14 +74,19 @@ def grade_class(
     workers: int | None = None,
     marks: Marks | None = None,
     say: Say = print,
-    step: Callable[[int, int, Result], None] = lambda done, total, result: None,
+    step: Step = lambda done, total, result: None,
+    began: Began = lambda task: None,
 ) -> list[Result]:
-    """Grade every submission in a course folder; `step` is told of each as it is done."""
+    """Grade every submission in a course folder.
+
+    `began` is told of each when it starts, `step` when it is done. The files of scores tell
+    of the whole class, also when only some of `labs` or `students` are graded.
+    """
     course_root = course_root.resolve()
     tasks, results = find_submissions(root, course_root, labs, students)
-    total = len(tasks) + len(results)
+    workers = workers or os.cpu_count() or 1
     names = sorted({task.lab for task in tasks})
-    say(f"{total} submissions; registering {len(names)} labs in the gradebook ...")
+    say(f"{forecast(len(tasks), workers)} Registering {len(names)} labs in the gradebook ...")
     points = register(root, course_root, names)
     marks = marks or {}
     tasks = [
@@ -117,15 +96,97 @@ def grade_class(
     with host.open_gradebook(course_root, read_course(root).id) as gradebook:
         for student in sorted({task.student for task in tasks}):
             gradebook.update_or_create_student(student)
+    results = _collected(tasks, results, run(tasks, workers, began=began), step)
+    write_scores(course_root, standing(root, course_root, results))
+    return results
+
+
+def publish(
+    root: Path,
+    course_root: Path,
+    workers: int | None = None,
+    say: Say = print,
+    step: Step = lambda done, total, result: None,
+) -> list[Result]:
+    """Write feedback pages and scores from the gradebook, as it is after marking; runs nothing."""
+    course_root = course_root.resolve()
+    known = standing(root, course_root, [])
+    tasks = [
+        Task(root, course_root, result.lab, result.student, _points_in(result))
+        for result in known
+        if result.status != "failed"
+    ]
+    failed = [result for result in known if result.status == "failed"]
+    if not tasks and not failed:
+        raise CourseError(f"Nothing in {course_root} is graded yet: grade the class first.")
+    results = _collected(tasks, failed, run(tasks, workers or os.cpu_count() or 1, _publish), step)
+    write_scores(course_root, results)
+    everybody, unusable = find_submissions(root, course_root, None, None)
+    left = len(everybody) + len(unusable) - len(results)
+    if left:
+        say(f"Not graded yet, and left out: {left} of {left + len(results)} submissions.")
+    return results
+
+
+def forecast(count: int, workers: int) -> str:
+    """How long a class takes: "20 notebooks, about 10 minutes on 2 cores."."""
+    used = max(1, min(workers, count))
+    minutes = max(1, round(count * SECONDS_EACH / used / 60))
+    return (
+        f"{count} {'notebook' if count == 1 else 'notebooks'}, about {minutes} "
+        f"{'minute' if minutes == 1 else 'minutes'} on {used} {'core' if used == 1 else 'cores'}."
+    )
+
+
+def standing(root: Path, course_root: Path, fresh: list[Result]) -> list[Result]:
+    """The result of everything that is handed in: `fresh`, else what earlier runs left.
+
+    A submission that has gone, or was never graded, has none.
+    """
+    found = {(result.lab, result.student): result for result in fresh}
+    tasks, failed = find_submissions(root, course_root, None, None)
+    for result in failed:
+        found.setdefault((result.lab, result.student), result)
+    earlier = read_scores(course_root)
+    order = _orders(root, [task.lab for task in tasks])
+    if host.database(course_root).is_file():
+        with host.quiet(), host.open_gradebook(course_root) as gradebook:
+            for task in tasks:
+                key = (task.lab, task.student)
+                if key in found:
+                    continue
+                result = _earlier(gradebook, replace(task, points=order[task.lab]), earlier)
+                if result is not None:
+                    found[key] = result
+    return sorted(found.values(), key=lambda result: (result.lab, result.student))
+
+
+def _earlier(
+    gradebook: Gradebook, task: Task, rows: dict[tuple[str, str], dict[str, Any]]
+) -> Result | None:
+    """What an earlier run left of a submission, or None."""
+    row = rows.get((task.lab, task.student), {})
+    if task.graded.is_file():
+        try:
+            return replace(read_result(gradebook, task), seconds=row.get("seconds", 0.0))
+        except MissingEntry:  # another gradebook's leavings
+            return None
+    if row.get("status") != "failed":
+        return None
+    return Result(task.lab, task.student, "failed", row["maximum"], reason=row["reason"])
+
+
+def _collected(
+    tasks: list[Task], results: list[Result], coming: Iterator[Result], step: Step
+) -> list[Result]:
+    """All results in order, once `step` has been told of each."""
+    total, results = len(tasks) + len(results), list(results)
     for done, result in enumerate(results, 1):
         step(done, total, result)
-    for result in run(tasks, workers or os.cpu_count() or 1):
+    for result in coming:
         results.append(result)
         step(len(results), total, result)
-    results.sort(key=lambda result: (result.lab, result.student))
-    host.export_csv(course_root, course_root / "scores.csv")
-    (course_root / "scores.json").write_text(as_json(results), encoding="utf-8")
-    return results
+    return sorted(results, key=lambda result: (result.lab, result.student))
 
 
 def find_submissions(
@@ -167,7 +228,7 @@ def register(root: Path, course_root: Path, names: list[str]) -> dict[str, dict[
     """Enter labs in the course folder's gradebook; returns the points of their graded cells."""
     course = read_course(root)
     labs = pick_labs(root, names) if names else []
-    sources = {lab.name: build_notebook(lab, course) for lab in labs}
+    sources = {lab.name: lab_notebook(lab, course) for lab in labs}
     course_root.mkdir(parents=True, exist_ok=True)
     try:
         host.generate(
@@ -194,6 +255,17 @@ def _copy_sources(course_root: Path, sources: dict[str, NotebookNode]) -> None:
         path = course_root / "solutions" / name / f"{name}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(to_text(source), encoding="utf-8")
+
+
+def _orders(root: Path, names: list[str]) -> dict[str, dict[str, float]]:
+    """The points of each lab's graded cells, from the sources alone."""
+    course = read_course(root)
+    labs = pick_labs(root, sorted(set(names))) if names else []
+    return {lab.name: _points(lab_notebook(lab, course)) for lab in labs}
+
+
+def _points_in(result: Result) -> dict[str, float]:
+    return {cell.name: cell.maximum for cell in result.cells}
 
 
 def _points(source: NotebookNode) -> dict[str, float]:
@@ -223,8 +295,10 @@ def work(task: Task) -> Result:
     started = time.monotonic()
     try:
         check_submission(task)
+        marked = _texts_marked(task)
         grade_one(task)
         with host.open_gradebook(task.course_root) as gradebook:
+            _keep_marked(gradebook, task, marked)
             apply_marks(gradebook, task)
             result = read_result(gradebook, task)
         host.feedback(task.root, task.course_root, task.lab, task.student)
@@ -232,6 +306,17 @@ def work(task: Task) -> Result:
         result = failure(task, error)
         _withdraw(task)
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _publish(task: Task) -> Result:
+    """The feedback page and the result of a submission that is graded already."""
+    with host.quiet(), host.open_gradebook(task.course_root) as gradebook:
+        result = read_result(gradebook, task)
+    try:
+        host.feedback(task.root, task.course_root, task.lab, task.student)
+    except CourseError as error:  # its score stands; the next page is written
+        return replace(result, reason=f"{result.reason} No feedback page: {error}".strip())
+    return result
 
 
 def check_submission(task: Task) -> None:
@@ -274,6 +359,48 @@ def read_notebook(path: Path) -> NotebookNode:
     return notebook
 
 
+def _texts_marked(task: Task) -> dict[str, str]:
+    """What a person has marked so far: the text behind each mark that is not in question."""
+    if not (host.database(task.course_root).is_file() and task.graded.is_file()):
+        return {}
+    with host.quiet(), host.open_gradebook(task.course_root) as gradebook:
+        try:
+            found = gradebook.find_submission_notebook(task.lab, task.lab, task.student)
+        except MissingEntry:
+            return {}
+        names = {
+            grade.name
+            for grade in found.grades
+            if grade.manual_score is not None and not grade.needs_manual_grade
+        }
+    texts = _texts_behind(task.graded) if names else {}
+    return {name: text for name, text in texts.items() if name in names}
+
+
+def _texts_behind(path: Path) -> dict[str, str]:
+    """What a person reads to mark a cell: the answer, or for a test all of the student's code."""
+    try:
+        cells = read_notebook(path).cells
+    except CourseError:  # an earlier run was cut off: nothing to compare with
+        return {}
+    code = "\0".join(cell.source for cell in cells if role(cell) == "solution")
+    return {
+        grade_id(cell): cell.source if role(cell) == "written" else code
+        for cell in cells
+        if role(cell) in ("written", "test")
+    }
+
+
+def _keep_marked(gradebook: Gradebook, task: Task, marked: dict[str, str]) -> None:
+    """nbgrader asks for every mark again after each run; ask only where the text has changed."""
+    now = _texts_behind(task.graded) if marked else {}
+    for name, text in marked.items():
+        if now.get(name) == text:
+            grade = gradebook.find_grade(name, task.lab, task.lab, task.student)
+            grade.needs_manual_grade = False
+    gradebook.db.commit()
+
+
 def apply_marks(gradebook: Gradebook, task: Task) -> None:
     """Enter a marker's points for written answers, as formgrader does."""
     for name, points in task.marks.items():
@@ -287,9 +414,9 @@ def read_result(gradebook: Gradebook, task: Task) -> Result:
     """One submission's scores, as the gradebook has them."""
     submission = gradebook.find_submission(task.lab, task.student)
     notebook = gradebook.find_submission_notebook(task.lab, task.lab, task.student)
-    order = list(task.points)
+    places = {name: place for place, name in enumerate(task.points)}
     cells = []
-    for grade in sorted(notebook.grades, key=lambda grade: order.index(grade.name)):
+    for grade in sorted(notebook.grades, key=lambda grade: places.get(grade.name, len(places))):
         known = grade.manual_score is not None or grade.auto_score is not None
         kind = "test" if grade.cell_type == "code" else "written"
         points = float(grade.score) if known else None
@@ -300,7 +427,7 @@ def read_result(gradebook: Gradebook, task: Task) -> Result:
         lab=task.lab,
         student=task.student,
         status="needs marking" if any(cell.waiting for cell in cells) else "graded",
-        maximum=task.maximum,
+        maximum=sum(cell.maximum for cell in cells),
         cells=tuple(cells),
         penalty=float(submission.late_submission_penalty or 0.0),
         reason=f"no score for {', '.join(lost)}: its cell is missing." if lost else "",
@@ -348,57 +475,48 @@ def one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def run(tasks: list[Task], workers: int) -> Iterator[Result]:
-    """The result of each task as it is done, `workers` at a time."""
+def run(
+    tasks: list[Task],
+    workers: int,
+    job: Callable[[Task], Result] | None = None,
+    began: Began = lambda task: None,
+) -> Iterator[Result]:
+    """The result of `job` (`work` if left out) on each task as it is done, `workers` at a time."""
+    job = job or work
     if workers <= 1 or len(tasks) <= 1:
-        yield from map(work, tasks)
+        for task in tasks:
+            began(task)
+            yield job(task)
         return
     left = dict.fromkeys(range(len(tasks)))
-    for number, result in _pooled(tasks, workers):
+    for number, result in _pooled(tasks, workers, job, began):
         del left[number]
         yield result
     for number in left:  # a worker died and took its pool along: the rest runs one by one
-        alone = next(_pooled([tasks[number]], 1), None)
+        alone = next(_pooled([tasks[number]], 1, job, began), None)
         lost = CourseError("the process that graded it was killed, perhaps for its memory.")
         yield alone[1] if alone else failure(tasks[number], lost)
 
 
-def _pooled(tasks: list[Task], workers: int) -> Iterator[tuple[int, Result]]:
-    """Numbered results from a pool of processes; those that a dead worker lost are left out."""
+def _pooled(
+    tasks: list[Task], workers: int, job: Callable[[Task], Result], began: Began
+) -> Iterator[tuple[int, Result]]:
+    """Numbered results from a pool of processes; ends early when a worker has died.
+
+    A task is handed over only when a worker is free, so that `began` tells the truth.
+    """
     spawn: Any = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=spawn)
+    waiting, running = list(enumerate(tasks)), {}
     try:
-        futures = {pool.submit(work, task): number for number, task in enumerate(tasks)}
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                continue
+        while waiting or running:
+            while waiting and len(running) < workers:
+                number, task = waiting.pop(0)
+                running[pool.submit(job, task)] = number
+                began(task)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        return
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-# --- the report for machines ---------------------------------------------------------------
-
-
-def as_dict(result: Result) -> dict[str, Any]:
-    """One result in plain values."""
-    return {
-        "lab": result.lab,
-        "student": result.student,
-        "status": result.status,
-        "score": result.score,
-        "maximum": result.maximum,
-        "penalty": result.penalty,
-        "reason": result.reason,
-        "seconds": round(result.seconds, 1),
-        "cells": {
-            cell.name: {"kind": cell.kind, "points": cell.points, "maximum": cell.maximum}
-            for cell in result.cells
-        },
-    }
-
-
-def as_json(results: list[Result]) -> str:
-    """What `scores.json` holds."""
-    return json.dumps([as_dict(result) for result in results], indent=1, ensure_ascii=False) + "\n"

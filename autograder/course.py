@@ -18,6 +18,9 @@ else:
     import tomli as tomllib
 
 LAB_FOLDER = re.compile(r"^lab(\d+)_\w+$")
+# What trickster.scenario.Scenario can be made of; not imported, so that reading stays quick.
+SCENARIOS = ("fashion", "cifar10")
+ADDRESS = re.compile(r"^https://[\w.-]+(:\d+)?/\S+$")
 GITHUB = re.compile(r"^https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 
 
@@ -110,28 +113,53 @@ def read_course(root: Path) -> Course:
         if not isinstance(value, str) or not value.strip():
             raise CourseError(f'{path}: [course] needs {key} = "...", a text that is not empty.')
         values[key] = value.strip()
+    _check_values(values, path)
     return Course(**values)
 
 
+def _check_values(values: dict[str, str], path: Path) -> None:
+    if not ADDRESS.match(values["repository"]):
+        raise CourseError(
+            f"{path}: repository = {values['repository']!r} is no https:// address of a "
+            "repository, as in https://github.com/someone/trickster-labs."
+        )
+    if values["scenario"] not in SCENARIOS:
+        raise CourseError(
+            f"{path}: scenario = {values['scenario']!r} is unknown; it is {' or '.join(SCENARIOS)}."
+        )
+
+
 def list_labs(root: Path) -> list[Lab]:
-    """Every lab that has a source, in the order of their numbers."""
-    solutions = root / "solutions"
-    if not solutions.is_dir():
-        raise CourseError(f"{solutions} is missing: it holds one folder for each lab.")
+    """Every lab that has a source, in the order of their numbers; in a student copy, every lab.
+
+    A student copy has no solutions/: its labs are what was released.
+    """
+    if not (root / "solutions").is_dir():
+        return released_labs(root)
+    labs = _labs_in(root, "solutions")
+    for lab in labs:
+        if not lab.source.is_file():
+            raise CourseError(
+                f"solutions/{lab.name} holds no {lab.name}.py: "
+                "a lab's source bears its folder's name."
+            )
+    return labs
+
+
+def released_labs(root: Path) -> list[Lab]:
+    """Every lab in labs/, in the order of their numbers."""
+    if not (root / "labs").is_dir():
+        raise CourseError(f"{root / 'labs'} is missing: it holds one folder for each lab.")
+    return _labs_in(root, "labs")
+
+
+def _labs_in(root: Path, place: str) -> list[Lab]:
     numbered = []
-    for folder in solutions.iterdir():
+    for folder in (root / place).iterdir():
         match = LAB_FOLDER.match(folder.name)
         if match and folder.is_dir():
             numbered.append((int(match.group(1)), folder.name))
-    labs = []
-    for _, name in sorted(numbered):
-        lab = Lab(root, name)
-        if not lab.source.is_file():
-            raise CourseError(
-                f"solutions/{name} holds no {name}.py: a lab's source bears its folder's name."
-            )
-        labs.append(lab)
-    return labs
+    return [Lab(root, name) for _, name in sorted(numbered)]
 
 
 def pick_labs(root: Path, names: list[str] | None = None) -> list[Lab]:

@@ -6,13 +6,18 @@ starts as the course, and `nbgrader_config.py` from Jupyter's configuration path
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from autograder import classroom, host
-from autograder.course import CourseError
+from autograder.author import grade_id, headings_of, lab_notebook, role
+from autograder.course import CourseError, Lab, read_course
 from autograder.sample import FOLDER as SAMPLE
 
 PAGE = "/formgrader/gradebook"
@@ -31,25 +36,77 @@ def course_folder(root: Path, named: Path | None = None) -> Path:
     )
 
 
-def open_formgrader(root: Path, course: Path, port: int = 8888, browser: bool = True) -> int:
+def open_formgrader(
+    root: Path,
+    course: Path,
+    port: int = 8888,
+    browser: bool = True,
+    say: Callable[[str], None] = print,
+) -> int:
     """Become Jupyter's server on formgrader's page, where the system can; else wait for its end."""
     if host.unusable_name(str(course)):
         raise CourseError(f"{course}: {host.unusable_name(str(course))}")
+    if _taken(port):
+        raise CourseError(f"Port {port} is in use: choose another, as in --port {port + 1}.")
+    labs = labs_in(root, course)
     if not host.database(course).is_file():
-        labs = {path.name for path in (course / "submitted").glob("*/*") if path.is_dir()}
-        known = [lab.name for lab in classroom.pick_labs(root) if lab.name in labs]
-        classroom.register(root, course, known)
+        classroom.register(root, course, [lab.name for lab in labs])
     words, environ = command(course, port, browser), environment(root)
+    for sentence in mark_schemes(root, labs):
+        say(sentence)
+    say("Ctrl-C ends the server. Then: publish writes the feedback pages and the scores.")
+    say(address(port, environ))
+    sys.stdout.flush()
     os.chdir(course)
     if os.name == "posix":  # one process: whoever stops this command stops the server
         os.execve(words[0], words, environ)
     return subprocess.call(words, env=environ)
 
 
+def labs_in(root: Path, course: Path) -> list[Lab]:
+    """The labs of which somebody has handed in something."""
+    there = {path.name for path in (course / "submitted").glob("*/*") if path.is_dir()}
+    return [lab for lab in classroom.pick_labs(root) if lab.name in there]
+
+
+def mark_schemes(root: Path, labs: list[Lab]) -> Iterator[str]:
+    """Where a marker finds what each written answer is worth: formgrader does not show it."""
+    course = read_course(root)
+    for lab in labs:
+        notebook = lab_notebook(lab, course)
+        headings = headings_of(notebook)
+        for cell in notebook.cells:
+            if role(cell) == "written":
+                name = grade_id(cell)
+                yield (
+                    f"Mark scheme of {lab.name}: {lab.executed.relative_to(root).as_posix()}, "
+                    f"cell {name}, under {headings[name]!r}."
+                )
+
+
+def address(port: int, environ: dict[str, str]) -> str:
+    """Where to go with a browser; a token that the user has set is not shown."""
+    page = f"http://localhost:{port}{PAGE}"
+    return page if os.environ.get("JUPYTER_TOKEN") else f"{page}?token={environ['JUPYTER_TOKEN']}"
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
 def command(course: Path, port: int, browser: bool) -> list[str]:
     """The command that starts Jupyter's server on formgrader's page."""
     words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={course}"]
-    words += [f"--ServerApp.port={port}", f"--LabApp.default_url={PAGE}"]
+    # Another port than the one that was printed would be of no use; chatter would hide it.
+    words += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    words += [f"--{part}.log_level={logging.ERROR}" for part in ("ServerApp", "LabApp")]
+    words.append(f"--LabApp.default_url={PAGE}")
     if not browser:
         words.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -58,9 +115,10 @@ def command(course: Path, port: int, browser: bool) -> list[str]:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """This process's environment, with nbgrader's settings and commands within reach."""
+    """This process's environment, with nbgrader's settings and commands in reach, and a token."""
     environ = dict(os.environ)
     for name, folder in (("JUPYTER_CONFIG_PATH", root), ("PATH", Path(sys.executable).parent)):
         before = environ.get(name)
         environ[name] = os.pathsep.join([str(folder), before] if before else [str(folder)])
+    environ.setdefault("JUPYTER_TOKEN", secrets.token_hex(16))
     return environ

@@ -22,7 +22,6 @@ from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins import CsvExportPlugin
 from nbgrader.utils import capture_log
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config, PyFileConfigLoader
@@ -104,12 +103,6 @@ def feedback(root: Path, course_root: Path, lab: str, student: str) -> None:
     config = _one(root, course_root, lab, student)
     config.HTMLExporter.template_name = "feedback"
     _run(GenerateFeedback, config, f"write the feedback on {lab} for {student}")
-
-
-def export_csv(course_root: Path, to: Path) -> None:
-    """All scores of a course folder, through nbgrader's exporter."""
-    with quiet(), open_gradebook(course_root) as gradebook:
-        CsvExportPlugin(to=str(to)).export(gradebook)
 
 
 def database(course_root: Path) -> Path:

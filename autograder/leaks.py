@@ -21,7 +21,8 @@ from nbformat import NotebookNode
 
 from autograder.author import MARKER, find_regions, grade_id, lines_outside, role
 
-LONG = 40  # a line of more characters than this is told apart by itself
+LONG = 25  # a line of code of so many characters is told apart by itself
+LONG_PROSE = 40  # and of a written answer: shorter ones are turns of phrase
 SUBSTANTIVE = 6  # a line with fewer letters and digits says nothing
 DETAILS = re.compile(r"<details\b.*?</details>", re.DOTALL | re.IGNORECASE)
 NAMES = {"SOLUTION": "the solution", "HIDDEN TESTS": "a hidden test", "MARK SCHEME": "mark scheme"}
@@ -34,6 +35,7 @@ class Secret:
     cell: str
     kind: str
     lines: tuple[str | None, ...]
+    long: int = LONG
 
 
 def find_leaks(source: NotebookNode, release: NotebookNode) -> list[str]:
@@ -65,6 +67,7 @@ def secrets_of(source: NotebookNode) -> Iterator[Secret]:
     public = _public_lines(source)
     for number, cell in enumerate(source.cells, 1):
         name = grade_id(cell) or f"number {number}"
+        long = LONG if cell.cell_type == "code" else LONG_PROSE
         regions = [(region.kind, region.lines) for region in find_regions(cell.source, name)]
         if role(cell) == "written" and not regions:  # nbgrader then replaces the whole cell
             regions = [("SOLUTION", tuple(cell.source.split("\n")))]
@@ -72,7 +75,7 @@ def secrets_of(source: NotebookNode) -> Iterator[Secret]:
             kept = [line for line in map(_normal, lines) if _substantive(line)]
             secret = tuple(None if any(line in p for p in public) else line for line in kept)
             if any(secret):
-                yield Secret(name, kind, secret)
+                yield Secret(name, kind, secret, long)
 
 
 def texts_of(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
@@ -129,7 +132,7 @@ def _public_lines(source: NotebookNode) -> list[str]:
 
 def _first_shown(secret: Secret, lines: list[str]) -> str:
     for line in secret.lines:
-        if line and len(line) > LONG and any(line in text for text in lines):
+        if line and len(line) >= secret.long and any(line in text for text in lines):
             return line
     follow = dict.fromkeys(pairwise(lines))
     for first, second in pairwise(secret.lines):

@@ -1,12 +1,12 @@
 """Grades one notebook for the person who wrote it, and leaves nothing behind.
 
 The notebook is graded exactly as in a class (`classroom.grade_one`), in a temporary course
-folder. Written answers need a reader: the report says where to find the mark scheme.
+folder. Written answers need a reader: the report says where to find the mark scheme. In a
+student copy, which holds no sources, the released tests are what grades.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from autograder import classroom
-from autograder.author import grade_id, role
+from autograder.author import grade_id, headings_of, role
 from autograder.course import CourseError, Lab, list_labs
 from autograder.execute import ANSI, as_terminal
 from autograder.report import cell_points, number
+from autograder.results import Result
 
 STUDENT = "you"
 LINES_SHOWN = 30  # of what a check printed
-HEADING = re.compile(r"^#{2,3}\s+(.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Graded:
     """One notebook after grading: its scores, and the notebook as it was run."""
 
     lab: Lab
-    result: classroom.Result
+    result: Result
     notebook: NotebookNode
 
 
@@ -75,7 +75,7 @@ def lab_of(root: Path, path: Path) -> Lab:
 def show(out: Console, graded: Graded) -> None:
     """Print the learner's table, then what each check said where points were missed."""
     result, cells = graded.result, {grade_id(cell): cell for cell in graded.notebook.cells}
-    headings = _headings(graded.notebook)
+    headings = headings_of(graded.notebook)
     table = Table(title=graded.lab.name, title_justify="left")
     for heading in ("exercise", "check", "points"):
         table.add_column(heading, justify="right" if heading == "points" else "left")
@@ -134,23 +134,13 @@ def _show_errors(out: Console, notebook: NotebookNode) -> None:
 
 def _show_written(out: Console, graded: Graded) -> None:
     names = [cell.name for cell in graded.result.cells if cell.kind == "written"]
-    if names:
+    if not names:
+        return
+    headings = headings_of(graded.notebook)
+    told = "; ".join(headings.get(name) or name for name in names)
+    advice = "Your instructor has the mark scheme."
+    if graded.lab.executed.is_file():  # not in a student copy
         place = graded.lab.executed.relative_to(graded.lab.root).as_posix()
-        out.print(
-            escape(
-                f"\nWritten answers are not marked by the machine: {', '.join(names)}. "
-                f"Compare yours with the mark scheme in {place}."
-            ),
-            soft_wrap=True,
-        )
-
-
-def _headings(notebook: NotebookNode) -> dict[str, str]:
-    """The heading under which each graded cell stands."""
-    found, heading = {}, ""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            matches = HEADING.findall(cell.source)
-            heading = matches[-1] if matches and role(cell) != "written" else heading
-        found[grade_id(cell)] = heading
-    return found
+        advice = f"Compare yours with the mark scheme in {place}."
+    said = f"\nWritten answers are not marked by the machine: {told}. {advice}"
+    out.print(escape(said), soft_wrap=True)

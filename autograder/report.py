@@ -6,20 +6,26 @@ graded here.
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from autograder.classroom import CellScore, Result
+from autograder.classroom import Began, Step, Task
+from autograder.results import CellScore, Result
 
 PLAIN_WIDTH = 120  # a file or a pipe has no width of its own
-Step = Callable[[int, int, Result], None]
+ABOUT_WIDTH = 20  # with less room than this, what a submission is stands below the table
 COLOURS = {"graded": "green", "needs marking": "yellow", "failed": "red"}
 
 
@@ -41,18 +47,40 @@ def score_line(done: int, total: int, result: Result) -> str:
     return f"{done}/{total} {result.lab}  {result.student}  {shown}  {result.seconds:.1f} s"
 
 
+def from_here(path: Path) -> str:
+    """A path as one would type it in the current folder."""
+    path = Path(os.path.abspath(path))  # not resolved: .venv/bin/python is a link
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def this_program() -> str:
+    """How to call this command line again: ".venv/bin/python -m autograder"."""
+    return f"{shlex.quote(from_here(Path(sys.executable)))} -m autograder"
+
+
 @contextmanager
-def progress(out: Console) -> Iterator[Step]:
-    """A `step` for `classroom.grade_class`: a line for each submission, and a bar if possible."""
-    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+def progress(out: Console) -> Iterator[tuple[Began, Step]]:
+    """`began` and `step` for `classroom.grade_class`: a line for each submission.
+
+    On a terminal a bar tells what runs; elsewhere a line does when it starts.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, TimeElapsedColumn(), console=out, transient=True)
+    bar.disable = not out.is_terminal
+    with bar:
         task = bar.add_task("grading", total=None)
+
+        def began(begun: Task) -> None:
+            bar.update(task, description=escape(f"grading {begun.student}"))
+            if bar.disable:
+                out.print(escape(f"started {begun.lab}  {begun.student}"), soft_wrap=True)
 
         def step(done: int, total: int, result: Result) -> None:
             out.print(escape(score_line(done, total, result)), soft_wrap=True)
             bar.update(task, completed=done, total=total)
 
-        yield step
+        yield began, step
 
 
 def class_table(
@@ -60,27 +88,56 @@ def class_table(
     results: list[Result],
     details: bool = False,
     verdicts: Mapping[tuple[str, str], str] | None = None,
+    abouts: Mapping[tuple[str, str], str] | None = None,
 ) -> None:
     """One row a submission, then a sentence for each that has a reason."""
+    columns = {
+        "student": [escape(result.student) for result in results],
+        # Room for what each is; "lab1" is also what --lab takes.
+        "lab": [escape(r.lab.split("_")[0] if abouts else r.lab) for r in results],
+        "score": [_score(result) for result in results],
+        "status": [_status(result) for result in results],
+    }
+    if details:
+        columns["points of each test and answer"] = [escape(_cells(result)) for result in results]
+    keys = [(result.lab, result.student) for result in results]
+    if verdicts is not None:
+        columns["verdict"] = [_verdict(verdicts[key]) for key in keys]
+    room = out.width - _width(columns)
+    if abouts and room >= ABOUT_WIDTH:
+        columns["what it is"] = [escape(_shortened(abouts[key], room)) for key in keys]
     table = Table(title="Scores", title_justify="left")
-    headings = ["student", "lab", "score", "status"]
-    headings += ["points of each test and answer"] if details else []
-    headings += ["verdict"] if verdicts is not None else []
-    for heading in headings:
+    for heading in columns:
         justify = "right" if heading == "score" else "left"
         table.add_column(heading, justify=justify, overflow="fold")
-    for result in results:
-        row = [escape(result.student), escape(result.lab), _score(result), _status(result)]
-        row += [escape(_cells(result))] if details else []
-        if verdicts is not None:
-            verdict = escape(verdicts[result.lab, result.student])
-            row.append(verdict if verdict == "as expected" else f"[red]{verdict}[/red]")
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     out.print(table)
+    if abouts and room < ABOUT_WIDTH:
+        for lab, student in keys:
+            text = f"{student}, {lab}: {abouts[lab, student]}"
+            out.print(escape(text), soft_wrap=True)
     for result in results:
         if result.reason:
             text = f"{result.student}, {result.lab}: {result.reason}"
             out.print(escape(text), soft_wrap=True)
+
+
+def _width(columns: Mapping[str, list[str]]) -> int:
+    """What a table with these columns, and one more, leaves no room beside."""
+    widest = 0
+    for heading, cells in columns.items():
+        lines = [line for cell in cells for line in Text.from_markup(cell).plain.split("\n")]
+        widest += max(cell_len(text) for text in [heading, *lines]) + 3
+    return widest + 4
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1].rstrip(" ,:;") + "…"
+
+
+def _verdict(verdict: str) -> str:
+    return escape(verdict) if verdict == "as expected" else f"[red]{escape(verdict)}[/red]"
 
 
 def class_summary(results: list[Result], started: float) -> str:

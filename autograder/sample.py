@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from autograder import classroom, host
 from autograder.author import build_notebook, to_text
-from autograder.classroom import Result, Say
+from autograder.classroom import Began, Say, Step
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.results import Result, as_dict
 from autograder.submissions import Specimen, load_zoo
 
 FOLDER = Path("build") / "sample_class"
@@ -24,10 +24,11 @@ ROUNDING = 1e-9  # of sums of points
 
 @dataclass(frozen=True)
 class Graded:
-    """The sample class after grading; verdicts by (lab, student)."""
+    """The sample class after grading; verdicts and descriptions by (lab, student)."""
 
     results: list[Result]
     verdicts: dict[tuple[str, str], str]
+    abouts: dict[tuple[str, str], str]
 
     @property
     def wrong(self) -> int:
@@ -39,20 +40,22 @@ def grade_sample(
     labs: list[str] | None = None,
     workers: int | None = None,
     say: Say = print,
-    step: Callable[[int, int, Result], None] = lambda done, total, result: None,
+    step: Step = lambda done, total, result: None,
+    began: Began = lambda task: None,
 ) -> Graded:
     """Build the sample class afresh, grade it, and give each submission its verdict."""
     say("building the sample class from the zoo ...")
     specimens = load_specimens(root, labs)
     folder = hand_in(root, specimens)
     marks = {(specimen.lab, specimen.student): specimen.marks for specimen in specimens}
-    results = classroom.grade_class(root, folder, workers=workers, marks=marks, say=say, step=step)
+    results = classroom.grade_class(root, folder, None, None, workers, marks, say, step, began)
     found = {(result.lab, result.student): result for result in results}
     verdicts = {
         (specimen.lab, specimen.student): verdict(specimen, found[specimen.lab, specimen.student])
         for specimen in specimens
     }
-    return Graded(results, verdicts)
+    abouts = {(specimen.lab, specimen.student): specimen.about for specimen in specimens}
+    return Graded(results, verdicts, abouts)
 
 
 def load_specimens(root: Path, labs: list[str] | None = None) -> list[Specimen]:
@@ -116,7 +119,7 @@ def _span(low: float, high: float) -> str:
 def as_json(graded: Graded) -> str:
     """Results and verdicts, for other programs."""
     rows = [
-        {**classroom.as_dict(result), "verdict": graded.verdicts[result.lab, result.student]}
+        {**as_dict(result), "verdict": graded.verdicts[result.lab, result.student]}
         for result in graded.results
     ]
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

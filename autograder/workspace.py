@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autograder.course import CourseError, list_labs
+from autograder.course import CourseError, released_labs
 
 MANIFEST = ".handed_out.json"
 DEFAULT = "my_labs"
@@ -104,7 +104,7 @@ def _beside(folder: Path, name: str, latest: str, handed_out: dict[str, str]) ->
 def _released_files(root: Path) -> dict[str, Path]:
     """Every file of the release, by its name relative to labs/."""
     found = {}
-    for lab in list_labs(root):
+    for lab in released_labs(root):
         for path in sorted(lab.release_folder.rglob("*")):
             if path.is_file() and ".ipynb_checkpoints" not in path.parts:
                 found[path.relative_to(root / "labs").as_posix()] = path

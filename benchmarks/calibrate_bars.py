@@ -1,4 +1,4 @@
-"""Measure what stands behind the bars of labs 1 and 2, over many seeds.
+"""Measure what stands behind the bars of labs 1, 2 and 4, over many seeds.
 
     python benchmarks/calibrate_bars.py            # about ten minutes on two cores
     python benchmarks/calibrate_bars.py --seeds 3  # a quick look
@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from trickster import attacks, data, evaluation, models, training
-from trickster.checks import bars, lab2
+from trickster import attacks, data, defenses, evaluation, models, ood, training
+from trickster.checks import bars, lab2, lab4
 from trickster.scenario import Scenario
 
 Measure = Callable[[int], float]
@@ -57,6 +57,95 @@ def theft(
     return run
 
 
+Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]  # posteriors, weird or not, to answers
+
+
+def stack(answer: Answer, share: float = 0.02, k: int = 1) -> Callable[..., object]:
+    """A make_layered of lab 4: neighbours, a threshold at ``share``, and what is answered."""
+
+    def make(bank: np.ndarray, honest: np.ndarray) -> Callable[..., np.ndarray]:
+        threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=k), share)
+
+        def layered(x, posteriors, features, key, now):
+            return answer(posteriors, ood.score_knn(features, bank, k=k) < threshold)
+
+        return layered
+
+    return make
+
+
+def mislead(wrong: Callable[[np.ndarray], np.ndarray]) -> Answer:
+    """The posteriors, or for weird rows what ``wrong`` makes of them."""
+    return lambda p, weird: np.where(weird[:, None], wrong(p), p)
+
+
+def noisy(p: np.ndarray) -> np.ndarray:
+    return defenses.zero_mean_noise(p, 2.0, np.random.default_rng(int(p[0, 0] * 1e9)))
+
+
+def layered_drop(make: Callable[..., object]) -> Measure:
+    """What the panel's best thief loses, over as many seeds as the check takes."""
+
+    def run(seed: int) -> float:
+        k = len(lab4.PANEL_SEEDS)
+        before, means = lab4.panel(make, tuple(range(100 + k * seed, 100 + k * seed + k)))
+        return before - max(means.values())
+
+    return run
+
+
+def layered_loss(make: Callable[..., object]) -> Measure:
+    """Minus the loss of honest accuracy, with another half of the test pictures held out."""
+    fashion, victim = data.load("fashion"), Scenario("fashion").victim
+    features, posteriors = victim.features_and_posteriors(fashion.x_test)
+    bank = victim.features(fashion.x_train)
+
+    def run(seed: int) -> float:
+        order = np.random.default_rng(seed).permutation(len(features))
+        held, rest = np.split(order, 2)
+        x, truth = fashion.x_test[rest], fashion.y_test[rest]
+        answers = make(bank, features[held])(x, posteriors[rest], features[rest], "shop", 0.0)
+        clean = evaluation.accuracy(posteriors[rest], truth)
+        return evaluation.accuracy(answers, truth) - clean
+
+    return run
+
+
+def rolled(p: np.ndarray) -> np.ndarray:
+    return np.roll(p, 3, axis=1)
+
+
+def least_likely(p: np.ndarray) -> np.ndarray:
+    return np.eye(p.shape[1])[p.argmin(axis=1)]
+
+
+def lab4_measures() -> dict[str, tuple[bars.Bar, dict[str, Measure]]]:
+    """The stacks that stand behind lab 4's bars."""
+    reversed_ranks = mislead(defenses.misinform)
+    return {
+        "LAYERED_DROP": (
+            bars.LAYERED_DROP,
+            {
+                "reference, reversed": layered_drop(stack(reversed_ranks)),
+                "least likely class": layered_drop(stack(mislead(least_likely))),
+                "rolled, 10th neighbour": layered_drop(stack(mislead(rolled), k=10)),
+                "reversed, 1 %": layered_drop(stack(reversed_ranks, share=0.01)),
+                "labels only": layered_drop(stack(lambda p, weird: defenses.hard_labels(p))),
+                "zero-mean noise, weird": layered_drop(stack(mislead(noisy))),
+            },
+        ),
+        "LAYERED_LOSS": (
+            bars.LAYERED_LOSS,
+            {
+                "reference, reversed": layered_loss(stack(reversed_ranks)),
+                "rolled, 10th neighbour": layered_loss(stack(mislead(rolled), k=10)),
+                "reversed, 5 %": layered_loss(stack(reversed_ranks, share=0.05)),
+                "reversed, 10 %": layered_loss(stack(reversed_ranks, share=0.10)),
+            },
+        ),
+    }
+
+
 def measures() -> dict[str, tuple[bars.Bar, dict[str, Measure]]]:
     """The answers that stand behind each bar."""
     k = len(lab2.STEAL_SEEDS)
@@ -95,9 +184,12 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="runs of each answer")
+    parser.add_argument("--only", default="", help="bars whose names begin so")
     arguments = parser.parse_args()
     print(f"{'bar':16} {'answer':24} {'mean':>6} {'sd':>6} {'least':>6} {'most':>6}   to the bar")
-    for name, (bar, answers) in measures().items():
+    for name, (bar, answers) in (measures() | lab4_measures()).items():
+        if not name.startswith(arguments.only):
+            continue
         for answer, run in answers.items():
             bar_line = tqdm(range(arguments.seeds), desc=f"{name}: {answer}", leave=False)
             values = np.array([run(seed) for seed in bar_line])

@@ -18,7 +18,9 @@ from trickster.api import (
     LogEntry,
     PredictionAPI,
     Query,
+    RateLimited,
 )
+from trickster.limiters import GlobalLimit, SlidingWindow, TokenBucket
 
 SHAPE = (1, 4, 4)
 
@@ -380,3 +382,100 @@ def test_a_budget_error_survives_the_trip_from_a_worker():
     error = pickle.loads(pickle.dumps(BudgetExceeded("ann", 5, 2)))
     assert (error.key, error.requested, error.remaining) == ("ann", 5, 2)
     assert "asked for 5 answers but has 2 left" in str(error)
+
+
+# --- limiters -------------------------------------------------------------------------------
+
+
+def limited(victim, *limiters, **options) -> tuple[PredictionAPI, FakeClock]:
+    clock = FakeClock()
+    return PredictionAPI(victim, SHAPE, limiters=limiters, clock=clock, **options), clock
+
+
+def test_a_refusal_says_when_to_come_back(victim):
+    api, clock = limited(victim, TokenBucket(rate=2, burst=10))
+    assert len(api.query(pictures(10), "ann")) == 10
+    with pytest.raises(
+        RateLimited, match=r"'ann' asked for 4 answers too soon.* in 2\.0 s"
+    ) as info:
+        api.query(pictures(4), "ann")
+    assert (info.value.key, info.value.requested) == ("ann", 4)
+    clock.now += info.value.retry_after
+    assert len(api.query(pictures(4), "ann")) == 4
+
+
+def test_a_batch_that_never_passes_is_told_so(victim):
+    api, _ = limited(victim, SlidingWindow(3, 60))
+    with pytest.raises(RateLimited, match="never passes, send a smaller one") as info:
+        api.query(pictures(4))
+    assert info.value.retry_after == float("inf")
+
+
+def test_what_is_refused_is_logged_and_neither_charged_nor_answered(victim):
+    api, _ = limited(victim, SlidingWindow(3, 60), budget=10)
+    api.query(pictures(3), "ann")
+    with pytest.raises(RateLimited):
+        api.query(pictures(1), "ann")
+    assert (api.used("ann"), api.remaining("ann"), victim.asked) == (3, 7, 3)
+    assert [bool(entry.refused) for entry in api.log] == [False, True]
+    assert "too soon" in api.log[1].refused
+
+
+def test_what_one_limiter_refuses_counts_for_none(victim):
+    own, common = SlidingWindow(5, 60), GlobalLimit(SlidingWindow(8, 60))
+    for limiters in ((own, common), (common, own)):
+        api, clock = limited(victim, *limiters)
+        clock.now = 1_000.0 if limiters[0] is common else 100.0
+        api.query(pictures(5), "ann")
+        for _ in range(3):
+            with pytest.raises(RateLimited):
+                api.query(pictures(4), "bob")  # 4 of his 5, but only 3 of the common 8 are left
+        assert len(api.query(pictures(3), "bob")) == 3
+        clock.now += 60
+        assert len(api.query(pictures(5), "bob")) == 5
+
+
+def test_a_request_over_budget_or_with_bad_pictures_takes_no_tokens(victim):
+    api, _ = limited(victim, SlidingWindow(5, 60), budget=5)
+    with pytest.raises(BudgetExceeded):
+        api.query(pictures(6))
+    with pytest.raises(InvalidQuery):
+        api.query(with_pixel(np.nan))
+    assert len(api.query(pictures(5))) == 5
+
+
+def test_requests_at_one_moment_cannot_share_a_token(victim):
+    api, _ = limited(victim, SlidingWindow(20, 60))
+    refused = []
+
+    def ask():
+        try:
+            api.query(pictures(1), "ann")
+        except RateLimited as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(refused), api.used("ann")) == (30, 20)
+
+
+def test_a_limiter_that_promises_and_does_not_keep_it_refuses_all_the_same(victim):
+    class Moody:
+        def allow(self, key, now, n=1):
+            return False
+
+        def retry_after(self, key, now, n=1):
+            return 0.0
+
+    api, _ = limited(victim, Moody())
+    with pytest.raises(RateLimited):
+        api.query(pictures(1))
+    assert victim.asked == 0
+
+
+def test_a_rate_limit_survives_the_trip_from_a_worker():
+    error = pickle.loads(pickle.dumps(RateLimited("ann", 5, 2.5)))
+    assert (error.key, error.requested, error.retry_after) == ("ann", 5, 2.5)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nbformat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbgrader.nbgraderformat import MetadataValidator
-from toy_course import LAB, SOURCE, cell_of
+from toy_course import LAB, SOURCE, built_course, cell_of, make_course
 
 from autograder.author import (
     AuthorError,
     expand,
     find_regions,
     grade_id,
+    headings_of,
+    lab_notebook,
+    lines_of,
     points_of,
     role,
     to_text,
 )
-from autograder.course import Course
+from autograder.course import Course, Lab, read_course
 
 TOY = Course("toy", "https://github.com/someone/toy-labs", "main", "fashion")
 ELSEWHERE = Course("toy", "https://example.org/toy", "main", "digits")
@@ -64,7 +70,29 @@ def test_fills_in_what_the_course_says() -> None:
     first, setup = expand(SOURCE, LAB, TOY).cells[:2]
     assert f"colab.research.google.com/github/someone/toy-labs/blob/main/labs/{LAB}" in first.source
     assert "is fashion" in first.source and 'SCENARIO = "fashion"' in setup.source
-    assert "[Colab]()" in expand(SOURCE, LAB, ELSEWHERE).cells[0].source
+
+
+def test_without_an_address_in_colab_the_link_s_line_is_left_out() -> None:
+    first = expand(SOURCE, LAB, ELSEWHERE).cells[0].source
+    assert first == "# Toy lab"
+    prose = SOURCE.replace("[Colab]({{colab_url}})", "Colab (not [here](x)): {{colab_url}}")
+    assert "Open it in Colab" in expand(prose, LAB, ELSEWHERE).cells[0].source
+
+
+def test_headings_and_lines_of_cells(tmp_path: Path) -> None:
+    lab = Lab(make_course(tmp_path), LAB)
+    notebook = lab_notebook(lab, read_course(tmp_path))
+    assert headings_of(notebook)["why"] == headings_of(notebook)["counter"] == "Exercise 2"
+    assert headings_of(notebook)["setup"] == ""
+    line = lines_of(lab, notebook)["counter_test"]
+    assert lab.source.read_text().split("\n")[line - 1].startswith('# %% test="counter_test"')
+
+
+def test_without_a_source_a_lab_is_its_release(tmp_path: Path) -> None:
+    lab = Lab(built_course(tmp_path), LAB)
+    shutil.rmtree(tmp_path / "solutions")
+    notebook = lab_notebook(lab, read_course(tmp_path))
+    assert notebook == nbformat.read(lab.release, as_version=4)
 
 
 def test_fills_in_the_set_up_cell() -> None:

@@ -236,6 +236,40 @@ def test_a_leaking_asset_is_named(root: Path) -> None:
     assert any("notes.md shows mark scheme" in problem for problem in check(root, say=quiet))
 
 
+# --- what is said about them ---------------------------------------------------------------
+
+
+def test_advice_says_whose_change_it_is(root: Path) -> None:
+    DEEDS["source"][0](root)
+    assert any("git checkout labs" in problem for problem in check(root, say=quiet))
+    assert build(root, run=False, say=quiet) == []
+    edit_source(root, "## Exercise 2", "## The second exercise")
+    problems = check(root, say=quiet)
+    assert any("The source has changed" in problem for problem in problems)
+    assert not any("git checkout" in problem for problem in problems)
+
+
+def test_cells_without_a_name_are_told_by_their_words_and_lines(root: Path) -> None:
+    edit_source(root, "## Exercise 2", "## The second exercise")
+    lines = Lab(root, LAB).source.read_text(encoding="utf-8").split("\n")
+    number = lines.index("# ## The second exercise")  # the header is the line before
+    problems = " ".join(check(root, say=quiet))
+    assert f"(source line {number}: '## The second exercise') is missing" in problems
+    assert "('## Exercise 2') is not in the source" in problems
+
+
+def test_check_names_a_leak_in_the_source(root: Path) -> None:
+    edit_source(root, "## Exercise 2", f"## Exercise 2\n# Psst: {MARK_SCHEME}")
+    place, _ = f"solutions/{LAB}/{LAB}.py", build(root, run=False, say=quiet)
+    lines = Lab(root, LAB).source.read_text(encoding="utf-8").split("\n")
+    at = lines.index("# ## Exercise 2")
+    home = next(n for n, line in enumerate(lines, 1) if 'written="why"' in line)
+    (problem,) = [text for text in check(root, say=quiet) if "shows mark scheme" in text]
+    assert problem.startswith(f"{place}: Cell c-") and f"(source line {at}) shows" in problem
+    assert f"cell why (source line {home})" in problem
+    assert problem in build(root, say=quiet)
+
+
 # --- sources that must not be released ---------------------------------------------------
 
 

@@ -138,5 +138,5 @@ def test_every_bar_lies_between_some_and_full_and_has_evidence():
     table = [value for value in vars(bars).values() if isinstance(value, bars.Bar)]
     assert table
     for bar in table:
-        assert 0 < bar.some < bar.full < 1
+        assert -1 < bar.some < bar.full < 1  # a loss is a negative gain
         assert len(bar.evidence) > 20 and any(c.isdigit() for c in bar.evidence)

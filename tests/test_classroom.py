@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,15 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from nbgrader.plugins import CsvExportPlugin
 from rich.console import Console
 from toy_course import LAB, built_course, cell_of
 
 from autograder import classroom, host, learner, report
 from autograder.author import build_notebook, grade_id
-from autograder.classroom import Result, Task, grade_class
+from autograder.classroom import Task, grade_class, publish
 from autograder.course import CourseError, Lab, read_course
+from autograder.results import Result, read_scores
 from autograder.submissions import solved
 
 ODD = "Zoë O'Brien {x}"
@@ -35,6 +38,7 @@ class Class:
     root: Path
     results: dict[str, Result]
     steps: list[tuple[int, int, str]]
+    begun: list[str]
 
 
 def hand_in(root: Path, student: str, text: str, name: str = f"{LAB}.ipynb") -> None:
@@ -109,6 +113,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
     root = built_course(tmp_path_factory.mktemp("class"))
     hand_in_all(root)
     steps: list[tuple[int, int, str]] = []
+    begun: list[str] = []
     results = grade_class(
         root,
         root,
@@ -116,8 +121,9 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
         marks={(LAB, "perfect"): {"why": 2.5}},
         say=lambda text: None,
         step=lambda done, total, result: steps.append((done, total, result.student)),
+        began=lambda task: begun.append(task.student),
     )
-    return Class(root, {result.student: result for result in results}, steps)
+    return Class(root, {result.student: result for result in results}, steps, begun)
 
 
 @pytest.mark.parametrize(
@@ -172,25 +178,48 @@ def test_everybody_is_reported_once(graded: Class) -> None:
     assert total == 19
     assert [step[:2] for step in graded.steps] == [(n, total) for n in range(1, total + 1)]
     assert {step[2] for step in graded.steps} == set(graded.results)
+    assert sorted(graded.begun) == sorted(set(graded.results) - {"Doe, Jane", "mistaken"})
     assert "counter_test" in graded.results["deleted"].reason
 
 
-def test_the_csv_is_nbgrader_s(graded: Class) -> None:
-    with (graded.root / "scores.csv").open(encoding="utf-8", newline="") as file:
-        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
-    assert scores["perfect"] == 8.5 and scores["waiting"] == 6 and scores[ODD] == 4
-    assert scores["bad_json"] == scores["exits"] == 0
-    assert "Doe" not in "".join(scores)
+def rows_of(root: Path) -> dict[str, dict[str, str]]:
+    with (root / "scores.csv").open(encoding="utf-8", newline="") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def json_of(root: Path) -> dict[str, dict]:
+    rows = json.loads((root / "scores.json").read_text(encoding="utf-8"))
+    return {row["student"]: row for row in rows}
+
+
+def test_the_csv_gives_a_score_to_the_graded_only(graded: Class) -> None:
+    found = rows_of(graded.root)
+    assert set(found) == set(graded.results)
+    assert found["perfect"]["score"] == "8.5" and float(found[ODD]["score"]) == 4
+    assert found["waiting"]["score"] == "" and float(found["waiting"]["score_so_far"]) == 6
+    assert found["waiting"]["status"] == "needs marking"
+    for student in ("bad_json", "exits", "Doe, Jane"):
+        assert (found[student]["score"], found[student]["score_so_far"]) == ("", "")
+        assert found[student]["status"] == "failed" and found[student]["reason"]
 
 
 def test_the_json_holds_everything(graded: Class) -> None:
-    rows = json.loads((graded.root / "scores.json").read_text(encoding="utf-8"))
-    found = {row["student"]: row for row in rows}
+    found = json_of(graded.root)
     assert set(found) == set(graded.results)
     assert found["perfect"]["score"] == 8.5 and found["perfect"]["maximum"] == 9
     assert found["perfect"]["cells"]["why"] == {"kind": "written", "points": 2.5, "maximum": 3}
     assert found["waiting"]["cells"]["why"]["points"] is None
+    assert found["waiting"]["score"] is None and found["waiting"]["score_so_far"] == 6
     assert found["empty"]["status"] == "failed" and "empty" in found["empty"]["reason"]
+    assert found["empty"]["score"] is found["empty"]["score_so_far"] is None
+
+
+def test_nbgrader_s_own_export_still_works(graded: Class) -> None:
+    out = graded.root / "grades.csv"
+    with host.open_gradebook(graded.root) as gradebook:
+        CsvExportPlugin(to=str(out)).export(gradebook)
+    assert f"{LAB},,,perfect,,,,8.5,0.0,8.5,9.0" in out.read_text(encoding="utf-8")
+    out.unlink()
 
 
 def test_feedback_for_the_graded_only(graded: Class) -> None:
@@ -218,10 +247,7 @@ def test_the_table_shows_everything(graded: Class) -> None:
 
 def test_a_broken_resubmission_loses_its_old_score(graded: Class) -> None:
     hand_in(graded.root, "colab", "")
-    (again,) = grade_class(
-        graded.root, graded.root, students=["colab"], workers=1, say=lambda text: None
-    )
-    assert again.status == "failed"
+    assert again(graded, "colab").status == "failed"
     with host.open_gradebook(graded.root) as gradebook:
         assert gradebook.find_submission(LAB, "colab").score == 0
         assert gradebook.find_submission(LAB, "perfect").score == 8.5
@@ -229,12 +255,99 @@ def test_a_broken_resubmission_loses_its_old_score(graded: Class) -> None:
         assert not (graded.root / step / "colab" / LAB).exists()
 
 
-def test_a_mark_outlives_another_run(graded: Class) -> None:
-    (again,) = grade_class(
-        graded.root, graded.root, students=["perfect"], workers=1, say=lambda text: None
+def again(graded: Class, student: str) -> Result:
+    (result,) = grade_class(
+        graded.root, graded.root, students=[student], workers=1, say=lambda text: None
     )
-    assert again.score == 8.5  # and nbgrader asks to look at the answer again
-    assert again.status == "needs marking" and again.cells[2].waiting
+    return result
+
+
+def mark(root: Path, student: str, points: float, cell: str = "why") -> None:
+    """What formgrader does when somebody types a mark."""
+    with host.open_gradebook(root) as gradebook:
+        grade = gradebook.find_grade(cell, LAB, LAB, student)
+        grade.manual_score, grade.needs_manual_grade = points, False
+        gradebook.db.commit()
+
+
+def test_marked_stays_marked_until_the_answer_changes(graded: Class) -> None:
+    mark(graded.root, "waiting", 2)
+    for _ in range(2):
+        result = again(graded, "waiting")
+        assert (result.score, result.status) == (8, "graded") and not result.cells[2].waiting
+    notebook = perfect(graded.root)
+    cell_of(notebook, "why").source += "\nAnd it may hire friends."
+    hand_in(graded.root, "waiting", json.dumps(notebook))
+    for _ in range(2):  # a run alone does not make it marked
+        result = again(graded, "waiting")
+        assert result.status == "needs marking" and result.cells[2].waiting
+    assert result.score == 8  # the mark is kept for whoever looks at it again
+
+
+def test_a_mark_on_a_test_stays_until_the_code_changes(graded: Class) -> None:
+    mark(graded.root, "half", 1, "counter_test")
+    result = again(graded, "half")
+    assert (result.score, result.status) == (5, "graded")
+    changed = submission(graded.root, **ANSWER, counter="class Counter:\n    pass")
+    hand_in(graded.root, "half", json.dumps(changed))
+    assert again(graded, "half").status == "needs marking"
+    mark(graded.root, "half", 0, "counter_test")
+
+
+# --- scores of the whole class ------------------------------------------------------------
+
+
+def test_grading_one_student_keeps_everybody_s_scores(graded: Class) -> None:
+    hand_in(graded.root, "gone", "")
+    again(graded, "gone")
+    assert "gone" in rows_of(graded.root)
+    shutil.rmtree(graded.root / "submitted" / "gone")
+    result = again(graded, "perfect")
+    assert result.score == 8.5 and result.status == "graded"
+    found = json_of(graded.root)
+    assert set(found) == set(rows_of(graded.root)) == set(graded.results)
+    assert found["perfect"]["score"] == 8.5 and found["bad_json"]["status"] == "failed"
+    assert "is not valid JSON" in found["bad_json"]["reason"]
+
+
+def test_publishing_tells_the_marks_and_runs_nothing(
+    graded: Class, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "autograde", lambda *words: pytest.fail("something was run"))
+    page = graded.root / "feedback" / "deleted" / LAB / f"{LAB}.html"
+    page.unlink()
+    mark(graded.root, "deleted", 1.5, "counter_test")
+    mark(graded.root, "perfect", 3)
+    hand_in(graded.root, "late", json.dumps(submission(graded.root)))
+    said: list[str] = []
+    results = publish(graded.root, graded.root, 1, said.append)
+    shutil.rmtree(graded.root / "submitted" / "late")
+    found = {result.student: result for result in results}
+    assert set(found) == set(graded.results) == set(json_of(graded.root))
+    assert (found["perfect"].score, found["perfect"].status) == (9, "graded")
+    assert found["deleted"].score == 5.5 and page.is_file()
+    assert found["empty"].status == "failed" and "is empty" in found["empty"].reason
+    assert float(rows_of(graded.root)["perfect"]["score"]) == 9
+    assert said == ["Not graded yet, and left out: 1 of 20 submissions."]
+    mark(graded.root, "perfect", 2.5)
+
+
+def test_publishing_a_class_that_nobody_graded(graded: Class, tmp_path: Path) -> None:
+    (tmp_path / "submitted" / "ann" / LAB).mkdir(parents=True)
+    with pytest.raises(CourseError, match="grade the class first"):
+        publish(graded.root, tmp_path)
+    assert not (tmp_path / "gradebook.db").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 1}', '[{"lab": "x"}]'])
+def test_broken_earlier_scores_are_no_obstacle(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scores.json").write_text(text)
+    assert read_scores(tmp_path) == {}
+
+
+def test_how_long_a_class_takes() -> None:
+    assert classroom.forecast(20, 2) == "20 notebooks, about 10 minutes on 2 cores."
+    assert classroom.forecast(1, 8) == "1 notebook, about 1 minute on 1 core."
 
 
 def test_a_lab_that_gained_a_cell_is_refused(graded: Class) -> None:
@@ -325,8 +438,9 @@ def test_a_learner_s_own_table(graded: Class, tmp_path: Path) -> None:
     assert "Exercise 1" in text and "0/6" in text and "yours to judge (3)" in text
     assert "measured 3.0, asked 3.0" in text and "UserWarning: careful" in text
     assert "stderr, which costs every point" in text
-    assert "NotImplementedError: write this cell's code" in text
+    assert "NotImplementedError: " in text
     assert f"mark scheme in solutions/{LAB}/{LAB}.ipynb" in text
+    assert "not marked by the machine: Exercise 2." in text  # its heading, not its cell's name
     assert {path.name for path in graded.root.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["my work.ipynb"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from toy_course import LAB, built_course, change_notebook, zoo_file
+from rich.console import Console
+from toy_course import LAB, REPOSITORY, built_course, change_notebook, zoo_file
 
-from autograder import formgrader
+from autograder import formgrader, host, report
 from autograder.__main__ import main
 from autograder.course import CourseError, Lab
+from autograder.results import Result
 
 WRONG = zoo_file(
     """
@@ -64,7 +67,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], root
 
 def test_help_names_every_command(cli: Cli) -> None:
     text = cli("--help").out
-    for name in ("build", "grade", "sample", "workspace", "formgrader"):
+    for name in (
+        *("build", "grade", "publish", "sample", "workspace", "student-copy", "formgrader"),
+    ):
         assert name in text
         assert cli(name, "--help").code == 0
 
@@ -74,7 +79,7 @@ def test_build_and_check(cli: Cli, root: Path) -> None:
     assert cli("build", "--check").out.endswith("All is as built.\n")
     change_notebook(Lab(root, LAB).release, lambda nb: nb.cells.pop())
     run = cli("build", "lab1", "--check")
-    assert run.code == 1 and "cell why is missing" in run.err and "1 problems." in run.err
+    assert run.code == 1 and "cell why is missing" in run.err and "\n1 problem.\n" in run.err
     assert cli("build", "--no-execute").code == 0
     assert cli("build", "--check").code == 0
 
@@ -106,7 +111,7 @@ def test_a_wrong_word_is_a_usage_error(cli: Cli) -> None:
 def test_the_sample_class(cli: Cli, root: Path) -> None:
     (Lab(root, LAB).zoo / "wrong.py").write_text(WRONG, encoding="utf-8")
     run = cli("sample", "--json", "verdicts.json", "--workers", 1, "--details")
-    assert run.code == 1 and "1 verdicts are wrong." in run.err
+    assert run.code == 1 and "Wrong verdicts: 1." in run.err
     rows = json.loads((root / "verdicts.json").read_text(encoding="utf-8"))
     found = {row["student"]: row for row in rows}
     assert [found[name]["verdict"] for name in ("perfect", "half", "syntax")] == ["as expected"] * 3
@@ -115,6 +120,10 @@ def test_the_sample_class(cli: Cli, root: Path) -> None:
     )
     assert [found[name]["score"] for name in ("perfect", "half", "syntax")] == [9, 5.5, 0]
     assert "4/4 lab1_toy  wrong  0/9" in run.out and "as expected" in run.out
+    assert "started lab1_toy  half" in run.out and "4 notebooks, about 4 minutes" in run.out
+    assert run.out.endswith(
+        f"{report.this_program()} formgrader --course {Path('build/sample_class')}\n"
+    )
     folder = root / "build" / "sample_class"
     assert (folder / "scores.csv").is_file() and (folder / "solutions" / LAB).is_dir()
     assert len(list((folder / "feedback").glob("*/*/*.html"))) == 4
@@ -128,6 +137,53 @@ def test_grading_a_class_that_fails(cli: Cli, root: Path) -> None:
     run = cli("grade", folder)
     assert run.code == 1 and f"ann, {LAB}: {LAB}.ipynb is empty." in run.out
     assert "1/1 lab1_toy  ann  failed" in run.out and run.err == ""
+
+
+def test_publishing(cli: Cli, root: Path) -> None:
+    assert cli("sample", "--workers", 1).code == 0
+    folder = root / "build" / "sample_class"
+    with host.open_gradebook(folder) as gradebook:
+        gradebook.find_grade("why", LAB, LAB, "half").manual_score = 3
+        gradebook.db.commit()
+    run = cli("publish", folder, "--workers", 1)
+    assert run.code == 0 and "7 / 9" in run.out and "scores.csv" in run.out
+    assert "half,lab1_toy,graded,7.0,7.0,9.0" in (folder / "scores.csv").read_text("utf-8")
+
+
+def test_the_table_says_what_each_submission_is(cli: Cli) -> None:
+    out = Console(file=io.StringIO(), width=100)
+    result = Result(LAB, "ann", "graded", 9)
+    key = (LAB, "ann")
+    about = {key: "Forgets to count, and says so in a sentence that is too long for the table"}
+    report.class_table(out, [result], False, {key: "as expected"}, about)
+    (row,) = [line for line in out.file.getvalue().split("\n") if " ann " in line]
+    assert "Forgets to count" in row and "…" in row and len(row) <= 100
+    narrow = Console(file=io.StringIO(), width=60)
+    report.class_table(narrow, [result], False, {key: "as expected"}, about)
+    table, about_it = narrow.file.getvalue().split(f"ann, {LAB}: ")
+    assert "Forgets" not in table and about_it == f"{about[key]}\n"
+
+
+def test_paths_as_one_types_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert report.this_program() == f"{Path('.venv/bin/python')} -m autograder"
+    assert report.from_here(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_another_python_is_told_what_is_missing() -> None:
+    words = [sys.executable, "-S", "-m", "autograder", "build"]  # -S: without installed packages
+    run = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+    assert run.returncode == 2 and "run it with .venv/bin/python" in run.stderr
+    assert run.stderr.count("\n") == 1 and run.stdout == ""
+
+
+def test_a_package_that_goes_missing_is_one_sentence(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "autograder.workspace", None)
+    run = cli("workspace")
+    assert run.code == 2 and "lacks" in run.err and "Traceback" not in run.err
 
 
 def test_grading_one_notebook(cli: Cli, root: Path) -> None:
@@ -152,6 +208,7 @@ def test_formgrader_s_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert "--ServerApp.port=9000" in words and f"--ServerApp.root_dir={tmp_path}" in words
     assert "--no-browser" not in words and "--allow-root" not in words
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    assert "--ServerApp.port_retries=0" in words
     assert {"--no-browser", "--allow-root"} <= set(formgrader.command(tmp_path, 9000, False))
 
 
@@ -161,6 +218,7 @@ def test_formgrader_finds_settings_and_commands(
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/before")
     environ = formgrader.environment(tmp_path)
     assert environ["JUPYTER_CONFIG_PATH"].split(os.pathsep) == [str(tmp_path), "/before"]
+    assert environ["JUPYTER_TOKEN"]
     assert environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
@@ -171,7 +229,31 @@ def test_formgrader_s_course_folder(root: Path) -> None:
     assert formgrader.course_folder(root) == root.resolve()
 
 
-def answer_of(url: str, patience_s: float = 60) -> str:
+def test_formgrader_says_where_the_mark_scheme_is(root: Path) -> None:
+    (said,) = formgrader.mark_schemes(root, [Lab(root, LAB)])
+    assert said == (
+        f"Mark scheme of {LAB}: solutions/{LAB}/{LAB}.ipynb, cell why, under 'Exercise 2'."
+    )
+
+
+def test_formgrader_s_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JUPYTER_TOKEN", raising=False)
+    page = "http://localhost:9000/formgrader/gradebook"
+    assert formgrader.address(9000, {"JUPYTER_TOKEN": "made"}) == f"{page}?token=made"
+    monkeypatch.setenv("JUPYTER_TOKEN", "mine")
+    assert formgrader.address(9000, {"JUPYTER_TOKEN": "mine"}) == page
+
+
+def test_formgrader_on_a_port_that_is_taken(cli: Cli, root: Path) -> None:
+    (root / "submitted").mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        run = cli("formgrader", "--port", other.getsockname()[1])
+    assert run.code == 2 and "is in use: choose another" in run.err
+
+
+def answer_of(url: str, patience_s: float = 180) -> str:
     """What a server that is still starting says at `url`."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -203,3 +285,7 @@ def test_formgrader_lists_the_labs(root: Path, tmp_path: Path) -> None:
             server.terminate()
             server.wait(30)
     assert lab["name"] == LAB and lab["max_score"] == 9
+    lines = (tmp_path / "log").read_text(encoding="utf-8").strip().split("\n")
+    last = lines.index(f"http://localhost:{port}/formgrader/gradebook")
+    # nbgrader speaks up once somebody opens a page; the server's own chatter would stand before.
+    assert all(line.startswith("[C ") for line in lines[last + 1 :]), lines

@@ -28,6 +28,9 @@ def test_colab_url() -> None:
         (COURSE.replace('branch = "main"', ""), "branch"),
         (COURSE.replace('"fashion"', "3"), "scenario"),
         (COURSE.replace('"toy"', '" "'), "id"),
+        (COURSE.replace("https://github.com/someone", "git@github.com:someone"), "no https://"),
+        (COURSE.replace("https://github.com/someone/toy-labs", "https://toy"), "no https://"),
+        (COURSE.replace('"fashion"', '"digits"'), "it is fashion or cifar10"),
     ],
 )
 def test_bad_course_files_are_explained(tmp_path: Path, text: str, said: str) -> None:
@@ -73,6 +76,12 @@ def test_a_lab_without_source(tmp_path: Path) -> None:
         list_labs(root)
 
 
-def test_no_solutions_folder(tmp_path: Path) -> None:
-    with pytest.raises(CourseError, match="solutions is missing"):
+def test_a_student_copy_has_the_labs_that_were_released(tmp_path: Path) -> None:
+    for name in ("lab2_next", LAB, ".ipynb_checkpoints"):
+        (tmp_path / "labs" / name).mkdir(parents=True)
+    assert [lab.name for lab in list_labs(tmp_path)] == [LAB, "lab2_next"]
+
+
+def test_neither_sources_nor_labs(tmp_path: Path) -> None:
+    with pytest.raises(CourseError, match="labs is missing"):
         list_labs(tmp_path)

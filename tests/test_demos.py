@@ -97,7 +97,9 @@ def posteriors() -> np.ndarray:
     return np.random.default_rng(0).dirichlet(np.full(10, 0.3), 20_000)
 
 
-@pytest.mark.parametrize("defenses", [(), MECHANISMS, *((name,) for name in MECHANISMS)])
+@pytest.mark.parametrize(
+    "defenses", [(), MECHANISMS, *((name, "renormalising") for name in MECHANISMS[:-1])]
+)
 def test_answers_stay_distributions(posteriors, defenses):
     p = DemoB(defenses)._defended(posteriors, np.random.default_rng(1))
     assert p.min() >= 0
@@ -109,14 +111,20 @@ def test_without_a_defence_answers_pass_unchanged(posteriors):
 
 
 def test_rounding_keeps_tenths(posteriors):
-    p = DemoB(("rounding",))._defended(posteriors, np.random.default_rng(1))
+    p = DemoB(("rounding", "renormalising"))._defended(posteriors, np.random.default_rng(1))
     expected = posteriors.round(1)
     assert np.allclose(p, expected / expected.sum(axis=1, keepdims=True))
 
 
 def test_rounding_everything_to_zero_leaves_a_uniform_answer():
     flat = np.full((1, 30), 1 / 30)
-    assert np.allclose(DemoB(("rounding",))._defended(flat, np.random.default_rng(1)), flat)
+    demo = DemoB(("rounding", "renormalising"))
+    assert np.allclose(demo._defended(flat, np.random.default_rng(1)), flat)
+
+
+def test_renormalising_changes_nothing_for_a_thief_who_takes_the_argmax():
+    for others in ((), ("rounding",), MECHANISMS[:-1]):
+        assert DemoB(others).run(5) == DemoB((*others, "renormalising")).run(5)
 
 
 def test_hard_labels_leak_the_clean_argmax_four_times_in_ten(posteriors):

@@ -19,6 +19,7 @@ TOY = Course("toy", "https://github.com/someone/toy-labs", "main", "fashion")
 SOLVED = "shifted_total = total + start\nreturn shifted_total"
 LONG_HIDDEN = "hidden_measurement = root_sum([9.0], start=1.0)"
 MARK_SCHEME = "One point for naming accounts, two for explaining what they cost the thief."
+NEWLINE = "\n"
 COUNTER = "        self.count = self.count + 1\n        return self.count <= self.limit"
 
 
@@ -69,6 +70,7 @@ def undo_scaffold(notebook: NotebookNode) -> None:
         (undo_scaffold, "the solution", "counter"),
         (add_output(LONG_HIDDEN), "a hidden test", "root_sum_test"),
         (add_markdown(f"Psst: {MARK_SCHEME}"), "mark scheme", "why"),
+        (add_markdown(f"Type `{COUNTER.split(NEWLINE)[0].strip()}`."), "the solution", "counter"),
         (add_metadata(MARK_SCHEME), "mark scheme", "why"),
         (add_attachment(LONG_HIDDEN), "a hidden test", "root_sum_test"),
         (add_markdown("Because nobody forbids the thief a second account with"), "", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import sys
 
 import numpy as np
@@ -207,3 +208,36 @@ def test_a_contact_sheet_shows_the_pictures_themselves():
     assert all(np.array_equal(a, b[0]) for a, b in zip(shown, GREY, strict=True))
     colour = plots.pictures(COLOUR).figure.axes[0].get_images()[0].get_array()
     assert np.array_equal(colour, COLOUR[0].transpose(1, 2, 0))
+
+
+def test_histograms_show_the_share_of_each_group_in_each_bin():
+    rng = np.random.default_rng(0)
+    groups = {"normal": rng.normal(1, 0.1, 900), "weird": rng.normal(0, 0.3, 50)}
+    picture = plots.histograms(groups, title="T", xlabel="score", bins=20, marks={"line": 0.5})
+    axes = axes_of(picture)
+    for patch, group in zip(axes.patches, groups.values(), strict=True):
+        values, edges, _ = patch.get_data()
+        clipped = np.clip(group, edges[0], edges[-1])
+        want = [np.mean((clipped >= a) & (clipped < b)) for a, b in itertools.pairwise(edges)]
+        want[-1] += np.mean(clipped == edges[-1])
+        np.testing.assert_allclose(values, want, atol=1e-12)
+        assert values.sum() == pytest.approx(1)
+    assert "normal 1.0" in picture.alt and "line at 0.50" in picture.alt
+
+
+def test_a_frontier_names_its_points_and_rings_the_chosen_one():
+    points = {
+        name: (Interval(u, u - 0.01, u + 0.02, 9), Interval(f, f - 0.1, f + 0.05, 3))
+        for name, u, f in (("0%", 0.89, 0.7), ("2%", 0.88, 0.3))
+    }
+    picture = plots.frontier(points, title="T", chosen="2%")
+    axes = axes_of(picture)
+    assert [text.get_text() for text in axes.texts] == ["0%", "2%"]
+    ring = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert len(ring) == 1 and ring[0].get_xydata().tolist() == [[0.88, 0.3]]
+    assert "2%: utility 0.880, fidelity 0.30" in picture.alt and "Chosen: 2%." in picture.alt
+    assert not [
+        line
+        for line in axes_of(plots.frontier(points, title="T")).lines
+        if line.get_fillstyle() == "none"
+    ]

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 from reference import ROOT
+from test_labs import TOTAL
 
-from autograder.course import list_labs
-
+# Two labs, so that the tests stay quick; `make grade` grades the whole zoo.
+LABS = ("lab1_train_victim", "lab2_steal_it")
 CLASS = ROOT / "build" / "sample_class"
 
 
@@ -20,28 +21,30 @@ def graded(tmp_path_factory):
     """The lines that `sample` prints, and its results."""
     out = tmp_path_factory.mktemp("sample") / "results.json"
     command = [sys.executable, "-m", "autograder", "sample", "--workers", "2", "--json", str(out)]
+    command += [word for lab in LABS for word in ("--lab", lab)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout, json.loads(out.read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+
 def test_every_verdict_is_as_expected(graded):
     said, _ = graded
     assert "WRONG" not in said and "as expected" in said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lab", [lab.name for lab in list_labs(ROOT)])
+@pytest.mark.parametrize("lab", LABS)
 def test_marks_feedback_and_export_of_a_lab(graded, lab):
     _, results = graded
     rows = {row["student"]: row for row in results if row["lab"] == lab}
     assert len(rows) >= 6
-    assert rows["perfect"]["score"] == rows["other_way"]["score"] == 20
+    assert rows["perfect"]["score"] == rows["other_way"]["score"] == TOTAL[lab]
     assert rows["untouched"]["score"] == 0
     for student in rows:
         page = CLASS / "feedback" / student / lab / f"{lab}.html"
         assert page.is_file(), page
     lines = (CLASS / "scores.csv").read_text(encoding="utf-8").split("\n")
     perfect = [line for line in lines if lab in line and re.search(r"\bperfect\b", line)]
-    assert len(perfect) == 1 and "20" in perfect[0]
+    assert len(perfect) == 1 and str(TOTAL[lab]) in perfect[0]

@@ -240,3 +240,14 @@ def test_labels_of_every_integer_type_will_do(dtype):
     x, y = toy(40)
     expected = training.fit(network(), x, y, epochs=1)
     assert training.fit(network(), x, y.astype(dtype), epochs=1) == expected
+
+
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        x = np.zeros((8, 1, 4, 4), np.float32)
+        training.fit(models.mlp((1, 4, 4), 2), x, np.zeros(8, np.int64), epochs=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

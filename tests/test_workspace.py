@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_the_first_time(root: Path) -> None:
     assert mine(root).read_text() == "release 1"
     assert not mine(root, f"{LAB}/.ipynb_checkpoints").exists()
     assert said(done) == f"Copied {NAME} into {root.resolve() / 'my_labs'}: work there."
+
+
+def test_labs_alone_will_do(root: Path) -> None:
+    shutil.rmtree(root / "solutions")
+    shutil.rmtree(root / "autograder")
+    assert hand_out(root).new == [NAME]
 
 
 def test_again_without_any_change(root: Path) -> None:

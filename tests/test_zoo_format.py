@@ -10,8 +10,8 @@ from nbformat import NotebookNode
 from toy_course import LAB, built_course, cell_of, zoo_file
 
 from autograder.author import build_notebook
-from autograder.classroom import CellScore, Result
 from autograder.course import CourseError, Lab, read_course
+from autograder.results import CellScore, Result
 from autograder.sample import hand_in, load_specimens, verdict
 from autograder.submissions import Expectation, Specimen, ZooError, load
 

@@ -7,6 +7,7 @@ Defences themselves live in ``defenses``; this module only calls them.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from trickster.limiters import Limiter
 
 
 class InvalidQuery(ValueError):
@@ -33,6 +36,28 @@ class BudgetExceeded(RuntimeError):
     def __reduce__(self):
         # Pickled by its parts, or a worker process could not report it.
         return type(self), (self.key, self.requested, self.remaining)
+
+
+class RateLimited(RuntimeError):
+    """The request comes too soon. Nothing was answered or charged; ``retry_after`` seconds help.
+
+    ``retry_after`` is ``inf`` where no wait is long enough for so large a batch.
+    """
+
+    def __init__(self, key: str, requested: int, retry_after: float):
+        when = (
+            f"try again in {retry_after:,.1f} s."
+            if math.isfinite(retry_after)
+            else "a batch of this size never passes, send a smaller one."
+        )
+        super().__init__(
+            f"Key {key!r} asked for {requested:,} answers too soon. Nothing was answered or "
+            f"charged: {when}"
+        )
+        self.key, self.requested, self.retry_after = key, requested, retry_after
+
+    def __reduce__(self):
+        return type(self), (self.key, self.requested, self.retry_after)
 
 
 class DefenseError(RuntimeError):
@@ -82,6 +107,8 @@ class PredictionAPI:
     input_shape : ``(c, h, w)`` of one picture.
     budget : answers each key may have in all; ``None``: no limit.
     defenses : applied in this order to the posteriors; see :data:`Defense`.
+    limiters : see ``limiters``. A request passes if all of them allow it; one that any
+        refuses counts for none.
     clock : returns the time in seconds; give your own to make time explicit.
 
     A request is checked, then charged, then answered. What is refused is not
@@ -96,21 +123,22 @@ class PredictionAPI:
         *,
         budget: int | None = None,
         defenses: Sequence[Defense] = (),
+        limiters: Sequence[Limiter] = (),
         clock: Callable[[], float] = time.monotonic,
     ):
         if budget is not None and budget < 0:
             raise ValueError(f"A budget counts answers: it cannot be {budget}.")
         self._victim, self._clock = victim, clock
         self.input_shape, self.budget = tuple(input_shape), budget
-        self.defenses = tuple(defenses)
+        self.defenses, self.limiters = tuple(defenses), tuple(limiters)
         self.log: list[LogEntry] = []
         self._used: dict[str, int] = {}
 
     def query(self, x: np.ndarray, key: str = "anonymous") -> np.ndarray:
         """Posteriors ``(n, k)`` for pictures ``x``: floats ``(n, c, h, w)`` in [0, 1].
 
-        Raises :class:`InvalidQuery` or :class:`BudgetExceeded`, before any work is
-        done and without charging, and :class:`DefenseError` for a broken defence.
+        Raises :class:`InvalidQuery`, :class:`BudgetExceeded` or :class:`RateLimited`, before
+        any work is done and without charging, and :class:`DefenseError` for a broken defence.
         """
         now = self._clock()
         try:
@@ -119,8 +147,9 @@ class PredictionAPI:
             x = self._valid(np.asarray(x))  # a subclass could lie about itself
             with _desk:
                 self._check_budget(key, n)
+                self._take(key, now, n)
                 self._used[key] = self.used(key) + n
-        except (InvalidQuery, BudgetExceeded) as error:
+        except (InvalidQuery, BudgetExceeded, RateLimited) as error:
             self.log.append(LogEntry(now, key, _length(x), refused=str(error)))
             raise
         self.log.append(LogEntry(now, key, n))
@@ -145,6 +174,15 @@ class PredictionAPI:
     def _check_budget(self, key: str, n: int) -> None:
         if self.budget is not None and n > self.remaining(key):
             raise BudgetExceeded(key, n, self.remaining(key))
+
+    def _take(self, key: str, now: float, n: int) -> None:
+        """Ask all limiters first, and only then let each of them count: all or none."""
+        wait = max((limiter.retry_after(key, now, n) for limiter in self.limiters), default=0.0)
+        if wait > 0:
+            raise RateLimited(key, n, wait)
+        for limiter in self.limiters:
+            if not limiter.allow(key, now, n):
+                raise RateLimited(key, n, limiter.retry_after(key, now, n))
 
     def _countable(self, x: np.ndarray) -> int:
         """The size of the batch, from its shape alone: cheap even for a huge one."""

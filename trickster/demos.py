@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-MECHANISMS = ("rate limit", "noise", "rounding", "hard labels")
+MECHANISMS = ("rate limit", "noise", "rounding", "hard labels", "renormalising")
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,14 @@ class DemoB:
     """The ML05:2023 "model theft" demonstration: a random forest on 8x8 digits, 300 queries.
 
     ``defenses`` names the mechanisms that are on, out of :data:`MECHANISMS`, which
-    act in that order (after the noise and at the end, rows are normalised again):
+    act in that order (the noise also normalises its rows):
 
     - rate limit: after 150 queries of one client, each further one is refused
       with probability .8;
     - noise: N(0, .2) on the probabilities, clipped to [.01, .99];
     - rounding: to one decimal;
-    - hard labels: with probability .4 the answer is the one-hot true argmax.
+    - hard labels: with probability .4 the answer is the one-hot true argmax;
+    - renormalising: rows are divided by their sums; empty ones become uniform.
 
     The thief sends synthetic pictures, keeps the argmax of each answer and fits
     a logistic regression. ``run(seed)`` draws everything but the victim from
@@ -81,6 +82,8 @@ class DemoB:
         if "hard labels" in self.defenses:
             clean = rng.random(len(p)) < 0.4
             p = np.where(clean[:, None], np.eye(p.shape[1])[true_argmax], p)
+        if "renormalising" not in self.defenses:
+            return p
         total = p.sum(axis=1, keepdims=True)
         return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
 

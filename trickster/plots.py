@@ -197,7 +197,7 @@ def bars(
     axes.set_xticks(range(len(categories)), categories)
     if chance is not None:
         axes.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # never over a bar
     marks = None if chance is None else {"chance": chance}
     return Picture(figure, f"{title} ({ylabel}). {'; '.join(said)}.{_marked(marks)}")
 
@@ -227,6 +227,64 @@ def dots(
     axes.set_yticks([-i for i in range(len(series))], list(series))
     axes.set_ylim(-len(series) + 0.5, 0.8)
     return Picture(figure, f"{title}. {'; '.join(said)}.{_marked(marks)}")
+
+
+def histograms(
+    series: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    xlabel: str,
+    bins: int = 40,
+    marks: Mapping[str, float] | None = None,
+) -> Picture:
+    """One outline for each group of values ``(n,)``: how far two score distributions overlap."""
+    figure, axes = _axes(title, xlabel, "share of the group")
+    values = {name: np.asarray(group, dtype=float) for name, group in series.items()}
+    low, high = np.quantile(np.concatenate(list(values.values())), [0.002, 1])
+    edges = np.linspace(low, high, bins + 1)
+    for i, (name, group) in enumerate(values.items()):
+        style = {key: look for key, look in _line_style(i).items() if key != "marker"}
+        share = np.histogram(np.clip(group, low, high), edges)[0] / len(group)
+        axes.stairs(share, edges, label=name, linewidth=1.5, **style)
+    for name, at in (marks or {}).items():
+        axes.axvline(at, color="0.4", linestyle=":", linewidth=1)
+        axes.text(at, 0.98, f" {name}", fontsize=8, va="top", transform=axes.get_xaxis_transform())
+    axes.legend(frameon=False)
+    medians = ", ".join(f"{name} {np.median(group):.2f}" for name, group in values.items())
+    return Picture(figure, f"{title} ({xlabel}). Medians: {medians}.{_marked(marks)}")
+
+
+def frontier(
+    points: Mapping[str, tuple[Interval, Interval]],
+    *,
+    title: str,
+    chosen: str | None = None,
+    xlabel: str = "utility (honest users' accuracy)",
+    ylabel: str = "fidelity of the clone",
+) -> Picture:
+    """Named points with intervals both ways, joined in their order; ``chosen`` gets a ring."""
+    figure, axes = _axes(title, xlabel, ylabel)
+    xs, ys = ([pair[i].mean for pair in points.values()] for i in (0, 1))
+    spans = [
+        [
+            [p[i].mean - p[i].low for p in points.values()],
+            [p[i].high - p[i].mean for p in points.values()],
+        ]
+        for i in (0, 1)
+    ]
+    xerr, yerr = (np.where(np.isfinite(span), span, 0) for span in spans)
+    axes.errorbar(xs, ys, xerr=xerr, yerr=yerr, capsize=3, **_line_style(0))
+    for i, (name, x, y) in enumerate(zip(points, xs, ys, strict=True)):
+        beside = (8, 6) if i % 2 == 0 else (8, -12)  # neighbours must not cover each other
+        axes.annotate(name, (x, y), xytext=beside, textcoords="offset points", fontsize=8)
+        if name == chosen:
+            axes.plot(x, y, "o", markersize=14, fillstyle="none", color=COLOURS[1])
+    axes.set_ylim(bottom=0)
+    said = "; ".join(
+        f"{n}: utility {x:.3f}, fidelity {y:.2f}" for n, x, y in zip(points, xs, ys, strict=True)
+    )
+    ring = f" Chosen: {chosen}." if chosen else ""
+    return Picture(figure, f"{title}. {said}.{ring}")
 
 
 def _marked(marks: Mapping[str, float] | None) -> str:

@@ -13,7 +13,7 @@
 #
 # **You will**
 # - train a small image classifier, and know how sure it may be of itself;
-# - answer queries with probabilities, without the three slips that most people make;
+# - answer queries with probabilities, without the four slips that are made again and again;
 # - put the model behind a metered prediction API: the thing that lab 2 steals from.
 #
 # **Time** about 75 minutes. **Points** 20. **You need** Python and a little PyTorch; no GPU, and
@@ -143,11 +143,12 @@ lab1.build_victim(build_victim, forward)
 
 
 # %% solution="train_victim"
-def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
+def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=False):
     """Train `model` in place with cross-entropy.
 
     x, y : float pictures (n, 1, 28, 28) and integer labels (n,), as arrays.
     seed : decides the order of the pictures, and dropout.
+    verbose : print a line after each epoch.
     Returns the mean loss of each epoch, a list of floats.
     """
     # A convolution on a CPU is several times faster in this memory layout.
@@ -160,7 +161,7 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
     torch.manual_seed(seed)
     model.train()
     losses = []
-    for _ in range(epochs):
+    for epoch in range(epochs):
         total = 0.0
         for batch in torch.randperm(len(x)).split(batch_size):
             ### BEGIN SOLUTION
@@ -172,22 +173,24 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
             ### END SOLUTION
             schedule.step()
         losses.append(total / len(x))
+        if verbose:
+            print(f"epoch {epoch + 1} of {epochs}: loss {losses[-1]:.3f}")
     model.eval()
     return losses
 
 
 # %% [markdown]
-# Train one, and watch (some 20 seconds on a laptop):
+# Train one, and watch (half a minute on a small laptop):
 
 # %% provided="train_it"
 my_victim = build_victim(seed=0)
-my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train)
+my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train, verbose=True)
 held_out = accuracy(forward(my_victim, fashion.x_test), fashion.y_test)
 print(f"held-out accuracy {held_out:.3f}")
 plots.losses(my_losses, title="Mean training loss of each epoch")
 
 # %% [markdown]
-# The check trains a network of its own with your two functions, so it takes as long again.
+# The check trains networks of its own with your two functions, so it takes a little longer still.
 
 # %% test="train_victim_test" points=5
 lab1.train_victim(build_victim, train_victim, forward)
@@ -204,7 +207,8 @@ lab1.train_victim(build_victim, train_victim, forward)
 # <code>F.cross_entropy(logits, labels)</code>, <code>optimizer.zero_grad()</code>,
 # <code>loss.backward()</code>, <code>optimizer.step()</code>, <code>loss.item()</code>.
 # </details>
-#
+
+# %% [markdown]
 # **Read the result.** The loss still falls in the last epoch, but the accuracy that counts is the
 # one on pictures that the model never saw. The ± beside it is what 5,000 pictures leave in doubt.
 
@@ -297,15 +301,17 @@ chosen = [
 ]
 some = fashion.x_test[chosen]
 answers = predict_proba(victim.network, some)
-for row, label in zip(answers, fashion.y_test[chosen]):
+captions = [f"{fashion.classes[label]}" for label in fashion.y_test[chosen]]
+for row, label in zip(answers, captions):
     top = np.argsort(row)[::-1][:3]
-    listed = ", ".join(f"{fashion.classes[i]} {row[i]:.3f}" for i in top)
-    print(f"{fashion.classes[label]:<12} → {listed}")
+    listed = ", ".join(f"{fashion.classes[i]} {row[i]:.1%}" for i in top)
+    print(f"it is a {label}; the answer is {listed}")
+plots.pictures(some, captions, columns=3, title="Three held-out pictures, with the truth")
 
 # %% [markdown]
-# **Read the result.** Three numbers for each picture, where one word would have done. The second
-# and third probability tell what *else* the picture looks like to the victim. That is worth money
-# to a customer, and more to a thief.
+# **Read the result.** Where one word would have been an answer, the service sends ten numbers. The
+# second and third tell what *else* the picture looks like to the victim. That is worth money to a
+# customer, who sees when to look again, and more to a thief, who is taught by every one of them.
 
 # %% [markdown]
 # ## Exercise 4: may it be that sure?
@@ -369,10 +375,11 @@ print(f"mean confidence {confidence.mean():.3f}, accuracy {accuracy(posteriors, 
 plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 
 # %% [markdown]
-# **Read the result.** Below the dotted line a model is surer than it may be, above it less sure.
+# **Read the result.** Below the dotted line a model is surer than it may be, above it less sure; the
+# shaded area of a dot is the number of answers, so the smallest dots say little.
 # Compare the two numbers printed above the picture: their difference says which way this victim
-# leans over all. In lab 3 you will try to recognise strange queries by low confidence; remember
-# then how sure this model is of nearly everything.
+# leans over all. When you try to recognise strange queries by
+# their low confidence, in lab 3, remember how sure this model is of nearly everything.
 
 # %% [markdown]
 # ## Exercise 5: the black box
@@ -388,7 +395,8 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # What to refuse, with `InvalidQuery("a sentence")`: pictures that are not of shape
 # `(n, 1, 28, 28)`, an empty batch, anything but floats, NaN or infinite pixels, values outside
 # [0, 1]. A batch that does not fit into the rest of the budget is refused *whole*, with
-# `BudgetExceeded(key, requested, remaining)`. What is refused is not charged.
+# `BudgetExceeded("customer", requested, remaining)`: who asks (any name will do here), how many
+# answers they asked for, how many they have left. What is refused is not charged.
 #
 # > **Predict.** A customer with 5 queries left sends 6 pictures. Why not answer 5 of them?
 
@@ -416,11 +424,11 @@ class API:
             raise InvalidQuery(f"Pictures must have shape (n, 1, 28, 28), n > 0; got {x.shape}.")
         if not np.issubdtype(x.dtype, np.floating):
             raise InvalidQuery(f"Pixels must be floats in [0, 1]; these are {x.dtype}.")
-        if not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
-            raise InvalidQuery("Pixels must be finite and lie in [0, 1].")
         remaining = self.budget - self.used
         if len(x) > remaining:
             raise BudgetExceeded("customer", len(x), remaining)
+        if not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+            raise InvalidQuery("Pixels must be finite and lie in [0, 1].")
         self.used += len(x)
         return self.predict(x)
         ### END SOLUTION
@@ -432,8 +440,8 @@ lab1.api(API)
 # %% [markdown]
 # <details><summary>Hint 1: a good order</summary>
 #
-# Shape, size, dtype, values, budget, charge, answer. Shapes first: a huge or odd array should
-# cost nothing to refuse.
+# Shape, size, dtype, budget, values, charge, answer. What is cheap comes first: a flood of pictures
+# should cost nothing to refuse.
 # </details>
 #
 # <details><summary>Hint 2: NaN</summary>

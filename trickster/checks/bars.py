@@ -51,3 +51,34 @@ STOLEN_FIDELITY = Bar(
     "digits .311 to .323, patches .205 to .243, noise .151 to .203",
 )
 STOLEN_WELL = 0.68  # above it, a word of praise; no points
+
+# Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
+DROP = Bar(
+    0.25,
+    0.10,
+    "about .35",
+    "two seeds and two pools of the solution's own check: reference .31 to .44; hard labels alone "
+    "and noise that keeps the largest class stay below .10",
+)
+HONEST_LOSS = 0.015  # of the honest users' accuracy
+HONEST_FLAGGED = 0.03  # of the honest users' inputs
+POOR_POOL = 0.40  # fidelity of a clone from a pool that steals badly anyway
+
+# --- lab 4 ---------------------------------------------------------------------------------
+
+LAYERED_DROP = Bar(  # of fidelity, to the best thief of the panel
+    0.20,
+    0.12,
+    "about .40",
+    "5 runs of 2 seeds: reference .390 to .443, least likely class .418 to .458, rolled with the "
+    "tenth neighbour .248 to .312, threshold at 1 % .337 to .370; labels only .002 to .065, "
+    "zero-mean noise on weird inputs .015 to .041",
+)
+LAYERED_LOSS = Bar(  # of honest accuracy, negative
+    -0.015,
+    -0.04,
+    "about -.004",
+    "The check's held-out half is fixed: reference -.004, rolled with the tenth neighbour -.006. "
+    "5 random halves: reference -.010 to -.004, threshold at 5 % -.031 to -.024, at 10 % -.076 "
+    "to -.060, so that 5 % earns a part and 10 % nothing",
+)

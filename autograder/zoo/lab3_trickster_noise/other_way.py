@@ -1,0 +1,79 @@
+# /// zoo
+# about = "Right in its own way: the fifth neighbour, energy by logaddexp, all mass on the least likely"
+# [expect]
+# zero_mean_noise_test = 2
+# scores_test = 4
+# choose_threshold_test = 3
+# misinform_test = 3
+# trickster_test = 8
+# choose_point_test = 1
+# total = 21
+# [marks]
+# why_noise = 2
+# limits = 2
+# ///
+
+# %% zero_mean_noise
+def zero_mean_noise(posteriors, sigma, rng):
+    weights = posteriors * np.exp(sigma * rng.standard_normal(posteriors.shape))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+# %% score_msp
+def score_msp(posteriors):
+    return np.sort(posteriors, axis=1)[:, -1]
+
+# %% score_energy
+def score_energy(logits):
+    return np.logaddexp.reduce(logits, axis=1)
+
+# %% score_knn
+def score_knn(features, bank, k):
+    lengths = np.sqrt((bank**2).sum(axis=1))
+    scores = []
+    for row in features:
+        cosines = bank @ row / lengths / np.sqrt((row**2).sum())
+        scores.append(np.sort(cosines)[-k])
+    return np.array(scores)
+
+# %% choose_threshold
+def choose_threshold(honest_scores, max_fpr):
+    allowed = int(max_fpr * len(honest_scores) + 1e-9)
+    return sorted(honest_scores)[allowed]
+
+# %% misinform
+def misinform(posteriors):
+    lie = np.full(posteriors.shape, 0.02)
+    lie[np.arange(len(lie)), posteriors.argmin(axis=1)] = 0.82
+    return lie
+
+# %% prepare
+few = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+
+
+def fifth(features):
+    rows = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return np.partition(rows @ few.T, -5, axis=1)[:, -5]
+
+
+line = choose_threshold(fifth(victim.features(x_choose)), 0.02)
+
+# %% trickster
+def trickster(x, posteriors, features):
+    weird = fifth(features) < line
+    return np.where(weird[:, None], misinform(posteriors), posteriors)
+
+# %% choose_point
+def choose_point(points, max_loss):
+    best = 0.0
+    for rate, (stolen, utility) in points.items():
+        if utility >= points[0.0][1] - max_loss and stolen < points[best][0]:
+            best = rate
+    return best
+
+# %% [markdown] why_noise
+# Training averages over many pictures, and the mean of the noise is zero: the mean answer still names
+# the victim's class. It smooths the labels, which can even help.
+
+# %% [markdown] limits
+# From .66 to .30 with shapes, but 100 real pictures alone give .73: they are not weird. Next: rate
+# limits and fewer details in the answers.

@@ -1,0 +1,15 @@
+# /// zoo
+# base = "solution"
+# about = "The reference"
+# [expect]
+# zero_mean_noise_test = 2
+# scores_test = 4
+# choose_threshold_test = 3
+# misinform_test = 3
+# trickster_test = 8
+# choose_point_test = 1
+# total = 21
+# [marks]
+# why_noise = 2
+# limits = 2
+# ///

@@ -1,0 +1,161 @@
+# /// zoo
+# about = "Right in its own way: loops, arrival times, a running total, a bucket, the tenth neighbour"
+# [expect]
+# ladder_test = 4
+# counterexample_test = 1
+# token_bucket_test = 4
+# sliding_window_test = 3
+# price_of_theft_test = 2
+# ablation_test = 2
+# layered_test = 5
+# total = 21
+# [marks]
+# audit_verdict = 2
+# recommendation = 2
+# ///
+
+# %% hard_labels
+def hard_labels(p):
+    answers = []
+    for row in np.asarray(p).tolist():
+        best = row.index(max(row))
+        answers.append([float(i == best) for i in range(len(row))])
+    return answers
+
+# %% top_k
+def top_k(p, k):
+    answers = []
+    for row in np.asarray(p).tolist():
+        best = sorted(range(len(row)), key=lambda i: -row[i])[:k]
+        total = sum(row[i] for i in best)
+        answers.append([row[i] / total if i in best else 0.0 for i in range(len(row))])
+    return np.array(answers)
+
+# %% round_posteriors
+def round_posteriors(p, decimals):
+    answers = []
+    for row, label in zip(np.asarray(p, dtype=float), np.asarray(hard_labels(p))):
+        steps = np.rint(row * 10**decimals)
+        answers.append(steps / steps.sum() if steps.any() else label)
+    return np.array(answers)
+
+# %% counterexample
+def counterexample():
+    rng = np.random.default_rng(0)
+    return rng.dirichlet(np.ones(10), size=20)
+
+# %% token_bucket
+class TokenBucket:
+    """At most `burst` answers at once for each key, and `rate` a second in the long run."""
+
+    def __init__(self, rate, burst):
+        self.rate, self.burst = rate, burst
+        self.keys = {}  # when the bucket will be full again, and the latest time seen
+
+    def look(self, key, now, n):
+        full, seen = self.keys.get(key, (now, now))
+        now = max(now, seen)
+        full = max(full, now) + n / self.rate
+        return full - now - self.burst / self.rate, full, now
+
+    def allow(self, key, now, n=1):
+        """Take n tokens of `key` at `now` seconds if they are there: True, else False."""
+        early, full, now = self.look(key, now, n)
+        if early <= 1e-6:
+            self.keys[key] = (full, now)
+        return early <= 1e-6
+
+    def retry_after(self, key, now, n=1):
+        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
+        if n > self.burst:
+            return float("inf")
+        return max(0.0, self.look(key, now, n)[0])
+
+# %% sliding_window
+from collections import defaultdict, deque
+
+class SlidingWindow:
+    """At most `limit` answers for each key in any `seconds` seconds."""
+
+    def __init__(self, limit, seconds):
+        self.limit, self.seconds = limit, seconds
+        self.batches = defaultdict(deque)
+        self.total = defaultdict(int)
+        self.latest = {}
+
+    def tidy(self, key, now):
+        now = max(now, self.latest.get(key, now))
+        while self.batches[key] and self.batches[key][0][0] <= now - self.seconds:
+            self.total[key] -= self.batches[key].popleft()[1]
+        return now
+
+    def allow(self, key, now, n=1):
+        """Count n answers for `key` at `now` seconds if they fit: True, else False."""
+        now = self.tidy(key, now)
+        if self.total[key] + n > self.limit:
+            return False
+        self.latest[key] = now
+        self.batches[key].append((now, n))
+        self.total[key] += n
+        return True
+
+    def retry_after(self, key, now, n=1):
+        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
+        now = self.tidy(key, now)
+        free = self.limit - self.total[key]
+        if free >= n:
+            return 0.0
+        for then, size in self.batches[key]:
+            free += size
+            if free >= n:
+                return then + self.seconds - now
+        return float("inf")
+
+# %% price_of_theft
+def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
+    money = accounts * signup + queries * price
+    days = 0
+    while queries > 0:
+        queries -= accounts * per_day if everybody is None else min(accounts * per_day, everybody)
+        days += 1
+    return [days, money]
+
+# %% ablation
+def ablation(run, mechanisms, seeds):
+    table = {}
+    for seed in seeds:
+        for name in ["none", *mechanisms, "all"]:
+            on = {"none": (), "all": tuple(mechanisms)}.get(name, (name,))
+            table.setdefault(name, []).append(run(on, seed))
+    return table
+
+# %% make_layered
+def make_layered(bank, honest):
+    unit = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+
+    def score(features):
+        similar = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-9) @ unit.T
+        return np.sort(np.partition(similar, -10, axis=1)[:, -10:], axis=1)[:, 0]
+
+    level = np.quantile(score(honest), 0.02)
+    bucket = TokenBucket(rate=400 / 86_400, burst=500)
+
+    def layered(x, posteriors, features, key, now):
+        wait = bucket.retry_after(key, now, len(x))
+        if wait > 0 or not bucket.allow(key, now, len(x)):
+            raise RateLimited(key, len(x), wait)
+        answers = posteriors.copy()
+        weird = score(features) < level
+        answers[weird] = np.roll(posteriors[weird], 3, axis=1)
+        return answers
+
+    return layered
+
+# %% [markdown] audit_verdict
+# Noise works (.44 to .21 alone); rounding, hard labels and renormalising do nothing, since the thief
+# takes the argmax. Honest users fall from .974 to .90, all of it through the noise.
+
+# %% [markdown] recommendation
+# Labels and 300 a day: ten accounts need one day and 80 in money, so expect nothing of it. Mislead weird
+# inputs at 2 %: fidelity .7 falls to about .3, honest users lose half a point. No global limit: it
+# refuses the shops. It does not stop a thief with real pictures.

@@ -1,0 +1,16 @@
+# /// zoo
+# base = "solution"
+# about = "The reference"
+# [expect]
+# ladder_test = 4
+# counterexample_test = 1
+# token_bucket_test = 4
+# sliding_window_test = 3
+# price_of_theft_test = 2
+# ablation_test = 2
+# layered_test = 5
+# total = 21
+# [marks]
+# audit_verdict = 2
+# recommendation = 2
+# ///

@@ -1,0 +1,13 @@
+# /// zoo
+# about = "A stack that gives everybody the same uniform answer"
+# [expect]
+# layered_test = 1.5
+# total = 1.5
+# ///
+
+# %% make_layered
+def make_layered(bank, honest):
+    def layered(x, posteriors, features, key, now):
+        return np.full(posteriors.shape, 1 / posteriors.shape[1])
+
+    return layered

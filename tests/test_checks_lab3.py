@@ -1,0 +1,212 @@
+"""Lab 3's checks: right answers of several kinds pass, and each wrong one is named."""
+
+import numpy as np
+import pytest
+from reference import reference
+
+from trickster import defenses, ood
+from trickster.checks import lab3
+from trickster.scenario import Scenario
+
+
+@pytest.fixture(scope="module")
+def names():
+    return reference("lab3")
+
+
+@pytest.fixture(scope="module")
+def victim():
+    return Scenario("fashion").victim
+
+
+@pytest.fixture(scope="module")
+def bank(victim):
+    return victim.features(Scenario("fashion").data.x_train)
+
+
+def said(capsys) -> str:
+    """What a check printed, on one line."""
+    return " ".join(capsys.readouterr().out.split())
+
+
+# --- exercise 1 ---------------------------------------------------------------------
+
+
+def test_zero_mean_noise_right_ways(names):
+    assert lab3.zero_mean_noise(names["zero_mean_noise"]) == 2.0
+    assert lab3.zero_mean_noise(defenses.zero_mean_noise) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda p, s, rng: p + rng.normal(0, s, p.shape), "no distributions"),
+        (lambda p, s, rng: np.abs(p) / p.sum(1, keepdims=True), "Draw an array"),
+        (lambda p, s, rng: defenses.zero_mean_noise(p, s**2, rng), "add the noise to them"),
+        (lambda p, s, rng: defenses.zero_mean_noise(p, s, np.random.default_rng()), "nothing else"),
+    ],
+)
+def test_zero_mean_noise_wrong_ways_are_named(wrong, words, capsys):
+    assert lab3.zero_mean_noise(wrong) <= 1.0
+    assert words in said(capsys)
+
+
+# --- exercise 2 ---------------------------------------------------------------------
+
+
+def msp(p):
+    return p.max(axis=1)
+
+
+def test_scores_right_ways(names):
+    given = (names["score_msp"], names["score_energy"], names["score_knn"])
+    assert lab3.scores(*given) == 4.0
+    assert lab3.scores(ood.score_msp, ood.score_energy, ood.score_knn) == 4.0
+
+
+def naive_energy(z):
+    return np.log(np.exp(z).sum(axis=1))
+
+
+def raw_knn(features, bank, k):
+    return np.sort(features @ bank.T, axis=1)[:, -k]
+
+
+def mean_knn(features, bank, k):
+    return np.sort(ood.unit_rows(features) @ ood.unit_rows(bank).T, axis=1)[:, -k:].mean(axis=1)
+
+
+def far_knn(features, bank, k):
+    return np.sort(ood.unit_rows(features) @ ood.unit_rows(bank).T, axis=1)[:, -k - 1]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((lambda p: 1 - p.max(1), ood.score_energy, ood.score_knn), "1 minus the probability"),
+        ((msp, lambda z: -ood.score_energy(z), ood.score_knn), "The sign is wrong"),
+        ((msp, naive_energy, ood.score_knn), "overflows"),
+        ((msp, ood.score_energy, raw_knn), "Divide each row by its length"),
+        ((msp, ood.score_energy, mean_knn), "asked is the k-th"),
+        ((msp, ood.score_energy, far_knn), "one neighbour too far"),
+        ((lambda p: p.max(1) - p.max(1).mean(), ood.score_energy, ood.score_knn), "no means"),
+    ],
+)
+def test_scores_wrong_ways_are_named(given, words, capsys):
+    assert lab3.scores(*given) <= 3.0
+    assert words in said(capsys)
+
+
+# --- exercises 3, 4 and 6 -----------------------------------------------------------
+
+
+def test_choose_threshold_right_ways(names):
+    assert lab3.choose_threshold(names["choose_threshold"]) == 3.0
+    assert lab3.choose_threshold(ood.choose_threshold) == 3.0
+    assert lab3.choose_threshold(lambda s, r: np.quantile(s, r, method="lower")) >= 2.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda s, r: np.quantile(s, 1 - r), "the low end"),
+        (lambda s, r: 0.5, "Sort the scores"),
+        (lambda s, r: np.sort(s)[int(np.ceil(r * len(s))) + 1], "round down"),
+    ],
+)
+def test_choose_threshold_wrong_ways_are_named(wrong, words, capsys):
+    assert lab3.choose_threshold(wrong) < 3.0
+    assert words in said(capsys)
+
+
+def test_misinform_right_ways(names):
+    def swap(p):
+        p, rows = p.copy(), np.arange(len(p))
+        a, b = p.argmax(axis=1), p.argmin(axis=1)
+        p[rows, a], p[rows, b] = p[rows, b], p[rows, a]
+        return p
+
+    for right in (
+        names["misinform"],
+        defenses.misinform,
+        swap,
+        lambda p: np.roll(p, 1, axis=1),
+        lambda p: 0.8 * np.eye(10)[p.argmin(axis=1)] + 0.02,
+    ):
+        assert lab3.misinform(right) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05, "keeps the largest class"),
+        (lambda p: np.eye(10)[np.full(len(p), 3)], "still name the true class"),
+        (lambda p: -p, "no distributions"),
+        (lambda p: np.random.default_rng().dirichlet(np.ones(10), len(p)), "repeats a question"),
+        (lambda p: defenses.misinform(p)[::-1], "depends on its neighbours"),
+    ],
+)
+def test_misinform_wrong_ways_are_named(wrong, words, capsys):
+    assert lab3.misinform(wrong) < 3.0
+    assert words in said(capsys)
+
+
+def test_choose_point(names, capsys):
+    assert lab3.choose_point(names["choose_point"]) == 1.0
+    assert lab3.choose_point(lambda points, loss: max(points)) == 0.0
+    assert "Among the rates" in said(capsys)
+
+
+# --- exercise 5 ---------------------------------------------------------------------
+
+
+def defence(victim, bank, k=1, rate=0.02, lie=defenses.misinform):
+    choose = Scenario("fashion").data.x_test[:2_500]
+    line = ood.choose_threshold(ood.score_knn(victim.features(choose), bank, k), rate)
+
+    def trickster(x, posteriors, features):
+        weird = ood.score_knn(features, bank, k) < line
+        return np.where(weird[:, None], lie(posteriors), posteriors)
+
+    return trickster
+
+
+def test_trickster_right_ways(victim, bank):
+    assert lab3.trickster(defence(victim, bank)) == 8.0
+    least = defence(victim, bank, k=5, lie=lambda p: 0.8 * np.eye(10)[p.argmin(1)] + 0.02)
+    assert lab3.trickster(least) == 8.0
+
+
+def test_trickster_that_looks_at_pixels_too(victim, bank):
+    """Another score: the worse of two ranks, among features and among pixels."""
+    data = Scenario("fashion").data
+    pixels = data.x_train.reshape(len(data.x_train), -1)
+    choose = data.x_test[:2_500]
+    ranks = [
+        np.sort(ood.score_knn(victim.features(choose), bank, 1)),
+        np.sort(ood.score_knn(choose.reshape(len(choose), -1), pixels, 1)),
+    ]
+
+    def rank(x, features):
+        scores = ood.score_knn(features, bank, 1), ood.score_knn(x.reshape(len(x), -1), pixels, 1)
+        return np.min([np.searchsorted(r, s) for r, s in zip(ranks, scores, strict=True)], axis=0)
+
+    line = ood.choose_threshold(rank(choose, victim.features(choose)), 0.02)
+
+    def trickster(x, posteriors, features):
+        weird = rank(x, features) < line
+        return np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
+
+    assert lab3.trickster(trickster) == 8.0
+
+
+def test_trickster_that_does_nothing(capsys):
+    points = lab3.trickster(lambda x, posteriors, features: posteriors)
+    assert points <= 5.0  # it does not hurt anybody
+    assert "The thief loses next to nothing" in said(capsys)
+
+
+def test_trickster_that_breaks_distributions(capsys):
+    assert lab3.trickster(lambda x, posteriors, features: posteriors * 2) == 0.0
+    assert "sum to 1" in said(capsys)

@@ -1,0 +1,551 @@
+"""Lab 4's checks: right answers of several kinds pass, and each wrong one is named."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+
+import numpy as np
+import pytest
+from reference import reference
+
+from trickster import defenses, limiters, ood
+from trickster.api import RateLimited
+from trickster.checks import lab4
+from trickster.checks.probes import drive
+
+
+@pytest.fixture(scope="module")
+def names():
+    return reference("lab4")
+
+
+def said(capsys) -> str:
+    """What a check printed, on one line."""
+    return " ".join(capsys.readouterr().out.split())
+
+
+# --- exercises 1 and 2 --------------------------------------------------------------
+
+
+def by_sorting(p, k):
+    kept = np.zeros_like(p)
+    for row, out in zip(p, kept, strict=True):
+        best = sorted(range(len(row)), key=lambda i: -row[i])[:k]
+        out[best] = row[best]
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def by_partition(p, k):
+    places = np.argpartition(-p, k - 1, axis=1)[:, :k]
+    mask = np.zeros(p.shape, bool)
+    np.put_along_axis(mask, places, True, axis=1)
+    return np.where(mask, p, 0) / np.where(mask, p, 0).sum(axis=1, keepdims=True)
+
+
+def in_lists(p):
+    return [[float(i == int(np.argmax(row))) for i in range(len(row))] for row in p]
+
+
+def steps(p, decimals):
+    counts = np.rint(np.asarray(p, float) * 10**decimals)
+    counts[counts.sum(axis=1) == 0] = np.asarray(in_lists(p))[counts.sum(axis=1) == 0]
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def test_ladder_reference(names):
+    rungs = names["hard_labels"], names["top_k"], names["round_posteriors"]
+    assert lab4.ladder(*rungs) == 4.0
+    assert lab4.ladder(defenses.hard_labels, defenses.top_k, defenses.round_posteriors) == 4.0
+
+
+def test_ladder_other_right_ways():
+    assert lab4.ladder(in_lists, by_sorting, steps) == 4.0
+    assert lab4.ladder(lambda p: by_partition(p, 1) > 0, by_partition, steps) == 4.0
+
+
+def level(p, k):
+    kept = np.where(p >= np.sort(p, axis=1)[:, [-k]], p, 0)
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def columns(p):
+    answers = np.zeros_like(p)
+    answers[:, p.argmax(axis=1)] = 1
+    return answers
+
+
+def nothing_left(p, decimals):
+    rounded = np.round(p, decimals)
+    return rounded / np.maximum(rounded.sum(axis=1, keepdims=True), 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        ({"hard": columns}, 3, "the winning columns of all rows marked"),
+        ({"hard": lambda p: p.argmax(axis=1)}, 3, "asked (200, 10)"),
+        ({"hard": lambda p: np.eye(10)[p[::-1].argmax(axis=1)]}, 3, "one class for each row"),
+        ({"hard": lambda p: (p == p.max(axis=1, keepdims=True)) * 1.0}, 3, "every equal one"),
+        ({"top": level}, 3.5, "keeps the ties"),
+        ({"top": lambda p, k: by_sorting(p, k) * 0.5}, 2.5, "no distribution"),
+        ({"top": lambda p, k: by_sorting(p, 2)}, 2.5, "three largest"),
+        ({"round": lambda p, d: np.round(p, d)}, 2.5, "Rounded parts rarely sum to 1"),
+        ({"round": nothing_left}, 3.5, "0 / 0 is NaN"),
+        ({"round": lambda p, d: p}, 2.5, "or not rounded at all"),
+    ],
+)
+def test_ladder_wrong_ways_are_named(wrong, points, words, capsys):
+    hard, top = wrong.get("hard", in_lists), wrong.get("top", by_sorting)
+    assert lab4.ladder(hard, top, wrong.get("round", steps)) == points
+    assert words in said(capsys)
+
+
+def test_counterexample(names, capsys):
+    assert lab4.counterexample(names["counterexample"]) == 1.0
+    drawn = np.random.default_rng(0).dirichlet(np.ones(10), 20)
+    assert lab4.counterexample(lambda: drawn) == 1.0
+    assert lab4.counterexample(lambda: drawn.tolist()) == 1.0
+    capsys.readouterr()
+    assert lab4.counterexample(lambda: np.eye(10)[:1]) == 0.0
+    assert "A batch of one row shows nothing" in said(capsys)
+    assert lab4.counterexample(lambda: np.eye(10)) == 0.5
+    assert lab4.counterexample(lambda: np.full((2, 10), 0.3)) == 0.0
+    assert "What you hand in must be posteriors" in said(capsys)
+
+
+# --- exercises 3 and 4 --------------------------------------------------------------
+
+
+class Bucket:
+    """A right bucket, with hooks to do one thing wrong."""
+
+    def __init__(self, rate, burst):
+        self.rate, self.burst, self.keys = rate, burst, {}
+
+    def name(self, key):
+        return key
+
+    def refilled(self, tokens, seconds):
+        return min(self.burst, tokens + max(0.0, seconds) * self.rate)
+
+    def refused(self, key, tokens, now, n):
+        pass
+
+    def fits(self, tokens, n):
+        return tokens >= n - 1e-6
+
+    def allow(self, key, now, n=1):
+        key = self.name(key)
+        tokens, then = self.keys.get(key, (self.burst, now))
+        tokens, now = self.refilled(tokens, now - then), max(now, then)
+        if not self.fits(tokens, n):
+            self.refused(key, tokens, now, n)
+            return False
+        self.keys[key] = tokens - n, now
+        return True
+
+    def retry_after(self, key, now, n=1):
+        tokens, then = self.keys.get(self.name(key), (self.burst, now))
+        missing = n - self.refilled(tokens, now - then)
+        return math.inf if n > self.burst else max(0.0, missing / self.rate)
+
+
+class ArrivalTimes:
+    """The generic cell rate algorithm: when would the bucket be full again?"""
+
+    def __init__(self, rate, burst):
+        self.rate, self.burst, self.keys = rate, burst, {}
+
+    def look(self, key, now, n):
+        full, seen = self.keys.get(key, (now, now))
+        now = max(now, seen)
+        full = max(full, now) + n / self.rate
+        return full - now - self.burst / self.rate, full, now
+
+    def allow(self, key, now, n=1):
+        early, full, now = self.look(key, now, n)
+        if early <= 1e-6:
+            self.keys[key] = full, now
+        return early <= 1e-6
+
+    def retry_after(self, key, now, n=1):
+        return math.inf if n > self.burst else max(0.0, self.look(key, now, n)[0])
+
+
+class Forgets(Bucket):
+    def name(self, key):
+        if len(self.keys) > 500:
+            self.keys.clear()
+        return key
+
+
+class OneForAll(Bucket):
+    def name(self, key):
+        return "all"
+
+
+class CountsRefused(Bucket):
+    def refused(self, key, tokens, now, n):
+        self.keys[key] = tokens - n, now
+
+
+class Partly(Bucket):
+    def refused(self, key, tokens, now, n):
+        self.keys[key] = tokens % 1, now
+
+
+class MovesOn(Bucket):
+    def refused(self, key, tokens, now, n):
+        self.keys[key] = float(int(tokens)), now
+
+
+class NoHair(Bucket):
+    def fits(self, tokens, n):
+        return tokens >= n
+
+
+class Overflows(Bucket):
+    def refilled(self, tokens, seconds):
+        return tokens + max(0.0, seconds) * self.rate
+
+
+class Backwards(Bucket):
+    def refilled(self, tokens, seconds):
+        return min(self.burst, tokens + abs(seconds) * self.rate)
+
+
+class Follows(Bucket):
+    """Believes whatever the clock says last."""
+
+    def allow(self, key, now, n=1):
+        tokens, then = self.keys.get(key, (self.burst, now))
+        tokens = min(self.burst, tokens + max(0.0, now - then) * self.rate)
+        allowed = tokens >= n - 1e-6
+        self.keys[key] = tokens - n * allowed, now
+        return allowed
+
+
+class Empty(Bucket):
+    def allow(self, key, now, n=1):
+        self.keys.setdefault(key, (0, now))
+        return super().allow(key, now, n)
+
+
+def test_token_bucket_reference(names):
+    assert lab4.token_bucket(names["TokenBucket"], drive) == 4.0
+
+
+@pytest.mark.parametrize("made", [limiters.TokenBucket, ArrivalTimes, Bucket])
+def test_token_bucket_other_right_ways(made):
+    assert lab4.token_bucket(made, drive) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("made", "most", "words"),
+    [
+        (Forgets, 3.25, "forgot a key that still owes"),
+        (OneForAll, 3.25, "charged to another"),
+        (CountsRefused, 3, "Refused requests were counted"),
+        (Partly, 3, "a refused one must take nothing"),
+        (MovesOn, 3.5, "Part of a token got lost"),
+        (NoHair, 3.5, "Compare with a hair"),
+        (Overflows, 3.5, "The bucket overflows"),
+        (Backwards, 3.5, "A clock that goes back must gain nothing"),
+        (Follows, 3.5, "A clock that goes back must gain nothing"),
+        (Empty, 3, "An honest burst was refused"),
+    ],
+)
+def test_token_bucket_wrong_ways_are_named(made, most, words, capsys):
+    assert lab4.token_bucket(made, drive) <= most
+    assert words in said(capsys)
+
+
+class Waits(Bucket):
+    wait = 1.0
+
+    def retry_after(self, key, now, n=1):
+        return self.wait
+
+
+def test_token_bucket_waits(capsys):
+    assert lab4.token_bucket(Waits, drive) == 3.25
+    assert "the wait for 10 of a full bucket: 1.0" in said(capsys)
+    Waits.wait = None
+    assert lab4.token_bucket(Waits, drive) == 3.25
+    assert "retry_after returned None" in said(capsys)
+
+
+class Window:
+    """A right window, built on batches and a running total, with hooks."""
+
+    def __init__(self, limit, seconds):
+        self.limit, self.seconds = limit, seconds
+        self.given, self.total, self.seen = defaultdict(deque), defaultdict(int), {}
+
+    def reached(self, key, now):
+        return max(now, self.seen.get(key, now))
+
+    def over(self, then, now):
+        return now - then >= self.seconds
+
+    def tidy(self, key, now):
+        now = self.reached(key, now)
+        while self.given[key] and self.over(self.given[key][0][0], now):
+            self.total[key] -= self.given[key].popleft()[1]
+        return now
+
+    def take(self, key, now, n):
+        self.seen[key] = now
+        self.given[key].append((now, n))
+        self.total[key] += n
+
+    def refused(self, key, now, n):
+        pass
+
+    def allow(self, key, now, n=1):
+        now = self.tidy(key, now)
+        if self.total[key] + n > self.limit:
+            self.refused(key, now, n)
+            return False
+        self.take(key, now, n)
+        return True
+
+    def retry_after(self, key, now, n=1):
+        now = self.tidy(key, now)
+        free = self.limit - self.total[key]
+        for then, size in [(now - self.seconds, 0), *self.given[key]]:
+            free += size
+            if free >= n:
+                return then + self.seconds - now
+        return math.inf
+
+
+class FixedWindows(Window):
+    def over(self, then, now):
+        return now // self.seconds > then // self.seconds
+
+
+class WindowForgets(Window):
+    def tidy(self, key, now):
+        if len(self.given) > 500:
+            self.given.clear()
+            self.total.clear()
+        return super().tidy(key, now)
+
+
+class WindowCountsRefused(Window):
+    def refused(self, key, now, n):
+        self.take(key, now, n)
+
+
+class WindowPartly(Window):
+    def refused(self, key, now, n):
+        if self.total[key] < self.limit:
+            self.take(key, now, self.limit - self.total[key])
+
+
+class WindowBackwards(Window):
+    def tidy(self, key, now):
+        self.given[key] = deque(one for one in self.given[key] if one[0] > now - self.seconds)
+        self.total[key] = sum(size for _, size in self.given[key])
+        return now
+
+
+class WindowFromTheFirst(Window):
+    """Starts anew when the first answer is old enough: not a sliding window."""
+
+    def tidy(self, key, now):
+        now = self.reached(key, now)
+        if self.given[key] and self.over(self.given[key][0][0], now):
+            self.given[key].clear()
+            self.total[key] = 0
+        return now
+
+
+def test_sliding_window_reference(names):
+    assert lab4.sliding_window(names["SlidingWindow"], drive) == 3.0
+
+
+@pytest.mark.parametrize("made", [limiters.SlidingWindow, Window])
+def test_sliding_window_other_right_ways(made):
+    assert lab4.sliding_window(made, drive) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("made", "most", "words"),
+    [
+        (FixedWindows, 2, "twice the limit around their border"),
+        (WindowFromTheFirst, 2, "each by its own time"),
+        (WindowForgets, 2.5, "forgot a key that still owes"),
+        (WindowCountsRefused, 2, "Refused requests were counted"),
+        (WindowPartly, 2.5, "a refused one must take nothing"),
+        (WindowBackwards, 2.5, "A clock that goes back must gain nothing"),
+    ],
+)
+def test_sliding_window_wrong_ways_are_named(made, most, words, capsys):
+    assert lab4.sliding_window(made, drive) <= most
+    assert words in said(capsys)
+
+
+# --- exercises 5 and 6 --------------------------------------------------------------
+
+
+def pricing(days=math.ceil, signups=True, common=min):
+    def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
+        daily = accounts * per_day
+        daily = daily if everybody is None else common(daily, everybody)
+        return days(queries / daily), queries * price + signups * accounts * signup
+
+    return price_of_theft
+
+
+def test_price_of_theft(names, capsys):
+    assert lab4.price_of_theft(names["price_of_theft"]) == 2.0
+    assert lab4.price_of_theft(pricing()) == 2.0
+    capsys.readouterr()
+    for wrong, points, words in (
+        (pricing(days=float), 1, "round up"),
+        (pricing(common=max), 1, "The smaller of the two limits"),
+        (pricing(signups=False), 1, "Each account is opened once"),
+        (lambda *numbers, **options: 3, 0, "asked (2)"),
+    ):
+        assert lab4.price_of_theft(wrong) == points
+        assert words in said(capsys)
+
+
+def conditions_of(mechanisms):
+    return {"none": (), **{name: (name,) for name in mechanisms}, "all": tuple(mechanisms)}
+
+
+def by_seed(run, mechanisms, seeds):
+    table = {name: [] for name in conditions_of(mechanisms)}
+    for seed in seeds:
+        for name, on in conditions_of(mechanisms).items():
+            table[name].append(run(on, seed))
+    return table
+
+
+def one_seed(run, mechanisms, seeds):
+    return {name: [run(on, 0) for _ in seeds] for name, on in conditions_of(mechanisms).items()}
+
+
+def words_for_tuples(run, mechanisms, seeds):
+    return {name: [run(name, seed) for seed in seeds] for name in mechanisms}
+
+
+def means(run, mechanisms, seeds):
+    return {
+        name: np.mean([run(on, seed)["clone"] for seed in seeds])
+        for name, on in conditions_of(mechanisms).items()
+    }
+
+
+def test_ablation(names, capsys):
+    assert lab4.ablation(names["ablation"]) == 2.0
+    assert lab4.ablation(by_seed) == 2.0
+    capsys.readouterr()
+    for wrong, points, words in (
+        (one_seed, 0, "one seed for all would measure nothing"),
+        (words_for_tuples, 0, "with its comma"),
+        (means, 1, "the list of what run returned"),
+    ):
+        assert lab4.ablation(wrong) == points
+        assert words in said(capsys)
+
+
+# --- exercise 7 ---------------------------------------------------------------------
+
+
+def making(
+    wrong=defenses.misinform, share=0.02, k=1, limit=lambda: limiters.SlidingWindow(900, 86_400),
+    tell=lambda p: p, who=lambda key: key,
+):  # fmt: skip
+    """A make_layered with one thing done otherwise or wrong."""
+
+    def make_layered(bank, honest):
+        limiter = limit()
+        threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=k), share)
+
+        def layered(x, posteriors, features, key, now):
+            if limiter and not limiter.allow(who(key), now, len(x)):
+                wait = limiter.retry_after(who(key), now, len(x))
+                raise RateLimited(key, len(x), wait)
+            weird = ood.score_knn(features, bank, k=k) < threshold
+            return tell(np.where(weird[:, None], wrong(posteriors), posteriors))
+
+        return layered
+
+    return make_layered
+
+
+def test_layered_reference(names):
+    assert lab4.layered(names["make_layered"]) == 5.0
+
+
+def least_likely(p):
+    return np.eye(p.shape[1])[p.argmin(axis=1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "made",
+    [
+        making(wrong=lambda p: np.roll(p, 3, axis=1), k=10),
+        making(wrong=least_likely, limit=lambda: limiters.TokenBucket(400 / 86_400, 500)),
+        making(share=0.01, tell=defenses.hard_labels),
+    ],
+    ids=["rolled, tenth neighbour", "least likely, bucket", "one percent, labels"],
+)
+def test_layered_other_right_ways(made):
+    assert lab4.layered(made) == 5.0
+
+
+def mean_of_batch(bank, honest):
+    threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=1), 0.02)
+
+    def layered(x, posteriors, features, key, now):
+        weird = ood.score_knn(features, bank, k=1).mean() < threshold
+        return defenses.misinform(posteriors) if weird else posteriors
+
+    return layered
+
+
+def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
+    return rng.dirichlet(np.full(p.shape[1], 0.3), size=len(p))
+
+
+@pytest.mark.parametrize(
+    ("made", "points", "words"),
+    [
+        (making(share=1.0), 2, "Nearly everybody is misled"),
+        (making(tell=lambda p: np.full(p.shape, 0.1)), 2, "one and the same answer"),
+        (making(tell=lambda p: np.eye(10)[np.zeros(len(p), int)]), 2, "one and the same answer"),
+        (making(wrong=drawn), 2, "averaged away"),
+        (mean_of_batch, 1.5, "never for a batch"),
+        (making(limit=lambda: limiters.SlidingWindow(100, 86_400)), (0, 1.5), "Honest bursts"),
+        (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
+        (making(tell=lambda p: p * 2), 0, "must be a distribution"),
+        (lambda bank, honest: None, 0, "asked a function"),
+    ],
+)
+def test_layered_wrong_ways_are_named(made, points, words, capsys):
+    low, high = points if isinstance(points, tuple) else (points, points)
+    assert low <= lab4.layered(made) <= high
+    assert words in said(capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made", "points", "words"),
+    [
+        (making(wrong=lambda p: p, tell=defenses.hard_labels), 3, "Labels and limits alone"),
+        (making(share=0.15), 2, "at a smaller share"),
+        (making(limit=lambda: None), 4.5, "7,200 of 7,200 answered"),
+        (making(limit=lambda: limiters.TokenBucket(1_000 / 86_400, 1_000)), 4.5, "burst + rate"),
+    ],
+)
+def test_layered_that_meets_the_panel_wrongly(made, points, words, capsys):
+    low, high = points if isinstance(points, tuple) else (points, points)
+    assert low <= lab4.layered(made) <= high
+    assert words in said(capsys)

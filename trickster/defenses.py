@@ -1,0 +1,63 @@
+"""Output defences: plain functions from posteriors ``(n, k)`` to posteriors ``(n, k)``.
+
+Each treats every row by itself and returns rows that are distributions. Rate limits live
+in ``limiters``, the question which inputs are weird in ``ood``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trickster.models import softmax
+
+
+def hard_labels(posteriors: np.ndarray) -> np.ndarray:
+    """One-hot rows: only the most probable class is told; of equal ones, the first."""
+    return _one_hot(posteriors.argmax(axis=1), posteriors)
+
+
+def top_k(posteriors: np.ndarray, k: int) -> np.ndarray:
+    """The ``k`` largest probabilities of each row, normalised; the others become 0.
+
+    Of equal probabilities the earlier class is kept, so that exactly ``k`` remain.
+    """
+    if not 1 <= k <= posteriors.shape[1]:
+        raise ValueError(f"k must lie between 1 and the {posteriors.shape[1]} classes; it is {k}.")
+    order = np.argsort(-posteriors, axis=1, kind="stable")[:, :k]
+    kept = np.zeros_like(posteriors)
+    np.put_along_axis(kept, order, np.take_along_axis(posteriors, order, axis=1), axis=1)
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def round_posteriors(posteriors: np.ndarray, decimals: int) -> np.ndarray:
+    """Probabilities rounded to ``decimals`` places and normalised again.
+
+    A row of which nothing is left (ten times .04, to one place) becomes the one-hot of
+    its most probable class.
+    """
+    rounded = np.round(posteriors, decimals)
+    total = rounded.sum(axis=1, keepdims=True)
+    empty = total == 0
+    return np.where(empty, hard_labels(posteriors), rounded / np.where(empty, 1, total))
+
+
+def zero_mean_noise(posteriors: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Softmax of the logits plus N(0, ``sigma``) noise: demo A's defence, fresh at each call."""
+    logits = np.log(np.maximum(posteriors, 1e-12))
+    return softmax(logits + rng.normal(0, sigma, logits.shape)).astype(posteriors.dtype)
+
+
+def misinform(posteriors: np.ndarray) -> np.ndarray:
+    """The same probabilities in reverse: the least likely class gets the largest.
+
+    The answer looks as sure as the honest one, is wrong in each of its parts, and is the
+    same whenever the same question comes: asking again tells nothing new.
+    """
+    order = np.argsort(posteriors, axis=1, kind="stable")
+    wrong = np.empty_like(posteriors)
+    np.put_along_axis(wrong, order, np.take_along_axis(posteriors, order[:, ::-1], axis=1), axis=1)
+    return wrong
+
+
+def _one_hot(labels: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return np.eye(like.shape[1], dtype=like.dtype)[labels]
