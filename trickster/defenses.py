@@ -13,7 +13,7 @@ from trickster.models import softmax
 
 def hard_labels(posteriors: np.ndarray) -> np.ndarray:
     """One-hot rows: only the most probable class is told; of equal ones, the first."""
-    return _one_hot(posteriors.argmax(axis=1), posteriors)
+    return np.eye(posteriors.shape[1], dtype=posteriors.dtype)[posteriors.argmax(axis=1)]
 
 
 def top_k(posteriors: np.ndarray, k: int) -> np.ndarray:
@@ -57,7 +57,3 @@ def misinform(posteriors: np.ndarray) -> np.ndarray:
     wrong = np.empty_like(posteriors)
     np.put_along_axis(wrong, order, np.take_along_axis(posteriors, order[:, ::-1], axis=1), axis=1)
     return wrong
-
-
-def _one_hot(labels: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return np.eye(like.shape[1], dtype=like.dtype)[labels]
