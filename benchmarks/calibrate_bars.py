@@ -4,7 +4,8 @@
     python benchmarks/calibrate_bars.py --seeds 3  # a quick look
 
 For each bar: the reference, another right answer, and answers that should not pass. The
-table is what ``trickster/checks/bars.py`` quotes.
+table is what ``trickster/checks/bars.py`` quotes. Whole defences have a script of their own,
+``calibrate_defenses.py``.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
+from calibrate_defenses import Answer, no_limit, rolled, stack_of
 from tqdm import tqdm
 
-from trickster import attacks, data, defenses, evaluation, models, ood, training
-from trickster.checks import bars, lab2, lab4
+from trickster import attacks, data, evaluation, models, training
+from trickster.checks import bars, lab2
 from trickster.scenario import Scenario
 
 Measure = Callable[[int], float]
@@ -57,43 +59,6 @@ def theft(
     return run
 
 
-Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]  # posteriors, weird or not, to answers
-
-
-def stack(answer: Answer, share: float = 0.02, k: int = 1) -> Callable[..., object]:
-    """A make_layered of lab 4: neighbours, a threshold at ``share``, and what is answered."""
-
-    def make(bank: np.ndarray, honest: np.ndarray) -> Callable[..., np.ndarray]:
-        threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=k), share)
-
-        def layered(x, posteriors, features, key, now):
-            return answer(posteriors, ood.score_knn(features, bank, k=k) < threshold)
-
-        return layered
-
-    return make
-
-
-def mislead(wrong: Callable[[np.ndarray], np.ndarray]) -> Answer:
-    """The posteriors, or for weird rows what ``wrong`` makes of them."""
-    return lambda p, weird: np.where(weird[:, None], wrong(p), p)
-
-
-def noisy(p: np.ndarray) -> np.ndarray:
-    return defenses.zero_mean_noise(p, 2.0, np.random.default_rng(int(p[0, 0] * 1e9)))
-
-
-def layered_drop(make: Callable[..., object]) -> Measure:
-    """What the panel's best thief loses, over as many seeds as the check takes."""
-
-    def run(seed: int) -> float:
-        k = len(lab4.PANEL_SEEDS)
-        before, means = lab4.panel(make, tuple(range(100 + k * seed, 100 + k * seed + k)))
-        return before - max(means.values())
-
-    return run
-
-
 def layered_loss(make: Callable[..., object]) -> Measure:
     """Minus the loss of honest accuracy, with another half of the test pictures held out."""
     fashion, victim = data.load("fashion"), Scenario("fashion").victim
@@ -111,39 +76,17 @@ def layered_loss(make: Callable[..., object]) -> Measure:
     return run
 
 
-def rolled(p: np.ndarray) -> np.ndarray:
-    return np.roll(p, 3, axis=1)
-
-
-def least_likely(p: np.ndarray) -> np.ndarray:
-    return np.eye(p.shape[1])[p.argmin(axis=1)]
-
-
 def lab4_measures() -> dict[str, tuple[bars.Bar, dict[str, Measure]]]:
-    """The stacks that stand behind lab 4's bars."""
-    reversed_ranks = mislead(defenses.misinform)
-    return {
-        "LAYERED_DROP": (
-            bars.LAYERED_DROP,
-            {
-                "reference, reversed": layered_drop(stack(reversed_ranks)),
-                "least likely class": layered_drop(stack(mislead(least_likely))),
-                "rolled, 10th neighbour": layered_drop(stack(mislead(rolled), k=10)),
-                "reversed, 1 %": layered_drop(stack(reversed_ranks, share=0.01)),
-                "labels only": layered_drop(stack(lambda p, weird: defenses.hard_labels(p))),
-                "zero-mean noise, weird": layered_drop(stack(mislead(noisy))),
-            },
-        ),
-        "LAYERED_LOSS": (
-            bars.LAYERED_LOSS,
-            {
-                "reference, reversed": layered_loss(stack(reversed_ranks)),
-                "rolled, 10th neighbour": layered_loss(stack(mislead(rolled), k=10)),
-                "reversed, 5 %": layered_loss(stack(reversed_ranks, share=0.05)),
-                "reversed, 10 %": layered_loss(stack(reversed_ranks, share=0.10)),
-            },
-        ),
+    """What honest users lose by stacks that treat more and more of them as weird."""
+    answers = {
+        "reference, 2 %": Answer(),
+        "5 %": Answer(share=0.05),
+        "10 %": Answer(share=0.10),
+        "rolled, 10th neighbour": Answer(wrong=rolled, neighbour=10),
     }
+    stacks = {name: stack_of(one._replace(limit=no_limit)) for name, one in answers.items()}
+    measured = {name: layered_loss(stack) for name, stack in stacks.items()}
+    return {"LAYERED_LOSS": (bars.LAYERED_LOSS, measured)}
 
 
 def measures() -> dict[str, tuple[bars.Bar, dict[str, Measure]]]:

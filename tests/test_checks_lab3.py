@@ -202,8 +202,13 @@ def test_trickster_that_looks_at_pixels_too(victim, bank):
 
 
 def test_trickster_that_does_nothing(capsys):
-    points = lab3.trickster(lambda x, posteriors, features: posteriors)
-    assert points <= 5.0  # it does not hurt anybody
+    assert lab3.trickster(lambda x, posteriors, features: posteriors) == 0.0
+    assert "nothing is defended yet" in said(capsys)
+
+
+def test_trickster_that_keeps_the_argmax(victim, bank, capsys):
+    flat = defence(victim, bank, lie=lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05)
+    assert lab3.trickster(flat) == 4.0  # it does not hurt anybody, the thief included
     assert "The thief loses next to nothing" in said(capsys)
 
 

@@ -525,6 +525,7 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
         (mean_of_batch, 1.5, "never for a batch"),
         (making(limit=lambda: limiters.SlidingWindow(100, 86_400)), (0, 1.5), "Honest bursts"),
         (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
+        (making(share=0.0), 1, "no answer is defended yet"),
         (making(tell=lambda p: p * 2), 0, "must be a distribution"),
         (lambda bank, honest: None, 0, "asked a function"),
     ],

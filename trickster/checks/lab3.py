@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -309,47 +309,37 @@ def _repeats(part: Part, ask: Callable[[np.ndarray], Any], n: int, what: str, sc
 # --- exercise 5 --------------------------------------------------------------------
 
 Defense = Callable[..., Any]
+Ask = Callable[["Answered"], np.ndarray]
 
 
 @check("Exercise 5, trickster", 8)
-def trickster(sheet: Sheet, trickster: Defense) -> None:
+def trickster(sheet: Sheet, trickster: Defense, seeds: tuple[int, ...] = PANEL_SEEDS) -> None:
     """A panel of thieves from outside, and what honest users pay."""
-
-    def ask(asked: Answered) -> np.ndarray:
-        """Answers in batches of 256, as they come in over the wire."""
-        rows = [slice(i, i + 256) for i in range(0, len(asked.x), 256)]
-        answers = [
-            _distributions(
-                trickster(asked.x[r].copy(), asked.posteriors[r].copy(), asked.features[r].copy()),
-                "trickster",
-                len(asked.x[r]),
-            )
-            for r in rows
-        ]
-        return np.concatenate(answers)
-
-    honest = _answered("honest", 0)
-    kept, steady = 0.0, 0.0
+    ask, honest = asker(trickster), _answered("honest", 0)
+    kept, steady, changed = 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 1) as part:
-        mixed = [honest.rows(slice(0, 150)), _answered("shapes", 0).rows(slice(0, 150))]
+        weird = _answered("shapes", seeds[0]).rows(slice(0, 150))
+        changed = _changed(ask(weird), weird)
+        _must_defend(changed)
+        mixed = [honest.rows(slice(0, 150)), weird]
         both = Answered(
             *(np.concatenate(parts) for parts in zip(*map(_fields, mixed), strict=True))
         )
         _repeats(part, lambda i: ask(both.rows(i)), 300, "trickster", scale=1e-3)
         steady = part.share or 0.0
     with sheet.part("honest users", 2) as part:
+        _must_defend(changed)
         kept = _honest(part, ask(honest), honest)
     for kind, name, points in (
         ("shapes", "thieves with fresh shapes", 2),
         ("hidden", "thieves with a pool that you have not seen", 2),
     ):
         with sheet.part(name, points) as part:
-            _panel(part, ask, kind, kept, steady)
+            _must_defend(changed)
+            _panel(part, panel(ask, kind, seeds), kept, steady)
     with sheet.part("pools that steal badly anyway", 1) as part:
-        worst = {}
-        for kind in ("digits", "patches"):
-            asked = _answered(kind, 0)
-            worst[kind] = max(score[1] for score in _thieves(asked, ask(asked), None, 0).values())
+        _must_defend(changed)
+        worst = {kind: poor_fidelity(ask, kind, seeds[0]) for kind in ("digits", "patches")}
         part.expect(
             max(worst.values()) < POOR_POOL and kept > 0,
             ", ".join(f"{kind}: fidelity {value:.2f}" for kind, value in worst.items()),
@@ -361,6 +351,39 @@ def trickster(sheet: Sheet, trickster: Defense) -> None:
         )
 
 
+def asker(trickster: Defense) -> Ask:
+    """``trickster`` behind the wire: batches of 256 go in, and distributions come out."""
+
+    def ask(asked: Answered) -> np.ndarray:
+        rows = [slice(i, i + 256) for i in range(0, len(asked.x), 256)]
+        answers = [
+            _distributions(
+                trickster(asked.x[r].copy(), asked.posteriors[r].copy(), asked.features[r].copy()),
+                "trickster",
+                len(asked.x[r]),
+            )
+            for r in rows
+        ]
+        return np.concatenate(answers)
+
+    return ask
+
+
+def _changed(answers: np.ndarray, asked: Answered) -> float:
+    """Share of the inputs whose answer is another than the victim's."""
+    return float(np.mean(0.5 * np.abs(answers - asked.posteriors).sum(axis=1) > 0.02))
+
+
+def _must_defend(changed: float) -> None:
+    """Nobody earns points for what a service without any defence does as well."""
+    if changed < 0.2:
+        raise Missed(
+            f"{changed:.0%} of the weird inputs get another answer than the victim's own: nothing "
+            "is defended yet. Recognise weird inputs by their score, and answer those with "
+            "misinform(posteriors)."
+        )
+
+
 def _fields(asked: Answered) -> tuple[np.ndarray, ...]:
     return asked.x, asked.features, asked.posteriors
 
@@ -369,8 +392,7 @@ def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
     """Award what honest users keep; returns the share of the thieves' points it leaves open."""
     truth = _fashion().y_test[HONEST]
     before, after = (evaluation.accuracy(a, truth) for a in (honest.posteriors, answers))
-    changed = 0.5 * np.abs(answers - honest.posteriors).sum(axis=1) > 0.02
-    flagged, loss = float(changed.mean()), before - after
+    flagged, loss = _changed(answers, honest), before - after
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
     part.award(
         0.5 * fine_loss + 0.5 * fine_flag,
@@ -385,25 +407,48 @@ def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
     return float(np.clip(1 - (loss - HONEST_LOSS) / 0.02, 0, 1)) * float(flagged < 0.1)
 
 
-def _panel(part: Part, ask: Callable[..., Any], kind: str, kept: float, steady: float) -> None:
-    """The best thief of the panel, undefended against defended, over seeds."""
-    before, after = [], []
-    best: list[str] = []
-    for seed in PANEL_SEEDS:
+class Panel(NamedTuple):
+    """The best thief of the panel, seed by seed: rows of accuracy and fidelity."""
+
+    before: np.ndarray
+    after: np.ndarray
+    best: str  # in the last seed, under the defence
+
+    @property
+    def drops(self) -> np.ndarray:
+        return self.before - self.after
+
+    @property
+    def drop(self) -> float:
+        """What falls less, accuracy or fidelity, in the mean over the seeds."""
+        return float(self.drops.mean(axis=0).min())
+
+
+def panel(ask: Ask, kind: str, seeds: tuple[int, ...] = PANEL_SEEDS) -> Panel:
+    """Thieves with their own pools of ``kind``: undefended, and against what ``ask`` answers."""
+    before, after, name = [], [], ""
+    for seed in seeds:
         asked = _answered(kind, seed)
         before.append(_best(_undefended(kind, seed))[1])
         name, score = _best(_thieves(asked, ask(asked), ask, seed))
         after.append(score)
-        best.append(name)
-    drops = np.array(before) - np.array(after)  # (seed, accuracy and fidelity)
-    drop = float(drops.mean(axis=0).min())
-    spread = ", ".join(f"{d.min():.2f}" for d in drops)
-    share = DROP.share(drop) * kept * (1.0 if steady == 1 else 0.5)
+    return Panel(np.array(before), np.array(after), name)
+
+
+def poor_fidelity(ask: Ask, kind: str, seed: int) -> float:
+    """Fidelity of the best thief whose pool steals badly anyway."""
+    asked = _answered(kind, seed)
+    return max(score[1] for score in _thieves(asked, ask(asked), None, seed).values())
+
+
+def _panel(part: Part, found: Panel, kept: float, steady: float) -> None:
+    """Award the drop, as far as honest users and steady answers let it count."""
+    (acc, fid), (acc_after, fid_after) = found.before.mean(axis=0), found.after.mean(axis=0)
     if kept < 1:
         means = "Honest users pay for this drop (see above): it counts only as far as they do not."
     elif steady < 1:
         means = "Answers that change with time or company can be averaged or steered: half counts."
-    elif drop < 0.05:
+    elif found.drop < 0.05:
         means = (
             "The thief loses next to nothing. Are weird queries recognised (feature distance, not "
             "confidence), and is the answer to them really wrong?"
@@ -411,10 +456,10 @@ def _panel(part: Part, ask: Callable[..., Any], kind: str, kept: float, steady: 
     else:
         means = "More weird queries must be caught at the same cost, or the answers be more wrong."
     part.award(
-        share,
-        f"best thief ({best[-1]}): accuracy {np.mean(before, axis=0)[0]:.2f} → "
-        f"{np.mean(after, axis=0)[0]:.2f}, fidelity {np.mean(before, axis=0)[1]:.2f} → "
-        f"{np.mean(after, axis=0)[1]:.2f}; the smaller drop is {drop:.2f} (seeds: {spread})",
+        DROP.share(found.drop) * kept * (1.0 if steady == 1 else 0.5),
+        f"best thief ({found.best}): accuracy {acc:.2f} → {acc_after:.2f}, fidelity {fid:.2f} → "
+        f"{fid_after:.2f}; the smaller drop is {found.drop:.2f} "
+        f"(seeds: {', '.join(f'{d.min():.2f}' for d in found.drops)})",
         f"both fall by at least {DROP.full} (some points from {DROP.some})",
         DROP.usual,
         means,
@@ -436,9 +481,7 @@ def _undefended(kind: str, seed: int) -> Scores:
     return _thieves(asked, asked.posteriors, None, seed)
 
 
-def _thieves(
-    asked: Answered, answers: np.ndarray, ask: Callable[..., Any] | None, seed: int
-) -> Scores:
+def _thieves(asked: Answered, answers: np.ndarray, ask: Ask | None, seed: int) -> Scores:
     """Accuracy and fidelity of each thief's clone; the averaging one only where it may ask."""
     third = slice(0, len(asked.x) // REPEATS)
     taught = {

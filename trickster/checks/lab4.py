@@ -692,7 +692,9 @@ def _as_a_customer(
 
 
 @check("Exercise 7, layered", 5)
-def layered(sheet: Sheet, make_layered: Callable[..., Any]) -> None:
+def layered(
+    sheet: Sheet, make_layered: Callable[..., Any], seeds: tuple[int, ...] = PANEL_SEEDS
+) -> None:
     """Honest customers first, then one greedy account, then the panel of thieves."""
     world = _world()
     pictures = (world.x, world.posteriors, world.features)
@@ -719,6 +721,7 @@ def layered(sheet: Sheet, make_layered: Callable[..., Any]) -> None:
                 f"not measured: {success:.0%} of the honest requests were answered, and those who "
                 "are refused have no accuracy."
             )
+        _must_defend(make_layered)
         given = np.concatenate([answers[i] for i in kept])
         truth = np.concatenate([_requests((world.truth,))[i][0] for i in kept])
         clean = np.concatenate([_requests((world.posteriors,))[i][0] for i in kept])
@@ -733,6 +736,7 @@ def layered(sheet: Sheet, make_layered: Callable[..., Any]) -> None:
             _why_dear(turned, given),
         )
     with sheet.part("the same picture, the same answer", 1) as part:
+        _must_defend(make_layered)
         _same_answers(part, make_layered)
     with sheet.part(f"one account, at most {DAILY_CAP:,} answers in 24 hours", 0.5) as part:
         _greedy(part, make_layered)
@@ -749,7 +753,21 @@ def layered(sheet: Sheet, make_layered: Callable[..., Any]) -> None:
                 "defence of a service; thieves are counted when customers are served (a loss of "
                 "at most 5 points, 90 % answered)."
             )
-        _panel(part, make_layered)
+        _panel(part, make_layered, seeds)
+
+
+def _must_defend(make_layered: Callable[..., Any]) -> None:
+    """Nobody earns points for what a service without any defence does as well."""
+    weird = tuple(part[:REQUEST] for part in _pool(PANEL_SEEDS[0]))
+    answers = _Service(make_layered)(weird, "ann", 0.0)
+    if answers is None:
+        return  # a limit is a defence; whether it is a fair one is another part's question
+    changed = float(np.mean(0.5 * np.abs(answers - weird[1]).sum(axis=1) > 0.02))
+    if changed < 0.2:
+        raise Missed(
+            f"{changed:.0%} of {REQUEST} weird pictures get another answer than the victim's own: "
+            "no answer is defended yet. Mislead the inputs whose score lies below the threshold."
+        )
 
 
 def _why_dear(turned: float, given: np.ndarray) -> str:
@@ -841,14 +859,14 @@ def panel(
     return float(np.mean([_undefended(seed) for seed in seeds])), means
 
 
-def _panel(part: Part, make_layered: Callable[..., Any]) -> None:
+def _panel(part: Part, make_layered: Callable[..., Any], seeds: tuple[int, ...]) -> None:
     """Four thieves over seeds: the best of them, as a drop from the undefended service."""
-    before, means = panel(make_layered)
+    before, means = panel(make_layered, seeds)
     best = max(means, key=means.get)
     part.award(
         LAYERED_DROP.share(before - means[best]),
         f"fidelity {before:.3f} → {means[best]:.3f} ({best}), a drop of {before - means[best]:.3f} "
-        f"over {len(PANEL_SEEDS)} seeds; "
+        f"over {len(seeds)} seeds; "
         + ", ".join(f"{name} {mean:.3f}" for name, mean in means.items()),
         f"a drop of at least {LAYERED_DROP.full} (some points from {LAYERED_DROP.some})",
         LAYERED_DROP.usual,
