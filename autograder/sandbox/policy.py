@@ -1,0 +1,159 @@
+"""What a submission sees: the parts of the machine that Python needs, and of the course's library.
+
+All else is absent: the repository, solutions, gradebook, other submissions, home folders. The
+checks hold hidden data and bars, so stand-ins take their place; only `probes`, which runs on
+the student's side by design, is the real one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STAND_IN = Path(__file__).resolve().parent / "stand_in"
+INSIDE = Path(__file__).resolve().parent / "inside.py"
+COURSE = "/course"  # the library and its data, inside
+TOOLS = "/run/trickster"  # the program that starts there first
+SOCKETS = "/run/kernel"  # the kernel's own sockets
+WORK = "/tmp/work"  # the private work folder
+HOME = "/tmp/home"
+SHARED_MEMORY = 64 * 1024**2
+# What the machine's Python and its libraries live in; in /etc, only what the linker reads.
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+Binds = Mapping[str, tuple[str, bool]]  # a path here → (its path inside, may it be written)
+
+
+@dataclass
+class View:
+    """The file system of a sandbox: what is shown, and where."""
+
+    root: Path
+    disk: int
+    binds: Binds = field(default_factory=dict)
+    hidden: Sequence[Path] = ()  # folders that stay hidden even inside one that is shown
+
+    def arguments(self) -> list[str]:
+        """bubblewrap's arguments, a folder before what lies in it."""
+        places: list[tuple[str, list[str]]] = [
+            *self._system(),
+            *self._python(),
+            *self._course(),
+            *self._writable(),
+        ]
+        for source, (inside, writable) in self.binds.items():
+            places.append((inside, ["--bind" if writable else "--ro-bind", str(source), inside]))
+        # Whatever shows a folder above the repository must not show the repository.
+        shown = [place for place, arguments in places if arguments[0] == "--ro-bind"]
+        for folder in map(str, (self.root, *self.hidden)):
+            if any(_within(folder, place) for place in shown):
+                places.append((folder, ["--tmpfs", folder]))
+        places += _parents([place for place, _ in places])
+        ordered = sorted(places, key=lambda place: place[0].count("/"))
+        made = [argument for _, arguments in ordered for argument in arguments]
+        return [*made, *_read_only(ordered)]
+
+    def environment(self) -> dict[str, str]:
+        """All the variables that a submission gets."""
+        programs = Path(sys.executable).parent
+        return {
+            "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": HOME,
+            "TMPDIR": "/tmp",
+            "LANG": "C.UTF-8",
+            "USER": "student",
+            "LOGNAME": "student",
+            "MPLCONFIGDIR": f"{HOME}/matplotlib",
+            "PYTHONPATH": COURSE,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONNOUSERSITE": "1",
+            **{name: "1" for name in THREADS},
+            # The kernel's parent is the first process of the sandbox, and ipykernel ends at once
+            # if it is not told so.
+            "JPY_PARENT_PID": "1",
+        }
+
+    def _system(self) -> list[tuple[str, list[str]]]:
+        places = [("/proc", ["--proc", "/proc"]), ("/dev", ["--dev", "/dev"])]
+        for name in SYSTEM:
+            if os.path.islink(name):
+                places.append((name, ["--symlink", os.readlink(name), name]))
+            elif os.path.isdir(name):
+                places.append((name, ["--ro-bind", name, name]))
+        return places + [
+            (f"/etc/{name}", ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]) for name in ETC
+        ]
+
+    def _python(self) -> list[tuple[str, list[str]]]:
+        prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+        # .venv/bin/python is a link, often through another link.
+        prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
+        shown = [path for path in prefixes if not _within(path, "/usr")]
+        places = [(path, ["--ro-bind", path, path]) for path in shown]
+        return places + [(f"{TOOLS}/{INSIDE.name}", _same(INSIDE, f"{TOOLS}/{INSIDE.name}"))]
+
+    def _course(self) -> list[tuple[str, list[str]]]:
+        checks = self.root / "trickster" / "checks"
+        inside = f"{COURSE}/trickster/checks"
+        places = [
+            (f"{COURSE}/{name}", _same(self.root / name, f"{COURSE}/{name}"))
+            for name in ("trickster", "datasets")
+        ]
+        places.append((inside, ["--tmpfs", inside]))
+        shown = {"__init__.py": STAND_IN / "__init__.py", "probes.py": checks / "probes.py"}
+        for path in sorted(checks.glob("lab*.py")):
+            shown[path.name] = STAND_IN / "lab.py"
+        for name, path in shown.items():
+            places.append((f"{inside}/{name}", _same(path, f"{inside}/{name}")))
+        return places
+
+    def _writable(self) -> list[tuple[str, list[str]]]:
+        def memory(place: str, size: int) -> list[str]:
+            return ["--perms", "1777", "--size", str(size), "--tmpfs", place]
+
+        places = [
+            ("/tmp", memory("/tmp", self.disk)),
+            ("/dev/shm", memory("/dev/shm", min(self.disk, SHARED_MEMORY))),
+            (SOCKETS, memory(SOCKETS, 1024**2)),
+        ]
+        for folder in (WORK, HOME, f"{HOME}/matplotlib"):
+            places.append((folder, ["--perms", "0777", "--dir", folder]))
+        for path in _font_lists():
+            inside = f"{HOME}/matplotlib/{path.name}"
+            places.append((inside, _same(path, inside)))
+        return places
+
+
+def _same(path: Path, inside: str) -> list[str]:
+    return ["--ro-bind", str(path), inside]
+
+
+def _parents(places: list[str]) -> list[tuple[str, list[str]]]:
+    """The folders on the way: bubblewrap would close those that it makes to all but root."""
+    above = {str(folder) for place in places for folder in Path(place).parents} - {"/"}
+    made = [folder for folder in above if not any(_within(folder, place) for place in places)]
+    return [(folder, ["--perms", "0755", "--dir", folder]) for folder in made]
+
+
+def _read_only(places: list[tuple[str, list[str]]]) -> list[str]:
+    """Close what bubblewrap made of memory on the way: it has no size, so it must not be written."""
+    made = ["/dev", "/"]
+    made += [place for place, args in places if args[0] == "--tmpfs"]
+    return [argument for place in made for argument in ("--remount-ro", place)]
+
+
+def _font_lists() -> list[Path]:
+    """matplotlib's list of fonts: without it every kernel spends seconds on making one."""
+    told = os.environ.get("MPLCONFIGDIR")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(told) if told else cache / "matplotlib"
+    return sorted(folder.glob("fontlist-v*.json")) if folder.is_dir() else []
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

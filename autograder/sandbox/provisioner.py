@@ -1,0 +1,122 @@
+"""The sandbox as Jupyter knows it: a kernel provisioner, named in a kernel's specification.
+
+    "metadata": {"kernel_provisioner": {"provisioner_name": "trickster-sandbox",
+                                        "config": {"limits": {"memory": 2000000000}}}}
+
+The kernel's sockets lie in memory inside the sandbox; this process reaches them through the
+folder's file descriptor. So no folder of the machine need be writable for a submission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any, TextIO
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import LocalProvisioner
+from traitlets import Dict, List, Unicode
+
+from autograder.sandbox.box import Box
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.policy import SOCKETS, TOOLS
+
+NAME = "trickster-sandbox"
+CONNECTION = f"{TOOLS}/kernel.json"
+ENDPOINT = "kernel"  # the sockets are called kernel-1 and so on
+SHUTDOWN_S = 4.0  # half of it for the kernel's own way out
+
+
+class SandboxProvisioner(LocalProvisioner):
+    """Starts a kernel in a sandbox of its own, and ends that with all that runs in it."""
+
+    limits = Dict(help="What to change in Limits, by the names of its fields.").tag(config=True)
+    binds = Dict(help="Paths to show: {path here: [path inside, writable]}.").tag(config=True)
+    root = Unicode(help="The course's repository; found if left out.").tag(config=True)
+    hidden = List(Unicode(), help="Folders that stay hidden in any case.").tag(config=True)
+
+    box: Box | None = None
+    _folder: int | None = None
+
+    @property
+    def limit_hit(self) -> str:
+        """The sentence on the limit that the submission has met, or ""."""
+        return self.box.limit_hit if self.box else ""
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        self.parent.transport, self.parent.cache_ports = "ipc", False
+        return await super().pre_launch(**kwargs)
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        connection = os.path.realpath(self.parent.connection_file)
+        shown = {here: (inside, writable) for here, (inside, writable) in self.binds.items()}
+        self.box = Box(
+            Limits(**self.limits),
+            {**shown, f"{connection}.inside": (CONNECTION, False)},
+            Path(self.root) if self.root else None,
+            [Path(folder) for folder in self.hidden],
+        )
+        with _only_for(self.box.user, f"{connection}.inside") as file:
+            told = json.loads(Path(connection).read_text())
+            json.dump({**told, "ip": f"{SOCKETS}/{ENDPOINT}"}, file)
+        program = [CONNECTION if part == connection else part for part in cmd]
+        try:
+            self.process = await asyncio.to_thread(self.box.start, program)
+        finally:
+            os.remove(f"{connection}.inside")  # the sandbox holds on to it
+        self.pid, self.pgid = self.process.pid, None
+        inside = f"/proc/{self.box.first.pid}/root{SOCKETS}"
+        self._folder = os.open(inside, os.O_PATH | os.O_DIRECTORY)
+        self.connection_info["ip"] = f"/proc/self/fd/{self._folder}/{ENDPOINT}"
+        return self.connection_info
+
+    async def send_signal(self, signum: int) -> None:
+        """An interrupt goes to the kernel itself; whatever is meant to end it ends all."""
+        if self.box is None:
+            return
+        if signum == signal.SIGINT:
+            self.box.interrupt()
+        elif signum in (signal.SIGTERM, signal.SIGKILL):
+            self.box.kill()
+
+    async def kill(self, restart: bool = False) -> None:
+        await self.send_signal(signal.SIGKILL)
+
+    async def terminate(self, restart: bool = False) -> None:
+        await self.send_signal(signal.SIGKILL)
+
+    async def wait(self) -> int | None:
+        process = self.process
+        if process is None:
+            return 0
+        while process.poll() is None:
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(self.box.end)
+        self.process = None
+        return process.returncode
+
+    async def cleanup(self, restart: bool = False) -> None:
+        if self.box is not None:
+            await asyncio.to_thread(self.box.end)
+        self.process = None
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+
+    def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
+        return min(recommended, SHUTDOWN_S)
+
+    def resolve_path(self, path_str: str) -> str | None:
+        """No path inside has a meaning here."""
+        return None
+
+
+def _only_for(user: int, path: str) -> TextIO:
+    """A new file that only this process and the sandbox's user may read: it holds the key."""
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
+    if user:
+        os.chown(path, user, -1)
+    return file

@@ -1,0 +1,1 @@
+"""Stands where the checks are on the grader's side; they do not run beside a submission."""
