@@ -40,6 +40,13 @@ $(READY): requirements.txt pyproject.toml
 		else echo "Install it (Debian, Ubuntu: sudo apt-get install python3-venv) and try again."; exit 1; fi; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# Never a reason to stop: only the grading of other people's work needs it.
+	@command -v bwrap > /dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+			echo "Installing bubblewrap, in which submissions run ..."; \
+			{ apt-get update -qq && apt-get install -y -qq bubblewrap; } > /dev/null 2>&1; \
+		fi; }; command -v bwrap > /dev/null || \
+		echo "To grade other people's work, install bubblewrap (Debian, Ubuntu: sudo apt-get install bubblewrap; Fedora: sudo dnf install bubblewrap)."
 	@touch $@
 
 grade: $(READY)

@@ -205,6 +205,18 @@ def student_copy(
 
 
 @app.command()
+def doctor(root: Root = None) -> None:
+    """Say what this machine's sandbox can hold, and prove each limit by trying to break it.
+
+    Exit code 1: something is not enforced.
+    """
+    from autograder.sandbox import doctor as examiner
+
+    if not examiner.report(typer.echo, find_root(root)):
+        raise typer.Exit(1)
+
+
+@app.command()
 def formgrader(
     course: Annotated[
         Path | None,

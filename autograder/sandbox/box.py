@@ -57,6 +57,7 @@ class Box:
         root: Path | None = None,
         hidden: Sequence[Path] = (),
     ):
+        self.bwrap = bwrap.find()
         self.limits = limits or Limits()
         self.view = View(find_root(root), self.limits.disk, dict(binds or {}), hidden)
         self.user = bwrap.passing_user()
@@ -85,13 +86,12 @@ class Box:
         """Run `program` in the sandbox; returns when all is in place and it is about to begin."""
         if self.process is not None:
             raise RuntimeError("This sandbox runs a program already: end it first.")
-        path = bwrap.find()
         self.killed_for = ""
         with contextlib.ExitStack() as stack:
             info, info_writer = _pipe(stack)
             ready, ready_writer = _pipe(stack)
             rules = stack.enter_context(_rules())
-            command = [path, *bwrap.isolation(self.user), *self.view.arguments()]
+            command = [self.bwrap, *bwrap.isolation(self.user), *self.view.arguments()]
             command += ["--info-fd", str(info_writer.fileno()), "--chdir", WORK]
             if seccomp.supported():
                 command += ["--seccomp", str(rules.fileno())]
@@ -184,7 +184,7 @@ class Box:
 
 
 class Tail:
-    """Reads a stream to its end and keeps the last of it, so that nobody can fill a disk with it."""
+    """Reads a stream to its end and keeps the last of it: nobody can fill a disk with it."""
 
     def __init__(self, stream: IO[bytes] | None = None):
         self._stream = stream
@@ -240,7 +240,7 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
 
 
 def _rules() -> BinaryIO:
-    file = tempfile.TemporaryFile()
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(seccomp.program() if seccomp.supported() else b"")
     file.seek(0)
     return file

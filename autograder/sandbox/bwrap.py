@@ -79,6 +79,12 @@ def isolation(user: int) -> list[str]:
 def explain(stderr: str) -> str:
     """What bubblewrap's own words mean for whoever reads them."""
     text = " ".join(stderr.split()) or "it gave no reason"
+    if "mount proc" in stderr:
+        return (
+            "This container hides parts of /proc, so that no process namespace can be made in it: "
+            "start it with --privileged (or --security-opt systempaths=unconfined), or grade "
+            f"outside of it. (bwrap said: {text})"
+        )
     if any(word in stderr for word in ("uid map", "user namespace", "new namespace", "userns")):
         return f"{NAMESPACES} (bwrap said: {text})"
     if "Operation not permitted" in stderr or "Permission denied" in stderr:

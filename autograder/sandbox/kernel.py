@@ -1,7 +1,7 @@
 """Starts sandboxed kernels, for nbclient and for whoever talks to a kernel directly.
 
-    client = NotebookClient(notebook, km=make_manager(limits))      # runs a whole notebook
-    manager, client = start_kernel(limits)                          # blocking, cell by cell
+client = NotebookClient(notebook, km=make_manager(limits))      # runs a whole notebook
+manager, client = start_kernel(limits)                          # blocking, cell by cell
 """
 
 from __future__ import annotations

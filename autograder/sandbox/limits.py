@@ -11,6 +11,7 @@ from typing import Any
 
 MIB = 1024**2
 GIB = 1024**3
+SOME_MORE = 16
 # Address space is cheap: libraries map gigabytes that nobody touches.
 ADDRESS_SLACK = 32 * GIB
 
@@ -46,7 +47,8 @@ class Limits:
             "RLIMIT_MSGQUEUE": 0,
         }
         if count_processes:
-            limits["RLIMIT_NPROC"] = self.processes
+            # The watch stops who stays above the limit; this keeps them from running away.
+            limits["RLIMIT_NPROC"] = self.processes + SOME_MORE
         return {name: int(value) for name, value in limits.items() if hasattr(resource, name)}
 
 

@@ -72,7 +72,7 @@ class View:
             "PYTHONPATH": COURSE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONNOUSERSITE": "1",
-            **{name: "1" for name in THREADS},
+            **dict.fromkeys(THREADS, "1"),
             # The kernel's parent is the first process of the sandbox, and ipykernel ends at once
             # if it is not told so.
             "JPY_PARENT_PID": "1",
@@ -95,7 +95,7 @@ class View:
         prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
         shown = [path for path in prefixes if not _within(path, "/usr")]
         places = [(path, ["--ro-bind", path, path]) for path in shown]
-        return places + [(f"{TOOLS}/{INSIDE.name}", _same(INSIDE, f"{TOOLS}/{INSIDE.name}"))]
+        return [*places, (f"{TOOLS}/{INSIDE.name}", _same(INSIDE, f"{TOOLS}/{INSIDE.name}"))]
 
     def _course(self) -> list[tuple[str, list[str]]]:
         checks = self.root / "trickster" / "checks"
@@ -141,7 +141,7 @@ def _parents(places: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def _read_only(places: list[tuple[str, list[str]]]) -> list[str]:
-    """Close what bubblewrap made of memory on the way: it has no size, so it must not be written."""
+    """Close the folders that bubblewrap made of memory on the way: no size limits them."""
     made = ["/dev", "/"]
     made += [place for place, args in places if args[0] == "--tmpfs"]
     return [argument for place in made for argument in ("--remount-ro", place)]

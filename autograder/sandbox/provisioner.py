@@ -62,7 +62,8 @@ class SandboxProvisioner(LocalProvisioner):
         with _only_for(self.box.user, f"{connection}.inside") as file:
             told = json.loads(Path(connection).read_text())
             json.dump({**told, "ip": f"{SOCKETS}/{ENDPOINT}"}, file)
-        program = [CONNECTION if part == connection else part for part in cmd]
+        # Twice the same option, ours and nbclient's, is an error to ipykernel.
+        program = [CONNECTION if part == connection else part for part in dict.fromkeys(cmd)]
         try:
             self.process = await asyncio.to_thread(self.box.start, program)
         finally:

@@ -63,9 +63,9 @@ class Watch(threading.Thread):
         return f"memory: used {human(used)} of {human(self.limits.memory)}"
 
     def _processes(self, family: list[psutil.Process]) -> str:
-        # The two of bubblewrap's own are not the student's.
-        count = sum(_ask(process, psutil.Process.num_threads) for process in family) - 1
-        if count < self.limits.processes:
+        threads = [_ask(process, psutil.Process.num_threads) for process in family]
+        count = sum(threads) - 1  # the first one is bubblewrap's own
+        if count <= self.limits.processes:
             self._crowded_since = None
             return ""
         now = time.monotonic()

@@ -1,0 +1,337 @@
+"""What this machine's sandbox can hold, proved by trying to break out of one.
+
+`available` is the short question that grading asks; `examine` is the long one. Each probe is
+code as a hostile submission would run it, and a finding says what it could do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from autograder.course import find_root
+from autograder.sandbox import seccomp
+from autograder.sandbox.box import Outcome, run
+from autograder.sandbox.bwrap import SandboxError, counts_processes, passing_user
+from autograder.sandbox.kernel import start_kernel, stop_kernel
+from autograder.sandbox.limits import MIB, Limits
+
+SMALL = Limits(memory=300 * MIB, processes=40, disk=20 * MIB)
+QUICK_S = 20
+GONE_S = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim about the sandbox, whether it held, what was seen, and what it means if not."""
+
+    claim: str
+    ok: bool
+    seen: str
+    means: str = ""
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"ok            {self.claim}: {self.seen}"
+        return f"NOT ENFORCED  {self.claim}: {self.seen} {self.means}".rstrip()
+
+
+@functools.cache
+def available(root: Path | None = None) -> str:
+    """Why submissions cannot run in a sandbox here, as sentences; "" when they can."""
+    code = (
+        "import importlib.util as u, os, sys\n"
+        "lost = [name for name in ('trickster.data', 'trickster.checks.lab1', 'ipykernel')"
+        " if u.find_spec(name) is None]\n"
+        "sys.exit(f'not readable for all users: {lost}' if lost else 0)"
+    )
+    try:
+        outcome = run(code, QUICK_S, root=root)
+    except SandboxError as error:
+        return str(error)
+    if outcome.status == 0:
+        return ""
+    return (
+        f"Python does not work in the sandbox: {_last_line(outcome.output)} Make the course's "
+        "repository and its .venv readable for all users: chmod -R go+rX."
+    )
+
+
+def examine(root: Path | None = None) -> list[Finding]:
+    """Try every wall and every limit; takes some ten seconds."""
+    home = find_root(root)
+    reason = available(home)
+    works = Finding("sandbox", not reason, reason or "it starts", UNSAFE)
+    if reason:
+        return [works]
+    return [works, *(probe(home) for probe in PROBES)]
+
+
+def report(say: Callable[[str], None], root: Path | None = None) -> bool:
+    """Tell every finding in one line; True if all is enforced."""
+    findings = examine(root)
+    for finding in findings:
+        say(str(finding))
+    broken = sum(not finding.ok for finding in findings)
+    say("All is enforced." if not broken else f"{broken} of {len(findings)} not enforced.")
+    return not broken
+
+
+UNSAFE = "Until then, grading refuses unless told --trust-submissions."
+
+
+def _probe(claim: str, means: str) -> Callable[..., Callable[[Path], Finding]]:
+    """Make a function that returns (held, seen) a probe of `claim`."""
+
+    def decorate(function: Callable[[Path], tuple[bool, str]]) -> Callable[[Path], Finding]:
+        @functools.wraps(function)
+        def probe(home: Path) -> Finding:
+            try:
+                held, seen = function(home)
+            except (SandboxError, psutil.Error, OSError, subprocess.SubprocessError) as error:
+                held, seen = False, f"the probe itself failed ({error})."
+            return Finding(claim, held, seen, means)
+
+        return probe
+
+    return decorate
+
+
+@_probe("network", "A submission could send out what it sees, or attack other machines.")
+def _network(home: Path) -> tuple[bool, str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        outcome = _try(
+            "import socket\n"
+            f"for place in (('127.0.0.1', {port}), ('192.0.2.1', 80)):\n"
+            "    try: socket.create_connection(place, 2)\n"
+            "    except OSError as error: print(error.strerror)\n"
+            "    else: print('connected')\n",
+            home,
+        )
+        server.settimeout(0)
+        try:
+            server.accept()
+        except BlockingIOError:
+            told = outcome.output.strip().split("\n")
+            return len(told) == 2 and "connected" not in told, ", ".join(told)
+    return False, "a connection came through."
+
+
+@_probe("files", "A submission could read solutions, grades or the work of others.")
+def _files(home: Path) -> tuple[bool, str]:
+    with tempfile.NamedTemporaryFile(prefix="trickster-canary-") as canary:
+        hidden = [home / name for name in ("solutions", "autograder", "labs", "course.toml")]
+        hidden += [Path.home() / name for name in (".bashrc", ".ssh", ".profile", ".config")]
+        hidden += [Path(canary.name), Path("/etc/shadow"), Path("/sys/class"), Path("/var")]
+        outcome = _try(
+            f"import os\nprint([p for p in {list(map(str, hidden))!r} if os.path.exists(p)])", home
+        )
+    held = outcome.output.strip() == "[]"
+    return held, "only Python and the library are there" if held else f"{outcome.output.strip()}."
+
+
+@_probe("hidden checks", "A submission could read the held-out data and the bars.")
+def _checks(home: Path) -> tuple[bool, str]:
+    code = (
+        "import pathlib, trickster\n"
+        "folder = pathlib.Path(trickster.__path__[0]) / 'checks'\n"
+        "real = [p.name for p in folder.iterdir() if 'def refuse' not in p.read_text()]\n"
+        "print(sorted(real))\n"
+    )
+    outcome = _try(code, home)
+    held = outcome.output.strip() == "['__init__.py', 'probes.py']"
+    return held, "stand-ins are in their place" if held else f"{outcome.output.strip()}."
+
+
+@_probe("writing", "A submission could change what the next one runs.")
+def _writing(home: Path) -> tuple[bool, str]:
+    code = (
+        "import os, sys, sysconfig\n"
+        "places = ['/', '/usr', '/etc', '/dev', '/run', '/course', '/course/trickster',\n"
+        "    '/course/trickster/checks', '/course/datasets', sys.prefix, sys.base_prefix,\n"
+        "    sysconfig.get_path('purelib'), '/proc/sys/kernel']\n"
+        "for place in places:\n"
+        "    try:\n"
+        "        open(os.path.join(place, 'trickster-probe'), 'w').close()\n"
+        "        print(place)\n"
+        "    except OSError:\n"
+        "        pass\n"
+    )
+    outcome = _try(code, home)
+    written = outcome.output.split()
+    held = outcome.status == 0 and not written
+    return held, "all but the work folder is read-only" if held else f"wrote in {written}."
+
+
+@_probe("processes of others", "A submission could see, stop or trace the grader.")
+def _others(home: Path) -> tuple[bool, str]:
+    code = (
+        "import os\n"
+        f"try: os.kill({os.getpid()}, 0); print('reached the grader')\n"
+        "except OSError: pass\n"
+        "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2])\n"
+    )
+    outcome = _try(code, home)
+    held = outcome.output.strip() == "[]"
+    return held, "it sees its own only" if held else f"{outcome.output.strip()}."
+
+
+@_probe("privileges", "A flaw of Linux's own would be easier to use for a way out.")
+def _privileges(home: Path) -> tuple[bool, str]:
+    code = (
+        "import ctypes, os\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "new_user, vsock = 0x10000000, 40\n"
+        "print(os.getuid() == 0, libc.unshare(new_user) == 0, libc.socket(vsock, 1, 0) >= 0)\n"
+    )
+    outcome = _try(code, home)
+    held = outcome.output.split() == ["False"] * 3
+    filtered = "" if seccomp.supported() else " (there is no filter for this processor)"
+    seen = "no root, no new namespaces, no host sockets"
+    return held, seen if held else f"root, namespace, host socket: {outcome.output}{filtered}."
+
+
+@_probe("memory", "A submission could take all of the machine's memory.")
+def _memory(home: Path) -> tuple[bool, str]:
+    alone = _try("bytearray(50 * 2**30)", home, SMALL)
+    shared = _try(
+        "import mmap\nm = mmap.mmap(-1, 2**30)\nwhile True: m.write(bytes(2**20))", home, SMALL
+    )
+    # Each process stays below the limit, all together do not.
+    many = _try(
+        "import os\nfor _ in range(4): os.fork()\nx = b'x' * (100 * 2**20)\nimport time\n"
+        "time.sleep(10)",
+        home,
+        SMALL,
+    )
+    held = alone.status == 1 and all(hit.limit_hit.startswith("memory") for hit in (shared, many))
+    seen = [outcome.limit_hit or _last_line(outcome.output) for outcome in (alone, shared, many)]
+    return held, "; ".join(seen)
+
+
+@_probe("number of processes", "A fork bomb would stop the machine.")
+def _processes(home: Path) -> tuple[bool, str]:
+    began = time.monotonic()
+    bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
+    outcome = _try(bomb, home, SMALL)
+    took = time.monotonic() - began
+    how = "" if counts_processes(passing_user()) else " (by watching only)"
+    held = outcome.limit_hit.startswith("processes") and took < QUICK_S
+    return held, f"{outcome.limit_hit or 'a fork bomb went on'}, ended in {took:.1f} s{how}"
+
+
+@_probe("disk", "A submission could fill the machine's disk or memory.")
+def _disk(home: Path) -> tuple[bool, str]:
+    code = (
+        "import os\n"
+        "total = 0\n"
+        "for place in ('/tmp/work', '/tmp', '/dev/shm', '/run/kernel'):\n"
+        "    for number in range(4):\n"
+        "        try:\n"
+        "            with open(f'{place}/{number}', 'wb', 0) as file:\n"
+        "                for _ in range(100): total += file.write(bytes(2**20))\n"
+        "        except OSError: pass\n"
+        "print(total)\n"
+        "import time; time.sleep(0.5)\n"
+    )
+    outcome = _try(code, home, SMALL)
+    numbers = outcome.output.split()
+    written = int(numbers[-1]) if numbers else 0
+    held = 0 < written <= 2 * SMALL.disk + 2 * MIB and outcome.limit_hit.startswith("disk")
+    return held, outcome.limit_hit if held else f"{written} bytes were written."
+
+
+@_probe("time", "An endless loop would hold up the class.")
+def _time(home: Path) -> tuple[bool, str]:
+    code = (
+        "import signal, os\n"
+        "for number in range(1, 65):\n"
+        "    try: signal.signal(number, signal.SIG_IGN)\n"
+        "    except (OSError, ValueError): pass\n"
+        "os.fork(); os.setsid() if os.getpid() > 2 else None\n"
+        "while True: pass\n"
+    )
+    began = time.monotonic()
+    outcome = run(code, 0.5, limits=SMALL, root=home)
+    took = time.monotonic() - began
+    held = outcome.status is None and took < GONE_S
+    return held, f"a loop that ignores all signals was ended in {took:.1f} s"
+
+
+@_probe("death of the grader", "Submissions could run on when grading is stopped.")
+def _orphans(home: Path) -> tuple[bool, str]:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from autograder.sandbox.box import Box\n"
+        f"box = Box(root=Path({str(home)!r}))\n"
+        "box.start([sys.executable, '-c', 'while True: pass'])\n"
+        "print(box.first.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    package = str(Path(__file__).resolve().parents[2])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": package},
+    )
+    with parent:
+        first = psutil.Process(int(parent.stdout.readline()))
+        parent.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs([first], timeout=GONE_S)
+    return not alive, "the sandbox ends with it" if not alive else "the sandbox lives on."
+
+
+@_probe("kernel", "Notebooks cannot be graded in a sandbox.")
+def _kernel(home: Path) -> tuple[bool, str]:
+    began = time.monotonic()
+    manager, client = start_kernel(root=home)
+    took = time.monotonic() - began
+    try:
+        asked = client.execute("while True: pass", store_history=False)
+        stopped = _interrupted(manager, client, asked)
+    finally:
+        stop_kernel(manager, client)
+    return stopped, f"starts in {took:.1f} s and can be interrupted"
+
+
+def _interrupted(manager: KernelManager, client: BlockingKernelClient, asked: str) -> bool:
+    """Interrupt until the question `asked` is answered."""
+    deadline = time.monotonic() + QUICK_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(queue.Empty):
+            reply = client.get_shell_msg(timeout=0.5)
+            if reply["parent_header"].get("msg_id") == asked:
+                return reply["content"].get("ename") == "KeyboardInterrupt"
+        manager.interrupt_kernel()
+    return False
+
+
+PROBES = (
+    *(_network, _files, _checks, _writing, _others, _privileges),
+    *(_memory, _processes, _disk, _time, _orphans, _kernel),
+)
+
+
+def _try(code: str, home: Path, limits: Limits | None = None) -> Outcome:
+    return run(code, QUICK_S, limits=limits, root=home)
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().split("\n") or [""])[-1]

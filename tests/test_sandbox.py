@@ -1,0 +1,460 @@
+"""Hostile code in real sandboxes: what it can reach, use up and leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from importlib.metadata import EntryPoint
+
+import nbformat
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning import KernelProvisionerFactory
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from reference import ROOT
+
+from autograder.sandbox import bwrap, doctor, policy
+from autograder.sandbox.box import Box, run
+from autograder.sandbox.bwrap import SandboxError
+from autograder.sandbox.door import Door
+from autograder.sandbox.kernel import PROGRAM, make_manager, start_kernel, stop_kernel
+from autograder.sandbox.limits import MIB, Limits, shorten
+from autograder.sandbox.provisioner import NAME
+
+needs_bwrap = pytest.mark.skipif(
+    shutil.which("bwrap") is None, reason="bubblewrap is not installed: make setup says how"
+)
+SMALL = Limits(memory=400 * MIB, processes=40, disk=20 * MIB, files=2000)
+
+
+class Asked:
+    """A kernel in a sandbox, asked cell by cell."""
+
+    def __init__(self, manager, client):
+        self.manager, self.client = manager, client
+
+    def __call__(self, code: str, timeout: float = 30) -> str:
+        """What the cell printed; for an error, its name and message."""
+        said: list[str] = []
+
+        def note(message):
+            if message["msg_type"] == "stream":
+                said.append(message["content"]["text"])
+
+        reply = self.client.execute_interactive(code, timeout=timeout, output_hook=note)
+        content = reply["content"]
+        if content["status"] == "error":
+            return f"{content['ename']}: {content['evalue']}"
+        return "".join(said).strip()
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gradebook") / "gradebook.db"
+    path.write_text("everybody's marks")
+    return path
+
+
+@pytest.fixture(scope="module")
+def door():
+    with Door() as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+def ask(door):
+    os.environ["TRICKSTER_TEST_TOKEN"] = "of the grader"
+    manager, client = start_kernel(binds=door.binds)
+    del os.environ["TRICKSTER_TEST_TOKEN"]
+    yield Asked(manager, client)
+    stop_kernel(manager, client)
+
+
+def left_over(first: psutil.Process) -> list[psutil.Process]:
+    return psutil.wait_procs([first], timeout=5)[1]
+
+
+# --- what it sees ---------------------------------------------------------------
+
+
+@needs_bwrap
+def test_what_a_lab_needs_is_there(ask):
+    said = ask(
+        "import os, torch, sklearn, matplotlib.pyplot\n"
+        "from trickster.scenario import Scenario\n"
+        "from trickster.checks.probes import forward\n"
+        "s = Scenario(); open('mine.txt', 'w').write('x')\n"
+        "print(forward(s.victim.network, s.data.x_test[:3]).shape, os.getcwd(),\n"
+        "      torch.get_num_threads())"
+    )
+    assert said == "(3, 10) /tmp/work 1"
+
+
+@needs_bwrap
+def test_nothing_of_the_course_but_the_library_is_there(ask, secret):
+    hidden = [ROOT / name for name in ("solutions", "autograder", "labs", "tests", "course.toml")]
+    hidden += [secret, secret.parent, ROOT / "trickster" / "checks"]
+    assert all(path.exists() for path in hidden)
+    assert ask(f"import os; print([p for p in {list(map(str, hidden))} if os.path.exists(p)])") == (
+        "[]"
+    )
+
+
+@needs_bwrap
+def test_no_file_it_can_read_holds_a_bar_or_a_hidden_pool(ask):
+    """Searched by content, so that a copy in another place would be found as well."""
+    marks = ["bars.py", "hidden_pool.py", "sheet.py"]
+    code = (
+        "import os\n"
+        "found = []\n"
+        "for top in ('/course', '/tmp', '/run', '/etc', '/dev/shm', '/root', '/home', '/work'):\n"
+        "    for folder, _, names in os.walk(top):\n"
+        "        if 'site-packages' not in folder:\n"
+        f"            found += [n for n in names if n in {marks} or n.endswith('.ipynb')]\n"
+        "print(found)"
+    )
+    assert ask(code) == "[]"
+
+
+@needs_bwrap
+@pytest.mark.parametrize("lab", ["lab1", "lab2", "lab3", "lab4"])
+def test_checks_can_be_imported_and_say_where_they_run(ask, lab):
+    said = ask(f"from trickster.checks import {lab}\nimport trickster.checks.{lab}\n{lab}.check(1)")
+    assert said.startswith("RuntimeError") and "grader's side" in said
+    assert ask("import trickster.checks.bars").startswith("ModuleNotFoundError")
+
+
+@needs_bwrap
+def test_the_graders_environment_is_not_handed_on(ask):
+    code = (
+        "import glob, os\n"
+        "texts = [str(dict(os.environ))]\n"
+        "for path in glob.glob('/proc/[0-9]*/environ'):\n"
+        "    try: texts.append(open(path).read())\n"
+        "    except OSError: pass\n"
+        "print('TRICKSTER_TEST_TOKEN' in ''.join(texts), len(texts))"
+    )
+    found, count = ask(code).split()
+    assert found == "False" and int(count) > 1
+
+
+@needs_bwrap
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/",
+        "/usr",
+        "/dev",
+        "/run",
+        "/course/trickster",
+        "/course/trickster/checks",
+        "/course/datasets",
+        sys.prefix,
+        sys.base_prefix,
+        policy.TOOLS,
+        "/run/door",
+    ],
+)
+def test_only_its_own_folder_can_be_written(ask, place):
+    assert ask(f"open({place!r} + '/probe', 'w')").startswith(("OSError", "PermissionError"))
+
+
+@needs_bwrap
+def test_only_the_graders_door_is_open(ask, door):
+    ask(f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({door.inside!r})")
+    door.socket.settimeout(5)
+    connection, _ = door.socket.accept()
+    with connection:
+        ask("s.sendall(b'hello'); s.close()")
+        assert connection.recv(10) == b"hello"
+    assert "unreachable" in ask("socket.create_connection(('192.0.2.1', 80), 2)")
+
+
+@needs_bwrap
+def test_an_interrupt_reaches_it(ask):
+    clock = threading.Timer(0.5, ask.manager.interrupt_kernel)
+    clock.start()
+    assert ask("while True: pass").startswith("KeyboardInterrupt")
+    clock.join()
+    assert ask("print('still here')") == "still here"
+
+
+def test_a_folder_above_the_repository_does_not_show_it(tmp_path, monkeypatch):
+    """As when Python's own prefix holds the course's checkout."""
+    root = tmp_path / "src" / "course"
+    (root / "trickster" / "checks").mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    arguments = policy.View(root, MIB).arguments()
+    shown = arguments.index(str(tmp_path))
+    assert arguments[arguments.index("--tmpfs", shown) :].count(str(root)) >= 1
+    masks = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--tmpfs"]
+    assert str(root) in masks
+
+
+# --- what it uses up -------------------------------------------------------------
+
+
+@needs_bwrap
+def test_all_walls_and_limits_hold():
+    findings = doctor.examine(ROOT)
+    assert len(findings) > 10
+    assert [str(finding) for finding in findings if not finding.ok] == []
+
+
+@needs_bwrap
+def test_the_doctor_sees_open_walls(monkeypatch):
+    """Its probes are able to fail: without its walls, the sandbox is found wanting."""
+    walls = bwrap.isolation
+    cut = {"--unshare-net", "--unshare-pid"}
+    monkeypatch.setattr(bwrap, "isolation", lambda user: [w for w in walls(user) if w not in cut])
+    monkeypatch.setattr(policy, "_read_only", lambda places: [])
+    system = policy.View._system
+    monkeypatch.setattr(
+        policy.View,
+        "_system",
+        lambda view: [*system(view), (str(ROOT), ["--bind", str(ROOT), str(ROOT)])],
+    )
+    for probe in (doctor._network, doctor._files):
+        found = probe(ROOT)
+        assert not found.ok and "NOT ENFORCED" in str(found)
+
+
+@needs_bwrap
+@pytest.mark.parametrize(
+    ("code", "limit"),
+    [
+        ("import mmap\nm = mmap.mmap(-1, 2**31)\nwhile True: m.write(bytes(2**20))", "memory"),
+        ("import os\nwhile True:\n try: os.fork()\n except OSError: pass", "processes"),
+        (
+            "import threading, time\nwhile True:\n"
+            " try: threading.Thread(target=time.sleep, args=(60,)).start()\n"
+            " except RuntimeError: pass",
+            "processes",
+        ),
+        ("n = 0\nwhile True: open(f'{n}', 'w').close(); n += 1", "disk"),
+    ],
+    ids=["shared memory", "fork bomb", "threads", "many files"],
+)
+def test_a_broken_limit_ends_all_and_is_told(code, limit):
+    with Box(SMALL) as box:
+        box.start([sys.executable, "-c", code])
+        first = box.first
+        box.process.wait(20)
+        assert box.limit_hit.startswith(limit)
+    assert not left_over(first)
+
+
+@needs_bwrap
+@pytest.mark.parametrize(
+    "code",
+    [
+        "bytearray(50 * 2**30)",
+        "import mmap; mmap.mmap(-1, 50 * 2**30)",
+        "import os; os.memfd_create('m')",
+        "x = open('big', 'wb', 0)\nfor _ in range(100): x.write(bytes(2**20))",
+        "files = [open(f'{n}', 'w') for n in range(1000)]",
+    ],
+)
+def test_what_is_too_much_is_refused_at_once(code):
+    outcome = run(code, 20, limits=SMALL)
+    assert outcome.status == 1 and outcome.seconds < 10
+    assert "Error" in outcome.output
+
+
+@needs_bwrap
+def test_what_is_written_past_the_notebook_is_kept_short():
+    outcome = run(
+        "import sys\nfor _ in range(100): sys.stdout.write('x' * 2**20)\nprint('END')", 30
+    )
+    assert outcome.status == 0
+    assert len(outcome.output) < 100_000 and outcome.output.endswith("END\n")
+
+
+@needs_bwrap
+def test_a_huge_message_does_not_reach_the_graders_memory():
+    limits = Limits(memory=1024 * MIB, message=1 * MIB)
+    manager, client = start_kernel(limits)
+    try:
+        before = psutil.Process().memory_info().rss
+        with pytest.raises(TimeoutError):
+            Asked(manager, client)(
+                "from IPython.display import display\n"
+                "display({'text/plain': 'x' * 2**28}, raw=True)",
+                4,
+            )
+        assert psutil.Process().memory_info().rss - before < 100 * MIB
+    finally:
+        stop_kernel(manager, client)
+
+
+# --- how it ends -----------------------------------------------------------------
+
+
+def notebook(*cells: str):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+
+
+@needs_bwrap
+def test_nbclient_runs_a_notebook_in_it():
+    manager = make_manager()
+    book = notebook("import os", "print(os.getcwd())")
+    NotebookClient(book, km=manager, timeout=60).execute()
+    assert book.cells[1].outputs[0].text == "/tmp/work\n"
+    assert not manager.has_kernel and manager.limit_hit == ""
+
+
+@needs_bwrap
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import os; os._exit(0)", ""),
+        ("import os, signal; os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)", ""),
+        (
+            "x = [bytearray(b'x' * 2**20) for _ in range(10)]\nimport os\n"
+            "for _ in range(3): os.fork()\ny = b'x' * (300 * 2**20)\nimport time; time.sleep(60)",
+            "memory",
+        ),
+    ],
+    ids=["exit", "kill", "memory"],
+)
+def test_a_kernel_that_dies_leaves_nothing_and_says_why(code, told):
+    manager = make_manager(SMALL)
+    started = []
+    hook = lambda **_: started.append(manager.provisioner.box.first)  # noqa: E731
+    client = NotebookClient(notebook(code), km=manager, timeout=30, on_notebook_start=hook)
+    client.on_cell_start = hook
+    with pytest.raises(DeadKernelError):
+        client.execute()
+    assert manager.limit_hit.startswith(told) and bool(manager.limit_hit) == bool(told)
+    assert started and not left_over(started[-1])
+    assert not os.path.exists(os.path.dirname(manager.connection_file))
+
+
+@needs_bwrap
+def test_a_process_that_hides_from_its_family_dies_too():
+    code = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        while True: time.sleep(1)\n"
+        "    os._exit(0)\n"
+        "print('forked', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    box = Box(SMALL)
+    box.start([sys.executable, "-c", code])
+    deadline = time.monotonic() + 10
+    while len(family := box.first.children(recursive=True)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(family) >= 2
+    box.end()
+    assert not psutil.wait_procs(family, timeout=5)[1]
+
+
+@needs_bwrap
+def test_jupyter_finds_the_provisioner_by_its_name(tmp_path, monkeypatch):
+    """A plain kernel.json and a plain KernelManager, as `nbgrader` or JupyterLab have them."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    group = KernelProvisionerFactory.GROUP_NAME
+    entry = EntryPoint(NAME, project["entry-points"][group][NAME], group)
+    monkeypatch.setitem(KernelProvisionerFactory.instance().provisioners, NAME, entry)
+    (tmp_path / "boxed").mkdir()
+    config = {"limits": {"memory": 2**30}, "root": str(ROOT)}
+    spec = {
+        "argv": PROGRAM,
+        "display_name": "Boxed",
+        "language": "python",
+        "metadata": {"kernel_provisioner": {"provisioner_name": NAME, "config": config}},
+    }
+    (tmp_path / "boxed" / "kernel.json").write_text(json.dumps(spec))
+    specs = KernelSpecManager(kernel_dirs=[str(tmp_path)], ensure_native_kernel=False)
+    manager = KernelManager(kernel_name="boxed", kernel_spec_manager=specs)
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        assert Asked(manager, client)("import os; print(os.getcwd())") == policy.WORK
+        manager.restart_kernel(now=True)
+        client.wait_for_ready(timeout=60)
+        assert Asked(manager, client)("print(os.getcwd())").startswith("NameError")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+# --- where it cannot be -----------------------------------------------------------
+
+
+def test_without_bubblewrap_the_reason_and_the_cure_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    doctor.available.cache_clear()
+    try:
+        reason = doctor.available(ROOT)
+        assert "bubblewrap" in reason and "apt-get install" in reason
+        (finding,) = doctor.examine(ROOT)
+        assert not finding.ok and "--trust-submissions" in str(finding)
+        with pytest.raises(SandboxError, match="not installed"):
+            start_kernel()
+    finally:
+        doctor.available.cache_clear()
+
+
+def test_a_bubblewrap_that_may_not_make_namespaces_is_explained(monkeypatch, tmp_path):
+    """As on Ubuntu 24.04, or in a container without privileges."""
+    program = tmp_path / "bwrap"
+    program.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = --help ]; then echo --size; exit 0; fi\n'
+        "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    doctor.available.cache_clear()
+    try:
+        assert "apparmor_restrict_unprivileged_userns" in doctor.available(ROOT)
+    finally:
+        doctor.available.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["memory", "processes", "disk", "cell_seconds"])
+@pytest.mark.parametrize("value", [0, -1, "much", None, True])
+def test_a_limit_is_a_number_above_zero(name, value):
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+streams = st.builds(
+    lambda text: nbformat.v4.new_output("stream", name="stdout", text=text), st.text(max_size=400)
+)
+pictures = st.builds(
+    lambda data: nbformat.v4.new_output("display_data", data={"image/png": data}),
+    st.text(max_size=400),
+)
+
+
+@given(outputs=st.lists(streams | pictures, max_size=6), limit=st.integers(1, 1500))
+def test_long_outputs_are_cut_and_say_so(outputs, limit):
+    before = json.dumps(outputs)
+    kept, lost = shorten(outputs, limit)
+    assert json.dumps(outputs) == before
+    nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=kept)]))
+    if lost:
+        assert "left out" in kept[-1]["text"] if kept else limit
+        assert len(json.dumps(kept)) < limit * 6 + 200 * (len(kept) + 1)
+    else:
+        assert kept == outputs
