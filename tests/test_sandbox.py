@@ -26,7 +26,7 @@ from autograder.sandbox import bwrap, doctor, policy
 from autograder.sandbox.box import Box, run
 from autograder.sandbox.bwrap import SandboxError
 from autograder.sandbox.door import Door
-from autograder.sandbox.kernel import PROGRAM, make_manager, start_kernel, stop_kernel
+from autograder.sandbox.kernel import PROGRAM, sandboxed, start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits, shorten
 from autograder.sandbox.provisioner import NAME
 
@@ -305,38 +305,45 @@ def notebook(*cells: str):
 
 @needs_bwrap
 def test_nbclient_runs_a_notebook_in_it():
-    manager = make_manager()
     book = notebook("import os", "print(os.getcwd())")
-    NotebookClient(book, km=manager, timeout=60).execute()
+    with sandboxed() as manager:
+        NotebookClient(book, km=manager, timeout=60).execute()
+        first = manager.provisioner.box.first
     assert book.cells[1].outputs[0].text == "/tmp/work\n"
     assert not manager.has_kernel and manager.limit_hit == ""
+    assert not left_over(first)
+    assert not os.path.exists(os.path.dirname(manager.connection_file))
+
+
+KILLS_ALL_IT_CAN = """
+import os, signal
+for pid in (os.getppid(), 1, -1, os.getpid()):
+    try: os.kill(pid, signal.SIGKILL)
+    except OSError: pass
+"""
+TOGETHER_TOO_MUCH = """
+import os, time
+for _ in range(3): os.fork()
+y = b"x" * (120 * 2**20)
+time.sleep(60)
+"""
 
 
 @needs_bwrap
 @pytest.mark.parametrize(
     ("code", "told"),
-    [
-        ("import os; os._exit(0)", ""),
-        ("import os, signal; os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)", ""),
-        (
-            "x = [bytearray(b'x' * 2**20) for _ in range(10)]\nimport os\n"
-            "for _ in range(3): os.fork()\ny = b'x' * (300 * 2**20)\nimport time; time.sleep(60)",
-            "memory",
-        ),
-    ],
+    [("import os; os._exit(0)", ""), (KILLS_ALL_IT_CAN, ""), (TOGETHER_TOO_MUCH, "memory")],
     ids=["exit", "kill", "memory"],
 )
 def test_a_kernel_that_dies_leaves_nothing_and_says_why(code, told):
-    manager = make_manager(SMALL)
     started = []
-    hook = lambda **_: started.append(manager.provisioner.box.first)  # noqa: E731
-    client = NotebookClient(notebook(code), km=manager, timeout=30, on_notebook_start=hook)
-    client.on_cell_start = hook
-    with pytest.raises(DeadKernelError):
-        client.execute()
+    with sandboxed(SMALL) as manager:
+        client = NotebookClient(notebook(code), km=manager, timeout=30)
+        client.on_cell_start = lambda **_: started.append(manager.provisioner.box.first)
+        with pytest.raises(DeadKernelError):
+            client.execute()
     assert manager.limit_hit.startswith(told) and bool(manager.limit_hit) == bool(told)
-    assert started and not left_over(started[-1])
-    assert not os.path.exists(os.path.dirname(manager.connection_file))
+    assert len(started) == 1 and not left_over(started[0])
 
 
 @needs_bwrap

@@ -1,7 +1,7 @@
 """A way for a program in the sandbox to talk to this process: a Unix socket in a shown folder.
 
     with Door() as door:
-        manager = make_manager(binds=door.binds)   # inside: connect to door.inside
+        manager, client = start_kernel(binds=door.binds)   # inside: connect to door.inside
         connection, _ = door.socket.accept()
 
 The folder is shown read-only: a submission can connect, and can make or change nothing.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager, KernelManager
+from jupyter_core.utils import run_sync
 
 from autograder.sandbox.bwrap import SandboxError
 from autograder.sandbox.limits import Limits
@@ -97,23 +99,34 @@ class Sandboxed:
 
 
 class SandboxKernelManager(Sandboxed, AsyncKernelManager):
-    """For nbclient: `NotebookClient(notebook, km=make_manager(...))`."""
+    """For nbclient: `NotebookClient(notebook, km=manager)`; see `sandboxed`."""
 
 
 class BlockingSandboxKernelManager(Sandboxed, KernelManager):
     """For code that is not asynchronous."""
 
 
-def make_manager(
+@contextmanager
+def sandboxed(
     limits: Limits | None = None,
     binds: Binds | None = None,
     root: Path | None = None,
     hidden: Sequence[Path] = (),
-) -> SandboxKernelManager:
-    """A manager of one sandboxed kernel, not started yet."""
+) -> Iterator[SandboxKernelManager]:
+    """A manager of one sandboxed kernel, not started yet; at the end nothing of it is left.
+
+    limits: what it may use.
+    binds: further paths to show, `{path here: (path inside, writable)}`.
+    root: the course's repository; found from the current folder if left out.
+    hidden: folders that stay hidden even where one above them is shown.
+    """
     manager = SandboxKernelManager()
     manager.spec = kernel_spec(limits, binds, root, hidden)
-    return manager
+    try:
+        yield manager
+    finally:
+        if manager.provisioner is not None:
+            run_sync(manager.shutdown_kernel)(now=True)
 
 
 def start_kernel(

@@ -70,7 +70,12 @@ class SandboxProvisioner(LocalProvisioner):
             os.remove(f"{connection}.inside")  # the sandbox holds on to it
         self.pid, self.pgid = self.process.pid, None
         inside = f"/proc/{self.box.first.pid}/root{SOCKETS}"
-        self._folder = os.open(inside, os.O_PATH | os.O_DIRECTORY)
+        folder = os.open(inside, os.O_PATH | os.O_DIRECTORY)
+        if self._folder is None:
+            self._folder = folder
+        else:  # a restart: clients go on under the old number
+            os.dup2(folder, self._folder, inheritable=False)
+            os.close(folder)
         self.connection_info["ip"] = f"/proc/self/fd/{self._folder}/{ENDPOINT}"
         return self.connection_info
 
@@ -103,7 +108,7 @@ class SandboxProvisioner(LocalProvisioner):
         if self.box is not None:
             await asyncio.to_thread(self.box.end)
         self.process = None
-        if self._folder is not None:
+        if self._folder is not None and not restart:
             os.close(self._folder)
             self._folder = None
 
