@@ -21,9 +21,10 @@ SOCKETS = "/run/kernel"  # the kernel's own sockets
 WORK = "/tmp/work"  # the private work folder
 HOME = "/tmp/home"
 SHARED_MEMORY = 64 * 1024**2
-# What the machine's Python and its libraries live in; in /etc, only what the linker reads.
+# What the machine's Python and its libraries live in; of /etc,
+# only what the linker and the fonts need.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime")
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 Binds = Mapping[str, tuple[str, bool]]  # a path here → (its path inside, may it be written)
