@@ -226,8 +226,8 @@ def runs(jobs: list[tuple[str, str, int]], workers: int) -> Iterator[Run]:
         yield from map(run_check, jobs)
         return
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        # Chunks of one panel number stay together: its undefended thieves are trained once.
-        yield from pool.imap_unordered(run_check, jobs, chunksize=len(jobs) // workers // 4 or 1)
+        # A few at a time: answers that meet the same panel share its undefended thieves.
+        yield from pool.imap_unordered(run_check, jobs, chunksize=8)
 
 
 def table(found: list[Run]) -> Iterator[str]:
