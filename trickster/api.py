@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class InvalidQuery(ValueError):
 
 class BudgetExceeded(RuntimeError):
     """The request asks for more answers than its key has left. Nothing was answered or charged."""
+
+    public_names = ("key", "requested", "remaining")
 
     def __init__(self, key: str, requested: int, remaining: int):
         super().__init__(
@@ -43,6 +45,8 @@ class RateLimited(RuntimeError):
 
     ``retry_after`` is ``inf`` where no wait is long enough for so large a batch.
     """
+
+    public_names = ("key", "requested", "retry_after")
 
     def __init__(self, key: str, requested: int, retry_after: float):
         when = (
@@ -223,7 +227,12 @@ _desk = threading.Lock()
 
 @dataclass(frozen=True)
 class Client:
-    """One customer's view of a :class:`PredictionAPI`: all that a thief holds."""
+    """One customer's view of a :class:`PredictionAPI`: all that a thief holds.
+
+    ``public_names`` is what a thief in another process is given; exceptions have it, too.
+    """
+
+    public_names: ClassVar[tuple[str, ...]] = ("key", "query", "used", "remaining")
 
     _api: PredictionAPI
     key: str

@@ -13,6 +13,9 @@ from torch import nn
 from trickster import models
 from trickster.scenario import Scenario
 
+# The autograder takes these names from the student's process, other imports from its own.
+BESIDE_THE_STUDENT = True
+
 
 def forward(model: nn.Module, x: np.ndarray) -> np.ndarray:
     """What ``model`` gives for pictures ``x (n, c, h, w)``, in evaluation mode, as an array."""

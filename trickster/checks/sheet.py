@@ -162,8 +162,12 @@ def number(value: Any, what: str) -> float:
 
 
 def _where(error: BaseException) -> str:
-    """The deepest line of the student's notebook in a traceback."""
+    """The deepest line of the student's notebook behind an error."""
+    # Where the student's code runs in another process, its traceback does not come along.
+    found = getattr(error, "notebook_line", None)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith("<ipython") or "ipykernel" in frame.filename:
-            return f"It happened in {frame.name}(), at: {frame.line}"
-    return ""
+        if found is None and (
+            frame.filename.startswith("<ipython") or "ipykernel" in frame.filename
+        ):
+            found = frame.name, frame.line
+    return f"It happened in {found[0]}(), at: {found[1]}" if found else ""

@@ -1,0 +1,64 @@
+"""Every lab's solution, judged by its own checks twice: in its kernel, and by the referee."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from autograder.author import build_notebook, grade_id, points_of, role
+from autograder.course import Lab, list_labs, read_course
+from autograder.referee.preprocessor import Course, RefereeExecute, course_of
+
+ROOT = Path(__file__).resolve().parent.parent
+LABS = [lab.name for lab in list_labs(ROOT)]
+
+
+class Both(RefereeExecute):
+    """Runs each test cell in the kernel as well, as a student does."""
+
+    def course(self, nb: NotebookNode, resources: Any) -> Course:
+        cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in nb.cells]
+        return course_of([cell for cell in cells if cell[1]])
+
+    def _test(self, cell, name, test, referee, course) -> None:
+        local = nbformat.v4.new_code_cell(test.source)
+        self._own(local, referee.kernel)
+        super()._test(cell, name, test, referee, course)
+        self.local = {**getattr(self, "local", {}), name: local.outputs}
+
+
+def points(outputs: list[NotebookNode]) -> float:
+    """As nbgrader reads them from a check's outputs."""
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    (result,) = [o for o in outputs if o.output_type == "execute_result"]
+    return float(result.data["text/plain"])
+
+
+def sheet(outputs: list[NotebookNode]) -> str:
+    return next(o.text for o in outputs if o.output_type == "stream")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("name", LABS)
+def test_the_solution_gets_the_same_points_from_the_referee(name: str, tmp_path: Path) -> None:
+    notebook = build_notebook(Lab(ROOT, name), read_course(ROOT))
+    runner = Both(extra_arguments=["--IPKernelApp.log_level=40"])
+    runner.preprocess(notebook, {"metadata": {"path": str(tmp_path)}})
+    tests = [cell for cell in notebook.cells if role(cell) == "test"]
+    assert tests and set(runner.local) == {grade_id(cell) for cell in tests}
+    for cell in tests:
+        traffic = runner.traffic[grade_id(cell)]
+        print(
+            f"{grade_id(cell):34} {points(cell.outputs):g}/{points_of(cell):g}  "
+            f"{traffic.requests:6} requests, {traffic.sent / 2**20:7.2f} MB out, "
+            f"{traffic.received / 2**20:7.2f} MB in, largest {traffic.largest / 2**20:.2f} MB, "
+            f"waited {traffic.waited:.1f} s"
+        )
+        assert points(cell.outputs) == points(runner.local[grade_id(cell)]) == points_of(cell)
+        assert sheet(cell.outputs) == sheet(runner.local[grade_id(cell)])
+    assert not runner.problems
