@@ -178,7 +178,9 @@ class Agent:
         if tag == "g":
             return generator(node[1], self._plain(node[2]))
         _, number, name, members = node
-        return self._function(number, name) if members is None else self._object(*node[1:])
+        if members is None:
+            return self._function(number, name)
+        return self._object(number, name, dict(members))
 
     def _plain(self, node: Any) -> Any:
         return wire.Decoder(memoryview(b""), self._meet, wire.WIDE).value(node)

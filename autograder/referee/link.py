@@ -111,7 +111,10 @@ class Link:
 
     def names(self, wanted: list[str], imported: dict[str, str]) -> dict[str, Any]:
         """What the notebook has under these names; see `agent.Agent`."""
+        # To import what a probe needs takes seconds, and is no slowness of the student's.
+        self._left = self.patience.hello
         found = self._request("names", [wanted, imported])
+        self._left = self.patience.cell
         if type(found) is not dict:
             self._end(BrokeProtocol("the notebook's names did not come as asked."))
         return {name: found[name] for name in (*wanted, *imported) if name in found}
@@ -137,7 +140,7 @@ class Link:
             raise TookTooLong(f"your code took longer than {self.patience.cell:g} s in this check.")
         number = next(self._numbers)
         if not self._open:
-            self._call_left = self.patience.call
+            self._call_left = self._left if kind == "names" else self.patience.call
             self._raised.clear()
         self._open.append(number)
         self.traffic.requests += 1
@@ -336,7 +339,7 @@ class Link:
         self._shown[number] = value
         if public is None:
             return ["o", number, getattr(value, "__name__", type(value).__name__), None]
-        members = {name: callable(getattr(type(value), name, None)) for name in public}
+        members = [[name, callable(getattr(type(value), name, None))] for name in public]
         return ["o", number, type(value).__name__, members]
 
     def _meet(self, node: list) -> Remote:

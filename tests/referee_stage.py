@@ -1,0 +1,66 @@
+"""A kernel with a referee, for tests that play a student."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nbformat import NotebookNode
+
+from autograder.referee import wire
+from autograder.referee.kernel import Kernel
+from autograder.referee.link import Patience
+from autograder.referee.preprocessor import NativeKernelManager
+from autograder.referee.referee import Door, Referee, Verdict
+
+QUICK = Patience(call=2, cell=6, grace=1.5, hello=20)
+
+
+class Stage:
+    """Plays student cells and the course's tests."""
+
+    def __init__(self, kernel: Kernel, referee: Referee):
+        self.kernel, self.referee = kernel, referee
+
+    def student(self, source: str) -> dict[str, Any]:
+        """Run a student's cell; it must work."""
+        ran = self.kernel.run(source, 60)
+        assert ran.reply.get("status") == "ok", (ran, self.kernel.reason)
+        return ran.reply
+
+    def test(self, source: str, points: float = 4, imports: str = "") -> Verdict:
+        from autograder.referee.names import imports_of
+
+        return self.referee.run_test(source, points, imports_of([imports]))
+
+
+@contextmanager
+def stage(patience: Patience = QUICK, limits: wire.Limits | None = None) -> Iterator[Stage]:
+    kernel = Kernel(NativeKernelManager(), grace=1.5)
+    with Door.temporary() as door:
+        try:
+            kernel.start(["--IPKernelApp.log_level=40"])
+            referee = Referee(kernel, door, patience, limits)
+            referee.prepare()
+            yield Stage(kernel, referee)
+        finally:
+            kernel.close()
+
+
+def text(outputs: list[NotebookNode]) -> str:
+    """All that a student reads there."""
+    told = [o.get("text", "") for o in outputs]
+    return "".join(told) + "\n".join(f"{o.ename}: {o.evalue}" for o in outputs if "ename" in o)
+
+
+def score(verdict: Verdict, points: float = 4) -> float:
+    """As nbgrader finds it in the outputs, which must agree with the verdict."""
+    assert not any(o.get("name") == "stderr" for o in verdict.outputs)
+    if any(o.output_type == "error" for o in verdict.outputs):
+        assert verdict.points == 0
+        return 0.0
+    (result,) = [o for o in verdict.outputs if o.output_type == "execute_result"]
+    value = float(result.data["text/plain"])
+    assert value == verdict.points and 0 <= value <= points
+    return value
