@@ -191,11 +191,11 @@ class Link:
         except (Exception, SystemExit) as error:
             if self._ended is not None:
                 raise
+            self._spend(time.monotonic() - began)
             self._send_error(message.call, error)
         else:
-            self._send("reply", message.call, [value])
-        finally:
             self._spend(time.monotonic() - began)
+            self._send("reply", message.call, [value])
 
     def _asked(self, kind: str, fields: list[Any]) -> Any:
         try:
@@ -262,7 +262,9 @@ class Link:
         """The next message, or None if it has not come by then."""
         try:
             while True:
-                if not self.kernel.wait(self._sock, deadline):
+                # Also where something always comes: a flood must end, too.
+                late = time.monotonic() > deadline
+                if late or not self.kernel.wait(self._sock, deadline):
                     return None
                 frame = self._inbox.pull()
                 if frame is not None:
