@@ -19,8 +19,8 @@ from jupyter_core.utils import ensure_async, run_sync
 
 from autograder.referee.errors import KernelDied
 
-MESSAGE = 8 * 1024**2  # bytes of one message from the kernel; larger ones never arrive
-QUEUE = 32  # messages that wait to be read
+MESSAGE = 16 * 1024**2  # bytes of one message from the kernel; larger ones never arrive
+QUEUE = 8  # messages that wait to be read
 QUICK = 0.01  # seconds in which most answers come
 TICK = 0.5  # seconds between two looks at the process
 SETTLE = 2.0  # seconds for a cell's last output to come in
@@ -36,6 +36,7 @@ class Ran(NamedTuple):
     status: str
     reply: dict[str, Any]  # of the kernel; empty unless done
     seconds: float
+    lost: bool = False  # output that was too large for one message, and what came after it
 
 
 class Kernel:
@@ -112,13 +113,31 @@ class Kernel:
                 if not self._interrupted():
                     self.kill("the Python process did not stop when interrupted, and was ended")
                     status = "died"
-            until = time.monotonic() + SETTLE
-            while not self._idle and not self.reason and time.monotonic() < until:
-                self._poll(None, 0.05)
+            reply = self._reply or {}
+            self._settle()
+            lost = not self._idle and not self.reason
+            if lost:
+                self._listen_again()
         except KernelDied:
-            status = "died"
-        reply = (self._reply or {}) if status == "done" else {}
-        return Ran(status, reply, time.monotonic() - began)
+            status, lost = "died", False
+        return Ran(status, reply if status == "done" else {}, time.monotonic() - began, lost)
+
+    def _settle(self) -> None:
+        """Wait, not for long, until the kernel says that the cell's output is complete."""
+        until = time.monotonic() + SETTLE
+        while not self._idle and not self.reason and time.monotonic() < until:
+            self._poll(None, 0.05)
+
+    def _listen_again(self) -> None:
+        """After a message that is too large ZeroMQ hangs up for good: call again."""
+        self.client.iopub_channel.stop()
+        self.client._iopub_channel, self._polled, self._sink = None, None, _nowhere
+        self.client.iopub_channel.start()
+        for _ in range(3):  # what is said before the line is up is lost
+            self._cell = self.client.kernel_info()
+            self._settle()
+            if self._idle or self.reason:
+                return
 
     def _interrupted(self) -> bool:
         """Interrupt the cell, again and again; did it end within the grace?"""
@@ -180,8 +199,8 @@ class Kernel:
         return self._polled[1]
 
     def _take(self, sock: zmq.Socket, into: Callable[[dict[str, Any], int], None]) -> None:
-        """Up to a queue full of messages; those that can't be read are dropped."""
-        for _ in range(QUEUE):
+        """Some of the waiting messages; those that can't be read are dropped."""
+        for _ in range(32):
             try:
                 frames = sock.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

@@ -75,10 +75,11 @@ class Outputs:
             for output in self._displays.get(content["transient"]["display_id"], []):
                 output.data = NotebookNode(content["data"])
 
-    def close(self) -> None:
-        """Say what was left out."""
-        if self.dropped:
-            text = f"\n[{self.dropped / 1024**2:,.1f} MB more were printed and are not shown]\n"
+    def close(self, lost: bool = False) -> None:
+        """Say what was left out; ``lost``: something that was too large even to arrive."""
+        more = f"{self.dropped / 1024**2:,.1f} MB more were printed and are not shown"
+        if self.dropped or lost:
+            text = f"\n[{more if self.dropped else 'output too large to be shown'}]\n"
             self.cell.outputs.append(new_output("stream", name="stdout", text=text))
 
 

@@ -170,7 +170,7 @@ class RefereeExecute(Execute):
             ran = Ran("died", {}, 0.0)
         self._left -= ran.seconds
         cell.execution_count = self._count
-        taken.close()
+        taken.close(ran.lost)
         cell.outputs += _ending(ran, cell, limit, kernel.reason)
 
     def _test(

@@ -1,0 +1,242 @@
+"""The referee in nbgrader's own pipeline: a small class, graded as an instructor would."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+from nbformat import NotebookNode
+from toy_course import LAB, built_course, cell_of
+
+from autograder.author import grade_id, points_of, role
+from autograder.classroom import grade_class
+from autograder.course import Lab
+from autograder.referee import RefereeExecute
+from autograder.referee.preprocessor import Course, course_of
+from autograder.results import Result
+
+PLUG = """
+c.Autograde.autograde_preprocessors = [
+    "autograder.referee.RefereeExecute",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.RefereeExecute.extra_arguments = ["--IPKernelApp.log_level=40"]
+c.RefereeExecute.call_timeout = 5
+c.RefereeExecute.timeout = 20
+c.RefereeExecute.grace = 2
+"""
+ROOT_SUM = """
+def root_sum(values, start=0.0):
+    return start + sum(v ** 0.5 for v in values)
+"""
+COUNTER = """
+class Counter:
+    def __init__(self, limit=3):
+        self.limit, self.count = limit, 0
+    def query(self):
+        self.count += 1
+        return self.count <= self.limit
+"""
+NOISY = "import warnings, sys\nprint('x' * 1000)\n" + ROOT_SUM.replace(
+    "    return", "    warnings.warn('careful'); print('err', file=sys.stderr)\n    return"
+)
+CHEAT = """
+import ast
+class NoAsserts(ast.NodeTransformer):
+    def visit_Assert(self, node): return ast.Pass()
+get_ipython().ast_transformers.append(NoAsserts())
+get_ipython().events.register("pre_run_cell", lambda info: print("SEEN", info.raw_cell))
+class Yes(float):
+    def __eq__(self, other): return True
+    def __sub__(self, other): return 0.0
+    __hash__ = None
+root_sum = lambda *a, **k: Yes(3.0)
+"""
+STUDENTS = {
+    "perfect": (ROOT_SUM, COUNTER, 6),
+    "noisy": (NOISY, COUNTER, 6),
+    "half": (ROOT_SUM, "", 4),
+    "cheat": (CHEAT, "class Counter: pass", 0),
+    "exits": ("import os\nos._exit(0)", COUNTER, 0),
+    "late_exit": (ROOT_SUM, COUNTER.replace("self.count += 1", "import os; os._exit(3)"), 4),
+}
+
+
+def notebook(root: Path, **sources: str) -> NotebookNode:
+    found = nbformat.read(Lab(root, LAB).release, as_version=4)
+    for name, source in sources.items():
+        if source:
+            cell_of(found, name).source = source
+    return found
+
+
+def hand_in(root: Path, student: str, found: NotebookNode) -> None:
+    folder = root / "submitted" / student / LAB
+    folder.mkdir(parents=True)
+    (folder / f"{LAB}.ipynb").write_text(json.dumps(found), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Result]]:
+    root = built_course(tmp_path_factory.mktemp("referee"))
+    with (root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write(PLUG)
+    for student, (root_sum, counter, _) in STUDENTS.items():
+        hand_in(root, student, notebook(root, root_sum=root_sum, counter=counter))
+    forged = notebook(root, root_sum="root_sum = lambda *a, **k: 0.0")
+    for name in ("setup", "root_sum_test"):
+        cell_of(forged, name).source = "root_sum_test = 4.0\nroot_sum_test"
+    hand_in(root, "forged", forged)
+    results = grade_class(root, root, workers=1, say=lambda text: None)
+    return root, {result.student: result for result in results}
+
+
+def cells_of(root: Path, student: str) -> dict[str, NotebookNode]:
+    path = root / "autograded" / student / LAB / f"{LAB}.ipynb"
+    return {grade_id(cell): cell for cell in nbformat.read(path, as_version=4).cells}
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+def test_everybody_gets_what_the_work_is_worth(graded: Any, student: str) -> None:
+    _, results = graded
+    assert results[student].status in ("graded", "needs marking"), results[student].reason
+    assert results[student].test_points == STUDENTS[student][2]
+
+
+def test_a_changed_test_cell_is_the_course_s_again(graded: Any) -> None:
+    root, results = graded
+    assert results["forged"].test_points == 0
+    assert "hidden_measurement" in cells_of(root, "forged")["root_sum_test"].source
+
+
+def test_the_outputs_are_nbgrader_s(graded: Any) -> None:
+    root, _ = graded
+    cells = cells_of(root, "noisy")
+    outputs = cells["root_sum_test"].outputs
+    assert [o.get("name") for o in outputs] == ["stdout", "stdout", None]
+    assert outputs[0].text == "measured 3.0, asked 3.0\n"
+    assert "UserWarning: careful" in outputs[1].text and "err" in outputs[1].text
+    assert outputs[2].data["text/plain"] == "4.0"
+    assert "SEEN measured" not in str(cells_of(root, "cheat")["root_sum_test"])
+    page = (root / "feedback" / "noisy" / LAB / f"{LAB}.html").read_text(encoding="utf-8")
+    assert "measured 3.0, asked 3.0" in page and "careful" in page
+
+
+def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
+    root, _ = graded
+    cells = cells_of(root, "exits")
+    assert "the Python process ended" in cells["root_sum"].outputs[0].evalue
+    assert cells["counter"].outputs[0].evalue.startswith("not run: the Python process ended")
+    assert "(root_sum)" in cells["counter"].outputs[0].evalue
+    for name in ("root_sum_test", "counter_test"):
+        assert "the Python process ended" in cells[name].outputs[0].text
+        assert cells[name].outputs[-1].data["text/plain"] == "0.0"
+
+
+# --- limits, without nbgrader around -------------------------------------------------------------
+
+
+class Alone(RefereeExecute):
+    """Takes the notebook's own word for what the course wrote."""
+
+    def course(self, nb: NotebookNode, resources: Any) -> Course:
+        cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in nb.cells]
+        return course_of([cell for cell in cells if cell[1]])
+
+
+def run(
+    cells: list[str], test: str = "", kind: type[Alone] = Alone, **options: Any
+) -> tuple[Alone, NotebookNode]:
+    made = [nbformat.v4.new_code_cell(source) for source in cells]
+    if test:
+        meta = {"grade": True, "solution": False, "locked": True, "grade_id": "test", "points": 4}
+        made.append(nbformat.v4.new_code_cell(test, metadata={"nbgrader": meta}))
+    found = nbformat.v4.new_notebook(cells=made)
+    runner = kind(extra_arguments=["--IPKernelApp.log_level=40"], grace=1.5, **options)
+    runner.preprocess(found, {"metadata": {}})
+    return runner, found
+
+
+def test_a_test_cell_that_the_course_never_wrote_is_not_run_here(tmp_path: Path) -> None:
+    class Strict(Alone):
+        def course(self, nb: NotebookNode, resources: Any) -> Course:
+            return Course({}, {}, set())
+
+    source = f"import pathlib; pathlib.Path({str(tmp_path / 'here')!r}).write_text('x'); 4.0"
+    _, found = run([], source, kind=Strict)
+    assert found.cells[0].outputs[0].ename == "UnknownTest"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_past_its_limit_is_interrupted_and_the_rest_goes_on() -> None:
+    _, found = run(["while True: pass", "1 / 0", "x = 4.0\nx"], "x", timeout=2)
+    kinds = [[o.get("ename") for o in cell.outputs] for cell in found.cells]
+    assert "CellTimeoutError" in kinds[0] and kinds[1] == ["ZeroDivisionError"]
+    assert found.cells[2].outputs[0].data["text/plain"] == "4.0"
+    assert found.cells[3].outputs[-1].data["text/plain"] == "4.0"
+    assert [cell.execution_count for cell in found.cells] == [1, 2, 3, 4]
+
+
+def test_a_notebook_past_its_limit_is_ended() -> None:
+    began = time.monotonic()
+    cells = ["import time\nx = 1.0"] + ["time.sleep(2)"] * 5
+    _, found = run(cells, "x", notebook_timeout=5, timeout=60)
+    assert time.monotonic() - began < 20
+    assert "had used its 5 s" in found.cells[5].outputs[0].evalue
+    assert "had used its 5 s" in found.cells[-1].outputs[0].text
+    assert found.metadata.trickster.kernel_ended.startswith("the notebook had used")
+
+
+def test_output_is_cut_while_it_comes() -> None:
+    before = psutil.Process().memory_info().rss
+    source = "for _ in range(2_000): print('x' * 100_000)\nx = 4.0"
+    _, found = run([source, "print('y' * 50_000_000)", "print('z')"], "x", output_limit=50_000)
+    assert psutil.Process().memory_info().rss - before < 300 * 1024**2
+    assert len(str(found.cells[0].outputs)) < 60_000
+    assert re.search("more were printed|too large", found.cells[0].outputs[-1].text)
+    assert "too large to be shown" in found.cells[1].outputs[-1].text
+    assert found.cells[2].outputs[0].text == "z\n"
+    assert found.cells[3].outputs[-1].data["text/plain"] == "4.0"
+
+
+def test_displays_and_clearing_are_kept() -> None:
+    source = (
+        "from IPython.display import display, clear_output, HTML, update_display\n"
+        "print('gone'); clear_output(); print('a'); print('b')\n"
+        "display(HTML('<b>x</b>'), display_id='one'); update_display(HTML('<i>y</i>'), "
+        "display_id='one')\n"
+    )
+    _, found = run([source])
+    outputs = found.cells[0].outputs
+    assert [o.output_type for o in outputs] == ["stream", "display_data"]
+    assert outputs[0].text == "a\nb\n" and outputs[1].data["text/html"] == "<i>y</i>"
+    nbformat.validate(found)
+
+
+def test_input_is_refused_at_once() -> None:
+    _, found = run(["input('name?')", "1"])
+    assert found.cells[0].outputs[-1].ename == "StdinNotImplementedError"
+    assert found.cells[1].outputs[0].data["text/plain"] == "1"
+
+
+def test_problems_of_a_check_are_left_for_the_instructor() -> None:
+    runner, found = run(["x = 1"], "import trickster.checks.sheet as s\ns.Sheet('A', 4).total()")
+    assert runner.problems == found.metadata.trickster.check_problems
+    assert "The check itself is wrong" in runner.problems[0]
+
+
+def test_no_process_is_left_behind() -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    run(["import atexit, time\natexit.register(time.sleep, 100)"])
+    time.sleep(0.5)
+    left = {child.pid for child in psutil.Process().children(recursive=True)} - before
+    assert not {pid for pid in left if psutil.pid_exists(pid)}
