@@ -48,17 +48,19 @@ def of_notebook(read: NotebookNode, match: Match) -> Iterator[Note]:
     ids = {cell.id for cell in read.cells}
     if any(cell.metadata.get("id") in ids for cell in read.cells):
         yield say.same_ids()
+    cut = {part for parts in match.merged for part in parts}
     bare = [
         slot.name
         for slot in match.slots
-        if slot.name and slot.pieces and all(_is_bare(piece) for piece in slot.pieces)
+        if slot.name and slot.pieces and not any(_has_metadata(p) or p in cut for p in slot.pieces)
     ]
     if bare:
         yield say.stripped(bare)
     if moved := _moved(match):
         yield say.reordered(moved)
-    for slots in match.merged:
-        if names := [slot.name or slot.cell.id for slot in slots]:
+    for parts in match.merged:
+        slots = dict.fromkeys(part.slot for part in parts if part.slot is not None)
+        if names := [slot.name for slot in slots if slot.name]:
             yield say.merged(names)
     strange = [
         piece for piece in match.free() if piece.cell.metadata.get("nbgrader", {}).get("grade_id")
@@ -67,8 +69,8 @@ def of_notebook(read: NotebookNode, match: Match) -> Iterator[Note]:
         yield say.foreign(len(strange))
 
 
-def _is_bare(piece: Piece) -> bool:
-    return piece.by != "cut" and "nbgrader" not in piece.cell.metadata
+def _has_metadata(piece: Piece) -> bool:
+    return "nbgrader" in piece.cell.metadata
 
 
 def _moved(match: Match) -> list[str]:

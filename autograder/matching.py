@@ -32,7 +32,7 @@ class Match:
     def __init__(self, submitted: NotebookNode, release: NotebookNode):
         self.slots = [Slot(cell, index) for index, cell in enumerate(release.cells)]
         self.pieces = [Piece(cell, cell.source) for cell in submitted.cells]
-        self.merged: list[tuple[Slot, ...]] = []  # the slots that shared a cell
+        self.merged: list[list[Piece]] = []  # what shared a cell
         self.named = {slot.name: slot for slot in self.slots if slot.name}
         self.ids = {slot.cell.id: slot for slot in self.slots}
         counts = Counter(slot.plain for slot in self.slots)
@@ -95,6 +95,9 @@ class Match:
                 moves.append((home, piece))
         for home, piece in moves:
             piece.slot.pieces.remove(piece)
+            if home.pieces and not home.name:  # a copy of a text of the course's
+                piece.slot = None
+                continue
             _claim(home, piece, "equal" if piece.plain == home.plain else "function")
 
     def _home(self, piece: Piece) -> Slot | None:
@@ -125,7 +128,7 @@ class Match:
             parts = self._parts(piece)
             pieces += parts or [piece]
             if len(parts) > 1:
-                self.merged.append(tuple(dict.fromkeys(part.slot for part in parts if part.slot)))
+                self.merged.append(parts)
         self.pieces = pieces
 
     def _parts(self, piece: Piece) -> list[Piece]:
@@ -153,6 +156,8 @@ class Match:
             target = owner or rest
             if target is not None:
                 _claim(target, part, piece.by if target is here else "cut")
+            if rest is not None and not rest.answer and target is rest:
+                rest = None  # a cell of the course's own is one stretch
             parts.append(part)
         return parts
 

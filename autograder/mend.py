@@ -23,6 +23,8 @@ from autograder.repair_notes import Note
 from autograder.salvage import name_cell, salvage
 from autograder.salvage import parse as read_text
 
+MOST_PARTS = 10  # nobody splits an answer over more cells
+
 
 class AnotherNotebook(CourseError):
     """A notebook, but none of this lab."""
@@ -89,9 +91,8 @@ def _fill(slot: Slot, match: Match) -> Filled:
     elif slot.name:
         filled = _locked(slot)
     else:  # free for all: the student may have written a prediction into it
-        source = "\n\n".join(piece.source for piece in slot.pieces)
-        filled = Filled(slot.cell.source if slot.pieces[0].plain == slot.plain else source)
-        filled.used = list(slot.pieces)
+        (piece,) = slot.pieces
+        filled = Filled(slot.cell.source if piece.plain == slot.plain else piece.source, [piece])
     filled.notes += of_cell(slot, filled.used)
     return filled
 
@@ -166,7 +167,12 @@ def _versions(slot: Slot, written: list[Piece], match: Match) -> list[list[Piece
 def _is_continued(slot: Slot, parts: list[Piece], piece: Piece) -> bool:
     """Whether `piece` is the next part of an answer that was split, not another version of it."""
     before = _joined(slot, parts)
-    if piece.plain in before or before in piece.plain or alike(before, piece.plain):
+    if (
+        len(parts) == MOST_PARTS
+        or piece.plain in before
+        or before in piece.plain
+        or alike(before, piece.plain)
+    ):
         return False
     if slot.role == "written":
         return True

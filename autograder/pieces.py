@@ -18,7 +18,8 @@ from rapidfuzz import fuzz
 
 from autograder.author import grade_id, role
 
-LONGEST_CODE = 100_000  # characters; nobody's answer is longer, and parsing takes its time
+LONGEST_CODE = 20_000  # characters; nobody's answer is longer, and parsing takes its time
+LONGEST_TEXT = 5_000  # of a text that may be code of which only the type was changed
 LONGEST_COMPARED = 20_000
 ALIKE = 60.0  # of 100; from here on two texts are two versions of one
 COLAB_FORM = re.compile(r"^\s*#\s*@(title|markdown|param)\b.*$")
@@ -45,7 +46,10 @@ class Piece:
 
     @cached_property
     def defines(self) -> frozenset[str]:
-        return defined(self.source, self.cell.cell_type != "markdown")
+        code = self.cell.cell_type != "markdown"
+        return (
+            defined(self.source, code) if code or len(self.source) <= LONGEST_TEXT else frozenset()
+        )
 
 
 @dataclass(eq=False)

@@ -24,7 +24,8 @@ from nbformat import NotebookNode
 from autograder.course import CourseError
 
 MAX_BYTES = 50_000_000
-MAX_CELLS = 2_000
+MAX_CELLS = 1_000
+MAX_CODE = 2_000_000  # characters in all code cells; texts may hold pictures
 CELL_TYPES = ("code", "markdown", "raw")
 CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -69,6 +70,12 @@ def salvage(raw: Any, name: str = "the notebook") -> NotebookNode:
     notebook = nbformat.v4.new_notebook()
     notebook.nbformat_minor = 5
     notebook.cells = [_cell(cell) for cell in cells if isinstance(cell, dict)]
+    code = sum(len(cell.source) for cell in notebook.cells if cell.cell_type != "markdown")
+    if code > MAX_CODE:
+        raise NotANotebook(
+            f"{name} holds {code:,} characters of code; more than {MAX_CODE:,} are refused. Load "
+            "data from a file instead of writing them into a cell."
+        )
     _set_ids(notebook.cells)
     notebook.metadata = nbformat.from_dict(_metadata(raw.get("metadata"), old))
     return notebook
