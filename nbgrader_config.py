@@ -48,9 +48,28 @@ c.ClearSolutions.code_stub = {
 }
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
-# --- grading -------------------------------------------------------------------
-c.Execute.timeout = 600  # seconds a cell; training a clone takes its time
-c.Execute.extra_arguments = [
+# --- grading: mend, run in the sandbox, test from outside, record -----------------
+c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
+c.Repair.labs = str(HERE / "labs")
+c.Autograde.sanitize_preprocessors = [
+    "autograder.repair.Repair",
+    # nbgrader's own list, without what Repair does: clear outputs, number cells.
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "autograder.grading.Grade",  # in place of nbgrader's Execute
+    # nbgrader's own list.
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Grade.timeout = 600  # seconds a cell, and all calls of one test
+c.Grade.call_timeout = 300  # seconds a call
+c.Grade.notebook_timeout = 1_800  # seconds for all of a student's code
+c.Grade.extra_arguments = [
     "--HistoryManager.hist_file=:memory:",  # nbgrader's own default
     "--IPKernelApp.log_level=40",  # else each kernel warns that its TCP is not encrypted
 ]

@@ -41,6 +41,13 @@ Labs = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Notebooks graded at once; as many as cores if left out.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-submissions",
+        help="Run submissions without a sandbox, with all that you may read and write.",
+    ),
+]
 Details = Annotated[bool, typer.Option("--details", help="Show the points of each test.")]
 
 
@@ -83,14 +90,20 @@ def grade(
         typer.Option("--students", "--student", help="Only this student; may be repeated."),
     ] = None,
     workers: Workers = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Grade also what has not changed since it was graded.")
+    ] = False,
+    trust: Trust = False,
     details: Details = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the scores into this file.")] = None,
     root: Root = None,
 ) -> None:
     """Grade a course folder, or one notebook of your own.
 
     A course folder holds submitted/STUDENT/LAB/LAB.ipynb. It gets autograded/, feedback/,
-    gradebook.db, scores.csv and scores.json. Written answers that were marked stay marked while
-    their text is the same. Exit code 1: a submission could not be graded; 2: nothing was done.
+    receipts/, gradebook.db, scores.csv, scores.json and report.html. A run that was cut off goes
+    on where it was. Written answers that were marked stay marked while their text is the same.
+    Exit code 1: a submission could not be graded; 2: nothing was done.
     """
     from autograder import classroom, report
 
@@ -99,16 +112,21 @@ def grade(
     if path is not None and (path.is_file() or path.suffix == ".ipynb"):
         from autograder import learner
 
-        out.print(f"Grading {path.name}; this takes as long as running it ...", soft_wrap=True)
-        learner.show(out, learner.grade_notebook(home, path))
+        out.print(f"Grading {path.name}; this takes about a minute ...", soft_wrap=True)
+        graded = learner.grade_notebook(home, path, trust)
+        learner.show(out, graded)
+        _write_json(json, [graded.result])
         return
     started = time.monotonic()
     folder = (path or home).resolve()
     say = _said(out.print)
     with report.progress(out) as (began, step):
-        done = classroom.grade_class(home, folder, labs, students, workers, None, say, step, began)
+        done = classroom.grade_class(
+            home, folder, labs, students, workers, None, say, step, began, trust, again
+        )
     report.class_table(out, done, details)
     out.print(report.class_summary(done, started), soft_wrap=True)
+    _write_json(json, done)
     _end_of_class(say, folder, [result.status for result in done])
 
 
@@ -142,6 +160,9 @@ def publish(
 def sample(
     labs: Labs = None,
     workers: Workers = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Grade also what has not changed since it was graded.")
+    ] = False,
     details: Details = False,
     json: Annotated[
         Path | None, typer.Option(help="Also write scores and verdicts into this file.")
@@ -159,7 +180,7 @@ def sample(
     out = report.console()
     started = time.monotonic()
     with report.progress(out) as (began, step):
-        graded = sampler.grade_sample(home, labs, workers, _said(out.print), step, began)
+        graded = sampler.grade_sample(home, labs, workers, _said(out.print), step, began, again)
     report.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
     out.print(report.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:
@@ -236,9 +257,17 @@ def formgrader(
     raise typer.Exit(pages.open_formgrader(home, pages.course_folder(home, course), port, browser))
 
 
+def _write_json(path: Path | None, done: list) -> None:
+    """The rows of `scores.json`, in a file of the caller's choice."""
+    if path is not None:
+        from autograder.results import as_json
+
+        path.write_text(as_json(done), encoding="utf-8")
+
+
 def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str]) -> None:
     """Say where the scores are, and tell whoever called whether something failed."""
-    say(f"Scores: scores.csv and scores.json in {folder}; feedback in feedback/.")
+    say(f"Scores: scores.csv, scores.json and report.html in {folder}; feedback in feedback/.")
     if "needs marking" in statuses:
         say("After marking (formgrader), publish writes them anew.")
     if "failed" in statuses:

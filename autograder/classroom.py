@@ -8,15 +8,11 @@ cannot be graded is reported and stops nothing else.
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,16 +21,23 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 
-from autograder import host
+from autograder import host, receipts
 from autograder.author import grade_id, lab_notebook, points_of, role, to_text
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.grading import require_sandbox
+from autograder.mend import check_related, mend
+from autograder.repair import notes_of
 from autograder.results import CellScore, Result, read_scores, write_scores
+from autograder.salvage import read_submission
+from autograder.workers import alone_in, pooled
 
-# One thread each: several workers, or a machine with more cores, must not change a score.
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
+
+
+class CellsChanged(CourseError):
+    """A lab has other graded cells than the gradebook of a course folder knows."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Task:
     student: str
     points: dict[str, float] = field(default_factory=dict)  # of each graded cell, in order
     marks: dict[str, float] = field(default_factory=dict)
+    trusted: bool = False  # run without a sandbox
 
     @property
     def maximum(self) -> float:
@@ -55,6 +59,19 @@ class Task:
     @property
     def folder(self) -> Path:
         return self.course_root / "submitted" / self.student / self.lab
+
+    @property
+    def notebook(self) -> Path:
+        return self.folder / f"{self.lab}.ipynb"
+
+    @property
+    def feedback(self) -> Path:
+        return self.course_root / "feedback" / self.student / self.lab / f"{self.lab}.html"
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """All that decides the score, as hashes and versions."""
+        return receipts.inputs_of(self.root, self.lab, self.notebook, self.trusted)
 
     @property
     def graded(self) -> Path:
@@ -76,29 +93,71 @@ def grade_class(
     say: Say = print,
     step: Step = lambda done, total, result: None,
     began: Began = lambda task: None,
+    trusted: bool = False,
+    again: bool = False,
 ) -> list[Result]:
     """Grade every submission in a course folder.
 
     `began` is told of each when it starts, `step` when it is done. The files of scores tell
-    of the whole class, also when only some of `labs` or `students` are graded.
+    of the whole class, also when only some of `labs` or `students` are graded. What an earlier
+    run has graded, and nothing of it has changed since, is not graded `again`. `trusted`
+    submissions run without a sandbox; CourseError where there is none and they are not.
     """
     course_root = course_root.resolve()
-    tasks, results = find_submissions(root, course_root, labs, students)
-    workers = workers or os.cpu_count() or 1
-    names = sorted({task.lab for task in tasks})
-    say(f"{forecast(len(tasks), workers)} Registering {len(names)} labs in the gradebook ...")
-    points = register(root, course_root, names)
-    marks = marks or {}
-    tasks = [
-        replace(task, points=points[task.lab], marks=marks.get((task.lab, task.student), {}))
-        for task in tasks
-    ]
-    with host.open_gradebook(course_root, read_course(root).id) as gradebook:
-        for student in sorted({task.student for task in tasks}):
-            gradebook.update_or_create_student(student)
-    results = _collected(tasks, results, run(tasks, workers, began=began), step)
-    write_scores(course_root, standing(root, course_root, results))
+    if not trusted:
+        require_sandbox()
+    find_submissions(root, course_root, labs, students)  # a mistake in the call touches nothing
+    with alone_in(course_root):
+        tasks, results = find_submissions(root, course_root, labs, students)
+        workers = workers or os.cpu_count() or 1
+        names = sorted({task.lab for task in tasks})
+        say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
+        points = register(root, course_root, names)
+        marks = marks or {}
+        tasks = [
+            replace(
+                task,
+                points=points[task.lab],
+                marks=marks.get((task.lab, task.student), {}),
+                trusted=trusted,
+            )
+            for task in tasks
+        ]
+        with host.open_gradebook(course_root, read_course(root).id) as gradebook:
+            for student in sorted({task.student for task in tasks}):
+                gradebook.update_or_create_student(student)
+        done = {} if again else unchanged(root, course_root, tasks)
+        left = [task for task in tasks if (task.lab, task.student) not in done]
+        say(told_before(len(tasks), len(done), workers))
+        results = _collected(left, [*results, *done.values()], run(left, workers, began), step)
+        write_scores(course_root, standing(root, course_root, results))
     return results
+
+
+def unchanged(root: Path, course_root: Path, tasks: list[Task]) -> dict[tuple[str, str], Result]:
+    """The results of submissions that an earlier run has graded, and that are the same still."""
+    found: dict[tuple[str, str], Result] = {}
+    with host.quiet(), host.open_gradebook(course_root) as gradebook:
+        for task in tasks:
+            receipt = receipts.read(course_root, task.student, task.lab)
+            if receipt is None or receipt.inputs != task.inputs:
+                continue
+            if receipt.status == "failed":
+                found[task.lab, task.student] = failure(task, CourseError(receipt.reason))
+            elif task.graded.is_file() and task.feedback.is_file():
+                with suppress(MissingEntry):
+                    apply_marks(gradebook, task)
+                    result = read_result(gradebook, task)
+                    found[task.lab, task.student] = replace(result, reason=receipt.reason)
+    return found
+
+
+def told_before(count: int, done: int, workers: int) -> str:
+    """What is about to happen, and how long it takes."""
+    if not done:
+        return forecast(count, workers)
+    known = f"{done} of {count} notebooks are unchanged since they were graded"
+    return f"{known}. {forecast(count - done, workers)}" if done < count else f"{known}."
 
 
 def publish(
@@ -119,7 +178,9 @@ def publish(
     failed = [result for result in known if result.status == "failed"]
     if not tasks and not failed:
         raise CourseError(f"Nothing in {course_root} is graded yet: grade the class first.")
-    results = _collected(tasks, failed, run(tasks, workers or os.cpu_count() or 1, _publish), step)
+    results = _collected(
+        tasks, failed, pooled(tasks, workers or os.cpu_count() or 1, _publish, _lost), step
+    )
     write_scores(course_root, results)
     everybody, unusable = find_submissions(root, course_root, None, None)
     left = len(everybody) + len(unusable) - len(results)
@@ -239,7 +300,7 @@ def register(root: Path, course_root: Path, names: list[str]) -> dict[str, dict[
     except host.HostError as error:
         if "there are submissions" not in str(error):
             raise
-        raise CourseError(
+        raise CellsChanged(
             f"A lab has gained or lost a cell since submissions in {course_root} were graded, and "
             "nbgrader cannot mix the two. Grade them in a fresh course folder, or remove "
             f"gradebook.db there: the marks in it are lost then. ({error})"
@@ -284,28 +345,42 @@ def _folders(parent: Path) -> Iterator[Path]:
 def grade_one(task: Task) -> None:
     """Run and grade one submission, and record its scores in the gradebook.
 
-    The only place where a student's code runs. Raises CourseError when nbgrader gives up.
+    Raises CourseError when nbgrader gives up.
     """
-    with one_thread():
-        host.autograde(task.root, task.course_root, task.lab, task.student)
+    host.autograde(task.root, task.course_root, task.lab, task.student, task.trusted)
 
 
 def work(task: Task) -> Result:
     """Everything that is done for one submission; an error becomes a failed result."""
     started = time.monotonic()
+    notebook, inputs = None, task.inputs
     try:
         check_submission(task)
         marked = _texts_marked(task)
         grade_one(task)
+        notebook = nbformat.read(task.graded, as_version=4)
         with host.open_gradebook(task.course_root) as gradebook:
             _keep_marked(gradebook, task, marked)
             apply_marks(gradebook, task)
             result = read_result(gradebook, task)
+        result = replace(result, reason=_told(result.reason, notebook))
         host.feedback(task.root, task.course_root, task.lab, task.student)
     except Exception as error:  # whatever a submission can provoke, the next one is graded
         result = failure(task, error)
         _withdraw(task)
-    return replace(result, seconds=time.monotonic() - started)
+    result = replace(result, seconds=time.monotonic() - started)
+    receipts.write(task.course_root, receipts.of(result, notebook, inputs))
+    return result
+
+
+def _told(reason: str, notebook: NotebookNode) -> str:
+    """`reason`, and what else the instructor should know of the way the notebook ran."""
+    ours = notebook.metadata.get("trickster", {})
+    sentences = [reason, *ours.get("check_problems", [])]
+    if ours.get("kernel_ended"):
+        sentences.append(f"Its code was ended: {ours['kernel_ended']}.")
+    sentences += [note.for_instructor for note in notes_of(notebook) if note.suspicious]
+    return " ".join(filter(None, sentences))
 
 
 def _publish(task: Task) -> Result:
@@ -320,43 +395,19 @@ def _publish(task: Task) -> Result:
 
 
 def check_submission(task: Task) -> None:
-    """Raise CourseError with the reason why a submission is no notebook of its lab."""
-    path = task.folder / f"{task.lab}.ipynb"
-    if not path.is_file():
+    """Raise CourseError with the reason why a submission can never be graded."""
+    path = task.notebook
+    if not os.path.lexists(path):
         others = sorted(path.parent.glob("*.ipynb"))
         hint = f" Rename {others[0].name!r} if it is meant." if others else ""
         raise CourseError(f"{path.name} is missing in its folder.{hint}")
-    names = [grade_id(cell) for cell in read_notebook(path).cells if grade_id(cell)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise CourseError(f"{path.name} has more than one cell {twice[0]}: remove the copies.")
-    if not set(names) & set(task.points):
-        raise CourseError(
-            f"{path.name} has none of this lab's graded cells: it is another notebook, "
-            "or its cells have lost nbgrader's metadata."
-        )
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """A student's notebook, or CourseError with what is wrong with the file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CourseError(f"{path.name} is not text in UTF-8: it is damaged.") from error
-    if not text.strip():
-        raise CourseError(f"{path.name} is empty.")
-    try:
-        json.loads(text)
-    except ValueError as error:
-        raise CourseError(f"{path.name} is not valid JSON: {error}.") from error
-    try:
-        with host.quiet():
-            notebook = nbformat.reads(text, as_version=4)
-            nbformat.validate(notebook)
-    except Exception as error:  # nbformat raises many kinds for odd JSON
-        reason = str(error).strip().split("\n")[0]
-        raise CourseError(f"{path.name} is no Jupyter notebook: {reason}") from error
-    return notebook
+    # nbgrader copies what lies beside the notebook, and would follow a link to anywhere.
+    for found in (task.folder.parent, task.folder, *sorted(task.folder.rglob("*"))):
+        if found.is_symlink():
+            raise CourseError(f"{found.name} is a link to another place: hand in the file itself.")
+    submitted = read_submission(path)
+    release = nbformat.read(pick_labs(task.root, [task.lab])[0].release, as_version=4)
+    check_related(mend(submitted, release), submitted, task.lab)
 
 
 def _texts_marked(task: Task) -> dict[str, str]:
@@ -380,7 +431,7 @@ def _texts_marked(task: Task) -> dict[str, str]:
 def _texts_behind(path: Path) -> dict[str, str]:
     """What a person reads to mark a cell: the answer, or for a test all of the student's code."""
     try:
-        cells = read_notebook(path).cells
+        cells = read_submission(path).cells
     except CourseError:  # an earlier run was cut off: nothing to compare with
         return {}
     code = "\0".join(cell.source for cell in cells if role(cell) == "solution")
@@ -457,66 +508,10 @@ def _withdraw(task: Task) -> None:
         gradebook.db.commit()
 
 
-# --- many submissions -------------------------------------------------------------------
+def run(tasks: list[Task], workers: int, began: Began = lambda task: None) -> Iterator[Result]:
+    """The result of each task as it is done, `workers` at a time."""
+    return pooled(tasks, workers, work, _lost, began)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Kernels started in here compute with one thread."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def run(
-    tasks: list[Task],
-    workers: int,
-    job: Callable[[Task], Result] | None = None,
-    began: Began = lambda task: None,
-) -> Iterator[Result]:
-    """The result of `job` (`work` if left out) on each task as it is done, `workers` at a time."""
-    job = job or work
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            began(task)
-            yield job(task)
-        return
-    left = dict.fromkeys(range(len(tasks)))
-    for number, result in _pooled(tasks, workers, job, began):
-        del left[number]
-        yield result
-    for number in left:  # a worker died and took its pool along: the rest runs one by one
-        alone = next(_pooled([tasks[number]], 1, job, began), None)
-        lost = CourseError("the process that graded it was killed, perhaps for its memory.")
-        yield alone[1] if alone else failure(tasks[number], lost)
-
-
-def _pooled(
-    tasks: list[Task], workers: int, job: Callable[[Task], Result], began: Began
-) -> Iterator[tuple[int, Result]]:
-    """Numbered results from a pool of processes; ends early when a worker has died.
-
-    A task is handed over only when a worker is free, so that `began` tells the truth.
-    """
-    spawn: Any = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=spawn)
-    waiting, running = list(enumerate(tasks)), {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                number, task = waiting.pop(0)
-                running[pool.submit(job, task)] = number
-                began(task)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
-    except BrokenProcessPool:
-        return
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _lost(task: Task) -> Result:
+    return failure(task, CourseError("the process that graded it was killed, perhaps for memory."))

@@ -42,13 +42,19 @@ def grade_sample(
     say: Say = print,
     step: Step = lambda done, total, result: None,
     began: Began = lambda task: None,
+    again: bool = False,
 ) -> Graded:
-    """Build the sample class afresh, grade it, and give each submission its verdict."""
+    """Build the sample class, grade what an earlier run has not, and give each its verdict."""
     say("building the sample class from the zoo ...")
     specimens = load_specimens(root, labs)
     folder = hand_in(root, specimens)
     marks = {(specimen.lab, specimen.student): specimen.marks for specimen in specimens}
-    results = classroom.grade_class(root, folder, None, None, workers, marks, say, step, began)
+    told = (None, None, workers, marks, say, step, began)
+    try:
+        results = classroom.grade_class(root, folder, *told, again=again)
+    except classroom.CellsChanged:  # nobody's marks are in this gradebook: begin anew
+        shutil.rmtree(folder)
+        results = classroom.grade_class(root, hand_in(root, specimens), *told)
     found = {(result.lab, result.student): result for result in results}
     verdicts = {
         (specimen.lab, specimen.student): verdict(specimen, found[specimen.lab, specimen.student])
@@ -74,10 +80,9 @@ def load_specimens(root: Path, labs: list[str] | None = None) -> list[Specimen]:
 
 
 def hand_in(root: Path, specimens: list[Specimen]) -> Path:
-    """Write the submissions into an empty course folder, and return that."""
+    """Write the submissions into the course folder in place of earlier ones, and return that."""
     folder = root / FOLDER
-    if folder.exists():
-        shutil.rmtree(folder)
+    shutil.rmtree(folder / "submitted", ignore_errors=True)
     for specimen in specimens:
         path = folder / "submitted" / specimen.student / specimen.lab / f"{specimen.lab}.ipynb"
         path.parent.mkdir(parents=True)

@@ -53,9 +53,11 @@ def copy_files(root: Path, folder: Path) -> None:
     for path in sorted((root / "autograder").glob("*.py")):
         (folder / "autograder").mkdir(exist_ok=True)
         shutil.copyfile(path, folder / "autograder" / path.name)
-    sandbox = root / "autograder" / "sandbox"
-    if sandbox.is_dir():
-        shutil.copytree(sandbox, folder / "autograder" / "sandbox", ignore=SKIPPED)
+    for name in ("sandbox", "referee"):
+        if (root / "autograder" / name).is_dir():
+            shutil.copytree(
+                root / "autograder" / name, folder / "autograder" / name, ignore=SKIPPED
+            )
     for name in FILES:
         if (root / name).is_file():
             shutil.copyfile(root / name, folder / name)

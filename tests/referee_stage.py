@@ -40,7 +40,7 @@ def stage(patience: Patience = QUICK, limits: wire.Limits | None = None) -> Iter
     kernel = Kernel(NativeKernelManager(), grace=1.5)
     with Door.temporary() as door:
         try:
-            kernel.start(["--IPKernelApp.log_level=40"])
+            kernel.start(["--IPKernelApp.log_level=40"], cwd=str(door.folder))
             referee = Referee(kernel, door, patience, limits)
             referee.prepare()
             yield Stage(kernel, referee)

@@ -14,16 +14,18 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.plugins import CsvExportPlugin
 from rich.console import Console
 from toy_course import LAB, built_course, cell_of
 
-from autograder import classroom, host, learner, report
+from autograder import classroom, host, learner, receipts, report
 from autograder.author import build_notebook, grade_id
 from autograder.classroom import Task, grade_class, publish
 from autograder.course import CourseError, Lab, read_course
 from autograder.results import Result, read_scores
 from autograder.submissions import solved
+from autograder.workers import alone_in, one_thread, pooled
 
 ODD = "Zoë O'Brien {x}"
 ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for v in values)"
@@ -88,10 +90,13 @@ def hand_in_all(root: Path) -> None:
     }
     for student, notebook in notebooks.items():
         hand_in(root, student, json.dumps(notebook))
-    twice = submission(root)
+    twice = submission(root, **ANSWER)
     twice.cells.append(cell_of(submission(root), "root_sum"))
     hand_in(root, "twice", json.dumps(twice))
-    stripped = submission(root)
+    hand_in(root, "other", json.dumps(new_notebook(cells=[new_code_cell("print(1)")])))
+    hand_in(root, "linked", json.dumps(submission(root)))
+    (root / "submitted" / "linked" / LAB / "data.csv").symlink_to("/etc/passwd")
+    stripped = submission(root, **ANSWER)
     for cell in stripped.cells:
         cell.metadata.pop("nbgrader", None)
     hand_in(root, "stripped", json.dumps(stripped))
@@ -133,9 +138,12 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
         ("waiting", (4, 2, None), "needs marking"),
         ("half", (4, 0, 0), "graded"),
         ("syntax", (0, 0, 0), "graded"),
-        ("noisy", (0, 0, 0), "graded"),
+        ("noisy", (4, 0, 0), "graded"),
+        ("exits", (0, 0, 0), "graded"),
         ("colab", (4, 0, 0), "graded"),
-        ("deleted", (4, None, 0), "needs marking"),
+        ("deleted", (4, 0, 0), "graded"),
+        ("twice", (4, 0, 0), "graded"),
+        ("stripped", (4, 0, 0), "graded"),
         (ODD, (4, 0, 0), "graded"),
     ],
 )
@@ -159,9 +167,8 @@ def test_exact_scores(
         ("missing", "is missing in its folder."),
         ("renamed", f"Rename '{LAB} (1).ipynb'"),
         ("damaged", "not text in UTF-8"),
-        ("twice", "more than one cell root_sum"),
-        ("stripped", "none of this lab's graded cells"),
-        ("exits", "ended the Python process"),
+        ("linked", "is a link to another place"),
+        ("other", "has no cell of lab1_toy"),
         ("Doe, Jane", "whose name holds ,"),
         ("mistaken", f"lab9_other is no lab of this course; the labs are {LAB}"),
     ],
@@ -175,11 +182,28 @@ def test_what_cannot_be_graded_says_why(graded: Class, student: str, said: str) 
 
 def test_everybody_is_reported_once(graded: Class) -> None:
     total = len(graded.results)
-    assert total == 19
+    assert total == 21
     assert [step[:2] for step in graded.steps] == [(n, total) for n in range(1, total + 1)]
     assert {step[2] for step in graded.steps} == set(graded.results)
     assert sorted(graded.begun) == sorted(set(graded.results) - {"Doe, Jane", "mistaken"})
-    assert "counter_test" in graded.results["deleted"].reason
+    assert "process ended" in graded.results["exits"].reason
+
+
+def test_receipts_tell_what_was_mended_and_measured(graded: Class) -> None:
+    kinds = {}
+    for student, result in graded.results.items():
+        receipt = receipts.read(graded.root, student, LAB)
+        if student in ("Doe, Jane", "mistaken"):
+            assert receipt is None
+            continue
+        assert receipt.status == result.status and receipt.score == result.score
+        kinds[student] = {note["kind"] for note in receipt.repairs}
+    assert "duplicated" in kinds["twice"] and "metadata" in kinds["stripped"]
+    assert "deleted" in kinds["deleted"] and kinds["perfect"] == set()
+    perfect = receipts.read(graded.root, "perfect", LAB)
+    assert "measured 3.0, asked 3.0" in perfect.measured["root_sum_test"]
+    assert "ended" in receipts.read(graded.root, "exits", LAB).stopped
+    assert not (graded.root / "autograded" / "linked").exists()
 
 
 def rows_of(root: Path) -> dict[str, dict[str, str]]:
@@ -198,7 +222,7 @@ def test_the_csv_gives_a_score_to_the_graded_only(graded: Class) -> None:
     assert found["perfect"]["score"] == "8.5" and float(found[ODD]["score"]) == 4
     assert found["waiting"]["score"] == "" and float(found["waiting"]["score_so_far"]) == 6
     assert found["waiting"]["status"] == "needs marking"
-    for student in ("bad_json", "exits", "Doe, Jane"):
+    for student in ("bad_json", "other", "Doe, Jane"):
         assert (found[student]["score"], found[student]["score_so_far"]) == ("", "")
         assert found[student]["status"] == "failed" and found[student]["reason"]
 
@@ -237,7 +261,7 @@ def test_the_table_shows_everything(graded: Class) -> None:
     for words in ("8.5 / 9", "needs marking: why", "root_sum_test 4/4", ODD, "empty, lab1_toy:"):
         assert words in text
     summary = report.class_summary(list(graded.results.values()), 0.0)
-    assert summary.startswith("19 submissions: 6 graded, 2 needs marking, 11 failed")
+    assert summary.startswith("21 submissions: 10 graded, 1 needs marking, 10 failed")
     line = report.score_line(3, 14, graded.results["perfect"])
     assert line.startswith(f"3/14 {LAB}  perfect  8.5/9  ") and line.endswith(" s")
 
@@ -294,6 +318,25 @@ def test_a_mark_on_a_test_stays_until_the_code_changes(graded: Class) -> None:
     mark(graded.root, "half", 0, "counter_test")
 
 
+def test_what_has_not_changed_is_not_graded_again(
+    graded: Class, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again(graded, "perfect")
+    with monkeypatch.context() as patch:
+        patch.setattr(classroom, "work", lambda task: pytest.fail("it was graded again"))
+        assert again(graded, "perfect").score == 8.5
+        page = graded.root / "feedback" / "perfect" / LAB / f"{LAB}.html"
+        page.rename(page.with_suffix(".kept"))
+        with pytest.raises(pytest.fail.Exception):  # a page is missing: the run was cut off
+            again(graded, "perfect")
+    assert again(graded, "perfect").score == 8.5 and page.is_file()
+
+
+def test_one_run_at_a_time(graded: Class) -> None:
+    with alone_in(graded.root), pytest.raises(CourseError, match="Another run is grading"):
+        again(graded, "perfect")
+
+
 # --- scores of the whole class ------------------------------------------------------------
 
 
@@ -328,7 +371,7 @@ def test_publishing_tells_the_marks_and_runs_nothing(
     assert found["deleted"].score == 5.5 and page.is_file()
     assert found["empty"].status == "failed" and "is empty" in found["empty"].reason
     assert float(rows_of(graded.root)["perfect"]["score"]) == 9
-    assert said == ["Not graded yet, and left out: 1 of 20 submissions."]
+    assert said == ["Not graded yet, and left out: 1 of 22 submissions."]
     mark(graded.root, "perfect", 2.5)
 
 
@@ -403,12 +446,13 @@ def fragile(task: Task) -> Result:
     return Result(task.lab, task.student, "graded", 9)
 
 
-def test_a_dead_worker_costs_one_submission(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(classroom, "work", fragile)
+def lost(task: Task) -> Result:
+    return classroom.failure(task, CourseError("it was killed"))
+
+
+def test_a_dead_worker_costs_one_submission(tmp_path: Path) -> None:
     tasks = [Task(tmp_path, tmp_path, LAB, name) for name in ("killer", "one", "two")]
-    found = {result.student: result for result in classroom.run(tasks, 2)}
+    found = {result.student: result for result in pooled(tasks, 2, fragile, lost)}
     assert [found[name].status for name in ("killer", "one", "two")] == [
         "failed",
         "graded",
@@ -420,7 +464,7 @@ def test_a_dead_worker_costs_one_submission(
 def test_threads_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with classroom.one_thread():
+    with one_thread():
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
 
@@ -435,9 +479,7 @@ def test_a_learner_s_own_table(graded: Class, tmp_path: Path) -> None:
     out = Console(file=io.StringIO(), width=100)
     learner.show(out, learner.grade_notebook(graded.root, path))
     text = out.file.getvalue()
-    assert "Exercise 1" in text and "0/6" in text and "yours to judge (3)" in text
-    assert "measured 3.0, asked 3.0" in text and "UserWarning: careful" in text
-    assert "stderr, which costs every point" in text
+    assert "Exercise 1" in text and "4/6" in text and "yours to judge (3)" in text
     assert "NotImplementedError: " in text
     assert f"mark scheme in solutions/{LAB}/{LAB}.ipynb" in text
     assert "not marked by the machine: Exercise 2." in text  # its heading, not its cell's name

@@ -47,7 +47,7 @@ def judged(source: str, patience=QUICK, after: str = "") -> tuple[float, str]:
     """The score, and what is told, of a notebook with this cell after the wrong answers."""
     with stage(patience) as play:
         play.student(WRONG)
-        play.kernel.run(source, 20)  # who patches builtins may break the cell itself
+        play.kernel.run(source, 5)  # who patches builtins may break the cell itself
         verdict = play.test(CHECK)
         return score(verdict), text(verdict.outputs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,8 +116,12 @@ def run(folder: Path, *words: str) -> str:
 
 def test_students_can_work_and_grade_themselves_in_it(tmp_path: Path) -> None:
     root = built_course(tmp_path / "course")
-    for path in (REPOSITORY / "autograder").glob("*.py"):
-        (root / "autograder" / path.name).write_bytes(path.read_bytes())
+    for path in (REPOSITORY / "autograder").rglob("*.py"):
+        copied = root / path.relative_to(REPOSITORY)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes(path.read_bytes())
+    shutil.copytree(REPOSITORY / "trickster", root / "trickster", dirs_exist_ok=True)
+    (root / "datasets").mkdir(exist_ok=True)
     folder = write_student_copy(root, tmp_path / "published", quiet)
     assert "work there" in run(folder, "workspace")
     said = run(folder, "grade", f"my_labs/{LAB}/{LAB}.ipynb")

@@ -26,7 +26,7 @@ class InvalidQuery(ValueError):
 class BudgetExceeded(RuntimeError):
     """The request asks for more answers than its key has left. Nothing was answered or charged."""
 
-    public_names = ("key", "requested", "remaining")
+    _public_names = ("key", "requested", "remaining")
 
     def __init__(self, key: str, requested: int, remaining: int):
         super().__init__(
@@ -46,7 +46,7 @@ class RateLimited(RuntimeError):
     ``retry_after`` is ``inf`` where no wait is long enough for so large a batch.
     """
 
-    public_names = ("key", "requested", "retry_after")
+    _public_names = ("key", "requested", "retry_after")
 
     def __init__(self, key: str, requested: int, retry_after: float):
         when = (
@@ -229,10 +229,10 @@ _desk = threading.Lock()
 class Client:
     """One customer's view of a :class:`PredictionAPI`: all that a thief holds.
 
-    ``public_names`` is what a thief in another process is given; exceptions have it, too.
+    ``_public_names`` is what a thief in another process is given; exceptions have it, too.
     """
 
-    public_names: ClassVar[tuple[str, ...]] = ("key", "query", "used", "remaining")
+    _public_names: ClassVar[tuple[str, ...]] = ("key", "query", "used", "remaining")
 
     _api: PredictionAPI
     key: str

@@ -224,7 +224,7 @@ def describe(error: BaseException) -> list[Any]:
     try:
         kinds = [f"{kind.__module__}:{name_of(kind)}" for kind in type(error).__mro__[:20]]
         told = {}
-        for name in getattr(type(error), "public_names", ()):
+        for name in getattr(type(error), "_public_names", ()):
             value = getattr(error, name, None)
             told[str(name)[:NAME]] = value if type(value) in (int, float, str) else None
         ref = getattr(error, "_referee_ref", 0)

@@ -83,7 +83,7 @@ class Told(NamedTuple):
         error.args = (error.text,)
         if self.where:
             error.notebook_line = (self.where[0][:80], self.where[1][:TEXT])
-        for name in getattr(kind, "public_names", ()):
+        for name in getattr(kind, "_public_names", ()):
             value = self.attributes.get(name)
             setattr(error, name, value if type(value) in (int, float, str) else None)
         return error

@@ -201,7 +201,7 @@ class Link:
         try:
             number, member, *rest = fields
             mine = self._shown[number]
-            allowed = member == "" or member in getattr(type(mine), "public_names", ())
+            allowed = member == "" or member in getattr(type(mine), "_public_names", ())
             positional, named = rest if kind == "call" else ((), {})
             sound = (
                 type(member) is str and type(positional) in (list, tuple) and type(named) is dict
@@ -222,7 +222,7 @@ class Link:
         kind = type(error)
         plain = [arg for arg in error.args if type(arg) in (str, int, float, bool, type(None))]
         args = plain if len(plain) == len(error.args) else [str(error)]
-        told = {name: getattr(error, name, None) for name in getattr(kind, "public_names", ())}
+        told = {name: getattr(error, name, None) for name in getattr(kind, "_public_names", ())}
         place = f"{kind.__module__}:{kind.__qualname__}"
         self._send("error", call, [kind.__name__, place, args, told, ref])
 
@@ -331,11 +331,11 @@ class Link:
             if encoder.buffers:
                 raise CourseBug("A check hands out a random generator other than default_rng.")
             return ["g", type(value.bit_generator).__name__, node]
-        public = getattr(type(value), "public_names", None)
+        public = getattr(type(value), "_public_names", None)
         if public is None and not callable(value):
             raise CourseBug(
                 f"A check hands a {type(value).__name__} to the student's code. Only plain data, "
-                "arrays, functions and objects whose class has public_names may cross."
+                "arrays, functions and objects whose class has _public_names may cross."
             )
         number = next(self._numbers)
         self._shown[number] = value

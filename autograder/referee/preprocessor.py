@@ -59,8 +59,9 @@ def course_of(cells: list[tuple[str, str, str, float]]) -> Course:
 class RefereeExecute(Execute):
     """Stands in `Autograde.autograde_preprocessors` where nbgrader has `Execute`.
 
-    Three doors for others: `create_kernel_manager` (or the trait `kernel_manager_class`) says how
-    a kernel is started, `open_door` where grader and kernel meet, `course` what to believe.
+    Doors for others: `create_kernel_manager` (or the trait `kernel_manager_class`) says how a
+    kernel is started, `open_door` where grader and kernel meet, `course` what to believe,
+    `wanted` which cells to run.
     """
 
     kernel_manager_class = Type(
@@ -83,8 +84,8 @@ class RefereeExecute(Execute):
             yield door
 
     def explain(self, manager: KernelManager) -> str:
-        """Why the kernel's process ended, if the manager knows; else ""."""
-        return getattr(manager, "reason", "") or getattr(manager.provisioner, "reason", "") or ""
+        """Why the process ended, if the manager knows (a sandbox does: `limit_hit`); else ""."""
+        return getattr(manager, "limit_hit", "")
 
     def course(self, nb: NotebookNode, resources: Any) -> Course:
         """What the course wrote of this notebook, from the gradebook."""
@@ -100,6 +101,14 @@ class RefereeExecute(Execute):
             ]
         return course_of(cells)
 
+    def wanted(self, nb: NotebookNode) -> list[bool]:
+        """Which of the cells are to run."""
+        return [True] * len(nb.cells)
+
+    def leave_out(self, cell: NotebookNode) -> None:
+        """What a code cell that does not run looks like."""
+        cell.outputs, cell.execution_count = [], None
+
     # --- a notebook ------------------------------------------------------------------------------
 
     def preprocess(
@@ -112,9 +121,12 @@ class RefereeExecute(Execute):
         self.problems: list[str] = []
         self.traffic: dict[str, Traffic] = {}
         self._count, self._ended = 0, ""
+        wanted = self.wanted(nb)
         with self._running() as (kernel, referee):
             for number, cell in enumerate(nb.cells, 1):
-                if cell.cell_type == "code":
+                if cell.cell_type == "code" and not wanted[number - 1]:
+                    self.leave_out(cell)
+                elif cell.cell_type == "code":
                     self._cell(cell, grade_id(cell) or f"cell {number}", kernel, referee, course)
         self._report(nb)
         return nb, self.resources
@@ -123,6 +135,7 @@ class RefereeExecute(Execute):
     def _running(self) -> Iterator[tuple[Kernel, Referee]]:
         """A kernel with the agent in it, and the referee who asks it."""
         with self.open_door() as door:
+            self.door = door
             self.km = self.km or self.create_kernel_manager()
             kernel = Kernel(self.km, self.explain, self.grace)
             try:
@@ -200,7 +213,12 @@ class RefereeExecute(Execute):
     def _report(self, nb: NotebookNode) -> None:
         """Leave in the notebook what an instructor should know."""
         found = nb.metadata.setdefault("trickster", NotebookNode())
-        for key, value in (("check_problems", self.problems), ("kernel_ended", self._ended)):
+        waited = {name: round(traffic.waited, 2) for name, traffic in self.traffic.items()}
+        for key, value in (
+            ("check_problems", self.problems),
+            ("kernel_ended", self._ended),
+            ("waited", waited),
+        ):
             found.pop(key, None)
             if value:
                 found[key] = value

@@ -1,0 +1,120 @@
+"""A pool of processes that grade: one notebook each at a time, one thread each.
+
+A worker that dies takes nobody's result along, and none outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autograder.course import CourseError
+
+# Several workers, or a machine with more cores, must not change a score.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+PR_SET_PDEATHSIG = 1
+LOCK = ".grading"
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+def pooled(
+    jobs: list[Job],
+    workers: int,
+    work: Callable[[Job], Done],
+    lost: Callable[[Job], Done],
+    began: Callable[[Job], None] = lambda job: None,
+) -> Iterator[Done]:
+    """What `work` makes of each job, as it is done, `workers` at a time.
+
+    `lost` makes the result of a job whose worker died, also when it was tried alone.
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            began(job)
+            with one_thread():
+                yield work(job)
+        return
+    left = dict.fromkeys(range(len(jobs)))
+    for number, result in _pool(jobs, workers, work, began):
+        del left[number]
+        yield result
+    for number in left:  # a worker died and took its pool along: the rest runs one by one
+        alone = next(_pool([jobs[number]], 1, work, began), None)
+        yield alone[1] if alone else lost(jobs[number])
+
+
+def _pool(
+    jobs: list[Job], workers: int, work: Callable[[Job], Done], began: Callable[[Job], None]
+) -> Iterator[tuple[int, Done]]:
+    """Numbered results from a pool of processes; ends early when a worker has died.
+
+    A job is handed over only when a worker is free, so that `began` tells the truth.
+    """
+    spawn: Any = multiprocessing.get_context("spawn")
+    with one_thread():
+        pool = ProcessPoolExecutor(
+            min(workers, len(jobs)), spawn, initializer=_die_with, initargs=(os.getpid(),)
+        )
+        waiting, running = list(enumerate(jobs)), {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    number, job = waiting.pop(0)
+                    running[pool.submit(work, job)] = number
+                    began(job)
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        except BrokenProcessPool:
+            return
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _die_with(parent: int) -> None:
+    """End this worker when its parent is killed: the next run must be alone in its folder."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes started in here compute with one thread."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else grades in this course folder meanwhile; CourseError if somebody does.
+
+    The lock is the system's: it goes when this process does, however that ends.
+    """
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CourseError(
+                f"Another run is grading {folder}: wait until it ends, then run this again."
+            ) from error
+        yield
