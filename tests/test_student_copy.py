@@ -127,7 +127,8 @@ def test_students_can_work_and_grade_themselves_in_it(tmp_path: Path) -> None:
     said = run(folder, "grade", f"my_labs/{LAB}/{LAB}.ipynb")
     assert "0/6" in said and "Your instructor has the mark scheme." in said
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("autograder", "course.toml", "labs", "my_labs", "nbgrader_config.py"),
+        *("autograder", "course.toml", "datasets", "labs", "my_labs", "nbgrader_config.py"),
+        "trickster",
     ]
 
 
