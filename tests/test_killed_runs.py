@@ -1,0 +1,104 @@
+"""A class whose grading is killed again and again ends with every score right, and none twice.
+
+Twelve submissions; `KILLED_RUNS=200 pytest tests/test_killed_runs.py` takes as many as you like.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from test_classroom import ANSWER, hand_in, submission
+from toy_course import LAB, built_course
+
+from autograder import host, receipts
+from autograder.results import read_scores
+
+COUNT = int(os.environ.get("KILLED_RUNS", "12"))
+KILLS = 3
+PROGRAM = """
+import sys
+from pathlib import Path
+from autograder.classroom import grade_class
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    grade_class(root, root, workers=2, say=lambda text: None,
+                step=lambda done, total, result: print(result.student, flush=True))
+"""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 12 * COUNT)]
+
+
+def expected(number: int) -> float:
+    """Every third has an exercise right."""
+    return 4.0 if number % 3 == 0 else 0.0
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = built_course(tmp_path_factory.mktemp("killed"))
+    for number in range(COUNT):
+        cells = ANSWER if number % 3 == 0 else {"root_sum": f"def root_sum(v): return {number}"}
+        hand_in(root, f"s{number:03}", json.dumps(submission(root, **cells)))
+    return root
+
+
+def graded_so_far(root: Path) -> int:
+    return len(list((root / receipts.FOLDER).glob("*/*.json")))
+
+
+def test_killed_three_times(course: Path, tmp_path: Path) -> None:
+    program = tmp_path / "run.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(course)]
+    seen: list[int] = []
+    for kill in range(KILLS):
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        goal = (kill + 1) * COUNT // (KILLS + 1)
+        while run.poll() is None and graded_so_far(course) < goal:
+            time.sleep(0.05)
+        assert run.poll() is None, run.stderr.read().decode()
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert children and not alive, "workers and sandboxes end with the run that started them"
+        seen.append(graded_so_far(course))
+    assert seen == sorted(set(seen)) and seen[0] > 0 and seen[-1] < COUNT
+    last = subprocess.run(command, capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    told = last.stdout.split()
+    assert sorted(told) == sorted(set(told)) and len(told) == COUNT
+
+    scores = {student: row for (_, student), row in read_scores(course).items()}
+    assert len(scores) == COUNT
+    for number in range(COUNT):
+        row = scores[f"s{number:03}"]
+        assert (row["status"], row["score"]) == ("graded", expected(number)), row
+    with host.open_gradebook(course) as gradebook:
+        submissions = gradebook.assignment_submissions(LAB)
+        assert sorted(s.student.id for s in submissions) == sorted(scores)
+        assert {s.student.id: s.score for s in submissions} == {
+            student: row["score"] for student, row in scores.items()
+        }
+        for one in submissions:
+            assert len(one.notebooks) == 1 and len(one.notebooks[0].grades) == 3
+    for receipt in receipts.read_all(course):
+        assert receipt.score == scores[receipt.student]["score"]
+    assert not list((course / receipts.FOLDER).rglob("*.part"))
+
+
+def test_nothing_is_run_when_all_is_done(course: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (course / "autograded").rglob("*.ipynb")}
+    code = PROGRAM.replace("workers=2", "workers=1")
+    done = subprocess.run([sys.executable, "-c", code, str(course)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (course / "autograded").rglob("*.ipynb")
+    }
