@@ -53,11 +53,9 @@ def copy_files(root: Path, folder: Path) -> None:
     for path in sorted((root / "autograder").glob("*.py")):
         (folder / "autograder").mkdir(exist_ok=True)
         shutil.copyfile(path, folder / "autograder" / path.name)
-    for name in ("sandbox", "referee"):
-        if (root / "autograder" / name).is_dir():
-            shutil.copytree(
-                root / "autograder" / name, folder / "autograder" / name, ignore=SKIPPED
-            )
+    for package in sorted((root / "autograder").glob("*/__init__.py")):  # the zoo is none
+        target = folder / "autograder" / package.parent.name
+        shutil.copytree(package.parent, target, ignore=SKIPPED)
     for name in FILES:
         if (root / name).is_file():
             shutil.copyfile(root / name, folder / name)
