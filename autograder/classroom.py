@@ -1,9 +1,9 @@
 """Grades a course folder: `submitted/<student>/<lab>/<lab>.ipynb`, each on its own.
 
-`grade_class` does all of it: the gradebook, the scores, the feedback pages, `scores.csv` and
-`scores.json`; `publish` writes the last three anew from the gradebook, after marking by hand.
-`grade_one` grades one submission, and is the one place where a student's code runs. What
-cannot be graded is reported and stops nothing else.
+`grade_class` does all of it: the gradebook, the scores, the feedback pages, a receipt for each,
+`scores.csv`, `scores.json` and `report.html`; `publish` writes the last four anew from the
+gradebook, after marking by hand. `grade_one` grades one submission. What cannot be graded is
+reported and stops nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from nbgrader.api import Gradebook, MissingEntry
 
 from autograder import host, receipts
 from autograder.author import grade_id, lab_notebook, points_of, role, to_text
+from autograder.class_report import write_report
 from autograder.course import CourseError, pick_labs, read_course
 from autograder.grading import require_sandbox
 from autograder.mend import check_related, mend
@@ -130,8 +131,25 @@ def grade_class(
         left = [task for task in tasks if (task.lab, task.student) not in done]
         say(told_before(len(tasks), len(done), workers))
         results = _collected(left, [*results, *done.values()], run(left, workers, began), step)
-        write_scores(course_root, standing(root, course_root, results))
+        _write_files(root, course_root, standing(root, course_root, results))
     return results
+
+
+def _write_files(root: Path, course_root: Path, results: list[Result]) -> None:
+    """Scores and report of the whole class; receipts learn what was marked meanwhile."""
+    write_scores(course_root, results)
+    kept = []
+    for result in results:
+        receipt = receipts.read(course_root, result.student, result.lab)
+        if receipt is None:  # not gradable by its name alone
+            receipt = receipts.of(result, None, {})
+        else:
+            marked = receipts.marked(receipt, result)
+            if marked != receipt:
+                receipts.write(course_root, marked)
+            receipt = marked
+        kept.append(receipt)
+    write_report(root, course_root, kept)
 
 
 def unchanged(root: Path, course_root: Path, tasks: list[Task]) -> dict[tuple[str, str], Result]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,16 +75,30 @@ def of(result: Result, notebook: NotebookNode | None, inputs: dict[str, str]) ->
         reason=result.reason,
         inputs=inputs,
         seconds=round(result.seconds, 1),
-        cells={
-            cell.name: {"kind": cell.kind, "points": cell.points, "maximum": cell.maximum}
-            for cell in result.cells
-        },
+        cells=_cells(result),
         measured={grade_id(cell): _said(cell)[:MEASURED] for cell in tests},
         waited=dict(told.get("waited", {})),
         repairs=[dict(note) for note in told.get("repairs", [])],
         stopped=str(told.get("kernel_ended", "")),
         problems=[str(problem) for problem in told.get("check_problems", [])],
     )
+
+
+def marked(receipt: Receipt, result: Result) -> Receipt:
+    """The same receipt with the points that a person has given since."""
+    return replace(receipt, status=result.status, penalty=result.penalty, cells=_cells(result))
+
+
+def _cells(result: Result) -> dict[str, dict[str, Any]]:
+    return {
+        cell.name: {
+            "kind": cell.kind,
+            "points": cell.points,
+            "maximum": cell.maximum,
+            "waiting": cell.waiting,
+        }
+        for cell in result.cells
+    }
 
 
 def _said(cell: NotebookNode) -> str:

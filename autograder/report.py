@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -21,8 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from autograder.classroom import Began, Step, Task
 from autograder.results import CellScore, Result
+
+if TYPE_CHECKING:  # classroom writes the class report, which needs this module
+    from autograder.classroom import Began, Step, Task
 
 PLAIN_WIDTH = 120  # a file or a pipe has no width of its own
 ABOUT_WIDTH = 20  # with less room than this, what a submission is stands below the table
