@@ -1,0 +1,160 @@
+"""Grade the same honest lab 3 notebooks with stock nbgrader and with this course's grader.
+
+    python benchmarks/grading_speed.py                          # about fifteen minutes on two cores
+    python benchmarks/grading_speed.py --submissions 6 --stock 1
+
+Both grade real copies of the solution and of the zoo's other right way, in one run on one
+machine. nbgrader grades one after the other, in the student's own kernel, with as many threads
+as it likes; it gets fewer notebooks, since its seconds a notebook hardly vary. What is compared
+is submissions a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograder is no package
+
+import psutil
+from nbformat import NotebookNode
+from nbgrader.converters import Autograde
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import capture_log
+from tqdm import tqdm
+from traitlets.config import Config
+
+from autograder import classroom, host
+from autograder.author import to_text
+from autograder.course import pick_labs
+from autograder.sample import load_specimens
+
+ROOT = Path(__file__).resolve().parent.parent
+LAB = "lab3_trickster_noise"
+HONEST = ("perfect", "other_way")
+
+
+def notebooks(count: int) -> dict[str, NotebookNode]:
+    """Honest submissions by student, no two of them the same bytes."""
+    right = [one for one in load_specimens(ROOT, [LAB]) if one.student in HONEST]
+    made = {}
+    for number in range(count):
+        notebook = right[number % len(right)].notebook.copy()
+        notebook.metadata = {**notebook.metadata, "number": number}
+        made[f"student{number:02}"] = notebook
+    return made
+
+
+def hand_in(course: Path, submissions: dict[str, NotebookNode]) -> None:
+    for student, notebook in submissions.items():
+        path = course / "submitted" / student / LAB / f"{LAB}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(to_text(notebook), encoding="utf-8")
+
+
+def stock(course: Path, submissions: dict[str, NotebookNode]) -> float:
+    """Seconds that `nbgrader autograde` takes with its own settings (but for its 30 s a cell)."""
+    hand_in(course, submissions)
+    classroom.register(ROOT, course, [LAB])
+    config = Config()
+    config.CourseDirectory.root = str(course)
+    config.CourseDirectory.db_url = f"sqlite:///{host.database(course)}"
+    config.CourseDirectory.source_directory = "solutions"
+    config.CourseDirectory.assignment_id = LAB
+    config.ExecutePreprocessor.timeout = 600
+    config.Execute.timeout = 600
+    began = time.monotonic()
+    with host.alembic_in_reach(), host.quiet():
+        app = Autograde(coursedir=CourseDirectory(config=config), config=config)
+        done = capture_log(app)
+    seconds = time.monotonic() - began
+    if not done["success"]:
+        raise SystemExit(f"nbgrader failed: {done['error'][-2000:]}")
+    with host.open_gradebook(course) as gradebook:
+        for student in submissions:
+            score = sum(
+                grade.auto_score or 0
+                for grade in gradebook.find_submission_notebook(LAB, LAB, student).grades
+            )
+            print(f"  nbgrader: {student} {score:g}")
+    return seconds
+
+
+class Memory(threading.Thread):
+    """The most memory that any one worker with its sandbox has used."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most, self.stopped = 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.5):
+            for worker in psutil.Process().children():
+                self.most = max(self.most, self._of(worker))
+
+    @staticmethod
+    def _of(worker: psutil.Process) -> int:
+        total = 0
+        try:
+            for process in (worker, *worker.children(recursive=True)):
+                total += process.memory_full_info().pss
+        except psutil.Error:
+            pass  # it has just ended
+        return total
+
+
+def ours(course: Path, submissions: dict[str, NotebookNode], workers: int) -> tuple[float, int]:
+    """Seconds that this course's grader takes, feedback pages and report included; bytes."""
+    hand_in(course, submissions)
+    memory = Memory()
+    memory.start()
+    began = time.monotonic()
+    with tqdm(total=len(submissions), desc="this course") as bar:
+        results = classroom.grade_class(
+            ROOT,
+            course,
+            workers=workers,
+            say=lambda text: None,
+            step=lambda done, total, result: bar.update(),
+        )
+    seconds = time.monotonic() - began
+    memory.stopped.set()
+    wrong = [result for result in results if result.test_points != 21]
+    if wrong:
+        raise SystemExit(f"An honest submission lost points: {wrong[0]}")
+    return seconds, memory.most
+
+
+def main() -> None:
+    """Measure and print both rates and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--submissions", type=int, default=20, help="for this course's grader")
+    parser.add_argument("--stock", type=int, default=4, help="of them for stock nbgrader")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    asked = parser.parse_args()
+    pick_labs(ROOT, [LAB])
+    everybody = notebooks(asked.submissions)
+    few = dict(list(everybody.items())[: asked.stock])
+    folder = Path(tempfile.mkdtemp(prefix="trickster-speed-"))
+    try:
+        theirs = stock(folder / "stock", few) / len(few)
+        seconds, most = ours(folder / "ours", everybody, asked.workers)
+    finally:
+        shutil.rmtree(folder)
+    mine = seconds / len(everybody)
+    print(f"{'':26} {'notebooks':>9} {'seconds each':>13} {'a minute':>9}")
+    print(f"{'nbgrader autograde':26} {len(few):9} {theirs:13.1f} {60 / theirs:9.2f}")
+    print(
+        f"{f'this course, {asked.workers} workers':26} {len(everybody):9} {mine:13.1f} {60 / mine:9.2f}"
+    )
+    print(f"{theirs / mine:.1f} times as many a minute; at most {most / 2**20:,.0f} MB a worker")
+
+
+if __name__ == "__main__":
+    main()
