@@ -149,10 +149,11 @@ def main() -> None:
         shutil.rmtree(folder)
     mine = seconds / len(everybody)
     print(f"{'':26} {'notebooks':>9} {'seconds each':>13} {'a minute':>9}")
-    print(f"{'nbgrader autograde':26} {len(few):9} {theirs:13.1f} {60 / theirs:9.2f}")
-    print(
-        f"{f'this course, {asked.workers} workers':26} {len(everybody):9} {mine:13.1f} {60 / mine:9.2f}"
-    )
+    for name, count, each in (
+        ("nbgrader autograde", len(few), theirs),
+        (f"this course, {asked.workers} workers", len(everybody), mine),
+    ):
+        print(f"{name:26} {count:9} {each:13.1f} {60 / each:9.2f}")
     print(f"{theirs / mine:.1f} times as many a minute; at most {most / 2**20:,.0f} MB a worker")
 
 
