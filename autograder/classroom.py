@@ -199,7 +199,7 @@ def publish(
     results = _collected(
         tasks, failed, pooled(tasks, workers or os.cpu_count() or 1, _publish, _lost), step
     )
-    write_scores(course_root, results)
+    _write_files(root, course_root, results)
     everybody, unusable = find_submissions(root, course_root, None, None)
     left = len(everybody) + len(unusable) - len(results)
     if left:

@@ -371,6 +371,8 @@ def test_publishing_tells_the_marks_and_runs_nothing(
     assert found["deleted"].score == 5.5 and page.is_file()
     assert found["empty"].status == "failed" and "is empty" in found["empty"].reason
     assert float(rows_of(graded.root)["perfect"]["score"]) == 9
+    assert receipts.read(graded.root, "perfect", LAB).score == 9
+    assert "is not valid JSON" in (graded.root / "report.html").read_text(encoding="utf-8")
     assert said == ["Not graded yet, and left out: 1 of 22 submissions."]
     mark(graded.root, "perfect", 2.5)
 
