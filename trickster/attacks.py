@@ -6,11 +6,16 @@ and with hard labels (Copycat CNN, Correia-Silva et al. 2018).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
 from trickster import models, training
+from trickster.batched import fit_many
+
+STACK = 4  # clones that train as one; a larger stack outgrows a processor's cache
 
 
 class Queryable(Protocol):
@@ -54,18 +59,68 @@ def train_clone(
     argmax, as a thief must who sees nothing else (or who trusts nothing else).
     ``network``: the quick MLP, or a CNN half as wide as the victim.
     """
-    if labels not in ("soft", "hard"):
-        raise ValueError(f"labels is 'soft' or 'hard', not {labels!r}.")
-    shape, k = x.shape[1:], answers.shape[1]
-    if network == "mlp":
-        clone = models.mlp(shape, k, seed=seed)
-    elif network == "cnn":
-        clone = models.cnn(shape, k, width=16, dropout=0.0, seed=seed)
-    else:
-        raise ValueError(f"network is 'mlp' or 'cnn', not {network!r}.")
-    targets = answers.argmax(axis=1) if labels == "hard" else answers
+    lesson = Lesson(x, answers, labels, network, epochs, lr, seed)
+    clone, targets = lesson.network_and_targets()
     training.fit(clone, x, targets, epochs=epochs, lr=lr, seed=seed, progress=progress)
     return models.Classifier(clone)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one clone is trained on, and how: the arguments of :func:`train_clone`."""
+
+    x: np.ndarray
+    answers: np.ndarray
+    labels: Literal["soft", "hard"] = "soft"
+    network: Literal["mlp", "cnn"] = "mlp"
+    epochs: int = 10
+    lr: float = 3e-3
+    seed: int = 0
+
+    def network_and_targets(self) -> tuple[models.Network, np.ndarray]:
+        """The untrained clone, and what it is to repeat."""
+        if self.labels not in ("soft", "hard"):
+            raise ValueError(f"labels is 'soft' or 'hard', not {self.labels!r}.")
+        shape, k = self.x.shape[1:], self.answers.shape[1]
+        if self.network == "mlp":
+            clone = models.mlp(shape, k, seed=self.seed)
+        elif self.network == "cnn":
+            clone = models.cnn(shape, k, width=16, dropout=0.0, seed=self.seed)
+        else:
+            raise ValueError(f"network is 'mlp' or 'cnn', not {self.network!r}.")
+        hard = self.labels == "hard"
+        return clone, self.answers.argmax(axis=1) if hard else self.answers
+
+
+def train_clones(lessons: Sequence[Lesson]) -> list[models.Classifier]:
+    """The clones that :func:`train_clone` would give one by one, up to float rounding.
+
+    MLPs with equally many pictures (and the same epochs and lr) train as one batched model.
+    """
+    clones: list[models.Classifier | None] = [None] * len(lessons)
+    for places in _alike(lessons):
+        group = [lessons[i] for i in places]
+        pairs = [lesson.network_and_targets() for lesson in group]
+        networks, targets = map(list, zip(*pairs, strict=True))
+        xs, seeds = [lesson.x for lesson in group], [lesson.seed for lesson in group]
+        how = {"epochs": group[0].epochs, "lr": group[0].lr}
+        if group[0].network == "mlp":  # one alone, too: it saves the overhead of autograd
+            fit_many(networks, xs, targets, seeds=seeds, **how)
+        else:
+            training.fit(networks[0], xs[0], targets[0], seed=seeds[0], **how)
+        for i, network in zip(places, networks, strict=True):
+            clones[i] = models.Classifier(network)
+    return clones
+
+
+def _alike(lessons: Sequence[Lesson]) -> list[list[int]]:
+    """Places of lessons that can train as one, at most ``STACK`` together; CNNs stay alone."""
+    kinds: dict[tuple, list[int]] = {}
+    for i, one in enumerate(lessons):
+        alone = i if one.network != "mlp" else None
+        kind = (alone, one.x.shape, one.answers.shape[1], one.epochs, one.lr)
+        kinds.setdefault(kind, []).append(i)
+    return [same[i : i + STACK] for same in kinds.values() for i in range(0, len(same), STACK)]
 
 
 def steal(

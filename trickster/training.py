@@ -7,7 +7,7 @@ of them is never a difference between two loops.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -52,8 +52,7 @@ def fit(
     Raises ``ValueError`` for empty, misaligned or non-finite data, and for targets that
     name other classes than the network's.
     """
-    x, targets = _checked(x, targets)
-    _check_classes(network, x, targets)
+    x, targets = checked(network, x, targets)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pictures = as_pictures(x)
     if pictures.ndim == 4:
@@ -63,13 +62,10 @@ def fit(
     pictures, wanted = pictures.to(device), torch.as_tensor(targets).to(device)
     network.to(device).train()
     steps = -(-len(pictures) // batch_size)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=lr, weight_decay=weight_decay, fused=_can_fuse()
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
+    optimizer, schedule = recipe(network.parameters(), lr, weight_decay, epochs * steps)
     losses = []
     bar = tqdm(total=epochs, desc=progress, file=sys.stdout, disable=progress is None, leave=False)
-    with bar, seeded(seed), _few_threads(network):
+    with bar, seeded(seed), few_threads(network):
         order = torch.Generator().manual_seed(seed)
         for _ in range(epochs):
             total = torch.zeros((), device=device)
@@ -89,8 +85,16 @@ def fit(
     return losses
 
 
+def recipe(
+    parameters: Iterable[torch.Tensor], lr: float, weight_decay: float, steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    """How every network here is trained: AdamW, with a one-cycle schedule that peaks at ``lr``."""
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=_can_fuse())
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+
+
 @contextmanager
-def _few_threads(network: nn.Module) -> Iterator[None]:
+def few_threads(network: nn.Module) -> Iterator[None]:
     """One thread for a network without convolutions: its steps are too small to be shared.
 
     Beside another busy process, two threads that wait for each other at every step have
@@ -105,7 +109,16 @@ def _few_threads(network: nn.Module) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _checked(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(
+    network: nn.Module, x: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both as :func:`fit` wants them, or ``ValueError`` where ``network`` cannot learn them."""
+    x, targets = _checked_data(x, targets)
+    _check_classes(network, x, targets)
+    return x, targets
+
+
+def _checked_data(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x = np.ascontiguousarray(x, dtype=np.float32)
     targets = np.asarray(targets)
     if len(x) == 0:

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from trickster import data, evaluation
+from trickster import evaluation
 from trickster.api import BudgetExceeded, Client, PredictionAPI
+from trickster.checks import shared
 from trickster.checks.bars import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
 from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
 from trickster.models import softmax
 from trickster.scenario import Scenario
 
 POOL_SEED = 7_000  # the checks' pools; the labs draw theirs from small seeds
-
-
-@cache
-def _fashion() -> data.Dataset:
-    return data.load("fashion")
-
-
-@cache
-def _victim_labels() -> np.ndarray:
-    return Scenario("fashion").victim.labels(_fashion().x_test)
 
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -124,7 +114,7 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     with sheet.part("hard labels are each row's largest", 1) as part:
         _hard(part, train_clone, x[:600], answers[:600])
     with sheet.part("the same seed gives the same clone", 1) as part:
-        probe = _fashion().x_test[:50].copy()
+        probe = shared.fashion().x_test[:50].copy()
         options = {"labels": "soft", "epochs": 2}
         first, again, other = (
             _ask(train_clone(x[:400], answers[:400], seed=seed, **options), probe)
@@ -140,7 +130,8 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
         )
     with sheet.part("fidelity with 3,000 queries", 1) as part:
         clone = train_clone(x, answers, labels="soft", epochs=10, seed=0)
-        value = evaluation.fidelity(_ask(clone, _fashion().x_test.copy()), _victim_labels())
+        named = _ask(clone, shared.fashion().x_test.copy())
+        value = evaluation.fidelity(named, shared.victim_labels())
         part.award(
             CLONE_FIDELITY.share(value),
             f"{value:.3f} on 5,000 real pictures",
@@ -226,8 +217,8 @@ def _hard(part: Part, train: Callable[..., Any], x: np.ndarray, answers: np.ndar
 @check("Exercise 3, fidelity", 2)
 def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
     """Agreement with the victim, right or wrong; not agreement with the truth."""
-    fashion = _fashion()
-    truth, victim = fashion.y_test, _victim_labels()
+    fashion = shared.fashion()
+    truth, victim = fashion.y_test, shared.victim_labels()
     rng = np.random.default_rng(3)
     # Agrees with the victim on 70 % and is right elsewhere: far more accurate than faithful.
     clone = np.where(rng.random(len(truth)) < 0.7, victim, (victim + 1) % 10)
@@ -393,8 +384,8 @@ def _one_theft(steal: Callable[..., Any], budget: int, seed: int) -> tuple[float
             f"steal returned a {type(clone).__name__}; asked the clone: a function from pictures "
             "to posteriors."
         )
-    answers = array(clone(_fashion().x_test.copy()), "The clone", (5000, 10))
-    return evaluation.fidelity(answers, _victim_labels()), service.used("thief"), refused
+    answers = array(clone(shared.fashion().x_test.copy()), "The clone", (5000, 10))
+    return evaluation.fidelity(answers, shared.victim_labels()), service.used("thief"), refused
 
 
 def _why_low(mean: float, spent: list[int]) -> str:

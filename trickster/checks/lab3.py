@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trickster import attacks, data, evaluation, ood
+from trickster import attacks, evaluation, ood
+from trickster.checks import shared, thieves
 from trickster.checks.bars import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
-from trickster.checks.hidden_pool import glyphs
+from trickster.checks.shared import HELD_OUT, Answered, answered, held_out
 from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
 from trickster.models import softmax
-from trickster.scenario import Scenario
 
-HONEST = slice(2_500, None)  # the labs tune on the first 2,500 test pictures, checks use the rest
 POOL_SEED = 3_000
 PANEL_SEEDS = (0, 1)
 PANEL_BUDGET = 3_000
 REPEATS = 3
 
 
-@cache
-def _fashion() -> data.Dataset:
-    return data.load("fashion")
+def _pool(kind: str, seed: int) -> Answered:
+    """A thief's pictures with what the victim says of them; digits are rarer."""
+    return answered(*_place(kind, seed)[:3])
 
 
-@cache
-def _answered(kind: str, seed: int) -> Answered:
-    """Pictures of a pool with what the victim says of them."""
-    victim = Scenario("fashion").victim
-    if kind == "honest":
-        x = _fashion().x_test[HONEST]
-    elif kind == "hidden":
-        x = glyphs(PANEL_BUDGET, seed=POOL_SEED + seed)
-    else:
-        n = 1_500 if kind == "digits" else PANEL_BUDGET
-        x = Scenario("fashion").pool(kind, n, seed=POOL_SEED + seed)
-    return Answered(x, *victim.features_and_posteriors(x))
-
-
-@dataclass(frozen=True)
-class Answered:
-    """Pictures, and the victim's features and posteriors for them."""
-
-    x: np.ndarray
-    features: np.ndarray
-    posteriors: np.ndarray
-
-    def rows(self, index: Any) -> Answered:
-        return Answered(self.x[index], self.features[index], self.posteriors[index])
+def _place(kind: str, seed: int) -> thieves.Pool:
+    n = 1_500 if kind == "digits" else PANEL_BUDGET
+    return thieves.Pool(kind, n, POOL_SEED + seed, seed)
 
 
 def _distributions(value: Any, what: str, n: int, k: int = 10) -> np.ndarray:
@@ -255,9 +231,9 @@ def choose_threshold(sheet: Sheet, choose: Callable[..., Any]) -> None:
 @check("Exercise 4, misinform", 3)
 def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
     """Distributions, another class on top in every row, the same answer every time."""
-    honest = _answered("honest", 0).posteriors[:400]
+    honest = held_out().posteriors[:400]
     edge = np.array([[1.0] + [0.0] * 9, [0.1] * 10, [0.5, 0.5] + [0.0] * 8], np.float32)
-    p = np.concatenate([honest, _answered("shapes", 0).posteriors[:400], edge])
+    p = np.concatenate([honest, _pool("shapes", 0).posteriors[:400], edge])
     with sheet.part("answers are distributions", 1) as part:
         got = _distributions(misinform(p.copy()), "misinform", len(p))
         part.expect(True, f"{len(got)} rows, each sums to 1", "each sums to 1")
@@ -309,16 +285,16 @@ def _repeats(part: Part, ask: Callable[[np.ndarray], Any], n: int, what: str, sc
 # --- exercise 5 --------------------------------------------------------------------
 
 Defense = Callable[..., Any]
-Ask = Callable[["Answered"], np.ndarray]
+Ask = Callable[[Answered], np.ndarray]
 
 
 @check("Exercise 5, trickster", 8)
 def trickster(sheet: Sheet, trickster: Defense, seeds: tuple[int, ...] = PANEL_SEEDS) -> None:
     """A panel of thieves from outside, and what honest users pay."""
-    ask, honest = asker(trickster), _answered("honest", 0)
+    ask, honest = asker(trickster), held_out()
     kept, steady, changed = 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 1) as part:
-        weird = _answered("shapes", seeds[0]).rows(slice(0, 150))
+        weird = _pool("shapes", seeds[0]).rows(slice(0, 150))
         changed = _changed(ask(weird), weird)
         _must_defend(changed)
         mixed = [honest.rows(slice(0, 150)), weird]
@@ -339,7 +315,7 @@ def trickster(sheet: Sheet, trickster: Defense, seeds: tuple[int, ...] = PANEL_S
             _panel(part, panel(ask, kind, seeds), kept, steady)
     with sheet.part("pools that steal badly anyway", 1) as part:
         _must_defend(changed)
-        worst = {kind: poor_fidelity(ask, kind, seeds[0]) for kind in ("digits", "patches")}
+        worst = poor_fidelity(ask, ("digits", "patches"), seeds[0])
         part.expect(
             max(worst.values()) < POOR_POOL and kept > 0,
             ", ".join(f"{kind}: fidelity {value:.2f}" for kind, value in worst.items()),
@@ -390,7 +366,7 @@ def _fields(asked: Answered) -> tuple[np.ndarray, ...]:
 
 def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
     """Award what honest users keep; returns the share of the thieves' points it leaves open."""
-    truth = _fashion().y_test[HONEST]
+    truth = shared.fashion().y_test[HELD_OUT]
     before, after = (evaluation.accuracy(a, truth) for a in (honest.posteriors, answers))
     flagged, loss = _changed(answers, honest), before - after
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
@@ -426,19 +402,17 @@ class Panel(NamedTuple):
 
 def panel(ask: Ask, kind: str, seeds: tuple[int, ...] = PANEL_SEEDS) -> Panel:
     """Thieves with their own pools of ``kind``: undefended, and against what ``ask`` answers."""
-    before, after, name = [], [], ""
-    for seed in seeds:
-        asked = _answered(kind, seed)
-        before.append(_best(_undefended(kind, seed))[1])
-        name, score = _best(_thieves(asked, ask(asked), ask, seed))
-        after.append(score)
-    return Panel(np.array(before), np.array(after), name)
+    taught = [_lessons(_pool(kind, seed), ask, seed) for seed in seeds]
+    before = [_best(_undefended(kind, seed))[1] for seed in seeds]
+    best = [_best(_scores(named)) for named in thieves.learn(taught)]
+    return Panel(np.array(before), np.array([scores for _, scores in best]), best[-1][0])
 
 
-def poor_fidelity(ask: Ask, kind: str, seed: int) -> float:
-    """Fidelity of the best thief whose pool steals badly anyway."""
-    asked = _answered(kind, seed)
-    return max(score[1] for score in _thieves(asked, ask(asked), None, seed).values())
+def poor_fidelity(ask: Ask, kinds: tuple[str, ...], seed: int) -> dict[str, float]:
+    """Fidelity of the best thief with each pool that steals badly anyway."""
+    taught = [_lessons(_pool(kind, seed), ask, seed, repeats=1) for kind in kinds]
+    best = [_best(_scores(named)) for named in thieves.learn(taught)]
+    return {kind: scores[1] for kind, (_, scores) in zip(kinds, best, strict=True)}
 
 
 def _panel(part: Part, found: Panel, kept: float, steady: float) -> None:
@@ -475,34 +449,37 @@ def _best(scores: Scores) -> tuple[str, tuple[float, float]]:
     return name, scores[name]
 
 
-@cache
 def _undefended(kind: str, seed: int) -> Scores:
-    asked = _answered(kind, seed)
-    return _thieves(asked, asked.posteriors, None, seed)
+    return _scores(thieves.undefended(_place(kind, seed), ("soft", "hard")))
 
 
-def _thieves(asked: Answered, answers: np.ndarray, ask: Ask | None, seed: int) -> Scores:
-    """Accuracy and fidelity of each thief's clone; the averaging one only where it may ask."""
-    third = slice(0, len(asked.x) // REPEATS)
+def _lessons(
+    asked: Answered, ask: Ask, seed: int, repeats: int = REPEATS
+) -> dict[str, attacks.Lesson]:
+    """What each thief learns from; the averaging one asks ``repeats`` times about a third."""
+    answers = ask(asked)
     taught = {
-        "soft labels": (asked.x, answers, "soft"),
-        "hard labels": (asked.x, answers, "hard"),
+        "soft labels": thieves.lesson(asked.x, answers, "soft", seed),
+        "hard labels": thieves.lesson(asked.x, answers, "hard", seed),
     }
-    if ask is not None:
+    if repeats > 1:
+        third = slice(0, len(asked.x) // REPEATS)
         some = asked.rows(third)
-        repeated = np.mean([answers[third], *(ask(some) for _ in range(REPEATS - 1))], axis=0)
-        taught["averaging"] = (some.x, repeated, "soft")
-    truth = _fashion().y_test[HONEST]
-    said = _answered("honest", 0)
-    scores = {}
-    for name, (x, labels, how) in taught.items():
-        clone = attacks.train_clone(x, labels.astype(np.float32), labels=how, seed=seed)
-        named = clone.labels(said.x)
-        scores[name] = (
-            evaluation.accuracy(named, truth),
-            evaluation.fidelity(named, said.posteriors),
+        mean = np.mean([answers[third], *(ask(some) for _ in range(repeats - 1))], axis=0)
+        taught["averaging"] = thieves.lesson(some.x, mean, "soft", seed)
+    return taught
+
+
+def _scores(named: thieves.Named) -> Scores:
+    """Accuracy and fidelity of each thief's clone on the held-out pictures."""
+    truth, victim = shared.fashion().y_test[HELD_OUT], held_out().posteriors
+    return {
+        name: (
+            evaluation.accuracy(labels[HELD_OUT], truth),
+            evaluation.fidelity(labels[HELD_OUT], victim),
         )
-    return scores
+        for name, labels in named.items()
+    }
 
 
 # --- exercise 6 --------------------------------------------------------------------

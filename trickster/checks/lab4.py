@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trickster import attacks, data, evaluation
+from trickster import attacks, evaluation
 from trickster.api import RateLimited
+from trickster.checks import shared, thieves
 from trickster.checks.bars import LAYERED_DROP, LAYERED_LOSS
 from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
 from trickster.models import softmax
-from trickster.scenario import Scenario
 
 POOL_SEED = 8_000  # the checks' pools; the labs draw theirs from small seeds
 DAY = 86_400
@@ -601,6 +601,7 @@ DAILY_CAP = 1_000  # answers to one account in any 24 hours
 PANEL_SEEDS = (0, 1)
 STOLEN = 3_000
 ACCOUNTS = 10
+CHANCE = 0.1  # the fidelity of a clone that nobody answered
 
 
 class _World(NamedTuple):
@@ -616,31 +617,25 @@ class _World(NamedTuple):
 
 @cache
 def _world() -> _World:
-    fashion, victim = data.load("fashion"), Scenario("fashion").victim
-    half = len(fashion.x_test) // 2
-    features, posteriors = victim.features_and_posteriors(fashion.x_test)
+    honest = shared.held_out()
     return _World(
-        victim.features(fashion.x_train),
-        features[:half],
-        fashion.x_test[half:],
-        posteriors[half:],
-        features[half:],
-        fashion.y_test[half:],
+        shared.bank(),
+        shared.owners().features,
+        honest.x,
+        honest.posteriors,
+        honest.features,
+        shared.fashion().y_test[shared.HELD_OUT],
     )
 
 
-@cache
-def _victim_labels() -> np.ndarray:
-    return Scenario("fashion").victim.labels(data.load("fashion").x_test)
+def _place(seed: int) -> thieves.Pool:
+    return thieves.Pool("shapes", STOLEN, POOL_SEED + seed, seed)
 
 
-@cache
 def _pool(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A thief's pictures, with what the victim thinks of them."""
-    scenario = Scenario("fashion")
-    x = scenario.pool("shapes", STOLEN, seed=POOL_SEED + seed)
-    features, posteriors = scenario.victim.features_and_posteriors(x)
-    return x, posteriors, features
+    found = shared.answered(*_place(seed)[:3])
+    return found.x, found.posteriors, found.features
 
 
 class _Service:
@@ -836,26 +831,24 @@ def _greedy(part: Part, make_layered: Callable[..., Any]) -> None:
     )
 
 
-@cache
+def _fidelity(labels: np.ndarray | None) -> float:
+    """Of a clone that named the test pictures so; None where nothing was learnt."""
+    return CHANCE if labels is None else evaluation.fidelity(labels, shared.victim_labels())
+
+
 def _undefended(seed: int) -> float:
-    x, posteriors, _ = _pool(seed)
-    return _fidelity(x, posteriors, "soft", seed)
-
-
-def _fidelity(x: np.ndarray, answers: np.ndarray, labels: str, seed: int) -> float:
-    clone = attacks.train_clone(x, answers.astype(np.float32), labels=labels, seed=seed)
-    return evaluation.fidelity(clone.labels(data.load("fashion").x_test), _victim_labels())
+    return _fidelity(thieves.undefended(_place(seed), ("soft",))["soft"])
 
 
 def panel(
     make_layered: Callable[..., Any], seeds: tuple[int, ...] = PANEL_SEEDS
 ) -> tuple[float, dict[str, float]]:
     """Mean fidelity of an undefended theft, and of each thief against fresh services."""
-    runs: dict[str, list[float]] = {}
-    for seed in seeds:
-        for name, value in _thieves(_Service(make_layered), seed).items():
-            runs.setdefault(name, []).append(value)
-    means = {name: float(np.mean(values)) for name, values in runs.items()}
+    taught = [_lessons(_Service(make_layered), seed) for seed in seeds]
+    learnt = thieves.learn(taught)
+    means = {
+        name: float(np.mean([_fidelity(named.get(name)) for named in learnt])) for name in taught[0]
+    }
     return float(np.mean([_undefended(seed) for seed in seeds])), means
 
 
@@ -876,8 +869,8 @@ def _panel(part: Part, make_layered: Callable[..., Any], seeds: tuple[int, ...])
     )
 
 
-def _thieves(service: _Service, seed: int) -> dict[str, float]:
-    """Each thief's fidelity on one service; what is refused is lost to them."""
+def _lessons(service: _Service, seed: int) -> dict[str, attacks.Lesson]:
+    """What each thief learns from one service; what is refused is lost to them."""
     pool = _pool(seed)
     x, answers = _stolen(pool[0], _as_a_customer(service, pool, "patient"))
     third = tuple(part[: STOLEN // 3] for part in pool)
@@ -888,15 +881,15 @@ def _thieves(service: _Service, seed: int) -> dict[str, float]:
     ]
     many = _as_a_customer(service, pool, "sybil", day=60, accounts=ACCOUNTS)
     many_x, many_answers = _stolen(pool[0], many)
-    values = {
-        "soft": _learned(x, answers, "soft", seed),
-        "hard": _learned(x, answers, "hard", seed),
-        "averaging": _learned(*_stolen(third[0], averaged), "soft", seed),
+    taught = {
+        "soft": thieves.lesson(x, answers, "soft", seed),
+        "hard": thieves.lesson(x, answers, "hard", seed),
+        "averaging": thieves.lesson(*_stolen(third[0], averaged), "soft", seed),
     }
     same = answers.shape == many_answers.shape and np.allclose(answers, many_answers, atol=1e-6)
     # Ten accounts with the very same answers learn the very same clone.
-    values["Sybil"] = values["soft"] if same else _learned(many_x, many_answers, "soft", seed)
-    return values
+    sybil = taught["soft"] if same else thieves.lesson(many_x, many_answers, "soft", seed)
+    return taught | {"Sybil": sybil}
 
 
 def _stolen(x: np.ndarray, answers: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -906,7 +899,3 @@ def _stolen(x: np.ndarray, answers: list[np.ndarray | None]) -> tuple[np.ndarray
     if not kept:
         return x[:0], np.zeros((0, 10))
     return np.concatenate([pictures for pictures, _ in kept]), np.concatenate([a for _, a in kept])
-
-
-def _learned(x: np.ndarray, answers: np.ndarray, labels: str, seed: int) -> float:
-    return 0.1 if len(x) == 0 else _fidelity(x, answers, labels, seed)  # without answers: chance
