@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from autograder.results import CellScore, Result, read_scores, write_scores
 from autograder.salvage import read_submission
 from autograder.workers import alone_in, pooled
 
+STORE = ".store"  # of a course folder
 SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
@@ -108,7 +109,7 @@ def grade_class(
     if not trusted:
         require_sandbox()
     find_submissions(root, course_root, labs, students)  # a mistake in the call touches nothing
-    with alone_in(course_root):
+    with alone_in(course_root), _store_in(course_root):
         tasks, results = find_submissions(root, course_root, labs, students)
         workers = workers or os.cpu_count() or 1
         names = sorted({task.lab for task in tasks})
@@ -133,6 +134,25 @@ def grade_class(
         results = _collected(left, [*results, *done.values()], run(left, workers, began), step)
         _write_files(root, course_root, standing(root, course_root, results))
     return results
+
+
+@contextmanager
+def _store_in(course_root: Path) -> Iterator[None]:
+    """What is the same for the whole class is computed once: the checks keep it in here.
+
+    The sandbox sees neither the folder nor the variables.
+    """
+    told = {"TRICKSTER_STORE": str(course_root / STORE), "TRICKSTER_STORE_WRITE": "1"}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _write_files(root: Path, course_root: Path, results: list[Result]) -> None:
