@@ -38,6 +38,10 @@ Labs = Annotated[
     list[str] | None,
     typer.Option("--labs", "--lab", help="Only this lab (lab1 will do); may be repeated."),
 ]
+Students = Annotated[
+    list[str] | None,
+    typer.Option("--students", "--student", help="Only this student; may be repeated."),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Notebooks graded at once; as many as cores if left out.")
 ]
@@ -85,10 +89,7 @@ def grade(
         typer.Argument(help="A course folder (with submitted/), or one notebook; else the root."),
     ] = None,
     labs: Labs = None,
-    students: Annotated[
-        list[str] | None,
-        typer.Option("--students", "--student", help="Only this student; may be repeated."),
-    ] = None,
+    students: Students = None,
     workers: Workers = None,
     again: Annotated[
         bool, typer.Option("--again", help="Grade also what has not changed since it was graded.")
@@ -159,6 +160,7 @@ def publish(
 @app.command()
 def sample(
     labs: Labs = None,
+    students: Students = None,
     workers: Workers = None,
     again: Annotated[
         bool, typer.Option("--again", help="Grade also what has not changed since it was graded.")
@@ -180,7 +182,9 @@ def sample(
     out = report.console()
     started = time.monotonic()
     with report.progress(out) as (began, step):
-        graded = sampler.grade_sample(home, labs, workers, _said(out.print), step, began, again)
+        graded = sampler.grade_sample(
+            home, labs, workers, _said(out.print), step, began, again, students
+        )
     report.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
     out.print(report.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:

@@ -36,6 +36,7 @@ STORE = ".store"  # of a course folder
 SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
+Options = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → trait of Grade → value
 
 
 class CellsChanged(CourseError):
@@ -53,6 +54,7 @@ class Task:
     points: dict[str, float] = field(default_factory=dict)  # of each graded cell, in order
     marks: dict[str, float] = field(default_factory=dict)
     trusted: bool = False  # run without a sandbox
+    options: dict[str, float] = field(default_factory=dict)  # instead of the settings of Grade
 
     @property
     def maximum(self) -> float:
@@ -73,7 +75,8 @@ class Task:
     @property
     def inputs(self) -> dict[str, str]:
         """All that decides the score, as hashes and versions."""
-        return receipts.inputs_of(self.root, self.lab, self.notebook, self.trusted)
+        found = receipts.inputs_of(self.root, self.lab, self.notebook, self.trusted)
+        return {**found, "options": repr(sorted(self.options.items()))} if self.options else found
 
     @property
     def graded(self) -> Path:
@@ -97,13 +100,15 @@ def grade_class(
     began: Began = lambda task: None,
     trusted: bool = False,
     again: bool = False,
+    options: Options | None = None,
 ) -> list[Result]:
     """Grade every submission in a course folder.
 
     `began` is told of each when it starts, `step` when it is done. The files of scores tell
     of the whole class, also when only some of `labs` or `students` are graded. What an earlier
     run has graded, and nothing of it has changed since, is not graded `again`. `trusted`
-    submissions run without a sandbox; CourseError where there is none and they are not.
+    submissions run without a sandbox; CourseError where there is none and they are not. `options`
+    are what single submissions have in place of nbgrader_config's settings of `Grade`.
     """
     course_root = course_root.resolve()
     if not trusted:
@@ -115,13 +120,14 @@ def grade_class(
         names = sorted({task.lab for task in tasks})
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
         points = register(root, course_root, names)
-        marks = marks or {}
+        marks, options = marks or {}, options or {}
         tasks = [
             replace(
                 task,
                 points=points[task.lab],
                 marks=marks.get((task.lab, task.student), {}),
                 trusted=trusted,
+                options=options.get((task.lab, task.student), {}),
             )
             for task in tasks
         ]
@@ -385,7 +391,7 @@ def grade_one(task: Task) -> None:
 
     Raises CourseError when nbgrader gives up.
     """
-    host.autograde(task.root, task.course_root, task.lab, task.student, task.trusted)
+    host.autograde(task.root, task.course_root, task.lab, task.student, task.trusted, task.options)
 
 
 def work(task: Task) -> Result:

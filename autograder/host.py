@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,20 @@ def generate(
     return released
 
 
-def autograde(root: Path, course_root: Path, lab: str, student: str, trusted: bool = False) -> None:
+def autograde(
+    root: Path,
+    course_root: Path,
+    lab: str,
+    student: str,
+    trusted: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """nbgrader's autograder on one submission, replacing an earlier result.
 
-    A `trusted` one runs without a sandbox.
+    A `trusted` one runs without a sandbox. `options` stand in place of settings of `Grade`.
     """
     config = _one(root, course_root, lab, student)
+    config.Grade.update(options or {})
     config.Grade.trust_submissions = trusted
     _run(Autograde, config, f"grade {lab} of {student}")
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import stat
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,7 @@ from nbformat import NotebookNode
 
 from autograder.author import grade_id, role
 from autograder.results import Result
+from autograder.salvage import MAX_BYTES
 
 FORMAT = 1
 FOLDER = "receipts"
@@ -117,7 +119,7 @@ def _said(cell: NotebookNode) -> str:
 def inputs_of(root: Path, lab: str, submission: Path, trusted: bool) -> dict[str, str]:
     """Hashes and versions of all that decides a score."""
     return {
-        "submission": hash_of(submission),
+        "submission": _hash_of_submission(submission),
         "lab": hash_of(*_lab_files(root, lab)),
         "library": _hash_of_folder(root / "trickster"),
         "grader": _hash_of_folder(root / "autograder"),
@@ -143,6 +145,17 @@ def hash_of(*files: Path) -> str:
         except OSError:
             found.update(b"missing")
     return found.hexdigest()
+
+
+def _hash_of_submission(path: Path) -> str:
+    """Like `hash_of`, but of what may be a link to anywhere, a pipe, or without end."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return hash_of(path)
+    if not stat.S_ISREG(found.st_mode):
+        return "no file"
+    return hash_of(path) if found.st_size <= MAX_BYTES else f"too large: {found.st_size} bytes"
 
 
 def _lab_files(root: Path, lab: str) -> list[Path]:

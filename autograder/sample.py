@@ -10,10 +10,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder import classroom, host
-from autograder.author import build_notebook, to_text
+from autograder import classroom, host, receipts
+from autograder.author import build_notebook
 from autograder.classroom import Began, Say, Step
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.mishaps import FORMS
+from autograder.receipts import Receipt
 from autograder.results import Result, as_dict
 from autograder.submissions import Specimen, load_zoo
 
@@ -43,54 +45,92 @@ def grade_sample(
     step: Step = lambda done, total, result: None,
     began: Began = lambda task: None,
     again: bool = False,
+    students: list[str] | None = None,
+    folder: Path | None = None,
 ) -> Graded:
-    """Build the sample class, grade what an earlier run has not, and give each its verdict."""
+    """Build the sample class, grade what an earlier run has not, and give each its verdict.
+
+    Only `students`, if they are named; in the course folder `folder`, else in the root's own.
+    """
     say("building the sample class from the zoo ...")
-    specimens = load_specimens(root, labs)
-    folder = hand_in(root, specimens)
+    specimens = load_specimens(root, labs, students)
+    folder = hand_in(root, specimens, folder)
     marks = {(specimen.lab, specimen.student): specimen.marks for specimen in specimens}
+    options = {(specimen.lab, specimen.student): specimen.limits for specimen in specimens}
     told = (None, None, workers, marks, say, step, began)
     try:
-        results = classroom.grade_class(root, folder, *told, again=again)
+        results = classroom.grade_class(root, folder, *told, again=again, options=options)
     except classroom.CellsChanged:  # nobody's marks are in this gradebook: begin anew
         shutil.rmtree(folder)
-        results = classroom.grade_class(root, hand_in(root, specimens), *told)
+        hand_in(root, specimens, folder)
+        results = classroom.grade_class(root, folder, *told, options=options)
     found = {(result.lab, result.student): result for result in results}
     verdicts = {
-        (specimen.lab, specimen.student): verdict(specimen, found[specimen.lab, specimen.student])
+        key: verdict(specimen, found[key], evidence(folder, *key))
         for specimen in specimens
+        for key in [(specimen.lab, specimen.student)]
     }
     abouts = {(specimen.lab, specimen.student): specimen.about for specimen in specimens}
     return Graded(results, verdicts, abouts)
 
 
-def load_specimens(root: Path, labs: list[str] | None = None) -> list[Specimen]:
-    """The zoo's submissions to the labs called `labs`, or to all of them."""
+def load_specimens(
+    root: Path, labs: list[str] | None = None, students: list[str] | None = None
+) -> list[Specimen]:
+    """The zoo's submissions of `students` to `labs`; of all, or to all of them, if left out."""
     course = read_course(root)
     picked = [lab for lab in pick_labs(root, labs) if any(lab.zoo.glob("*.py"))]
     if not picked:
         raise CourseError(f"{root / 'autograder' / 'zoo'} holds no submission to these labs.")
     sources = {lab.name: build_notebook(lab, course) for lab in picked}
     releases = host.generate(root, sources)
-    return [
+    everybody = [
         specimen
         for lab in picked
         for specimen in load_zoo(lab, sources[lab.name], releases[lab.name])
     ]
+    for student in students or []:
+        if all(specimen.student != student for specimen in everybody):
+            raise CourseError(f"{student!r} is no student of the zoo in these labs.")
+    return [one for one in everybody if not students or one.student in students]
 
 
-def hand_in(root: Path, specimens: list[Specimen]) -> Path:
-    """Write the submissions into the course folder in place of earlier ones, and return that."""
-    folder = root / FOLDER
+def hand_in(root: Path, specimens: list[Specimen], folder: Path | None = None) -> Path:
+    """Write the submissions into a course folder in place of earlier ones, and return that."""
+    folder = folder or root / FOLDER
     shutil.rmtree(folder / "submitted", ignore_errors=True)
     for specimen in specimens:
         path = folder / "submitted" / specimen.student / specimen.lab / f"{specimen.lab}.ipynb"
         path.parent.mkdir(parents=True)
-        path.write_text(to_text(specimen.notebook), encoding="utf-8")
+        # nbformat's own writer would mend some of the damage.
+        text = json.dumps(specimen.notebook, indent=1, ensure_ascii=False) + "\n"
+        if specimen.form:
+            lab = next(lab for lab in pick_labs(root) if lab.name == specimen.lab)
+            FORMS[specimen.form](path, text, lab.executed)
+        else:
+            path.write_text(text, encoding="utf-8")
     return folder
 
 
-def verdict(specimen: Specimen, result: Result) -> str:
+@dataclass(frozen=True)
+class Evidence:
+    """What grading left of a submission, beside its result."""
+
+    receipt: Receipt | None = None
+    shown: str = ""  # the graded notebook and the feedback page
+
+
+def evidence(folder: Path, lab: str, student: str) -> Evidence:
+    """What lies in the course folder."""
+    pages = (
+        folder / "autograded" / student / lab / f"{lab}.ipynb",
+        folder / "feedback" / student / lab / f"{lab}.html",
+    )
+    shown = [page.read_text(encoding="utf-8") for page in pages if page.is_file()]
+    return Evidence(receipts.read(folder, student, lab), "\n".join(shown))
+
+
+def verdict(specimen: Specimen, result: Result, found: Evidence | None = None) -> str:
     """ "as expected", or "WRONG: " and everything in which the result is not."""
     expect, wrong = specimen.expect, []
     got = {cell.name: cell.points for cell in result.cells}
@@ -106,7 +146,27 @@ def verdict(specimen: Specimen, result: Result) -> str:
         wrong.append(f"failed: {result.reason}")
     elif expect.status is not None and result.status != expect.status:
         wrong.append(f"{result.status}, expected {expect.status}")
+    if expect.reason is not None and expect.reason not in result.reason:
+        wrong.append(f"reason {result.reason!r}, expected {expect.reason!r}")
+    wrong += _not_as_found(specimen, found or Evidence())
     return f"WRONG: {'; '.join(wrong)}" if wrong else AS_EXPECTED
+
+
+def _not_as_found(specimen: Specimen, found: Evidence) -> list[str]:
+    """In which the receipt and the pages are not as expected."""
+    expect, wrong = specimen.expect, []
+    stopped = found.receipt.stopped if found.receipt else ""
+    kinds = {note["kind"] for note in found.receipt.repairs} if found.receipt else set()
+    if expect.stopped is not None:
+        right = expect.stopped in stopped if expect.stopped else not stopped
+        if not right:
+            wrong.append(f"stopped {stopped!r}, expected {expect.stopped!r}")
+    if expect.repairs is not None and kinds != expect.repairs:
+        listed = ", ".join(sorted(kinds)) or "nothing"
+        wanted = ", ".join(sorted(expect.repairs)) or "nothing"
+        wrong.append(f"mended: {listed}, expected {wanted}")
+    wrong += [f"shows {word!r}" for word in expect.never if word in found.shown]
+    return wrong
 
 
 def _within(points: float, low: float, high: float) -> bool:

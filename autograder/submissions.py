@@ -6,10 +6,19 @@ differ from the base notebook, each under the `grade_id` of the cell that it rep
     # /// zoo
     # base = "release"              or "solution": the notebook that the cells go into
     # about = "Forgets to shuffle"
+    # student = "O'Neil"            for names that no file of a repository should bear
+    # damage = ["delete root_sum"]  what befell the notebook: the words of `mishaps.DAMAGE`
+    # file = "truncated"            how it lies in the folder: one of `mishaps.FORMS`
+    # [limits]                      seconds: what to change in the settings of `Grade`
+    # call_timeout = 5
     # [expect]                      all of it optional
     # root_sum_test = 4             points of a test cell, or [lowest, highest]
     # total = [4, 6]                points of all test cells together
     # status = "graded"             or "needs marking", or "failed"
+    # reason = "is empty"           is part of what the instructor is told
+    # stopped = "longer than 5 s"   is part of why its process ended; "" if it must not end
+    # repairs = ["restored"]        every kind of repair in the receipt, and no other
+    # never = ["ESCAPED"]           is nowhere in the graded notebook and its feedback page
     # [marks]                       what a marker gives for the written answers
     # why = 1.5
     # ///
@@ -19,7 +28,8 @@ differ from the base notebook, each under the `grade_id` of the cell that it rep
     # %% [markdown] why
     # The answer, with a # before each line.
 
-Cells are taken as they stand, so that a submission can hold a syntax error.
+Cells are taken as they stand, so that a submission can hold a syntax error. Code that reports
+what it could do spells a word of `never` in two halves, since feedback shows the code as well.
 """
 
 from __future__ import annotations
@@ -35,12 +45,17 @@ from nbformat import NotebookNode
 
 from autograder.author import MARKER, grade_id, points_of, role
 from autograder.course import CourseError, Lab, parse_toml
+from autograder.mishaps import FORMS, MishapError, damaged
 
 BASES = ("release", "solution")
 STATUSES = ("graded", "needs marking", "failed")
 HEADER = re.compile(r"\A\s*# /// zoo\n(?P<toml>(?:#(?: .*)?\n)*?)# ///[ ]*(?:\n|\Z)")
 CELL = re.compile(r"^# ?%%(?P<markdown> \[markdown\])?(?P<name>.*)$", re.MULTILINE)
 STUDENT = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+FOLDER = re.compile(r"^(?!\.)[^/\0]{1,80}$")
+WORDS = ("base", "about", "student", "damage", "file", "limits", "expect", "marks")
+LIMITS = ("timeout", "call_timeout", "notebook_timeout", "grace")
+VERDICT = ("total", "status", "reason", "stopped", "repairs", "never")
 Span = tuple[float, float]
 
 
@@ -55,6 +70,10 @@ class Expectation:
     points: dict[str, Span] = field(default_factory=dict)
     total: Span | None = None
     status: str | None = None
+    reason: str | None = None  # part of the result's reason
+    stopped: str | None = None  # part of why the process ended; "" if it did not
+    repairs: frozenset[str] | None = None  # the kinds of all repairs
+    never: tuple[str, ...] = ()  # words that nothing made of the submission holds
 
 
 @dataclass(frozen=True)
@@ -67,12 +86,20 @@ class Specimen:
     notebook: NotebookNode
     expect: Expectation
     marks: dict[str, float]
+    form: str = ""  # how the notebook lies in its folder; "" as it should
+    limits: dict[str, float] = field(default_factory=dict)  # what to change in `Grade`
 
 
 def load_zoo(lab: Lab, source: NotebookNode, release: NotebookNode) -> list[Specimen]:
     """Every submission in a lab's zoo, in the order of their names."""
     paths = sorted(lab.zoo.glob("*.py")) if lab.zoo.is_dir() else []
-    return [load(path, lab, source, release) for path in paths]
+    found: dict[str, Specimen] = {}
+    for path in paths:
+        specimen = load(path, lab, source, release)
+        if specimen.student in found:
+            raise ZooError(f"{path.name}: there is another student called {specimen.student!r}.")
+        found[specimen.student] = specimen
+    return list(found.values())
 
 
 def load(path: Path, lab: Lab, source: NotebookNode, release: NotebookNode) -> Specimen:
@@ -86,7 +113,7 @@ def load(path: Path, lab: Lab, source: NotebookNode, release: NotebookNode) -> S
         raise ZooError(f"{where} must begin with a block from # /// zoo to # ///.")
     lines = header["toml"].split("\n")
     table = parse_toml("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines), where)
-    _check_keys(table, ("base", "about", "expect", "marks"), where)
+    _check_keys(table, WORDS, where)
     about, base = table.get("about"), table.get("base", "release")
     if not isinstance(about, str) or not about.strip():
         raise ZooError(f'{where} needs about = "...": a sentence that says what it does.')
@@ -94,13 +121,22 @@ def load(path: Path, lab: Lab, source: NotebookNode, release: NotebookNode) -> S
         raise ZooError(f"{where}: base = {base!r} is unknown; it is {' or '.join(BASES)}.")
     notebook = copy.deepcopy(release) if base == "release" else solved(source, release)
     _replace_cells(notebook, text[header.end() :], where)
+    try:
+        notebook = damaged(notebook, release, _texts(table.get("damage", []), "damage", where))
+    except MishapError as error:
+        raise ZooError(f"{where}: damage: {error}.") from None
+    form = table.get("file", "")
+    if form and form not in FORMS:
+        raise ZooError(f"{where}: file = {form!r} is unknown; it is {_either(tuple(FORMS))}.")
     return Specimen(
         lab=lab.name,
-        student=path.stem,
+        student=_student(table.get("student", path.stem), where),
         about=about.strip(),
         notebook=notebook,
         expect=_expectation(table.get("expect", {}), release, where),
         marks=_marks(table.get("marks", {}), release, where),
+        form=form,
+        limits=_limits(table.get("limits", {}), where),
     )
 
 
@@ -163,14 +199,22 @@ def _expectation(table: Any, release: NotebookNode, where: str) -> Expectation:
     status = table.get("status")
     if status is not None and status not in STATUSES:
         raise ZooError(f"{where}: status = {status!r} is unknown; it is {_either(STATUSES)}.")
-    names = [name for name in table if name not in ("total", "status")]
+    for word in ("reason", "stopped"):
+        if not isinstance(table.get(word, ""), str):
+            raise ZooError(f"{where}: {word} = {table[word]!r} is no text.")
+    names = [name for name in table if name not in VERDICT]
     _check_name(names, tests, "a test", where)
     total = table.get("total")
     most = sum(tests.values())
+    repairs = table.get("repairs")
     return Expectation(
         points={name: _span(table[name], tests[name], f"{where}: {name}") for name in names},
         total=None if total is None else _span(total, most, f"{where}: total"),
         status=status,
+        reason=table.get("reason"),
+        stopped=table.get("stopped"),
+        repairs=None if repairs is None else frozenset(_texts(repairs, "repairs", where)),
+        never=tuple(_texts(table.get("never", []), "never", where)),
     )
 
 
@@ -203,6 +247,28 @@ def _check_name(names: Iterable[str], known: Iterable[str], what: str, where: st
                 f"{where}: {name!r} is not the name of {what} of this lab. "
                 f"The names are {', '.join(known) or 'none'}."
             )
+
+
+def _student(name: Any, where: str) -> str:
+    if not isinstance(name, str) or not FOLDER.match(name):
+        raise ZooError(f"{where}: student = {name!r} cannot be the name of a folder.")
+    return name
+
+
+def _limits(table: Any, where: str) -> dict[str, float]:
+    if not isinstance(table, dict):
+        raise ZooError(f"{where}: [limits] is a table of {_either(LIMITS)} in seconds.")
+    _check_keys(table, LIMITS, f"{where}: [limits]")
+    for name, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ZooError(f"{where}: {name} = {value!r}: write a number of seconds above 0.")
+    return dict(table)
+
+
+def _texts(value: Any, what: str, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        raise ZooError(f"{where}: {what} = {value!r} is no list of texts.")
+    return value
 
 
 def _check_keys(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:

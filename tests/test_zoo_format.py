@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import stat
 from pathlib import Path
 
 import nbformat
@@ -9,10 +11,12 @@ import pytest
 from nbformat import NotebookNode
 from toy_course import LAB, built_course, cell_of, zoo_file
 
-from autograder.author import build_notebook
+from autograder.author import build_notebook, grade_id
 from autograder.course import CourseError, Lab, read_course
+from autograder.mishaps import DAMAGE, FORMS, HUGE
+from autograder.receipts import Receipt
 from autograder.results import CellScore, Result
-from autograder.sample import hand_in, load_specimens, verdict
+from autograder.sample import Evidence, hand_in, load_specimens, verdict
 from autograder.submissions import Expectation, Specimen, ZooError, load
 
 ABOUT = 'about = "A test"'
@@ -75,14 +79,140 @@ root_sum_test = [1, 4]
 counter_test = 0.5
 total = [1.5, 4.5]
 status = "needs marking"
+reason = "its code was ended"
+stopped = ""
+repairs = ["split", "choice", "split"]
+never = ["ESCAPED"]
 [marks]
 why = 1.5
 """
     found = specimen(root, zoo_file(header))
     assert found.marks == {"why": 1.5}
     assert found.expect == Expectation(
-        {"root_sum_test": (1, 4), "counter_test": (0.5, 0.5)}, (1.5, 4.5), "needs marking"
+        {"root_sum_test": (1, 4), "counter_test": (0.5, 0.5)},
+        (1.5, 4.5),
+        "needs marking",
+        reason="its code was ended",
+        stopped="",
+        repairs=frozenset({"split", "choice"}),
+        never=("ESCAPED",),
     )
+
+
+def test_limits_names_and_files(root: Path) -> None:
+    name = "O'Neil, née X"
+    header = f'''{ABOUT}
+student = "{name}"
+file = "huge"
+[limits]
+call_timeout = 2.5
+grace = 1
+'''
+    found = specimen(root, zoo_file(header))
+    assert (found.student, found.form) == (name, "huge")
+    assert found.limits == {"call_timeout": 2.5, "grace": 1}
+
+
+def test_two_students_of_one_name(tmp_path: Path) -> None:
+    built_course(tmp_path)
+    header = zoo_file(f'student = "half"\n{ABOUT}')
+    (Lab(tmp_path, LAB).zoo / "other.py").write_text(header, encoding="utf-8")
+    with pytest.raises(ZooError, match="another student called 'half'"):
+        load_specimens(tmp_path)
+
+
+# --- damage -----------------------------------------------------------------------------
+
+ANSWERED = "# %% root_sum\nimport math\ndef root_sum(values, start=0.0):\n    return start\n"
+
+
+def damaged(root: Path, *words: str, body: str = ANSWERED) -> NotebookNode:
+    return specimen(root, zoo_file(f"{ABOUT}\ndamage = {json.dumps(words)}", body)).notebook
+
+
+def names(notebook: NotebookNode) -> list[str]:
+    return [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
+
+
+ALL = ["setup", "root_sum", "root_sum_test", "counter", "counter_test", "why"]
+
+
+@pytest.mark.parametrize(
+    ("word", "left"),
+    [
+        ("duplicate root_sum", ["setup", "root_sum", *ALL[1:]]),
+        ("split root_sum", ["setup", "root_sum", *ALL[1:]]),
+        ("merge root_sum counter", [name for name in ALL if name != "counter"]),
+        ("delete counter_test", [name for name in ALL if name != "counter_test"]),
+        ("move setup last", [*ALL[1:], "setup"]),
+        ("move why first", ["why", *ALL[:-1]]),
+        ("retype why code", ALL),
+        ("strip all", []),
+        ("strip why", ALL[:-1]),
+        ("points counter_test 100", ALL),
+        ("unlock counter_test", ALL),
+        ("forge", ALL),
+        ("reverse", ALL[::-1]),
+        ("colab", ALL),
+        ("jupyterlab", ALL),
+        ("ids twice", ALL),
+    ],
+)
+def test_damage_to_cells(root: Path, word: str, left: list[str]) -> None:
+    found = damaged(root, word)
+    assert names(found) == left
+    assert found != damaged(root)
+
+
+def test_every_word_of_damage_is_tried_here() -> None:
+    tried = "duplicate split merge delete move retype strip points unlock forge reverse"
+    assert set(DAMAGE) == {*tried.split(), "colab", "jupyterlab", "nbformat 3", "ids twice"}
+
+
+def test_what_damage_keeps_and_loses(root: Path) -> None:
+    twice = [cell for cell in damaged(root, "duplicate root_sum").cells if grade_id(cell) == ALL[1]]
+    assert "raise NotImplementedError" in twice[0].source and "return start" in twice[1].source
+    parts = [cell for cell in damaged(root, "split root_sum").cells if grade_id(cell) == ALL[1]]
+    assert "\n".join(part.source for part in parts) == cell_of(damaged(root), "root_sum").source
+    merged = cell_of(damaged(root, "merge root_sum counter"), "root_sum").source
+    assert "return start" in merged and "class Counter" in merged
+    assert (
+        cell_of(damaged(root, "points counter_test 9"), "counter_test").metadata.nbgrader["points"]
+        == 9
+    )
+    assert cell_of(damaged(root, "forge"), "counter_test").outputs[0].data["text/plain"] == "2"
+    assert "id" not in damaged(root, "colab").cells[0]
+    old = damaged(root, "delete why", "nbformat 3")
+    assert old.nbformat == 3 and "return start" in json.dumps(old.worksheets)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_of_files(root: Path, name: str) -> None:
+    found = specimen(root, zoo_file(f'{ABOUT}\nfile = "{name}"'))
+    folder = hand_in(root, [found]) / "submitted" / "someone" / LAB
+    path = folder / f"{LAB}.ipynb"
+    mode = path.lstat().st_mode if name != "renamed" else 0
+    looks = {
+        "empty": lambda: path.read_bytes() == b"",
+        "truncated": lambda: path.read_text().startswith("{") and _unreadable(path.read_text()),
+        "huge": lambda: path.stat().st_size == HUGE and path.stat().st_blocks < 10_000,
+        "nested": lambda: path.read_text().startswith("[[[[") and path.stat().st_size > 1e5,
+        "utf-16": lambda: "nbformat" in path.read_text("utf-16"),
+        "symlink": lambda: path.resolve() == Lab(root, LAB).executed.resolve(),
+        "endless link": lambda: stat.S_ISLNK(mode),
+        "pipe": lambda: stat.S_ISFIFO(mode),
+        "folder": lambda: stat.S_ISDIR(mode),
+        "link beside it": lambda: path.is_file() and (folder / "data.csv").is_symlink(),
+        "odd names beside it": lambda: path.is_file() and len(list(folder.iterdir())) > 5,
+        "renamed": lambda: [other.name for other in folder.iterdir()] == [f"{LAB} (1).ipynb"],
+    }
+    assert looks[name]()
+
+
+def _unreadable(text: str) -> bool:
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)
+    return True
 
 
 BAD = {
@@ -110,6 +240,22 @@ BAD = {
     "code for words": (zoo_file(ABOUT, "# %% why\nx\n"), "# %% [markdown] why"),
     "words for code": (zoo_file(ABOUT, "# %% [markdown] counter\n"), "# %% counter"),
     "twice": (zoo_file(ABOUT, "# %% counter\nx\n# %% counter\ny\n"), "two cells replace counter"),
+    "damage is no list": (zoo_file(f'{ABOUT}\ndamage = "strip all"'), "no list of texts"),
+    "unknown damage": (zoo_file(f'{ABOUT}\ndamage = ["eat why"]'), "'eat why' is no damage"),
+    "damage without a cell": (zoo_file(f'{ABOUT}\ndamage = ["delete"]'), "takes 1 words"),
+    "damage to no cell": (zoo_file(f'{ABOUT}\ndamage = ["delete x"]'), "has no cell 'x'"),
+    "lost already": (zoo_file(f'{ABOUT}\ndamage = ["delete why", "strip why"]'), "no cell 'why'"),
+    "after the format": (
+        zoo_file(f'{ABOUT}\ndamage = ["nbformat 3", "delete why"]'),
+        "must be the last word",
+    ),
+    "moved nowhere": (zoo_file(f'{ABOUT}\ndamage = ["move why up"]'), "first or last"),
+    "unknown file": (zoo_file(f'{ABOUT}\nfile = "lost"'), "file = 'lost' is unknown"),
+    "a path for a name": (zoo_file(f'{ABOUT}\nstudent = "../a"'), "name of a folder"),
+    "unknown limit": (zoo_file(f"{ABOUT}\n[limits]\nmemory = 1"), "unknown word 'memory'"),
+    "no time": (zoo_file(f"{ABOUT}\n[limits]\ntimeout = 0"), "seconds above 0"),
+    "reason is no text": (zoo_file(f"{ABOUT}\n[expect]\nreason = 3"), "reason = 3 is no text"),
+    "never is no list": (zoo_file(f'{ABOUT}\n[expect]\nnever = "X"'), "no list of texts"),
     "text before": (zoo_file(ABOUT, "x = 1\n# %% counter\n"), "text before the first cell"),
 }
 
@@ -171,3 +317,39 @@ def result(status: str = "graded", **points: float | None) -> Result:
 def test_verdicts(expect: Expectation, got: Result, said: str) -> None:
     wanted = Specimen(LAB, "someone", "about", nbformat.v4.new_notebook(), expect, {})
     assert verdict(wanted, got).startswith(said)
+
+
+def receipt(stopped: str = "", *kinds: str) -> Receipt:
+    repairs = [{"kind": kind, "cell": "a"} for kind in kinds]
+    return Receipt(
+        LAB, "someone", "graded", 9, 0, "", {}, 1.0, {}, repairs=repairs, stopped=stopped
+    )
+
+
+@pytest.mark.parametrize(
+    ("expect", "found", "said"),
+    [
+        (Expectation(reason="is empty"), Evidence(), "as expected"),
+        (Expectation(reason="is full"), Evidence(), "WRONG: reason 'it is empty.', expected"),
+        (Expectation(stopped="memory"), Evidence(receipt("memory: used 3 GB")), "as expected"),
+        (Expectation(stopped="memory"), Evidence(receipt("disk")), "WRONG: stopped 'disk'"),
+        (Expectation(stopped=""), Evidence(receipt("disk")), "WRONG: stopped 'disk', expected ''"),
+        (Expectation(stopped=""), Evidence(receipt()), "as expected"),
+        (
+            Expectation(repairs=frozenset({"a", "b"})),
+            Evidence(receipt("", "a", "b", "a")),
+            "as expected",
+        ),
+        (
+            Expectation(repairs=frozenset({"a"})),
+            Evidence(receipt("", "a", "b")),
+            "WRONG: mended: a, b, expected a",
+        ),
+        (Expectation(repairs=frozenset()), Evidence(receipt()), "as expected"),
+        (Expectation(never=("SECRET",)), Evidence(shown="a secret"), "as expected"),
+        (Expectation(never=("SECRET",)), Evidence(shown="a SECRET"), "WRONG: shows 'SECRET'"),
+    ],
+)
+def test_verdicts_on_the_evidence(expect: Expectation, found: Evidence, said: str) -> None:
+    wanted = Specimen(LAB, "someone", "about", nbformat.v4.new_notebook(), expect, {})
+    assert verdict(wanted, result(a=0), found).startswith(said)
