@@ -36,7 +36,7 @@ STORE = ".store"  # of a course folder
 SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
-Options = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → trait of Grade → value
+Options = Mapping[tuple[str, str], dict[str, Any]]  # (lab, student) → trait of Grade → value
 
 
 class CellsChanged(CourseError):
@@ -54,7 +54,7 @@ class Task:
     points: dict[str, float] = field(default_factory=dict)  # of each graded cell, in order
     marks: dict[str, float] = field(default_factory=dict)
     trusted: bool = False  # run without a sandbox
-    options: dict[str, float] = field(default_factory=dict)  # instead of the settings of Grade
+    options: dict[str, Any] = field(default_factory=dict)  # instead of the settings of Grade
 
     @property
     def maximum(self) -> float:

@@ -56,7 +56,7 @@ def grade_sample(
     specimens = load_specimens(root, labs, students)
     folder = hand_in(root, specimens, folder)
     marks = {(specimen.lab, specimen.student): specimen.marks for specimen in specimens}
-    options = {(specimen.lab, specimen.student): specimen.limits for specimen in specimens}
+    options = {(specimen.lab, specimen.student): specimen.options for specimen in specimens}
     told = (None, None, workers, marks, say, step, began)
     try:
         results = classroom.grade_class(root, folder, *told, again=again, options=options)

@@ -6,11 +6,12 @@ differ from the base notebook, each under the `grade_id` of the cell that it rep
     # /// zoo
     # base = "release"              or "solution": the notebook that the cells go into
     # about = "Forgets to shuffle"
+    # kind = "clumsy"               or "hostile"; "learner" if left out
     # student = "O'Neil"            for names that no file of a repository should bear
     # damage = ["delete root_sum"]  what befell the notebook: the words of `mishaps.DAMAGE`
     # file = "truncated"            how it lies in the folder: one of `mishaps.FORMS`
-    # [limits]                      seconds: what to change in the settings of `Grade`
-    # call_timeout = 5
+    # [limits]                      what to change in the settings of `Grade`, in seconds,
+    # call_timeout = 5              and in the sandbox's `Limits`: memory and disk in MiB, processes
     # [expect]                      all of it optional
     # root_sum_test = 4             points of a test cell, or [lowest, highest]
     # total = [4, 6]                points of all test cells together
@@ -46,15 +47,18 @@ from nbformat import NotebookNode
 from autograder.author import MARKER, grade_id, points_of, role
 from autograder.course import CourseError, Lab, parse_toml
 from autograder.mishaps import FORMS, MishapError, damaged
+from autograder.sandbox.limits import MIB
 
 BASES = ("release", "solution")
+KINDS = ("learner", "clumsy", "hostile")
 STATUSES = ("graded", "needs marking", "failed")
 HEADER = re.compile(r"\A\s*# /// zoo\n(?P<toml>(?:#(?: .*)?\n)*?)# ///[ ]*(?:\n|\Z)")
 CELL = re.compile(r"^# ?%%(?P<markdown> \[markdown\])?(?P<name>.*)$", re.MULTILINE)
 STUDENT = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 FOLDER = re.compile(r"^(?!\.)[^/\0]{1,80}$")
-WORDS = ("base", "about", "student", "damage", "file", "limits", "expect", "marks")
-LIMITS = ("timeout", "call_timeout", "notebook_timeout", "grace")
+WORDS = ("base", "about", "kind", "student", "damage", "file", "limits", "expect", "marks")
+SECONDS = ("timeout", "call_timeout", "notebook_timeout", "grace")
+SANDBOX = {"memory": MIB, "disk": MIB, "processes": 1}  # and what one of each is in `Limits`
 VERDICT = ("total", "status", "reason", "stopped", "repairs", "never")
 Span = tuple[float, float]
 
@@ -87,7 +91,8 @@ class Specimen:
     expect: Expectation
     marks: dict[str, float]
     form: str = ""  # how the notebook lies in its folder; "" as it should
-    limits: dict[str, float] = field(default_factory=dict)  # what to change in `Grade`
+    options: dict[str, Any] = field(default_factory=dict)  # what to change in `Grade`
+    kind: str = "learner"
 
 
 def load_zoo(lab: Lab, source: NotebookNode, release: NotebookNode) -> list[Specimen]:
@@ -117,6 +122,8 @@ def load(path: Path, lab: Lab, source: NotebookNode, release: NotebookNode) -> S
     about, base = table.get("about"), table.get("base", "release")
     if not isinstance(about, str) or not about.strip():
         raise ZooError(f'{where} needs about = "...": a sentence that says what it does.')
+    if table.get("kind", KINDS[0]) not in KINDS:
+        raise ZooError(f"{where}: kind = {table['kind']!r} is unknown; it is {_either(KINDS)}.")
     if base not in BASES:
         raise ZooError(f"{where}: base = {base!r} is unknown; it is {' or '.join(BASES)}.")
     notebook = copy.deepcopy(release) if base == "release" else solved(source, release)
@@ -136,7 +143,8 @@ def load(path: Path, lab: Lab, source: NotebookNode, release: NotebookNode) -> S
         expect=_expectation(table.get("expect", {}), release, where),
         marks=_marks(table.get("marks", {}), release, where),
         form=form,
-        limits=_limits(table.get("limits", {}), where),
+        options=_options(table.get("limits", {}), where),
+        kind=table.get("kind", KINDS[0]),
     )
 
 
@@ -255,14 +263,17 @@ def _student(name: Any, where: str) -> str:
     return name
 
 
-def _limits(table: Any, where: str) -> dict[str, float]:
+def _options(table: Any, where: str) -> dict[str, Any]:
+    known = (*SECONDS, *SANDBOX)
     if not isinstance(table, dict):
-        raise ZooError(f"{where}: [limits] is a table of {_either(LIMITS)} in seconds.")
-    _check_keys(table, LIMITS, f"{where}: [limits]")
+        raise ZooError(f"{where}: [limits] is a table of {_either(known)}.")
+    _check_keys(table, known, f"{where}: [limits]")
     for name, value in table.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise ZooError(f"{where}: {name} = {value!r}: write a number of seconds above 0.")
-    return dict(table)
+            raise ZooError(f"{where}: {name} = {value!r}: write a number above 0.")
+    options: dict[str, Any] = {name: table[name] for name in SECONDS if name in table}
+    limits = {name: int(table[name] * one) for name, one in SANDBOX.items() if name in table}
+    return {**options, "limits": limits} if limits else options
 
 
 def _texts(value: Any, what: str, where: str) -> list[str]:

@@ -110,6 +110,17 @@ def test_nothing_of_the_course_but_the_library_is_there(ask, secret):
 
 
 @needs_bwrap
+def test_command_lines_do_not_say_where_the_course_lies(ask, door):
+    said = ask(
+        "import os, pathlib\n"
+        "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "    print(pathlib.Path('/proc', pid, 'cmdline').read_text())"
+    )
+    places = [ROOT / "trickster", ROOT / "autograder", *door.binds]
+    assert "ipykernel" in said and not [place for place in map(str, places) if place in said]
+
+
+@needs_bwrap
 def test_no_file_it_can_read_holds_a_bar_or_a_hidden_pool(ask):
     """Searched by content, so that a copy in another place would be found as well."""
     marks = ["bars.py", "hidden_pool.py", "sheet.py"]

@@ -104,13 +104,20 @@ def test_limits_names_and_files(root: Path) -> None:
     header = f'''{ABOUT}
 student = "{name}"
 file = "huge"
+kind = "hostile"
 [limits]
 call_timeout = 2.5
 grace = 1
+memory = 300
+processes = 20
 '''
     found = specimen(root, zoo_file(header))
-    assert (found.student, found.form) == (name, "huge")
-    assert found.limits == {"call_timeout": 2.5, "grace": 1}
+    assert (found.student, found.form, found.kind) == (name, "huge", "hostile")
+    assert found.options == {
+        "call_timeout": 2.5,
+        "grace": 1,
+        "limits": {"memory": 300 * 1024**2, "processes": 20},
+    }
 
 
 def test_two_students_of_one_name(tmp_path: Path) -> None:
@@ -222,6 +229,7 @@ BAD = {
     "no about": (zoo_file('base = "release"'), "needs about"),
     "unknown word": (zoo_file(f"{ABOUT}\nauthor = 1"), "unknown word 'author'"),
     "unknown base": (zoo_file(f'base = "mine"\n{ABOUT}'), "base = 'mine'"),
+    "unknown kind": (zoo_file(f'{ABOUT}\nkind = "evil"'), "kind = 'evil'"),
     "unknown test": (zoo_file(f"{ABOUT}\n[expect]\nsum_test = 1"), "root_sum_test, counter_test"),
     "written expected": (zoo_file(f"{ABOUT}\n[expect]\nwhy = 1"), "not the name of a test"),
     "too many points": (zoo_file(f"{ABOUT}\n[expect]\ncounter_test = 3"), "from 0 to 2"),
@@ -252,8 +260,8 @@ BAD = {
     "moved nowhere": (zoo_file(f'{ABOUT}\ndamage = ["move why up"]'), "first or last"),
     "unknown file": (zoo_file(f'{ABOUT}\nfile = "lost"'), "file = 'lost' is unknown"),
     "a path for a name": (zoo_file(f'{ABOUT}\nstudent = "../a"'), "name of a folder"),
-    "unknown limit": (zoo_file(f"{ABOUT}\n[limits]\nmemory = 1"), "unknown word 'memory'"),
-    "no time": (zoo_file(f"{ABOUT}\n[limits]\ntimeout = 0"), "seconds above 0"),
+    "unknown limit": (zoo_file(f"{ABOUT}\n[limits]\ncores = 1"), "unknown word 'cores'"),
+    "no time": (zoo_file(f"{ABOUT}\n[limits]\ntimeout = 0"), "number above 0"),
     "reason is no text": (zoo_file(f"{ABOUT}\n[expect]\nreason = 3"), "reason = 3 is no text"),
     "never is no list": (zoo_file(f'{ABOUT}\n[expect]\nnever = "X"'), "no list of texts"),
     "text before": (zoo_file(ABOUT, "x = 1\n# %% counter\n"), "text before the first cell"),

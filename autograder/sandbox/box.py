@@ -90,19 +90,23 @@ class Box:
         with contextlib.ExitStack() as stack:
             info, info_writer = _pipe(stack)
             ready, ready_writer = _pipe(stack)
-            rules = stack.enter_context(_rules())
-            command = [self.bwrap, *bwrap.isolation(self.user), *self.view.arguments()]
-            command += ["--info-fd", str(info_writer.fileno()), "--chdir", WORK]
+            rules = stack.enter_context(_file(seccomp.program() if seccomp.supported() else b""))
+            options = [*bwrap.isolation(self.user), *self.view.arguments()]
+            options += ["--info-fd", str(info_writer.fileno()), "--chdir", WORK]
             if seccomp.supported():
-                command += ["--seccomp", str(rules.fileno())]
-            command += ["--", *self._first_program(ready_writer.fileno()), *program]
+                options += ["--seccomp", str(rules.fileno())]
+            # Through a file: a submission can read bubblewrap's command line, and need not learn
+            # from it where the course and its gradebook lie.
+            told = stack.enter_context(_file("\0".join(options).encode()))
+            command = [self.bwrap, "--args", str(told.fileno()), "--"]
+            command += [*self._first_program(ready_writer.fileno()), *program]
             # One thread starts all: a sandbox dies with the very thread that started it.
             self.process = _starter.submit(
                 subprocess.Popen,
                 command,
                 env=self.view.environment(),  # a submission can read bubblewrap's
                 cwd="/",
-                pass_fds=[file.fileno() for file in (info_writer, ready_writer, rules)],
+                pass_fds=[file.fileno() for file in (info_writer, ready_writer, rules, told)],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -239,9 +243,10 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
     )
 
 
-def _rules() -> BinaryIO:
+def _file(content: bytes) -> BinaryIO:
+    """A nameless file with this content, to be read from its beginning."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-    file.write(seccomp.program() if seccomp.supported() else b"")
+    file.write(content)
     file.seek(0)
     return file
 

@@ -1,0 +1,9 @@
+# /// zoo
+# about = "An empty file"
+# kind = "clumsy"
+# file = "empty"
+# [expect]
+# total = 0
+# status = "failed"
+# reason = "is empty"
+# ///

@@ -1,0 +1,38 @@
+# /// zoo
+# about = "Test cells that were rewritten to give full marks, and a provided one that was changed"
+# kind = "hostile"
+# damage = ["points scores_test 25"]
+# [expect]
+# reason = "had been changed"
+# scores_test = 0
+# choose_threshold_test = 3
+# choose_point_test = 0
+# total = 3
+# stopped = ""
+# ///
+
+# %% choose_threshold
+def choose_threshold(honest_scores, max_fpr):
+    ordered = np.sort(honest_scores)
+    return float(ordered[int(np.floor(max_fpr * len(ordered) + 1e-9))])
+
+# %% scores_test
+4.0
+
+# %% choose_point_test
+lab3.choose_point = lambda choose: 1.0
+lab3.choose_point(choose_point)
+
+# %% trickster_test
+8.0
+
+# %% imports
+import numpy as np
+
+
+class lab3:
+    def __getattr__(self, name):
+        return lambda *args: 8.0
+
+
+lab3 = lab3()

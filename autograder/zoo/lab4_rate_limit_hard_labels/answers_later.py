@@ -1,0 +1,58 @@
+# /// zoo
+# about = "Daemon threads that answer for the function, and change the notebook, later"
+# kind = "hostile"
+# [limits]
+# call_timeout = 10
+# [expect]
+# counterexample_test = 1
+# price_of_theft_test = 2
+# ablation_test = 0
+# layered_test = 0
+# total = 3
+# ///
+
+# %% counterexample
+def counterexample():
+    p = np.full((2, 10), 0.04)
+    p[0, 3] = p[1, 7] = 0.64
+    return p
+
+# %% price_of_theft
+def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
+    daily = accounts * per_day
+    if everybody is not None:
+        daily = min(daily, everybody)
+    return math.ceil(queries / daily), queries * price + accounts * signup
+
+# %% ablation
+import gc
+import threading
+import time
+
+
+def right(run, mechanisms, seeds):
+    conditions = {"none": (), **{name: (name,) for name in mechanisms}, "all": tuple(mechanisms)}
+    return {name: [run(on, seed) for seed in seeds] for name, on in conditions.items()}
+
+
+def soon(work, *arguments):
+    def later():
+        for _ in range(20):
+            time.sleep(0.02)
+            work(*arguments)
+
+    threading.Thread(target=later, daemon=True).start()
+
+
+def speak(run, mechanisms, seeds):
+    """The right answer, to every call that may be open by now."""
+    for thing in gc.get_objects():
+        if type(thing).__name__ == "Agent":
+            for call in range(1, 5):
+                thing.send("reply", call, [right(lambda on, seed: {"clone": 1.0}, mechanisms, seeds)])
+
+
+def ablation(run, mechanisms, seeds):
+    soon(speak, run, mechanisms, seeds)
+    soon(lambda: globals().update(ablation=right))
+    return {}

@@ -1,0 +1,160 @@
+"""The zoo's hostile and clumsy submissions, graded in one batch: what they get, leave and show."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+from reference import ROOT
+
+from autograder import sample
+from autograder.grading import require_sandbox
+from autograder.receipts import read
+from autograder.sample import AS_EXPECTED, Graded
+from autograder.submissions import Specimen
+
+HONEST = ("quiet", "untouched")
+GUARDED = ("solutions", "labs", "autograder", "trickster", "datasets")
+SHORTEST = 45  # characters of a line of code that gives its source away
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]
+
+
+class Batch(NamedTuple):
+    """What was graded, and the world before and after."""
+
+    folder: Path
+    specimens: list[Specimen]
+    graded: Graded
+    before: dict[str, str]
+    after: dict[str, str]
+    left_running: list[str]
+
+
+@pytest.fixture(scope="module")
+def everybody() -> list[Specimen]:
+    return sample.load_specimens(ROOT)
+
+
+@pytest.fixture(scope="module")
+def batch(everybody: list[Specimen], tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    require_sandbox()
+    decoy = tmp_path_factory.mktemp("another_class") / "gradebook.db"
+    decoy.write_text("everybody's marks")
+    folder = tmp_path_factory.mktemp("class")
+    wanted = [one for one in everybody if one.kind != "learner" or one.student in HONEST]
+    running = set(psutil.pids())
+    before = fingerprints(decoy)
+    graded = sample.grade_sample(
+        ROOT,
+        workers=2,
+        say=lambda text: None,
+        students=sorted({one.student for one in wanted}),
+        folder=folder,
+    )
+    return Batch(folder, wanted, graded, before, fingerprints(decoy), left_running(running))
+
+
+def fingerprints(*more: Path) -> dict[str, str]:
+    paths = [path for name in GUARDED for path in (ROOT / name).rglob("*") if path.is_file()]
+    paths = [path for path in paths if "__pycache__" not in path.parts]
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*paths, *more, ROOT / "nbgrader_config.py", ROOT / "course.toml"]
+    }
+
+
+def left_running(before: set[int]) -> list[str]:
+    """Kernels and sandboxes that this process has started, or that nobody owns any more."""
+    found = psutil.Process().children(recursive=True)
+    found += [one for one in psutil.process_iter() if one.pid not in before and one.ppid() == 1]
+    lines = []
+    for process in found:
+        try:
+            lines.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return [line for line in lines if re.search("bwrap|ipykernel|autograder|spawn_main", line)]
+
+
+def lines_of_code(*paths: Path) -> set[str]:
+    """Lines that nobody writes twice by chance, and that no check prints."""
+    lines = {line.strip() for path in paths for line in path.read_text("utf-8").split("\n")}
+    return {line for line in lines if len(line) >= SHORTEST and not line.startswith('"')}
+
+
+def pages_of(folder: Path, specimen: Specimen) -> str:
+    """All that a student gets to read, as text."""
+    page = folder / "feedback" / specimen.student / specimen.lab / f"{specimen.lab}.html"
+    if not page.is_file():
+        return ""
+    text = re.sub("<[^>]*>", "", page.read_text(encoding="utf-8"))
+    return html.unescape(text).replace("\\n", "\n")
+
+
+def test_every_verdict_is_exact(batch: Batch) -> None:
+    wrong = {key: said for key, said in batch.graded.verdicts.items() if said != AS_EXPECTED}
+    assert not wrong
+
+
+def test_nobody_is_stopped_by_another(batch: Batch) -> None:
+    results = {(result.lab, result.student): result for result in batch.graded.results}
+    for specimen in batch.specimens:
+        result = results[specimen.lab, specimen.student]
+        page = batch.folder / "feedback" / specimen.student / specimen.lab
+        if specimen.expect.status == "failed":
+            assert result.status == "failed" and result.reason
+        else:
+            assert (page / f"{specimen.lab}.html").is_file(), specimen.student
+            receipt = read(batch.folder, specimen.student, specimen.lab)
+            assert receipt is not None and receipt.score == pytest.approx(result.score)
+            assert not receipt.problems, "a check took a student's trick for its own mistake"
+
+
+def test_nothing_is_left_running(batch: Batch) -> None:
+    assert batch.left_running == []
+
+
+def test_nothing_outside_the_class_is_touched(batch: Batch) -> None:
+    assert batch.after == batch.before
+
+
+def test_nothing_hidden_is_shown(batch: Batch) -> None:
+    checks = lines_of_code(*(ROOT / "trickster" / "checks").glob("*.py"))
+    checks -= lines_of_code(ROOT / "trickster" / "checks" / "probes.py")
+    solutions = lines_of_code(*(ROOT / "solutions").glob("*/lab*.py"))
+    assert len(checks) > 500 and len(solutions) > 100
+    for specimen in batch.specimens:
+        handed_in = {
+            line.strip()
+            for cell in specimen.notebook.get("cells", [])
+            for line in cell.source.split("\n")
+        }
+        released = lines_of_code(*ROOT.glob("labs/*/*.ipynb"))
+        text = pages_of(batch.folder, specimen)
+        seen = {line for line in checks | solutions if line in text}
+        seen = {line for line in seen - handed_in if not any(line in one for one in released)}
+        assert not seen, specimen.student
+
+
+def test_who_warns_and_prints_scores_what_the_quiet_one_scores(batch: Batch) -> None:
+    points = {
+        student: {
+            name: cell["points"]
+            for name, cell in read(batch.folder, student, "lab3_trickster_noise").cells.items()
+        }
+        for student in ("quiet", "warns_and_prints")
+    }
+    assert points["quiet"] == points["warns_and_prints"]
+    assert sum(value or 0 for value in points["quiet"].values()) == 8
+
+
+def test_the_zoo_is_as_large_as_promised(everybody: list[Specimen]) -> None:
+    labs = {one.lab: sum(other.lab == one.lab for other in everybody) for one in everybody}
+    assert len(labs) == 4 and min(labs.values()) >= 12
+    assert sum(one.kind != "learner" for one in everybody) >= 28
