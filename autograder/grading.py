@@ -22,6 +22,7 @@ from autograder.course import CourseError
 from autograder.needed import needed
 from autograder.referee.preprocessor import RefereeExecute
 from autograder.referee.referee import Door
+from autograder.repair import coursedir_of
 from autograder.sandbox import doctor
 from autograder.sandbox.kernel import BlockingSandboxKernelManager, kernel_spec
 from autograder.sandbox.limits import Limits
@@ -63,7 +64,8 @@ class Grade(RefereeExecute):
             return super().create_kernel_manager()
         manager = BlockingSandboxKernelManager(parent=self)
         binds = {str(self.door.folder): (INSIDE, False)}
-        hidden = [Path(self.resources["metadata"]["path"])] if self._own_folder() else []
+        course = coursedir_of(self)
+        hidden = [Path(course.root)] if course is not None else []
         manager.spec = kernel_spec(Limits(**self.limits), binds, ROOT, hidden)
         return manager
 
@@ -79,9 +81,6 @@ class Grade(RefereeExecute):
         """Say why a cell has no output."""
         cell.outputs = [new_output("stream", name="stdout", text=LEFT_OUT)]
         cell.execution_count = None
-
-    def _own_folder(self) -> bool:
-        return bool(self.resources.get("metadata", {}).get("path"))
 
 
 def require_sandbox() -> None:

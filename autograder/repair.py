@@ -21,6 +21,7 @@ import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
@@ -86,12 +87,20 @@ class Repair(NbGraderPreprocessor):
         return nbformat.read(path, as_version=4)
 
     def _release_directory(self) -> Path:
-        owner = self.parent
-        while owner is not None and getattr(owner, "coursedir", None) is None:
-            owner = owner.parent
-        if owner is None:
+        course = coursedir_of(self)
+        if course is None:
             raise CourseError("Repair needs the folder of the labs: set c.Repair.labs.")
-        return Path(owner.coursedir.root) / owner.coursedir.release_directory
+        return Path(course.root) / course.release_directory
+
+
+def coursedir_of(step: Any) -> CourseDirectory | None:
+    """The course folder that a preprocessor works in, as nbgrader's application knows it."""
+    owner = step
+    while owner is not None:
+        if getattr(owner, "coursedir", None) is not None:
+            return owner.coursedir
+        owner = owner.parent
+    return None
 
 
 def told(mended: Mended) -> NotebookNode:
