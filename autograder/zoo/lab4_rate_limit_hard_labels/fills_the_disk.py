@@ -3,7 +3,6 @@
 # kind = "hostile"
 # [limits]
 # disk = 48
-# timeout = 20
 # [expect]
 # counterexample_test = 1
 # price_of_theft_test = 2

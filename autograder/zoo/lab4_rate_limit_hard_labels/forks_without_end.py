@@ -2,7 +2,7 @@
 # about = "A fork bomb, after two right answers"
 # kind = "hostile"
 # [limits]
-# timeout = 15
+# timeout = 120
 # [expect]
 # counterexample_test = 1
 # price_of_theft_test = 2

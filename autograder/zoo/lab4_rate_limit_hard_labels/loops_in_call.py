@@ -3,7 +3,7 @@
 # kind = "hostile"
 # [limits]
 # call_timeout = 3
-# grace = 2
+# grace = 8
 # [expect]
 # ladder_test = 0
 # counterexample_test = 1

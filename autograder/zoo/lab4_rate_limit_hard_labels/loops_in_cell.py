@@ -3,7 +3,7 @@
 # kind = "hostile"
 # [limits]
 # timeout = 4
-# grace = 2
+# grace = 8
 # [expect]
 # counterexample_test = 1
 # price_of_theft_test = 2
