@@ -49,10 +49,10 @@ c.ClearSolutions.code_stub = {
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # --- grading: mend, run in the sandbox, test from outside, record -----------------
-c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
+c.Autograde.exporter_class = "autograder.repair.door.SubmissionExporter"
 c.Repair.labs = str(HERE / "labs")
 c.Autograde.sanitize_preprocessors = [
-    "autograder.repair.Repair",
+    "autograder.repair.door.Repair",
     # nbgrader's own list, without what Repair does: clear outputs, number cells.
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.OverwriteCells",

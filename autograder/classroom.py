@@ -26,10 +26,10 @@ from autograder.author import grade_id, lab_notebook, points_of, role, to_text
 from autograder.class_report import write_report
 from autograder.course import CourseError, pick_labs, read_course
 from autograder.grading import require_sandbox
-from autograder.mend import check_related, mend
-from autograder.repair import notes_of
+from autograder.repair.door import notes_of
+from autograder.repair.mend import check_related, mend
+from autograder.repair.salvage import read_submission
 from autograder.results import CellScore, Result, read_scores, write_scores
-from autograder.salvage import read_submission
 from autograder.workers import alone_in, pooled
 
 STORE = ".store"  # of a course folder

@@ -22,7 +22,7 @@ from autograder.course import CourseError
 from autograder.needed import needed
 from autograder.referee.preprocessor import RefereeExecute
 from autograder.referee.referee import Door
-from autograder.repair import coursedir_of
+from autograder.repair.door import coursedir_of
 from autograder.sandbox import doctor
 from autograder.sandbox.kernel import BlockingSandboxKernelManager, kernel_spec
 from autograder.sandbox.limits import Limits

@@ -23,9 +23,9 @@ from autograder.author import grade_id, headings_of, role
 from autograder.course import CourseError, Lab, list_labs
 from autograder.execute import ANSI, as_terminal
 from autograder.grading import require_sandbox
+from autograder.repair.salvage import read_submission
 from autograder.report import cell_points, number
 from autograder.results import Result
-from autograder.salvage import read_submission
 
 STUDENT = "you"
 LINES_SHOWN = 30  # of what a check printed

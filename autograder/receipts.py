@@ -22,8 +22,8 @@ from typing import Any
 from nbformat import NotebookNode
 
 from autograder.author import grade_id, role
+from autograder.repair.salvage import MAX_BYTES
 from autograder.results import Result
-from autograder.salvage import MAX_BYTES
 
 FORMAT = 1
 FOLDER = "receipts"

@@ -23,9 +23,9 @@ from toy_course import LAB, built_course, cell_of
 from autograder import classroom, host
 from autograder.author import grade_id, points_of, role
 from autograder.course import CourseError, Lab
-from autograder.mend import AnotherNotebook, Mended, check_related, mend
-from autograder.repair import notes_of
-from autograder.salvage import NotANotebook, parse, read_submission
+from autograder.repair.door import notes_of
+from autograder.repair.mend import AnotherNotebook, Mended, check_related, mend
+from autograder.repair.salvage import NotANotebook, parse, read_submission
 
 ROOT_SUM = '''\
 def root_sum(values: list[float], start: float = 0.0) -> float:
@@ -668,9 +668,9 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.symlink(Lab(root, LAB).release, root / "submitted" / "c_link" / LAB / f"{LAB}.ipynb")
     classroom.register(root, root, [LAB])
     config = host.settings(root, root, assignment_id=LAB)
-    config.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
+    config.Autograde.exporter_class = "autograder.repair.door.SubmissionExporter"
     config.Autograde.sanitize_preprocessors = [
-        "autograder.repair.Repair",
+        "autograder.repair.door.Repair",
         "nbgrader.preprocessors.OverwriteKernelspec",
         "nbgrader.preprocessors.OverwriteCells",
         "nbgrader.preprocessors.CheckCellMetadata",

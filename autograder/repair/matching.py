@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
-from autograder.pieces import (
+from autograder.repair.pieces import (
     ALIKE,
     Piece,
     Slot,

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
-from autograder import repair_notes as say
-from autograder.matching import Match
-from autograder.pieces import Piece, Slot
-from autograder.repair_notes import Note
+from autograder.repair import notes as say
+from autograder.repair.matching import Match
+from autograder.repair.notes import Note
+from autograder.repair.pieces import Piece, Slot
 
 FLAGS = ("grade", "solution", "locked", "task", "schema_version")
 

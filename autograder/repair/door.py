@@ -2,8 +2,8 @@
 
 Plugged in by `nbgrader_config.py`:
 
-    c.Autograde.exporter_class = "autograder.repair.SubmissionExporter"
-    c.Autograde.sanitize_preprocessors = ["autograder.repair.Repair", ...nbgrader's own]
+    c.Autograde.exporter_class = "autograder.repair.door.SubmissionExporter"
+    c.Autograde.sanitize_preprocessors = ["autograder.repair.door.Repair", ...nbgrader's own]
     c.Repair.labs = str(HERE / "labs")
 
 `Repair` comes first: nbgrader's next steps take unique names and whole metadata for granted.
@@ -25,11 +25,11 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
-from autograder import salvage
 from autograder.author import grade_id
 from autograder.course import CourseError
-from autograder.mend import Mended, check_related, mend
-from autograder.repair_notes import Note
+from autograder.repair import salvage
+from autograder.repair.mend import Mended, check_related, mend
+from autograder.repair.notes import Note
 
 TOLD_IN = "what-was-mended"
 

@@ -14,14 +14,14 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from autograder import repair_notes as say
 from autograder.course import CourseError
-from autograder.damage import of_cell, of_notebook
-from autograder.matching import Match
-from autograder.pieces import Piece, Slot, alike, parse
-from autograder.repair_notes import Note
-from autograder.salvage import name_cell, salvage
-from autograder.salvage import parse as read_text
+from autograder.repair import notes as say
+from autograder.repair.damage import of_cell, of_notebook
+from autograder.repair.matching import Match
+from autograder.repair.notes import Note
+from autograder.repair.pieces import Piece, Slot, alike, parse
+from autograder.repair.salvage import name_cell, salvage
+from autograder.repair.salvage import parse as read_text
 
 MOST_PARTS = 10  # nobody splits an answer over more cells
 
