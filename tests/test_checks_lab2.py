@@ -10,6 +10,9 @@ from scipy import stats
 from trickster import attacks, models, training
 from trickster.api import BudgetExceeded
 from trickster.checks import lab2
+from trickster.scenario import Scenario
+
+VICTIM = Scenario("fashion").victim
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +147,7 @@ def test_fidelity_reference(names):
 
 
 def test_fidelity_wrong_ways_are_named(names, capsys):
-    truth = lab2._fashion().y_test
+    truth = Scenario("fashion").data.y_test
 
     def accuracy(clone, victim, x):
         return np.mean(clone(x).argmax(axis=1) == truth[: len(x)])
@@ -230,6 +233,20 @@ def test_steal_partial_credit(capsys):
     assert 2.0 < lab2.steal(hasty) < 5.0
     text = said(capsys)
     assert "each unused one is lost" in text and "Well stolen" not in text
+
+
+def test_steal_that_hands_out_the_victim_itself(capsys):
+    """Its weights are in the notebook; the service's model has other names for the classes."""
+    assert lab2.steal(lambda api, pools, budget, seed=0: VICTIM.posteriors) == 0.0
+    assert "Nothing was asked" in said(capsys)
+    asks = stealing("shapes")
+
+    def asks_in_vain(api, pools, budget, seed=0):
+        asks(api, pools, min(300, budget), seed)
+        return VICTIM.posteriors
+
+    assert lab2.steal(asks_in_vain) <= 1.0
+    assert lab2.train_clone(lambda x, answers, **options: VICTIM.posteriors) <= 2.0
 
 
 def test_steal_over_budget(capsys):

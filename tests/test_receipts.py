@@ -9,7 +9,7 @@ import pytest
 from reference import ROOT
 
 from autograder.receipts import inputs_of
-from autograder.salvage import MAX_BYTES
+from autograder.repair.salvage import MAX_BYTES
 
 
 def submission_hash(path: Path) -> str:

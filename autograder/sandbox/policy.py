@@ -54,7 +54,7 @@ class View:
         for folder in map(str, (self.root, *self.hidden)):
             if any(_within(folder, place) for place in shown):
                 places.append((folder, ["--tmpfs", folder]))
-        places += _parents([place for place, _ in places])
+        places += _parents(places)
         ordered = sorted(places, key=lambda place: place[0].count("/"))
         made = [argument for _, arguments in ordered for argument in arguments]
         return [*made, *_read_only(ordered)]
@@ -134,10 +134,15 @@ def _same(path: Path, inside: str) -> list[str]:
     return ["--ro-bind", str(path), inside]
 
 
-def _parents(places: list[str]) -> list[tuple[str, list[str]]]:
-    """The folders on the way: bubblewrap would close those that it makes to all but root."""
-    above = {str(folder) for place in places for folder in Path(place).parents} - {"/"}
-    made = [folder for folder in above if not any(_within(folder, place) for place in places)]
+def _parents(places: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """The folders on the way: bubblewrap would close those that it makes to all but root.
+
+    What lies in a shown folder is there already; in one made of memory, such as /tmp, it is not.
+    """
+    there = {place for place, _ in places} | {"/"}
+    shown = [place for place, args in places if not {"--tmpfs", "--dir"} & set(args)]
+    above = {str(folder) for place, _ in places for folder in Path(place).parents} - there
+    made = [folder for folder in above if not any(_within(folder, place) for place in shown)]
     return [(folder, ["--perms", "0755", "--dir", folder]) for folder in made]
 
 

@@ -129,9 +129,10 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
             "Hand the seed both to the network and to training.fit.",
         )
     with sheet.part("fidelity with 3,000 queries", 1) as part:
-        clone = train_clone(x, answers, labels="soft", epochs=10, seed=0)
+        names = _names(0)
+        clone = train_clone(x, answers[:, names], labels="soft", epochs=10, seed=0)
         named = _ask(clone, shared.fashion().x_test.copy())
-        value = evaluation.fidelity(named, shared.victim_labels())
+        value = evaluation.fidelity(named, _renamed(names))
         part.award(
             CLONE_FIDELITY.share(value),
             f"{value:.3f} on 5,000 real pictures",
@@ -139,6 +140,24 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
             CLONE_FIDELITY.usual,
             "Are x and targets in the same order, and does every row of the answers take part?",
         )
+
+
+def _names(seed: int) -> np.ndarray:
+    """An order of the ten classes in which none has its usual place.
+
+    The victim's weights lie in every student's notebook. A clone that answers with them, and not
+    with what was stolen, calls each class by the wrong name; a theft is as hard as ever.
+    """
+    rng = np.random.default_rng([POOL_SEED, seed])
+    while True:
+        order = rng.permutation(10)
+        if (order != np.arange(10)).all():
+            return order
+
+
+def _renamed(names: np.ndarray) -> np.ndarray:
+    """The victim's labels of the test pictures, in these names."""
+    return np.argsort(names)[shared.victim_labels()]
 
 
 def _ask(clone: Any, x: np.ndarray) -> np.ndarray:
@@ -354,6 +373,8 @@ def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
             raise Missed("no theft came to its end, so there is nothing to count.")
         _, used, refused = _one_theft(steal, 500, 9)
         over += refused
+        if used == 0:
+            raise Missed("nothing was asked, so no budget was kept to.")
         part.expect(
             not over and max(spent) <= STEAL_BUDGET and used <= 500,
             f"{max(spent):,} of {STEAL_BUDGET:,} and {used} of 500 queries answered; "
@@ -371,7 +392,8 @@ def _one_theft(steal: Callable[..., Any], budget: int, seed: int) -> tuple[float
     # More pictures than the budget allows to ask about, so that asking for too many shows.
     sizes = dict.fromkeys(scenario.pools, budget + 200) | {"digits": min(budget, 1_500)}
     pools = {name: scenario.pool(name, n, seed=POOL_SEED + seed) for name, n in sizes.items()}
-    service = scenario.api(budget=budget)
+    names = _names(seed)
+    service = scenario.api(budget=budget, defenses=[lambda answers, query: answers[:, names]])
     try:
         clone = steal(service.client("thief"), pools, budget, seed=seed)
     except BudgetExceeded as error:
@@ -385,10 +407,15 @@ def _one_theft(steal: Callable[..., Any], budget: int, seed: int) -> tuple[float
             "to posteriors."
         )
     answers = array(clone(shared.fashion().x_test.copy()), "The clone", (5000, 10))
-    return evaluation.fidelity(answers, shared.victim_labels()), service.used("thief"), refused
+    return evaluation.fidelity(answers, _renamed(names)), service.used("thief"), refused
 
 
 def _why_low(mean: float, spent: list[int]) -> str:
+    if max(spent) == 0:
+        return (
+            "Nothing was asked. This service's model gives its classes other numbers than the one "
+            "in your notebook: only its answers tell you which."
+        )
     if mean < 0.15:
         return (
             "About .10 is guessing. Was the noise pool used, or are pictures and answers in "
