@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 NOT_SET_UP = (
     "The Python that runs this lacks {name}: run it with .venv/bin/python; "
@@ -16,6 +16,7 @@ NOT_SET_UP = (
 
 try:
     import typer
+    from typer.core import TyperGroup
 
     from autograder.course import CourseError, find_root
 except ModuleNotFoundError as error:
@@ -24,7 +25,22 @@ except ModuleNotFoundError as error:
 
 # What grades or builds is imported when its command runs: --help answers at once.
 
+INTERRUPTED = 130  # what a shell tells of a command that Ctrl-C has ended
+
+
+class Commands(TyperGroup):
+    """The commands, each of which Ctrl-C ends with one sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Stopped; run it again to go on.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Builds the labs, grades them, and helps to mark them by hand.",
     no_args_is_help=True,
     add_completion=False,

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.utils import parse_utc
 
 from autograder import host, receipts
 from autograder.author import grade_id, lab_notebook, points_of, role, to_text
@@ -33,6 +34,8 @@ from autograder.results import CellScore, Result, read_scores, write_scores
 from autograder.workers import alone_in, pooled
 
 STORE = ".store"  # of a course folder
+A_DATE = "2026-05-04 12:00:00 UTC"
+LONGEST_DATE = 200  # bytes
 SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
@@ -54,6 +57,7 @@ class Task:
     points: dict[str, float] = field(default_factory=dict)  # of each graded cell, in order
     marks: dict[str, float] = field(default_factory=dict)
     trusted: bool = False  # run without a sandbox
+    due: str = "none"  # the date after which it is late
     options: dict[str, Any] = field(default_factory=dict)  # instead of the settings of Grade
 
     @property
@@ -76,6 +80,7 @@ class Task:
     def inputs(self) -> dict[str, str]:
         """All that decides the score, as hashes and versions."""
         found = receipts.inputs_of(self.root, self.lab, self.notebook, self.trusted)
+        found["due"] = self.due
         return {**found, "options": repr(sorted(self.options.items()))} if self.options else found
 
     @property
@@ -120,6 +125,7 @@ def grade_class(
         names = sorted({task.lab for task in tasks})
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
         points = register(root, course_root, names)
+        due = due_dates(course_root, names)
         marks, options = marks or {}, options or {}
         tasks = [
             replace(
@@ -127,6 +133,7 @@ def grade_class(
                 points=points[task.lab],
                 marks=marks.get((task.lab, task.student), {}),
                 trusted=trusted,
+                due=due[task.lab],
                 options=options.get((task.lab, task.student), {}),
             )
             for task in tasks
@@ -186,7 +193,9 @@ def unchanged(root: Path, course_root: Path, tasks: list[Task]) -> dict[tuple[st
             receipt = receipts.read(course_root, task.student, task.lab)
             if receipt is None or receipt.inputs != task.inputs:
                 continue
-            if receipt.status == "failed":
+            if receipt.status == "failed" and not receipt.refused:
+                continue  # the grader's own trouble may be over
+            if receipt.refused:
                 found[task.lab, task.student] = failure(task, CourseError(receipt.reason))
             elif task.graded.is_file() and task.feedback.is_file():
                 with suppress(MissingEntry):
@@ -194,6 +203,13 @@ def unchanged(root: Path, course_root: Path, tasks: list[Task]) -> dict[tuple[st
                     result = read_result(gradebook, task)
                     found[task.lab, task.student] = replace(result, reason=receipt.reason)
     return found
+
+
+def due_dates(course_root: Path, names: list[str]) -> dict[str, str]:
+    """When each lab was due, as the gradebook has it (UTC), or "none"."""
+    with host.quiet(), host.open_gradebook(course_root) as gradebook:
+        found = {name: gradebook.find_assignment(name).duedate for name in names}
+    return {name: str(date) if date else "none" for name, date in found.items()}
 
 
 def told_before(count: int, done: int, workers: int) -> str:
@@ -282,15 +298,19 @@ def _earlier(
 
 
 def _collected(
-    tasks: list[Task], results: list[Result], coming: Iterator[Result], step: Step
+    tasks: list[Task],
+    results: list[Result],
+    coming: Generator[Result, None, None],
+    step: Step,
 ) -> list[Result]:
     """All results in order, once `step` has been told of each."""
     total, results = len(tasks) + len(results), list(results)
     for done, result in enumerate(results, 1):
         step(done, total, result)
-    for result in coming:
-        results.append(result)
-        step(len(results), total, result)
+    with closing(coming):  # also when `step` is interrupted
+        for result in coming:
+            results.append(result)
+            step(len(results), total, result)
     return sorted(results, key=lambda result: (result.lab, result.student))
 
 
@@ -395,11 +415,16 @@ def grade_one(task: Task) -> None:
 
 
 def work(task: Task) -> Result:
-    """Everything that is done for one submission; an error becomes a failed result."""
+    """Everything that is done for one submission; an error becomes a failed result.
+
+    Interrupted, it leaves no receipt: the next run grades the submission again.
+    """
     started = time.monotonic()
-    notebook, inputs = None, task.inputs
+    notebook, inputs, refused = None, task.inputs, True
+    receipts.remove(task.course_root, task.student, task.lab)
     try:
         check_submission(task)
+        refused = False
         marked = _texts_marked(task)
         grade_one(task)
         notebook = nbformat.read(task.graded, as_version=4)
@@ -411,9 +436,10 @@ def work(task: Task) -> Result:
         host.feedback(task.root, task.course_root, task.lab, task.student)
     except Exception as error:  # whatever a submission can provoke, the next one is graded
         result = failure(task, error)
+        refused = refused and isinstance(error, CourseError)
         _withdraw(task)
     result = replace(result, seconds=time.monotonic() - started)
-    receipts.write(task.course_root, receipts.of(result, notebook, inputs))
+    receipts.write(task.course_root, receipts.of(result, notebook, inputs, refused))
     return result
 
 
@@ -421,6 +447,7 @@ def _told(reason: str, notebook: NotebookNode) -> str:
     """`reason`, and what else the instructor should know of the way the notebook ran."""
     ours = notebook.metadata.get("trickster", {})
     sentences = [reason, *ours.get("check_problems", [])]
+    sentences += [f"It met a limit: {limit}" for limit in ours.get("limits_hit", [])]
     if ours.get("kernel_ended"):
         sentences.append(f"Its code was ended: {ours['kernel_ended']}.")
     sentences += [note.for_instructor for note in notes_of(notebook) if note.suspicious]
@@ -452,6 +479,21 @@ def check_submission(task: Task) -> None:
     submitted = read_submission(path)
     release = nbformat.read(pick_labs(task.root, [task.lab])[0].release, as_version=4)
     check_related(mend(submitted, release), submitted, task.lab)
+    check_timestamp(task.folder / receipts.TIMESTAMP)
+
+
+def check_timestamp(path: Path) -> None:
+    """Raise CourseError where nbgrader could not read the date at which a notebook came in."""
+    if not path.exists():
+        return
+    if not path.is_file() or path.stat().st_size > LONGEST_DATE:
+        raise CourseError(f"{path.name} is no date; write {A_DATE}")
+    text = path.read_bytes().decode("utf-8", errors="replace").strip()
+    try:
+        if text:  # nbgrader takes an empty one for none
+            parse_utc(text)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise CourseError(f"{path.name}: {text!r} is no date; write {A_DATE}") from error
 
 
 def _texts_marked(task: Task) -> dict[str, str]:
@@ -552,7 +594,9 @@ def _withdraw(task: Task) -> None:
         gradebook.db.commit()
 
 
-def run(tasks: list[Task], workers: int, began: Began = lambda task: None) -> Iterator[Result]:
+def run(
+    tasks: list[Task], workers: int, began: Began = lambda task: None
+) -> Generator[Result, None, None]:
     """The result of each task as it is done, `workers` at a time."""
     return pooled(tasks, workers, work, _lost, began)
 

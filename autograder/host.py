@@ -166,11 +166,14 @@ def _one(root: Path, course_root: Path, lab: str, student: str) -> Config:
 
 
 def _run(converter: type, config: Config, task: str) -> None:
+    """Run one of nbgrader's converters. Raises HostError, or KeyboardInterrupt upon Ctrl-C."""
     with alembic_in_reach(), quiet():
         app = converter(coursedir=CourseDirectory(config=config), config=config)
         app.force = True
         result = capture_log(app)
     if not result["success"]:
+        if result["error"].rstrip().endswith("\nKeyboardInterrupt"):
+            raise KeyboardInterrupt  # `capture_log` catches everything
         reason = _reason(result.get("log", ""), result["error"])
         raise HostError(f"nbgrader could not {task}: {reason}")
 

@@ -27,6 +27,7 @@ from autograder.results import Result
 
 FORMAT = 1
 FOLDER = "receipts"
+TIMESTAMP = "timestamp.txt"  # nbgrader's: when the notebook beside it was handed in
 MEASURED = 8_000  # characters kept of what a check said
 PACKAGES = ("torch", "numpy", "scikit-learn", "nbgrader", "ipykernel")
 
@@ -48,7 +49,10 @@ class Receipt:
     waited: dict[str, float] = field(default_factory=dict)  # test → seconds for the student's code
     repairs: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""  # why the student's process ended before its time
+    limits: list[str] = field(default_factory=list)  # of time that single cells have met
     problems: list[str] = field(default_factory=list)  # slips of the course's own checks
+    refused: bool = False  # failed for what it is: trying again is of no use
+    stale: str = ""  # why this no longer tells of the file that was handed in
     format: int = FORMAT
 
     @property
@@ -63,7 +67,9 @@ class Receipt:
         return [note["for_instructor"] for note in self.repairs if note.get("suspicious")]
 
 
-def of(result: Result, notebook: NotebookNode | None, inputs: dict[str, str]) -> Receipt:
+def of(
+    result: Result, notebook: NotebookNode | None, inputs: dict[str, str], refused: bool = False
+) -> Receipt:
     """The receipt for a result and the notebook as it was run (None where there is none)."""
     told = notebook.metadata.get("trickster", {}) if notebook is not None else {}
     cells = notebook.cells if notebook is not None else []
@@ -82,7 +88,9 @@ def of(result: Result, notebook: NotebookNode | None, inputs: dict[str, str]) ->
         waited=dict(told.get("waited", {})),
         repairs=[dict(note) for note in told.get("repairs", [])],
         stopped=str(told.get("kernel_ended", "")),
+        limits=[str(limit) for limit in told.get("limits_hit", [])],
         problems=[str(problem) for problem in told.get("check_problems", [])],
+        refused=refused,
     )
 
 
@@ -119,7 +127,8 @@ def _said(cell: NotebookNode) -> str:
 def inputs_of(root: Path, lab: str, submission: Path, trusted: bool) -> dict[str, str]:
     """Hashes and versions of all that decides a score."""
     return {
-        "submission": _hash_of_submission(submission),
+        "submission": hash_of_submission(submission),
+        "handed in": _hash_if_there(submission.with_name(TIMESTAMP)),
         "lab": hash_of(*_lab_files(root, lab)),
         "library": _hash_of_folder(root / "trickster"),
         "grader": _hash_of_folder(root / "autograder"),
@@ -147,7 +156,11 @@ def hash_of(*files: Path) -> str:
     return found.hexdigest()
 
 
-def _hash_of_submission(path: Path) -> str:
+def _hash_if_there(path: Path) -> str:
+    return hash_of_submission(path) if os.path.lexists(path) else "none"
+
+
+def hash_of_submission(path: Path) -> str:
     """Like `hash_of`, but of what may be a link to anywhere, a pipe, or without end."""
     try:
         found = path.lstat()
@@ -199,6 +212,11 @@ def write(course_root: Path, receipt: Receipt) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(half, path)
+
+
+def remove(course_root: Path, student: str, lab: str) -> None:
+    """From here on, whoever is cut off has to begin again."""
+    path_of(course_root, student, lab).unlink(missing_ok=True)
 
 
 def read(course_root: Path, student: str, lab: str) -> Receipt | None:

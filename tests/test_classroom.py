@@ -518,3 +518,52 @@ def test_a_learner_s_file_that_cannot_be_graded(graded: Class, tmp_path: Path) -
     (tmp_path / "empty.ipynb").write_text("")
     with pytest.raises(CourseError, match="is empty"):
         learner.grade_notebook(graded.root, tmp_path / "empty.ipynb")
+
+
+def test_a_date_or_a_due_date_that_changes_is_graded_again(tmp_path: Path) -> None:
+    root = built_course(tmp_path)
+    hand_in(root, "someone", json.dumps(submission(root, **ANSWER)))
+    begun: list[str] = []
+    with (root / "nbgrader_config.py").open("a") as file:
+        file.write('\nc.LateSubmissionPlugin.penalty_method = "zero"\n')
+
+    def grade() -> Result:
+        begun.clear()
+        (result,) = grade_class(root, root, began=lambda task: begun.append(task.student))
+        return result
+
+    assert grade().score == 4 and begun
+    stamp = root / "submitted" / "someone" / LAB / "timestamp.txt"
+    stamp.write_text("2026-05-04 12:00:00 UTC\n")
+    assert grade().score == 4 and begun
+    with host.open_gradebook(root) as gradebook:
+        gradebook.update_or_create_assignment(LAB, duedate="2026-05-01 12:00:00 UTC")
+    assert grade().score == 0 and begun
+    assert grade().score == 0 and not begun
+    stamp.write_text("yesterday evening")
+    result = grade()
+    assert result.status == "failed"
+    assert result.reason == (
+        "timestamp.txt: 'yesterday evening' is no date; write 2026-05-04 12:00:00 UTC"
+    )
+    grade()
+    assert not begun
+    stamp.write_text("2026-04-30 12:00:00 UTC")
+    assert grade().score == 4 and begun
+
+
+def test_the_grader_s_own_trouble_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = built_course(tmp_path)
+    hand_in(root, "someone", json.dumps(submission(root, **ANSWER)))
+    with monkeypatch.context() as patched:
+
+        def full(*_: object, **__: object) -> None:
+            raise host.HostError("the disk is full")
+
+        patched.setattr(host, "autograde", full)
+        (result,) = grade_class(root, root, workers=1)
+        assert result.status == "failed"
+    (result,) = grade_class(root, root, workers=1)
+    assert (result.status, result.score) == ("graded", 4.0)

@@ -102,3 +102,35 @@ def test_nothing_is_run_when_all_is_done(course: Path) -> None:
     assert before == {
         path: path.stat().st_mtime_ns for path in (course / "autograded").rglob("*.ipynb")
     }
+
+
+def test_ctrl_c_costs_nobody_a_score(tmp_path: Path) -> None:
+    root = built_course(tmp_path / "course")
+    for number in range(4):
+        slow = ANSWER["root_sum"].replace("\n", "\n    __import__('time').sleep(1.5)\n", 1)
+        hand_in(root, f"s{number}", json.dumps(submission(root, root_sum=slow)))
+    words = ["grade", str(root), "--root", str(root), "--workers", "2"]
+    command = [sys.executable, "-m", "autograder", *words]
+    environ = {**os.environ, "PYTHONPATH": str(Path(host.__file__).parents[1])}
+    output = tmp_path / "output.txt"
+    with output.open("w") as file:
+        run = subprocess.Popen(
+            command, env=environ, stdout=file, stderr=file, start_new_session=True
+        )
+    while run.poll() is None and graded_so_far(root) < 1:
+        time.sleep(0.05)
+    time.sleep(1)  # others are in the middle of theirs
+    children = psutil.Process(run.pid).children(recursive=True)
+    began = time.monotonic()
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(20) == 130, output.read_text()
+    assert time.monotonic() - began < 10
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert children and not alive
+    told = output.read_text()
+    assert "Stopped; run it again to go on." in told and "Traceback" not in told, told
+    assert all(receipt.status != "failed" for receipt in receipts.read_all(root))
+    assert graded_so_far(root) < 4
+    again = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [row["score"] for row in read_scores(root).values()] == [4.0] * 4

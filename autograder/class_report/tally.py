@@ -18,8 +18,8 @@ from autograder.class_report.said import alike, failures
 from autograder.receipts import Receipt
 
 STATUSES = ("graded", "needs marking", "failed")
-PER_LAB = ("lab",)  # inputs that differ between labs because they must
-PER_STUDENT = ("submission",)
+PER_LAB = ("lab", "due")  # inputs that differ between labs because they must
+PER_STUDENT = ("submission", "handed in")
 STEPS = (0.5, 1, 2, 5)
 MOST_BARS = 20
 SLOWEST = 5
