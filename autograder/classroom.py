@@ -177,7 +177,8 @@ def _write_files(root: Path, course_root: Path, results: list[Result]) -> None:
         if receipt is None:  # not gradable by its name alone
             receipt = receipts.of(result, None, {})
         else:
-            marked = receipts.marked(receipt, result)
+            path = Task(root, course_root, result.lab, result.student).notebook
+            marked = receipts.checked(receipts.marked(receipt, result), path)
             if marked != receipt:
                 receipts.write(course_root, marked)
             receipt = marked
@@ -458,6 +459,10 @@ def _publish(task: Task) -> Result:
     """The feedback page and the result of a submission that is graded already."""
     with host.quiet(), host.open_gradebook(task.course_root) as gradebook:
         result = read_result(gradebook, task)
+    receipt = receipts.read(task.course_root, task.student, task.lab)
+    if receipt is not None:
+        stale = receipts.checked(receipt, task.notebook).stale
+        result = replace(result, reason=stale or receipt.reason)
     try:
         host.feedback(task.root, task.course_root, task.lab, task.student)
     except CourseError as error:  # its score stands; the next page is written

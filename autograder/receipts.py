@@ -28,6 +28,10 @@ from autograder.results import Result
 FORMAT = 1
 FOLDER = "receipts"
 TIMESTAMP = "timestamp.txt"  # nbgrader's: when the notebook beside it was handed in
+STALE = (
+    "The notebook was replaced since, or graded by nbgrader itself; its receipt is of an earlier "
+    "version: run grade to renew it."
+)
 MEASURED = 8_000  # characters kept of what a check said
 PACKAGES = ("torch", "numpy", "scikit-learn", "nbgrader", "ipykernel")
 
@@ -95,8 +99,15 @@ def of(
 
 
 def marked(receipt: Receipt, result: Result) -> Receipt:
-    """The same receipt with the points that a person has given since."""
+    """The same receipt with the points that a person, or nbgrader by itself, has given since."""
     return replace(receipt, status=result.status, penalty=result.penalty, cells=_cells(result))
+
+
+def checked(receipt: Receipt, submission: Path) -> Receipt:
+    """The same receipt, `stale` where the file that was handed in is another by now."""
+    known = receipt.inputs.get("submission")
+    same = known is None or known == hash_of_submission(submission)
+    return replace(receipt, stale="" if same else STALE)
 
 
 def _cells(result: Result) -> dict[str, dict[str, Any]]:

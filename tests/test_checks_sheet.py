@@ -140,3 +140,16 @@ def test_every_bar_lies_between_some_and_full_and_has_evidence():
     for bar in table:
         assert -1 < bar.some < bar.full < 1  # a loss is a negative gain
         assert len(bar.evidence) > 20 and any(c.isdigit() for c in bar.evidence)
+
+
+def test_what_ends_a_part_says_so_plainly_and_once(capsys):
+    class Ended(Exception):
+        plain = "it had ended, as above."
+
+    sheet = Sheet("Exercise", 2)
+    for name in ("one", "two"):
+        with sheet.part(name, 1):
+            raise Ended("it ended here.")
+    told = capsys.readouterr().out
+    assert "Ended" not in told and told.count("it ended here.") == 1
+    assert told.count("it had ended, as above.") == 1

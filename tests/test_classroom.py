@@ -567,3 +567,33 @@ def test_the_grader_s_own_trouble_is_tried_again(
         assert result.status == "failed"
     (result,) = grade_class(root, root, workers=1)
     assert (result.status, result.score) == ("graded", 4.0)
+
+
+def test_a_limit_met_in_a_test_is_told(tmp_path: Path) -> None:
+    root = built_course(tmp_path)
+    with (root / "nbgrader_config.py").open("a") as file:
+        file.write("\nc.Grade.call_timeout = 1\n")
+    loop = ROOT_SUM.replace("\n", "\n    while True: pass\n", 1)
+    hand_in(root, "loops", json.dumps(submission(root, root_sum=loop)))
+    (result,) = grade_class(root, root)
+    (receipt,) = receipts.read_all(root)
+    assert receipt.limits == ["root_sum_test: your code took longer than 1 s."]
+    assert not receipt.stopped and receipt.limits[0] in result.reason
+    assert receipt.limits[0] in (root / "report.html").read_text()
+    page = (root / "feedback" / "loops" / LAB / f"{LAB}.html").read_text()
+    assert "does a loop not end?" in page and "TookTooLong" not in page
+
+
+def test_a_receipt_of_an_earlier_file_says_so(tmp_path: Path) -> None:
+    root = built_course(tmp_path)
+    hand_in(root, "someone", json.dumps(submission(root)))
+    grade_class(root, root)
+    hand_in(root, "someone", json.dumps(submission(root, **ANSWER)))
+    host.autograde(root, root, LAB, "someone")
+    (result,) = publish(root, root)
+    assert result.score == 4 and "run grade to renew it" in result.reason
+    assert receipts.read(root, "someone", LAB).stale in result.reason
+    assert "run grade to renew it" in (root / "report.html").read_text()
+    (result,) = grade_class(root, root)
+    assert result.score == 4 and not result.reason
+    assert "run grade to renew it" not in (root / "report.html").read_text()

@@ -34,13 +34,20 @@ class StudentError(Exception):
 class Stopped(Exception):
     """The student's code can't be asked any more; the text says why, to the student."""
 
+    # A check says this where the full text, without the class's name, has been said before.
+    plain = "your code could not be asked any more, as above."
+
 
 class TookTooLong(Stopped):
     """The student's code was given up on."""
 
+    plain = "your code took too long, as above."
+
 
 class KernelDied(Stopped):
     """The student's Python process has ended."""
+
+    plain = "the Python process had ended, as above."
 
 
 class BrokeProtocol(Stopped):

@@ -65,6 +65,7 @@ class Link:
         self.patience, self.limits = patience or Patience(), limits or wire.Limits()
         self.traffic = Traffic()
         self.begun = False
+        self.limit_hit = ""  # of time, by the student's code
         self._left, self._call_left = self.patience.cell, self.patience.call
         self._open: list[int] = []
         self._numbers = itertools.count(1)
@@ -137,7 +138,9 @@ class Link:
         if self._ended is not None:
             raise self._ended.with_traceback(None)
         if self._left <= 0:
-            raise TookTooLong(f"your code took longer than {self.patience.cell:g} s in this check.")
+            text = f"your code took longer than {self.patience.cell:g} s in this check."
+            self.limit_hit = self.limit_hit or text
+            raise TookTooLong(text)
         number = next(self._numbers)
         if not self._open:
             self._call_left = self._left if kind == "names" else self.patience.call
@@ -295,7 +298,9 @@ class Link:
 
     def _give_up(self, limit: float, number: int | None) -> NoReturn:
         """Interrupt the student's code; whoever does not end in time is killed. Always raises."""
-        late = TookTooLong(f"your code took longer than {limit:g} s.")
+        took = f"your code took longer than {limit:g} s"
+        late = TookTooLong(f"{took} (does a loop not end?).")
+        self.limit_hit = self.limit_hit or f"{took}."
         self.kernel.interrupt()
         until = time.monotonic() + self.patience.grace
         while number is not None and (message := self._next(until)) is not None:
@@ -305,7 +310,7 @@ class Link:
                 break
             self._last_question = min(self._last_question, message.call)
             self._send_error(message.call, late)
-        self.kernel.kill(f"{late} It did not stop when interrupted, and was ended.")
+        self.kernel.kill(f"{took}. It did not stop when interrupted, and was ended.")
         self._end(late)
 
     def _lost(self) -> NoReturn:

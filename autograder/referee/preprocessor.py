@@ -119,6 +119,7 @@ class RefereeExecute(Execute):
         self._check_assign_resources(resources)
         course = self.course(nb, resources)
         self.problems: list[str] = []
+        self.limits_hit: list[str] = []
         self.traffic: dict[str, Traffic] = {}
         self._count, self._ended = 0, ""
         wanted = self.wanted(nb)
@@ -158,20 +159,20 @@ class RefereeExecute(Execute):
         cell.outputs, cell.execution_count = [], None
         if not self._ended and self._left <= 0:
             kernel.kill(f"the notebook had used its {self.notebook_timeout:g} s")
-            self._ended = kernel.reason
         if test is not None:
             self._test(cell, name, test, referee, course)
         elif role(cell) == "test":
             cell.outputs = [failure("UnknownTest", "this test is none of the course's: no points.")]
         elif cell.source.strip():
-            self._own(cell, kernel)
+            self._own(cell, name, kernel)
         if kernel.reason and not self._ended:
             self._ended = f"{kernel.reason} ({name})"
+            kernel.reason = f"the Python process had ended before (in {name})."  # said in full once
 
-    def _own(self, cell: NotebookNode, kernel: Kernel) -> None:
+    def _own(self, cell: NotebookNode, name: str, kernel: Kernel) -> None:
         """A cell of the student's, or one that the course provides, in the kernel."""
         if self._ended:
-            cell.outputs = [failure("NotRun", f"not run: {self._ended}")]
+            cell.outputs = [failure("Not run", kernel.reason)]
             return
         limit = min(self.timeout or self._left, self._left)
         taken = outputs.Outputs(cell, self.output_limit)
@@ -184,6 +185,8 @@ class RefereeExecute(Execute):
         self._left -= ran.seconds
         cell.execution_count = self._count
         taken.close(ran.lost)
+        if ran.status == "interrupted" or ran.seconds >= limit:
+            self.limits_hit.append(f"{name}: the cell took longer than {limit:g} s.")
         cell.outputs += _ending(ran, cell, limit, kernel.reason)
 
     def _test(
@@ -205,6 +208,8 @@ class RefereeExecute(Execute):
             if output.output_type == "execute_result":
                 output.execution_count = self._count
         self.traffic[name] = verdict.traffic
+        if verdict.limit_hit:
+            self.limits_hit.append(f"{name}: {verdict.limit_hit}")
         if verdict.problem:
             self.problems.append(f"{name}: {verdict.problem}")
             self.log.error("%s: %s", name, verdict.problem)
@@ -217,6 +222,7 @@ class RefereeExecute(Execute):
         for key, value in (
             ("check_problems", self.problems),
             ("kernel_ended", self._ended),
+            ("limits_hit", self.limits_hit),
             ("waited", waited),
         ):
             found.pop(key, None)
@@ -227,10 +233,10 @@ class RefereeExecute(Execute):
 def _ending(ran: Ran, cell: NotebookNode, limit: float, reason: str) -> list[NotebookNode]:
     """What is to be said of how a cell ended, beyond what it said itself."""
     if ran.status == "interrupted":
-        text = f"the cell took longer than {limit:g} s and was interrupted."
-        return [failure("CellTimeoutError", text)]
+        text = f"the cell took longer than {limit:g} s and was interrupted (does a loop not end?)."
+        return [failure("Too slow", text)]
     if ran.status == "died":
-        return [failure("KernelDied", reason or "the Python process ended.")]
+        return [failure("The Python process ended here", reason or "nobody knows why.")]
     told = any(output.output_type == "error" for output in cell.outputs)
     if ran.reply.get("status") != "error" or told:
         return []

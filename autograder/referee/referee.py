@@ -49,6 +49,7 @@ class Verdict:
     points: float = 0.0
     problem: str = ""  # nothing about the student's score is hidden here: a slip of the course's
     traffic: Traffic = field(default_factory=Traffic)
+    limit_hit: str = ""  # of time, by the student's code
 
 
 @dataclass
@@ -108,6 +109,7 @@ class Referee:
             last = self._judged(verdict, link, meanwhile, source, points, imports or {}, asked)
         if link.begun:
             self._part(link)
+        verdict.limit_hit = link.limit_hit
         verdict.outputs = [*stream(paper.text()), *stream(meanwhile.text()), last]
         return verdict
 

@@ -52,6 +52,7 @@ class Sheet:
     def __init__(self, title: str, points: float):
         self.title, self.points = title, points
         self.parts: list[Part] = []
+        self._told: set[str] = set()  # what has ended parts already
         print(title)
 
     @contextmanager
@@ -68,9 +69,24 @@ class Sheet:
             self.line(part, str(missed))
         except (Exception, SystemExit) as error:
             part.share = 0.0
-            self.line(part, f"your code raised {type(error).__name__}: {error}", _where(error))
+            self.line(part, *self._why(error))
         if part.share is None:
             raise AssertionError(f"The check left its part {name!r} undecided.")
+
+    def _why(self, error: BaseException) -> list[str]:
+        """What a learner reads of an error.
+
+        What is not the code's own error, but its end, says so itself, once; from then on what it
+        has as ``plain`` will do.
+        """
+        plain = getattr(error, "plain", None)
+        if not isinstance(plain, str):
+            return [f"your code raised {type(error).__name__}: {error}", _where(error)]
+        text = str(error)
+        if text in self._told:
+            return [plain]
+        self._told.add(text)
+        return [text, _where(error)]
 
     def line(self, part: Part, *texts: str) -> None:
         """Print the verdict on a part and what there is to say about it."""
