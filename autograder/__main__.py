@@ -126,7 +126,9 @@ def grade(
 
     home = find_root(root)
     out = report.console()
-    if path is not None and (path.is_file() or path.suffix == ".ipynb"):
+    if path is not None and path.is_file() and path.suffix != ".ipynb":
+        raise CourseError(f"{path} is no notebook: give a file NAME.ipynb, or a course folder.")
+    if path is not None and path.suffix == ".ipynb":
         from autograder import learner
 
         out.print(f"Grading {path.name}; this takes about a minute ...", soft_wrap=True)

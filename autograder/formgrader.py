@@ -52,6 +52,7 @@ def open_formgrader(
     if not host.database(course).is_file():
         classroom.register(root, course, [lab.name for lab in labs])
     words, environ = command(course, port, browser), environment(root)
+    say(f"The course folder is {course}.")
     for sentence in mark_schemes(root, labs):
         say(sentence)
     say("Ctrl-C ends the server. Then: publish writes the feedback pages and the scores.")

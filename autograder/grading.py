@@ -87,4 +87,10 @@ def require_sandbox() -> None:
     """Raise CourseError where submissions cannot be isolated."""
     reason = doctor.available(ROOT)
     if reason:
-        raise CourseError(NO_SANDBOX.format(reason=reason))
+        raise CourseError(NO_SANDBOX.format(reason=sentence(reason)))
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop behind it, wherever it came from."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?", ".)")) else f"{text}."

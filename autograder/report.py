@@ -147,7 +147,8 @@ def class_summary(results: list[Result], started: float) -> str:
     """How many of each status, and how long it took."""
     counts = {status: sum(r.status == status for r in results) for status in COLOURS}
     parts = [f"{count} {status}" for status, count in counts.items() if count]
-    return f"{len(results)} submissions: {', '.join(parts)}; {time.monotonic() - started:.0f} s."
+    many = "submission" if len(results) == 1 else "submissions"
+    return f"{len(results)} {many}: {', '.join(parts)}; {time.monotonic() - started:.0f} s."
 
 
 def _score(result: Result) -> str:

@@ -14,6 +14,7 @@ from autograder import classroom, host, receipts
 from autograder.author import build_notebook
 from autograder.classroom import Began, Say, Step
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.grading import require_sandbox
 from autograder.mishaps import FORMS
 from autograder.receipts import Receipt
 from autograder.results import Result, as_dict
@@ -52,6 +53,7 @@ def grade_sample(
 
     Only `students`, if they are named; in the course folder `folder`, else in the root's own.
     """
+    require_sandbox()  # before the work, not after it
     say("building the sample class from the zoo ...")
     specimens = load_specimens(root, labs, students)
     folder = hand_in(root, specimens, folder)

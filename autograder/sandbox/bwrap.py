@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from autograder.course import CourseError
@@ -76,6 +77,17 @@ def isolation(user: int) -> list[str]:
     return [*spaces, "--unshare-user", "--uid", "1000", "--gid", "1000"]
 
 
+def closed_to_others(program: Path) -> str:
+    """A sentence on what keeps other users from running `program`, or "" if nothing does."""
+    real = program.resolve()
+    for folder in reversed(real.parents):
+        if not folder.stat().st_mode & 0o001:
+            return f"{real} cannot be reached by the sandbox's user: {folder} is closed to others."
+    if real.stat().st_mode & 0o005 != 0o005:
+        return f"{real} itself is closed to other users."
+    return ""
+
+
 def explain(stderr: str) -> str:
     """What bubblewrap's own words mean for whoever reads them."""
     text = " ".join(stderr.split()) or "it gave no reason"
@@ -87,6 +99,9 @@ def explain(stderr: str) -> str:
         )
     if any(word in stderr for word in ("uid map", "user namespace", "new namespace", "userns")):
         return f"{NAMESPACES} (bwrap said: {text})"
+    if "the sandbox may not run" in stderr:
+        why = closed_to_others(Path(sys.executable))
+        return f"{text.rstrip('.')}. {why}".rstrip()
     if "Operation not permitted" in stderr or "Permission denied" in stderr:
         return (
             f"bwrap said: {text}. If it names a file: all users must be able to read the course's "

@@ -76,7 +76,9 @@ def examine(root: Path | None = None) -> list[Finding]:
     """Try every wall and every limit; takes some ten seconds."""
     home = find_root(root)
     reason = available(home)
-    works = Finding("sandbox", not reason, reason or "it starts", UNSAFE)
+    works = Finding(
+        "sandbox", not reason, (reason and f"{reason.rstrip('. ')}.") or "it starts", UNSAFE
+    )
     if reason:
         return [works]
     return [works, *(probe(home) for probe in PROBES)]
