@@ -6,12 +6,15 @@ starts as the course, and `nbgrader_config.py` from Jupyter's configuration path
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from autograder import classroom, host
 from autograder.author import grade_id, headings_of, lab_notebook, role
 from autograder.course import CourseError, Lab, read_course
 from autograder.sample import FOLDER as SAMPLE
+from autograder.workers import die_with
 
 PAGE = "/formgrader/gradebook"
 
@@ -43,7 +47,7 @@ def open_formgrader(
     browser: bool = True,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Become Jupyter's server on formgrader's page, where the system can; else wait for its end."""
+    """Run Jupyter's server on formgrader's page until it is ended; its address comes last."""
     if host.unusable_name(str(course)):
         raise CourseError(f"{course}: {host.unusable_name(str(course))}")
     if _taken(port):
@@ -56,12 +60,48 @@ def open_formgrader(
     for sentence in mark_schemes(root, labs):
         say(sentence)
     say("Ctrl-C ends the server. Then: publish writes the feedback pages and the scores.")
-    say(address(port, environ))
     sys.stdout.flush()
-    os.chdir(course)
-    if os.name == "posix":  # one process: whoever stops this command stops the server
-        os.execve(words[0], words, environ)
-    return subprocess.call(words, env=environ)
+    return _serve(words, environ, course, port, lambda: say(address(port, environ)))
+
+
+def _serve(
+    words: list[str], environ: dict[str, str], course: Path, port: int, ready: Callable[[], None]
+) -> int:
+    """Run the server until it ends, or until somebody ends this process: Ctrl-C is no failure."""
+    # In a session of its own Ctrl-C does not reach it: it would ask whether that was meant.
+    server = subprocess.Popen(
+        words,
+        env=environ,
+        cwd=course,
+        start_new_session=True,
+        preexec_fn=functools.partial(die_with, os.getpid()),
+    )
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        while server.poll() is None and not _answers(port):
+            time.sleep(0.1)
+        if server.returncode is None:
+            ready()
+            sys.stdout.flush()
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        server.terminate()
+        server.wait()
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def labs_in(root: Path, course: Path) -> list[Lab]:

@@ -109,6 +109,11 @@ def _prepare(parent: int) -> None:
     # Not SIG_IGN, which a student's kernel would inherit: it could not be interrupted any more.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    die_with(parent)
+
+
+def die_with(parent: int) -> None:
+    """End this process when its parent is killed."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked

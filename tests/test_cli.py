@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -282,8 +283,9 @@ def test_formgrader_lists_the_labs(root: Path, tmp_path: Path) -> None:
             page = f"http://127.0.0.1:{port}/formgrader/api/assignments?token=secret"
             (lab,) = json.loads(answer_of(page))
         finally:
-            server.terminate()
-            server.wait(30)
+            server.send_signal(signal.SIGINT)
+            ended = server.wait(30)
+    assert ended == 0
     assert lab["name"] == LAB and lab["max_score"] == 9
     lines = (tmp_path / "log").read_text(encoding="utf-8").strip().split("\n")
     last = lines.index(f"http://localhost:{port}/formgrader/gradebook")

@@ -135,7 +135,11 @@ def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
     root, _ = graded
     cells = cells_of(root, "exits")
     assert "the Python process ended" in cells["root_sum"].outputs[0].evalue
-    assert cells["counter"].outputs[0].evalue.startswith("not run: the Python process ended")
+    later = cells["counter"].outputs[0]
+    assert (later.ename, later.evalue) == (
+        "Not run",
+        "the Python process had ended before (in root_sum).",
+    )
     assert "(root_sum)" in cells["counter"].outputs[0].evalue
     for name in ("root_sum_test", "counter_test"):
         assert "the Python process ended" in cells[name].outputs[0].text
