@@ -511,6 +511,16 @@ def mean_of_batch(bank, honest):
     return layered
 
 
+def majority_of_batch(bank, honest):
+    threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=1), 0.02)
+
+    def layered(x, posteriors, features, key, now):
+        weird = ood.score_knn(features, bank, k=1) < threshold
+        return defenses.misinform(posteriors) if weird.mean() > 0.5 else posteriors
+
+    return layered
+
+
 def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
     return rng.dirichlet(np.full(p.shape[1], 0.3), size=len(p))
 
@@ -523,6 +533,7 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
         (making(tell=lambda p: np.eye(10)[np.zeros(len(p), int)]), 2, "one and the same answer"),
         (making(wrong=drawn), 2, "averaged away"),
         (mean_of_batch, 1.5, "never for a batch"),
+        (majority_of_batch, 1.5, "never for a batch"),
         (making(limit=lambda: limiters.SlidingWindow(100, 86_400)), (0, 1.5), "Honest bursts"),
         (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
         (making(share=0.0), 1, "no answer is defended yet"),

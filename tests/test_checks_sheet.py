@@ -58,6 +58,37 @@ def test_unwritten_cells_stop_the_check():
         run(unwritten)
 
 
+def test_an_unwritten_function_keeps_what_others_have_earned(capsys):
+    @check("Title", 3)
+    def run(sheet: Sheet, unwritten) -> None:
+        for name, answer in (("first", lambda: True), ("second", unwritten), ("third", lambda: 1)):
+            with sheet.part(name, 1) as part:
+                part.expect(bool(answer()), "1", "1")
+
+    def unwritten():
+        raise NotImplementedError
+
+    assert run(unwritten) == 2.0
+    said = capsys.readouterr().out
+    assert "MISS second: 0 of 1" in said and "is not written yet" in said
+    assert "ok   third" in said
+
+
+def test_parts_that_missed_do_not_hide_an_unwritten_cell():
+    @check("Title", 2)
+    def run(sheet: Sheet, unwritten) -> None:
+        with sheet.part("first", 1) as part:
+            part.expect(False, "0", "1")
+        with sheet.part("second", 1) as part:
+            part.expect(unwritten(), "1", "1")
+
+    def unwritten():
+        raise NotImplementedError("write me")
+
+    with pytest.raises(NotImplementedError, match="write me"):
+        run(unwritten)
+
+
 NOISY = """
 import sys, warnings
 from trickster.checks.sheet import check

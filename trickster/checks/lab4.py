@@ -601,6 +601,7 @@ DAILY_CAP = 1_000  # answers to one account in any 24 hours
 PANEL_SEEDS = (0, 1)
 STOLEN = 3_000
 ACCOUNTS = 10
+CROWD = 300  # weird pictures that are asked in several companies
 CHANCE = 0.1  # the fidelity of a clone that nobody answered
 
 
@@ -780,7 +781,7 @@ def _why_dear(turned: float, given: np.ndarray) -> str:
 
 
 def _same_answers(part: Part, make_layered: Callable[..., Any]) -> None:
-    """In another order, another batch, by another account, on another day."""
+    """In another order, in other company, by another account, on another day."""
     world, service = _world(), _Service(make_layered)
     weird = _pool(PANEL_SEEDS[0])
     mixed = tuple(
@@ -793,12 +794,19 @@ def _same_answers(part: Part, make_layered: Callable[..., Any]) -> None:
     pieces = [
         service(tuple(a[i : i + 10] for a in mixed), "eve", float(i)) for i in range(0, 60, 10)
     ]
-    if first is None or turned is None or again is None or any(p is None for p in pieces):
+    together, amid, alone = _in_company(service, tuple(a[:CROWD] for a in weird))
+    if any(answer is None for answer in (first, turned, again, *pieces, *together, *amid, *alone)):
         raise Missed("a request of at most 60 pictures was refused, so answers can't be compared.")
     off = {
         "asked again the next day": float(np.abs(again - first).max()),
         "in reverse order": float(np.abs(turned[::-1] - first).max()),
         "ten at a time": float(np.abs(np.concatenate(pieces) - first).max()),
+        "weird pictures among themselves and amid honest ones": float(
+            np.abs(np.concatenate(together) - np.concatenate(amid)).max()
+        ),
+        "weird pictures among themselves and alone": float(
+            np.abs(np.concatenate(together)[: len(alone)] - np.concatenate(alone)).max()
+        ),
     }
     worst = max(off, key=off.get)
     part.expect(
@@ -811,6 +819,28 @@ def _same_answers(part: Part, make_layered: Callable[..., Any]) -> None:
         if off["asked again the next day"] >= 1e-4
         else "Decide for each input by itself, never for a batch.",
     )
+
+
+def _in_company(
+    service: _Service, weird: tuple[np.ndarray, ...]
+) -> tuple[list[np.ndarray | None], ...]:
+    """Answers to weird pictures among themselves, 12 at a time amid honest ones, and alone.
+
+    Whoever decides for a batch by its majority is steady in a mixed one, and in its pieces.
+    """
+    world, day, few = _world(), 3, 12
+    together = _as_a_customer(service, weird, "dan", day)
+    honest = tuple(a[: REQUEST - few] for a in (world.x, world.posteriors, world.features))
+    now = float(day * (DAY + 300))
+    amid: list[np.ndarray | None] = []
+    for turn, i in enumerate(range(0, len(weird[0]), few)):
+        mixed = tuple(
+            np.concatenate([a[i : i + few], b]) for a, b in zip(weird, honest, strict=True)
+        )
+        answer = service(mixed, f"fay {turn // REQUESTS}", now + 60.0 * (turn % REQUESTS))
+        amid.append(None if answer is None else answer[:few])
+    alone = [service(tuple(a[i : i + 1] for a in weird), "gus", now + i) for i in range(few)]
+    return together, amid, alone
 
 
 def _greedy(part: Part, make_layered: Callable[..., Any]) -> None:

@@ -62,8 +62,11 @@ class Sheet:
         self.parts.append(part)
         try:
             yield part
-        except NotImplementedError:
-            raise  # the cell is not written yet: say that, and nothing else
+        except NotImplementedError as error:
+            if not any(other.share for other in self.parts):
+                raise  # nothing is written yet: say that, and nothing else
+            part.share = 0.0
+            self.line(part, "this part is not written yet: NotImplementedError.", _where(error))
         except Missed as missed:
             part.share = 0.0
             self.line(part, str(missed))
