@@ -37,12 +37,22 @@ def test_zero_mean_noise_right_ways(names):
     assert lab3.zero_mean_noise(defenses.zero_mean_noise) == 2.0
 
 
+def noise_of(p, noise, axis=1):
+    raised = np.exp(np.log(p) + noise)
+    return raised / raised.sum(axis=axis, keepdims=True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         (lambda p, s, rng: p + rng.normal(0, s, p.shape), "no distributions"),
         (lambda p, s, rng: np.abs(p) / p.sum(1, keepdims=True), "Draw an array"),
-        (lambda p, s, rng: defenses.zero_mean_noise(p, s**2, rng), "add the noise to them"),
+        (lambda p, s, rng: defenses.zero_mean_noise(p, s**2, rng), "is sigma**2"),
+        (lambda p, s, rng: noise_of(p, rng.uniform(-s, s, p.shape)), "not normally distributed"),
+        (lambda p, s, rng: noise_of(p, s * 3**0.5 * rng.uniform(-1, 1, p.shape)), "not normally"),
+        (lambda p, s, rng: noise_of(p, rng.normal(s, s, p.shape[1]) * 0.3), "Draw an array"),
+        (lambda p, s, rng: noise_of(p, 1.5 * rng.normal(0, s, p.shape)), "add the noise to them"),
+        (lambda p, s, rng: noise_of(p, rng.normal(0, s, p.shape), axis=0), "its columns sum to 1"),
         (lambda p, s, rng: defenses.zero_mean_noise(p, s, np.random.default_rng()), "nothing else"),
     ],
 )
@@ -68,6 +78,10 @@ def naive_energy(z):
     return np.log(np.exp(z).sum(axis=1))
 
 
+def batch_energy(z):
+    return z.max() + np.log(np.exp(z - z.max()).sum(axis=1))
+
+
 def raw_knn(features, bank, k):
     return np.sort(features @ bank.T, axis=1)[:, -k]
 
@@ -85,6 +99,9 @@ def far_knn(features, bank, k):
     ("given", "words"),
     [
         ((lambda p: 1 - p.max(1), ood.score_energy, ood.score_knn), "1 minus the probability"),
+        ((lambda p: -p.max(1), ood.score_energy, ood.score_knn), "the score is +max"),
+        ((msp, batch_energy, ood.score_knn), "not the batch's"),
+        ((msp, ood.score_energy, lambda *a: 1 - ood.score_knn(*a)), "This is a distance"),
         ((msp, lambda z: -ood.score_energy(z), ood.score_knn), "The sign is wrong"),
         ((msp, naive_energy, ood.score_knn), "overflows"),
         ((msp, ood.score_energy, raw_knn), "Divide each row by its length"),
@@ -141,7 +158,7 @@ def test_misinform_right_ways(names):
     ("wrong", "words"),
     [
         (lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05, "keeps the largest class"),
-        (lambda p: np.eye(10)[np.full(len(p), 3)], "still name the true class"),
+        (lambda p: np.eye(10)[np.full(len(p), 3)], "Everybody gets the same class"),
         (lambda p: -p, "no distributions"),
         (lambda p: np.random.default_rng().dirichlet(np.ones(10), len(p)), "repeats a question"),
         (lambda p: defenses.misinform(p)[::-1], "depends on its neighbours"),
@@ -156,6 +173,33 @@ def test_choose_point(names, capsys):
     assert lab3.choose_point(names["choose_point"]) == 1.0
     assert lab3.choose_point(lambda points, loss: max(points)) == 0.0
     assert "Among the rates" in said(capsys)
+
+
+def affordable(points, loss, than):
+    return [rate for rate in points if points[rate][1] >= than - loss]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda points, loss: max(affordable(points, loss, points[0.0][1])), "not the highest"),
+        (
+            lambda points, loss: min(
+                affordable(points, loss, max(u for _, u in points.values())),
+                key=lambda rate: points[rate][0],
+            ),
+            "not the best of all",
+        ),
+        (
+            lambda points, loss: min(r for r in points if points[0.0][1] - points[r][1] < loss),
+            "A loss of exactly max_loss is allowed",
+        ),
+    ],
+    ids=["highest rate", "loss from the best", "less than"],
+)
+def test_choose_point_wrong_ways_are_named(wrong, words, capsys):
+    assert lab3.choose_point(wrong) == 0.0
+    assert words in said(capsys)
 
 
 # --- exercise 5 ---------------------------------------------------------------------
@@ -203,7 +247,32 @@ def test_trickster_that_looks_at_pixels_too(victim, bank):
 
 def test_trickster_that_does_nothing(capsys):
     assert lab3.trickster(lambda x, posteriors, features: posteriors) == 0.0
-    assert "nothing is defended yet" in said(capsys)
+    told = said(capsys)
+    assert "nothing is defended yet. Recognise" in told
+    assert told.count("nothing is defended yet: see above") == 4 and told.count("0% of") == 1
+
+
+def test_trickster_with_a_weak_score(victim, capsys):
+    choose = Scenario("fashion").data.x_test[:2_500]
+    line = ood.choose_threshold(ood.score_msp(victim.posteriors(choose)), 0.02)
+
+    def trickster(x, posteriors, features):
+        weird = ood.score_msp(posteriors) < line
+        return np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
+
+    assert 3.0 <= lab3.trickster(trickster, seeds=(0,)) < 6.0
+    assert "of the shapes: compare the scores in exercise 2's table" in said(capsys)
+
+
+def test_trickster_that_compares_the_wrong_way(victim, bank, capsys):
+    right = defence(victim, bank)
+
+    def turned(x, posteriors, features):
+        weird = np.any(right(x, posteriors, features) != posteriors, axis=1)
+        return np.where(weird[:, None], posteriors, defenses.misinform(posteriors))
+
+    lab3.trickster(turned, seeds=(0,))
+    assert "is the wrong way round" in said(capsys)
 
 
 def test_trickster_that_keeps_the_argmax(victim, bank, capsys):
