@@ -140,9 +140,8 @@ def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
         "Not run",
         "the Python process had ended before (in root_sum).",
     )
-    assert "(root_sum)" in cells["counter"].outputs[0].evalue
     for name in ("root_sum_test", "counter_test"):
-        assert "the Python process ended" in cells[name].outputs[0].text
+        assert "the Python process had ended before" in cells[name].outputs[0].text
         assert cells[name].outputs[-1].data["text/plain"] == "0.0"
 
 
