@@ -80,9 +80,30 @@ def nothing_left(p, decimals):
     return rounded / np.maximum(rounded.sum(axis=1, keepdims=True), 1e-9)
 
 
+def all_hard(p, decimals):
+    rounded = np.round(p, decimals)
+    if (rounded.sum(axis=1) == 0).any():
+        return in_lists(p)
+    return rounded / rounded.sum(axis=1, keepdims=True)
+
+
+def smallest(p, k):
+    kept = np.where(np.argsort(np.argsort(p, axis=1), axis=1) < k, p, 0)
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def down_the_columns(p):
+    answers = np.zeros_like(p)
+    answers[p.argmax(axis=0), np.arange(p.shape[1])] = 1
+    return answers
+
+
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
+        ({"hard": down_the_columns}, 3, "looked down the columns"),
+        ({"top": smallest}, 2.5, "These are the smallest of each row"),
+        ({"round": all_hard}, 3.5, "to the empty rows only"),
         ({"hard": columns}, 3, "the winning columns of all rows marked"),
         ({"hard": lambda p: p.argmax(axis=1)}, 3, "asked (200, 10)"),
         ({"hard": lambda p: np.eye(10)[p[::-1].argmax(axis=1)]}, 3, "one class for each row"),
@@ -276,6 +297,19 @@ def test_token_bucket_waits(capsys):
     assert "retry_after returned None" in said(capsys)
 
 
+class TakesWhenItPasses(Bucket):
+    def retry_after(self, key, now, n=1):
+        wait = super().retry_after(key, now, n)
+        if wait == 0:
+            self.allow(key, now, n)
+        return wait
+
+
+def test_token_bucket_that_takes_while_it_is_asked(capsys):
+    assert lab4.token_bucket(TakesWhenItPasses, drive) == 3.25
+    assert "it must take nothing" in said(capsys)
+
+
 class Window:
     """A right window, built on batches and a running total, with hooks."""
 
@@ -352,6 +386,14 @@ class WindowBackwards(Window):
         return now
 
 
+class WindowTakesWhenItPasses(Window):
+    def retry_after(self, key, now, n=1):
+        wait = super().retry_after(key, now, n)
+        if wait == 0:
+            self.allow(key, now, n)
+        return wait
+
+
 class WindowFromTheFirst(Window):
     """Starts anew when the first answer is old enough: not a sliding window."""
 
@@ -378,6 +420,7 @@ def test_sliding_window_other_right_ways(made):
         (FixedWindows, 2, "twice the limit around their border"),
         (WindowFromTheFirst, 2, "each by its own time"),
         (WindowForgets, 2.5, "forgot a key that still owes"),
+        (WindowTakesWhenItPasses, 2.5, "it must take nothing"),
         (WindowCountsRefused, 2, "Refused requests were counted"),
         (WindowPartly, 2.5, "a refused one must take nothing"),
         (WindowBackwards, 2.5, "A clock that goes back must gain nothing"),
@@ -430,6 +473,12 @@ def one_seed(run, mechanisms, seeds):
     return {name: [run(on, 0) for _ in seeds] for name, on in conditions_of(mechanisms).items()}
 
 
+def added_up(run, mechanisms, seeds):
+    steps = [mechanisms[:n] for n in range(len(mechanisms) + 1)]
+    names = ["none", *mechanisms]
+    return {name: [run(on, s) for s in seeds] for name, on in zip(names, steps, strict=True)}
+
+
 def words_for_tuples(run, mechanisms, seeds):
     return {name: [run(name, seed) for seed in seeds] for name in mechanisms}
 
@@ -447,6 +496,7 @@ def test_ablation(names, capsys):
     capsys.readouterr()
     for wrong, points, words in (
         (one_seed, 0, "one seed for all would measure nothing"),
+        (added_up, 0, "The mechanisms are added up"),
         (words_for_tuples, 0, "with its comma"),
         (means, 1, "the list of what run returned"),
     ):
@@ -521,6 +571,11 @@ def majority_of_batch(bank, honest):
     return layered
 
 
+def test_layered_that_returns_nothing_is_not_told_that_answers_change(capsys):
+    assert lab4.layered(lambda bank, honest: None) == 0.0
+    assert "answers to a picture change" not in said(capsys)
+
+
 def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
     return rng.dirichlet(np.full(p.shape[1], 0.3), size=len(p))
 
@@ -536,7 +591,7 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
         (majority_of_batch, 1.5, "never for a batch"),
         (making(limit=lambda: limiters.SlidingWindow(100, 86_400)), (0, 1.5), "Honest bursts"),
         (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
-        (making(share=0.0), 1, "no answer is defended yet"),
+        (making(wrong=lambda p: p), 1, "no answer is defended yet: see above"),
         (making(tell=lambda p: p * 2), 0, "must be a distribution"),
         (lambda bank, honest: None, 0, "asked a function"),
     ],
