@@ -33,7 +33,7 @@ class Both(RefereeExecute):
 
     def _test(self, cell, name, test, referee, course) -> None:
         local = nbformat.v4.new_code_cell(test.source)
-        self._own(local, referee.kernel)
+        self._own(local, name, referee.kernel)
         super()._test(cell, name, test, referee, course)
         self.local = {**getattr(self, "local", {}), name: local.outputs}
 
