@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from autograder import host, receipts
 from autograder.author import grade_id, lab_notebook, points_of, role, to_text
 from autograder.class_report import write_report
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.environment import variables
 from autograder.grading import require_sandbox
 from autograder.repair.door import notes_of
 from autograder.repair.mend import check_related, mend
@@ -118,9 +119,8 @@ def grade_class(
     course_root = course_root.resolve()
     if not trusted:
         require_sandbox()
-    find_submissions(root, course_root, labs, students)  # a mistake in the call touches nothing
+    tasks, results = find_submissions(root, course_root, labs, students)
     with alone_in(course_root), _store_in(course_root):
-        tasks, results = find_submissions(root, course_root, labs, students)
         workers = workers or os.cpu_count() or 1
         names = sorted({task.lab for task in tasks})
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
@@ -149,23 +149,12 @@ def grade_class(
     return results
 
 
-@contextmanager
-def _store_in(course_root: Path) -> Iterator[None]:
+def _store_in(course_root: Path) -> AbstractContextManager[None]:
     """What is the same for the whole class is computed once: the checks keep it in here.
 
     The sandbox sees neither the folder nor the variables.
     """
-    told = {"TRICKSTER_STORE": str(course_root / STORE), "TRICKSTER_STORE_WRITE": "1"}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return variables({"TRICKSTER_STORE": str(course_root / STORE), "TRICKSTER_STORE_WRITE": "1"})
 
 
 def _write_files(root: Path, course_root: Path, results: list[Result]) -> None:

@@ -7,7 +7,6 @@ formgrader's button and `python -m autograder grade` all take this one road.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,11 @@ from autograder.referee.preprocessor import RefereeExecute
 from autograder.referee.referee import Door
 from autograder.repair.door import coursedir_of
 from autograder.sandbox import doctor
+from autograder.sandbox.door import FOLDER, shown_folder
 from autograder.sandbox.kernel import BlockingSandboxKernelManager, kernel_spec
 from autograder.sandbox.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
-INSIDE = "/run/door"  # where the sandbox sees the door
 LEFT_OUT = "(Not run for grading: no test needs this cell.)\n"
 NO_SANDBOX = (
     "Submissions run in a sandbox, and this machine has none: {reason} To run them without one, "
@@ -52,18 +51,14 @@ class Grade(RefereeExecute):
                 yield door
             return
         require_sandbox()
-        with tempfile.TemporaryDirectory(prefix="trickster-door-") as private:
-            # The sandbox runs as another user: the inner folder is open, the outer one is not.
-            folder = Path(private) / "shown"
-            folder.mkdir()
-            folder.chmod(0o755)
-            yield Door(folder, INSIDE)
+        with shown_folder() as folder:
+            yield Door(folder, FOLDER)
 
     def create_kernel_manager(self) -> KernelManager:
         if self.trust_submissions:
             return super().create_kernel_manager()
         manager = BlockingSandboxKernelManager(parent=self)
-        binds = {str(self.door.folder): (INSIDE, False)}
+        binds = {str(self.door.folder): (FOLDER, False)}
         course = coursedir_of(self)
         hidden = [Path(course.root)] if course is not None else []
         manager.spec = kernel_spec(Limits(**self.limits), binds, ROOT, hidden)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.author import to_text
 from autograder.course import CourseError
+from autograder.environment import variables
 
 PATIENCE_S = 60
 # nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
@@ -52,15 +53,10 @@ def settings(root: Path, course_root: Path | None = None, **course_directory: An
     return config
 
 
-@contextmanager
-def alembic_in_reach() -> Iterator[None]:
+def alembic_in_reach() -> AbstractContextManager[None]:
     """nbgrader calls `alembic` by name, which an environment that is not activated hides."""
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return variables({"PATH": os.pathsep.join(programs)})
 
 
 def generate(

@@ -22,6 +22,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from autograder.author import grade_id, role
+from autograder.course import Lab
 from autograder.repair.salvage import MAX_BYTES
 from autograder.results import Result
 
@@ -140,7 +141,7 @@ def inputs_of(root: Path, lab: str, submission: Path, trusted: bool) -> dict[str
     return {
         "submission": hash_of_submission(submission),
         "handed in": _hash_if_there(submission.with_name(TIMESTAMP)),
-        "lab": hash_of(*_lab_files(root, lab)),
+        "lab": hash_of(Lab(root, lab).source, Lab(root, lab).release),
         "library": _hash_of_folder(root / "trickster"),
         "grader": _hash_of_folder(root / "autograder"),
         "data": _hash_of_folder(root / "datasets"),
@@ -180,10 +181,6 @@ def hash_of_submission(path: Path) -> str:
     if not stat.S_ISREG(found.st_mode):
         return "no file"
     return hash_of(path) if found.st_size <= MAX_BYTES else f"too large: {found.st_size} bytes"
-
-
-def _lab_files(root: Path, lab: str) -> list[Path]:
-    return [root / "solutions" / lab / f"{lab}.py", root / "labs" / lab / f"{lab}.ipynb"]
 
 
 @cache  # nobody edits the library while a class is graded

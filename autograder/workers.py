@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autograder.course import CourseError
+from autograder.environment import one_thread
 
-# Several workers, or a machine with more cores, must not change a score.
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 PR_SET_PDEATHSIG = 1
 LOCK = ".grading"
 Job = TypeVar("Job")
@@ -118,21 +117,6 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Processes started in here compute with one thread."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -23,9 +23,10 @@ from autograder import classroom, host, learner, receipts, report
 from autograder.author import build_notebook, grade_id
 from autograder.classroom import Task, grade_class, publish
 from autograder.course import CourseError, Lab, read_course
+from autograder.environment import one_thread
 from autograder.results import Result, read_scores
 from autograder.submissions import solved
-from autograder.workers import alone_in, one_thread, pooled
+from autograder.workers import alone_in, pooled
 
 ODD = "Zoë O'Brien {x}"
 ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for v in values)"

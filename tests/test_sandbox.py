@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import nbformat
 import psutil
@@ -25,7 +27,7 @@ from reference import ROOT
 from autograder.sandbox import bwrap, doctor, policy
 from autograder.sandbox.box import Box, run
 from autograder.sandbox.bwrap import SandboxError
-from autograder.sandbox.door import Door
+from autograder.sandbox.door import FOLDER, shown_folder
 from autograder.sandbox.kernel import PROGRAM, sandboxed, start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits, shorten
 from autograder.sandbox.provisioner import NAME
@@ -66,8 +68,13 @@ def secret(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def door():
-    with Door() as door:
-        yield door
+    """The folder that the sandbox is shown, with a listening socket in it."""
+    with shown_folder() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+        (folder / "socket").chmod(0o666)
+        listener.listen(1)
+        binds = {str(folder): (FOLDER, False)}
+        yield SimpleNamespace(binds=binds, inside=f"{FOLDER}/socket", socket=listener)
 
 
 @pytest.fixture(scope="module")

@@ -144,8 +144,7 @@ def _files(home: Path) -> tuple[bool, str]:
         outcome = _try(
             f"import os\nprint([p for p in {list(map(str, hidden))!r} if os.path.exists(p)])", home
         )
-    held = outcome.output.strip() == "[]"
-    return held, "only Python and the library are there" if held else f"{outcome.output.strip()}."
+    return _only(outcome, "[]", "only Python and the library are there")
 
 
 @_probe("hidden checks", "A submission could read the held-out data and the bars.")
@@ -156,9 +155,7 @@ def _checks(home: Path) -> tuple[bool, str]:
         "real = [p.name for p in folder.iterdir() if 'def refuse' not in p.read_text()]\n"
         "print(sorted(real))\n"
     )
-    outcome = _try(code, home)
-    held = outcome.output.strip() == "['__init__.py', 'probes.py']"
-    return held, "stand-ins are in their place" if held else f"{outcome.output.strip()}."
+    return _only(_try(code, home), "['__init__.py', 'probes.py']", "stand-ins are in their place")
 
 
 @_probe("writing", "A submission could change what the next one runs.")
@@ -189,9 +186,7 @@ def _others(home: Path) -> tuple[bool, str]:
         "except OSError: pass\n"
         "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2])\n"
     )
-    outcome = _try(code, home)
-    held = outcome.output.strip() == "[]"
-    return held, "it sees its own only" if held else f"{outcome.output.strip()}."
+    return _only(_try(code, home), "[]", "it sees its own only")
 
 
 @_probe("privileges", "A flaw of Linux's own would be easier to use for a way out.")
@@ -329,6 +324,12 @@ PROBES = (
     *(_network, _files, _checks, _writing, _others, _privileges),
     *(_memory, _processes, _disk, _time, _orphans, _kernel),
 )
+
+
+def _only(outcome: Outcome, wanted: str, seen: str) -> tuple[bool, str]:
+    """`seen` where the code printed `wanted` and nothing else; else what it printed."""
+    held = outcome.output.strip() == wanted
+    return held, seen if held else f"{outcome.output.strip()}."
 
 
 def _try(code: str, home: Path, limits: Limits | None = None) -> Outcome:

@@ -1,7 +1,8 @@
 """Starts sandboxed kernels, for nbclient and for whoever talks to a kernel directly.
 
-client = NotebookClient(notebook, km=make_manager(limits))      # runs a whole notebook
-manager, client = start_kernel(limits)                          # blocking, cell by cell
+with sandboxed(limits) as manager:                  # nbclient runs a whole notebook
+    NotebookClient(notebook, km=manager).execute()
+manager, client = start_kernel(limits)              # blocking, cell by cell
 """
 
 from __future__ import annotations

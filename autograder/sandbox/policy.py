@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autograder.environment import ONE_THREAD
+
 STAND_IN = Path(__file__).resolve().parent / "stand_in"
 INSIDE = Path(__file__).resolve().parent / "inside.py"
 COURSE = "/course"  # the library and its data, inside
@@ -25,7 +27,6 @@ SHARED_MEMORY = 64 * 1024**2
 # only what the linker and the fonts need.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts")
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 Binds = Mapping[str, tuple[str, bool]]  # a path here → (its path inside, may it be written)
 
@@ -73,7 +74,7 @@ class View:
             "PYTHONPATH": COURSE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONNOUSERSITE": "1",
-            **dict.fromkeys(THREADS, "1"),
+            **ONE_THREAD,
             # The kernel's parent is the first process of the sandbox, and ipykernel ends at once
             # if it is not told so.
             "JPY_PARENT_PID": "1",

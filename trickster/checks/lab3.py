@@ -10,7 +10,7 @@ import numpy as np
 from trickster import attacks, evaluation, ood
 from trickster.checks import shared, thieves
 from trickster.checks.bars import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
-from trickster.checks.shared import HELD_OUT, Answered, answered, held_out
+from trickster.checks.shared import HELD_OUT, NOTHING, Answered, answered, changed, held_out
 from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
 from trickster.models import softmax
 
@@ -18,8 +18,7 @@ POOL_SEED = 3_000
 PANEL_SEEDS = (0, 1)
 PANEL_BUDGET = 3_000
 REPEATS = 3
-NOTHING = 0.02  # who changes the answers to fewer weird inputs defends nothing
-WEAK = 0.2  # who changes those to fewer has a score that is of little use
+WEAK = 0.2  # who changes the answers to fewer weird inputs has a score that is of little use
 
 
 def _pool(kind: str, seed: int) -> Answered:
@@ -341,7 +340,7 @@ def trickster(sheet: Sheet, trickster: Defense, seeds: tuple[int, ...] = PANEL_S
     kept, steady, caught = 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 1) as part:
         weird = _pool("shapes", seeds[0]).rows(slice(0, 150))
-        caught = _changed(ask(weird), weird)
+        caught = changed(ask(weird), weird.posteriors)
         _must_defend(caught, first=True)
         mixed = [honest.rows(slice(0, 150)), weird]
         both = Answered(
@@ -391,11 +390,6 @@ def asker(trickster: Defense) -> Ask:
     return ask
 
 
-def _changed(answers: np.ndarray, asked: Answered) -> float:
-    """Share of the inputs whose answer is another than the victim's."""
-    return float(np.mean(0.5 * np.abs(answers - asked.posteriors).sum(axis=1) > 0.02))
-
-
 def _must_defend(caught: float, first: bool = False) -> None:
     """Nobody earns points for what a service without any defence does as well."""
     if caught < NOTHING and not first:
@@ -416,7 +410,7 @@ def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
     """Award what honest users keep; returns the share of the thieves' points it leaves open."""
     truth = shared.fashion().y_test[HELD_OUT]
     before, after = (evaluation.accuracy(a, truth) for a in (honest.posteriors, answers))
-    flagged, loss = _changed(answers, honest), before - after
+    flagged, loss = changed(answers, honest.posteriors), before - after
     turned = float(np.mean(answers.argmax(axis=1) != honest.posteriors.argmax(axis=1)))
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
     part.award(

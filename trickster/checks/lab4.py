@@ -800,12 +800,12 @@ def _must_defend(make_layered: Callable[..., Any], again: bool = False) -> None:
     answers = _Service(make_layered)(weird, "ann", 0.0)
     if answers is None:
         return  # a limit is a defence; whether it is a fair one is another part's question
-    changed = float(np.mean(0.5 * np.abs(answers - weird[1]).sum(axis=1) > 0.02))
-    if changed < 0.02 and again:
+    caught = shared.changed(answers, weird[1])
+    if caught < shared.NOTHING and again:
         raise Missed("no answer is defended yet: see above.")
-    if changed < 0.02:
+    if caught < shared.NOTHING:
         raise Missed(
-            f"{changed:.0%} of {REQUEST} weird pictures get another answer than the victim's own: "
+            f"{caught:.0%} of {REQUEST} weird pictures get another answer than the victim's own: "
             "no answer is defended yet. Mislead the inputs whose score lies below the threshold."
         )
 

@@ -16,6 +16,7 @@ from trickster.checks import store
 from trickster.checks.hidden_pool import glyphs
 from trickster.scenario import Scenario
 
+NOTHING = 0.02  # a defence that changes the answers to fewer weird inputs defends nothing
 # The labs tune on the first half of the test pictures, the checks measure on the rest.
 HELD_OUT = slice(2_500, None)
 
@@ -48,6 +49,11 @@ class Answered:
     def rows(self, index: Any) -> Answered:
         """Some of them, in the order of ``index``."""
         return Answered(self.x[index], self.features[index], self.posteriors[index])
+
+
+def changed(answers: np.ndarray, posteriors: np.ndarray) -> float:
+    """Share of the inputs whose answer is another than the victim's, by more than rounding."""
+    return float(np.mean(0.5 * np.abs(answers - posteriors).sum(axis=1) > 0.02))
 
 
 @cache
