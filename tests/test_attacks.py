@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from trickster import attacks, data, evaluation, models, scenario
-from trickster.api import BudgetExceeded, PredictionAPI
+from trickster.api import BudgetExceeded, PredictionAPI, RateLimited
+from trickster.limiters import ManualClock, SlidingWindow
 
 SHAPE = (1, 8, 8)
 
@@ -178,3 +180,108 @@ def test_a_thief_with_noise_leaves_with_little_and_one_with_clothes_with_much():
         found[name] = evaluation.fidelity(clone.posteriors(x), victims)
     assert found["noise"] < 0.35
     assert found["clothes"] > 0.70
+
+
+# --- Jacobian-based augmentation --------------------------------------------------------------
+
+
+def linear(weights: np.ndarray) -> models.Classifier:
+    """A clone whose gradient is known: its logits are ``x @ weights``."""
+    network = models.mlp(SHAPE, weights.shape[1], hidden=2 * weights.shape[0])
+    eye = torch.eye(weights.shape[0])
+    with torch.no_grad():  # relu(x) - relu(-x) = x
+        network.body[1].weight.copy_(torch.cat([eye, -eye]))
+        network.body[1].bias.zero_()
+        network.head.weight.copy_(torch.tensor(np.concatenate([weights, -weights]).T))
+        network.head.bias.zero_()
+    return models.Classifier(network)
+
+
+def test_augmentation_follows_the_gradient_of_the_label_s_probability():
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(64, 4)).astype(np.float32)
+    x = rng.uniform(0.3, 0.7, (300, *SHAPE)).astype(np.float32)
+    labels = rng.integers(0, 4, 300)
+    # By hand: dF_y/dx = F_y (w_y - sum_c F_c w_c).
+    logits = x.reshape(300, 64) @ w
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    slope = w.T[labels] - p @ w.T
+    clear = np.abs(slope) > 1e-4  # elsewhere float rounding decides the sign
+    moved = attacks.jacobian_augmentation(linear(w), x, labels, step=0.1)
+    step = (moved - x).reshape(300, 64)
+    np.testing.assert_allclose(step[clear], 0.1 * np.sign(slope[clear]), atol=1e-6)
+
+
+def test_augmentation_stays_in_the_cube_and_leaves_its_input_alone():
+    x = np.random.default_rng(1).random((5, *SHAPE), dtype=np.float32)
+    before = x.copy()
+    x.setflags(write=False)
+    clone = models.Classifier(models.cnn(SHAPE, 3, width=4))
+    moved = attacks.jacobian_augmentation(clone, x, np.array([0, 1, 2, 0, 1]), step=0.9)
+    assert moved.shape == x.shape and moved.min() >= 0 and moved.max() <= 1
+    assert np.abs(moved - x).max() > 0.1
+    np.testing.assert_array_equal(x, before)
+    with pytest.raises(ValueError, match="one label a picture"):
+        attacks.jacobian_augmentation(clone, x, np.zeros(4, int))
+
+
+def test_the_jacobian_thief_spends_the_budget_and_doubles_his_pictures(teacher):
+    notebook = Notebook()
+    attacks.steal_jacobian(notebook, numbered(10), 65, epochs=1)
+    assert [len(batch) for batch in notebook.batches] == [10, 10, 20, 25]
+    np.testing.assert_array_equal(notebook.batches[0], numbered(10))
+    few = data.load("digits").x_train[:60]
+    test = data.load("digits")
+    stolen = attacks.steal_jacobian(teacher, few, 960, step=0.2, epochs=30)
+    alone = attacks.train_clone(few, teacher.query(few), epochs=30)
+    of_teacher = teacher.query(test.x_test)
+    gained = [evaluation.fidelity(c.labels(test.x_test), of_teacher) for c in (alone, stolen)]
+    assert gained[1] > gained[0] + 0.03, gained
+
+
+# --- other ways of asking ---------------------------------------------------------------------
+
+
+def test_averaging_is_the_mean_of_the_answers_and_costs_each_of_them():
+    rng = np.random.default_rng(0)
+    given = []
+
+    class Noisy:
+        def query(self, x):
+            given.append(rng.dirichlet(np.ones(4), size=len(x)))
+            return given[-1]
+
+    mean = attacks.Averaging(Noisy(), 5).query(numbered(7))
+    np.testing.assert_allclose(mean, sum(given) / 5)
+    assert len(given) == 5
+    with pytest.raises(ValueError, match="at least once"):
+        attacks.Averaging(Noisy(), 0)
+
+
+def test_accounts_take_turns_and_a_refused_batch_goes_to_the_next():
+    clock = ManualClock()
+    victim = models.Classifier(models.mlp(SHAPE, 3))
+    api = PredictionAPI(victim, SHAPE, limiters=[SlidingWindow(20, 60)], clock=clock)
+    sybil = attacks.Sybil([api.client(f"account {i}") for i in range(3)])
+    pictures = numbered(60)
+    asked, answers = attacks.collect(sybil, pictures, 60, batch_size=10)
+    np.testing.assert_allclose(answers, victim.posteriors(asked), atol=1e-6)
+    assert [api.used(f"account {i}") for i in range(3)] == [20, 20, 20]
+    clock.now = 30.0
+    with pytest.raises(RateLimited) as refused:
+        sybil.query(pictures[:1])
+    assert refused.value.retry_after == pytest.approx(30, abs=1e-3)
+    clock.now = 61.0
+    api.client("account 0").query(pictures[:20])  # full again: the next account answers
+    assert len(sybil.query(pictures[:10])) == 10
+    with pytest.raises(ValueError, match="one account"):
+        attacks.Sybil([])
+
+
+def test_accounts_without_budget_end_with_the_api_s_own_refusal():
+    api = PredictionAPI(models.Classifier(models.mlp(SHAPE, 3)), SHAPE, budget=5)
+    sybil = attacks.Sybil([api.client("a"), api.client("b")])
+    assert len(sybil.query(numbered(5))) == len(sybil.query(numbered(5))) == 5
+    with pytest.raises(BudgetExceeded):
+        sybil.query(numbered(1))

@@ -18,6 +18,8 @@ DETERMINISTIC = {
     "top_2": lambda p: defenses.top_k(p, 2),
     "round_1": lambda p: defenses.round_posteriors(p, 1),
     "misinform": defenses.misinform,
+    "reverse_sigmoid": lambda p: defenses.reverse_sigmoid(p, 1.0, 0.7),
+    "adaptive": lambda p: defenses.adaptive_misinformation(p, p[:, ::-1], 0.6, 20.0),
 }
 
 
@@ -73,3 +75,53 @@ def test_zero_mean_noise_is_normal_on_the_logits():
     ratio = np.log(got[:, 0] / got[:, 1]) - np.log(0.7 / 0.2)
     assert abs(ratio.mean()) < 0.05
     assert ratio.std() == pytest.approx(1.5 * 2**0.5, rel=0.03)
+
+
+@given(weights, st.floats(0, 1), st.floats(0.05, 3))
+@settings(max_examples=50, deadline=None)
+def test_reverse_sigmoid_is_the_formula_of_the_paper(w, beta, gamma):
+    p = normalised(w)
+    want = np.empty_like(p)
+    for i, row in enumerate(p):  # number by number, as it is printed
+        odds = [(y / (1 - y)) ** -gamma for y in row]
+        bent = [y - beta * (1 / (1 + o) - 0.5) for y, o in zip(row, odds, strict=True)]
+        want[i] = np.array(bent) / sum(bent)
+    np.testing.assert_allclose(defenses.reverse_sigmoid(p, beta, gamma), want, atol=1e-7)
+    np.testing.assert_allclose(defenses.reverse_sigmoid(p, 0.0, gamma), p, atol=1e-7)
+
+
+@given(weights, st.floats(0, 0.99), st.floats(0.05, 1))
+@settings(max_examples=50, deadline=None)
+def test_reverse_sigmoid_keeps_a_majority_s_class(w, beta, gamma):
+    p = normalised(w)
+    told = defenses.reverse_sigmoid(p, beta, gamma)
+    leading = p.max(axis=1) > 0.55
+    np.testing.assert_array_equal(told.argmax(axis=1)[leading], p.argmax(axis=1)[leading])
+
+
+def test_reverse_sigmoid_refuses_negative_strengths_and_bears_certainty():
+    sure = np.eye(3, dtype=np.float32)
+    told = defenses.reverse_sigmoid(sure, 1.0, 0.1)
+    assert np.isfinite(told).all() and told.dtype == np.float32
+    with pytest.raises(ValueError, match="negative"):
+        defenses.reverse_sigmoid(sure, beta=-1)
+
+
+@given(weights, st.floats(0.1, 0.95), st.floats(1, 100))
+@settings(max_examples=50, deadline=None)
+def test_adaptive_misinformation_is_the_formula_of_the_paper(w, tau, nu):
+    p = normalised(w)
+    lies = np.roll(p, 1, axis=1)
+    told = defenses.adaptive_misinformation(p, lies, tau, nu)
+    for row, lie, got in zip(p, lies, told, strict=True):
+        a = 1 / (1 + np.exp(nu * (max(row) - tau)))
+        np.testing.assert_allclose(got, (1 - a) * row + a * lie, atol=1e-9)
+
+
+def test_adaptive_misinformation_is_sharp_and_does_not_overflow():
+    p = np.array([[0.9, 0.1], [0.55, 0.45]], dtype=np.float32)
+    lies = p[:, ::-1].copy()
+    told = defenses.adaptive_misinformation(p, lies, tau=0.7, nu=1e6)
+    np.testing.assert_allclose(told, [p[0], lies[1]], atol=1e-7)
+    with pytest.raises(ValueError, match="cannot be mixed"):
+        defenses.adaptive_misinformation(p, lies[:1], 0.5)

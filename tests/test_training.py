@@ -251,3 +251,25 @@ def test_threads_are_given_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+# --- trained to be wrong ----------------------------------------------------------------------
+
+
+def test_reverse_cross_entropy_is_the_logarithm_of_the_doubt():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (50, 6))
+    y = rng.integers(0, 6, 50)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    want = -np.log(1 - p[np.arange(50), y]).mean()
+    got = training.reverse_cross_entropy(torch.tensor(logits), torch.tensor(y))
+    assert float(got) == pytest.approx(want, rel=1e-9)
+    sure = torch.tensor([[1_000.0, 0.0, 0.0]])
+    assert float(training.reverse_cross_entropy(sure, torch.tensor([0]))) == pytest.approx(1_000, 1)
+
+
+def test_a_network_can_be_trained_to_be_wrong():
+    x, y = toy()
+    liar = network()
+    training.fit(liar, x, y, epochs=8, loss_of=training.reverse_cross_entropy)
+    assert np.mean(models.Classifier(liar).labels(x) == y) < 0.02

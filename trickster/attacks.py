@@ -1,7 +1,9 @@
 """The thieves. Each holds a ``Client`` and a pool of pictures, and leaves with a clone.
 
 Here: the random-pool thief with posteriors (Knockoff Nets, Orekondy et al. 2019)
-and with hard labels (Copycat CNN, Correia-Silva et al. 2018).
+and with hard labels (Copycat CNN, Correia-Silva et al. 2018); the thief who makes new
+pictures out of a few (Jacobian-based augmentation, Papernot et al. 2017); and two ways of
+asking that work with each of them, :class:`Averaging` and :class:`Sybil`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 
 from trickster import models, training
+from trickster.api import BudgetExceeded, RateLimited
 from trickster.batched import fit_many
 
 STACK = 4  # clones that train as one; a larger stack outgrows a processor's cache
@@ -140,3 +144,96 @@ def steal(
     order = np.random.default_rng(seed).permutation(len(pool))[:budget]
     x, answers = collect(client, pool[order], budget)
     return train_clone(x, answers, labels=labels, network=network, seed=seed, **options)
+
+
+def steal_jacobian(
+    client: Queryable,
+    seeds: np.ndarray,
+    budget: int,
+    *,
+    step: float = 0.1,
+    labels: Literal["soft", "hard"] = "soft",
+    network: Literal["mlp", "cnn"] = "mlp",
+    seed: int = 0,
+    **options,
+) -> models.Classifier:
+    """The thief with a handful of pictures, which grow along the gradient of the clone.
+
+    Asks about ``seeds (m, c, h, w)``, trains, and doubles what was asked about, until the budget
+    is spent (:func:`jacobian_augmentation` with ``step``); the last clone has learnt from
+    all answers. ``options`` go to :func:`train_clone`.
+    (Papernot et al., "Practical Black-Box Attacks against Machine Learning", 2017.)
+    """
+    how = {"labels": labels, "network": network, "seed": seed, **options}
+    x, answers = collect(client, seeds, budget)
+    while len(x) < budget:
+        clone = train_clone(x, answers, **how)
+        new = jacobian_augmentation(clone, x, answers.argmax(axis=1), step)[: budget - len(x)]
+        new, told = collect(client, new, len(new))
+        x, answers = np.concatenate([x, new]), np.concatenate([answers, told])
+    return train_clone(x, answers, **how)
+
+
+def jacobian_augmentation(
+    clone: models.Classifier, x: np.ndarray, labels: np.ndarray, step: float = 0.1
+) -> np.ndarray:
+    """New pictures ``(n, c, h, w)``: ``x`` moved to where the clone is surer of ``labels (n,)``.
+
+    ``x + step * sign(dF_y / dx)``, clipped to [0, 1]; ``F_y`` is the clone's probability of the
+    victim's label. (Papernot et al. 2017.)
+    """
+    if len(x) != len(labels):
+        raise ValueError(f"{len(x)} pictures and {len(labels)} labels: one label a picture.")
+    moved = []
+    for start in range(0, len(x), clone.batch_size):
+        rows = slice(start, start + clone.batch_size)
+        pictures = models.as_pictures(x[rows]).clone().requires_grad_(True)
+        wanted = torch.as_tensor(np.asarray(labels[rows], dtype=np.int64))
+        # The logarithm's gradient has the same sign, and does not vanish where F is near 1.
+        surer = torch.log_softmax(clone.network(pictures), dim=1).gather(1, wanted[:, None]).sum()
+        (gradient,) = torch.autograd.grad(surer, pictures)
+        moved.append((pictures.detach() + step * gradient.sign()).clamp(0, 1).numpy())
+    return np.concatenate(moved)
+
+
+class Averaging:
+    """Asks every question ``repeats`` times and returns the mean: fresh noise averages out.
+
+    Each picture costs ``repeats`` answers of the budget. Against answers that are the same
+    whenever the same question comes, it only costs. (Lee et al., "Defending Against Neural
+    Network Model Stealing Attacks Using Deceptive Perturbations", 2019, name the attack.)
+    """
+
+    def __init__(self, client: Queryable, repeats: int = 3):
+        if repeats < 1:
+            raise ValueError(f"A question is asked at least once, not {repeats} times.")
+        self.client, self.repeats = client, repeats
+
+    def query(self, x: np.ndarray) -> np.ndarray:
+        """The mean of ``repeats`` answers ``(n, k)`` to each picture."""
+        return np.mean([self.client.query(x) for _ in range(self.repeats)], axis=0)
+
+
+class Sybil:
+    """Several accounts that take turns, one batch each: what is limited by account is not.
+
+    A refused batch goes to the next account; if all refuse, the refusal with the shortest wait
+    is raised. (Douceur, "The Sybil Attack", 2002.)
+    """
+
+    def __init__(self, clients: Sequence[Queryable]):
+        if not clients:
+            raise ValueError("A thief needs at least one account.")
+        self.clients, self._turn = list(clients), 0
+
+    def query(self, x: np.ndarray) -> np.ndarray:
+        """Answers ``(n, k)`` from the first account that gives them."""
+        refusals = []
+        for _ in self.clients:
+            client = self.clients[self._turn]
+            self._turn = (self._turn + 1) % len(self.clients)
+            try:
+                return client.query(x)
+            except (BudgetExceeded, RateLimited) as refusal:
+                refusals.append(refusal)
+        raise min(refusals, key=lambda refusal: getattr(refusal, "retry_after", np.inf))

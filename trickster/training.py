@@ -7,7 +7,7 @@ of them is never a difference between two loops.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -29,10 +29,11 @@ def fit(
     lr: float = 2e-3,
     weight_decay: float = 0.01,
     seed: int = 0,
+    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.cross_entropy,
     device: str | torch.device | None = None,
     progress: str | None = None,
 ) -> list[float]:
-    """Train ``network`` in place with cross-entropy; return the mean loss of each epoch.
+    """Train ``network`` in place and return the mean loss of each epoch.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def fit(
         peak is ``lr``.
     seed : decides the order of the batches and dropout. Same seed, same machine
         and same number of threads: same weights, to the last bit.
+    loss_of : the loss of a batch from its logits ``(b, k)`` and targets; default: cross-entropy.
     device : where to train; default: a GPU if there is one.
     progress : a label for a progress bar on standard output; ``None``: no bar.
 
@@ -72,7 +74,7 @@ def fit(
             for batch in (
                 torch.randperm(len(pictures), generator=order).to(device).split(batch_size)
             ):
-                loss = F.cross_entropy(network(pictures[batch]), wanted[batch])
+                loss = loss_of(network(pictures[batch]), wanted[batch])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -83,6 +85,16 @@ def fit(
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
     network.cpu().eval()
     return losses
+
+
+def reverse_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The mean of ``-log(1 - p_y)`` over a batch: small for a network that is wrong.
+
+    Trains the source of lies of :func:`defenses.adaptive_misinformation`.
+    (Kariyappa and Qureshi 2020.)
+    """
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return (logits.logsumexp(dim=1) - others.logsumexp(dim=1)).mean()
 
 
 def recipe(
