@@ -89,6 +89,31 @@ def test_the_first_150_queries_are_always_served():
     assert served[150:].mean() == pytest.approx(0.2, abs=0.015)
 
 
+# --- the thief whom the original left out -----------------------------------------------------
+
+
+def test_accounts_pass_the_rate_limit_and_repeated_questions_see_through_the_noise(runs):
+    asked_once = [DemoB(accounts=2).run(seed) for seed in SEEDS]
+    majority = [DemoB(accounts=30, repeats=15).run(seed) for seed in SEEDS]
+    assert all(one["query_success"] == 1 for one in asked_once + majority)
+    once, often = (np.mean([one["clone_accuracy"] for one in r]) for r in (asked_once, majority))
+    assert mean(runs, *MECHANISMS) < once < often
+    assert often == pytest.approx(mean(runs), abs=0.05)  # as if there were no defence
+
+
+def test_accounts_share_the_queries_evenly():
+    limited = DemoB(("rate limit",), accounts=3)
+    served = limited._served(3_000, np.random.default_rng(0)).reshape(-1, 3)
+    assert served[:150].all()
+    assert served[150:].mean(axis=0) == pytest.approx(np.full(3, 0.2), abs=0.05)
+
+
+def test_real_pictures_matter_more_than_all_defences():
+    for defenses in ((), MECHANISMS):
+        stolen = [DemoB(defenses, real_pictures=True).run(s)["clone_accuracy"] for s in SEEDS[:5]]
+        assert np.mean(stolen) > 0.85
+
+
 # --- the mechanisms, each by itself -----------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 MECHANISMS = ("rate limit", "noise", "rounding", "hard labels", "renormalising")
 
@@ -35,10 +36,18 @@ class DemoB:
     The thief sends synthetic pictures, keeps the argmax of each answer and fits
     a logistic regression. ``run(seed)`` draws everything but the victim from
     ``seed``; the original shows one seed.
+
+    The rest is what the original's thief might have done: ``accounts`` take turns, each with
+    the rate limit's first 150 to itself; ``repeats`` rounds ask all pictures again, and the
+    majority of the answers to a picture counts; with ``real_pictures`` the queries are digits
+    that the victim never saw, and the other digits are what the clone is measured on.
     """
 
     defenses: tuple[str, ...] = MECHANISMS
     queries: int = 300
+    accounts: int = 1
+    repeats: int = 1
+    real_pictures: bool = False
 
     def __post_init__(self):
         unknown = sorted(set(self.defenses) - set(MECHANISMS))
@@ -48,29 +57,40 @@ class DemoB:
     def run(self, seed: int) -> dict[str, float]:
         """One theft: ``clone_accuracy``, ``fidelity``, ``query_success``, ``honest_accuracy``."""
         rng = np.random.default_rng(seed)
-        forest, x_test, y_test = demo_b_victim()
-        pictures = synthetic_digits(self.queries, rng)
-        answered = self._served(self.queries, rng)
-        answers = self._defended(forest.predict_proba(pictures[answered]), rng)
-        labels = answers.argmax(axis=1)
+        forest, x_honest, y_honest = demo_b_victim()
+        x_test, y_test = x_honest, y_honest
+        if self.real_pictures:
+            order = rng.permutation(len(x_honest))
+            pictures, rest = x_honest[order[: self.queries]], order[self.queries :]
+            x_test, y_test = x_honest[rest], y_honest[rest]
+        else:
+            pictures = synthetic_digits(self.queries, rng)
+        served = self._served(self.queries * self.repeats, rng)
+        asked = np.tile(np.arange(self.queries), self.repeats)[served]
+        answers = self._defended(forest.predict_proba(pictures[asked]), rng)
+        votes = np.zeros((self.queries, answers.shape[1]))
+        np.add.at(votes, (asked, answers.argmax(axis=1)), 1)
+        answered = votes.any(axis=1)
+        labels = votes[answered].argmax(axis=1)
         if len(np.unique(labels)) > 1:
-            clone = LogisticRegression(max_iter=1000).fit(pictures[answered], labels)
+            with threadpool_limits(1):  # so small a problem is three times as slow on two
+                clone = LogisticRegression(max_iter=1000).fit(pictures[answered], labels)
             stolen = clone.predict(x_test)
         else:
             stolen = np.full(len(x_test), labels[0])
-        honest = self._defended(forest.predict_proba(x_test), rng).argmax(axis=1)
+        honest = self._defended(forest.predict_proba(x_honest), rng).argmax(axis=1)
         return {
             "clone_accuracy": float(np.mean(stolen == y_test)),
             "fidelity": float(np.mean(stolen == forest.predict(x_test))),
-            "query_success": float(answered.mean()),
-            "honest_accuracy": float(np.mean(honest == y_test)),
+            "query_success": float(served.mean()),
+            "honest_accuracy": float(np.mean(honest == y_honest)),
         }
 
     def _served(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Which of a client's ``n`` queries are answered, as a mask."""
+        """Which of ``n`` queries are answered, as a mask; accounts take turns."""
         if "rate limit" not in self.defenses:
             return np.ones(n, dtype=bool)
-        return (np.arange(n) < 150) | (rng.random(n) >= 0.8)
+        return (np.arange(n) // self.accounts < 150) | (rng.random(n) >= 0.8)
 
     def _defended(self, p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         true_argmax = p.argmax(axis=1)

@@ -46,6 +46,7 @@ def fit(
     seed : decides the order of the batches and dropout. Same seed, same machine
         and same number of threads: same weights, to the last bit.
     loss_of : the loss of a batch from its logits ``(b, k)`` and targets; default: cross-entropy.
+        With another one, targets are whatever it takes.
     device : where to train; default: a GPU if there is one.
     progress : a label for a progress bar on standard output; ``None``: no bar.
 
@@ -54,7 +55,8 @@ def fit(
     Raises ``ValueError`` for empty, misaligned or non-finite data, and for targets that
     name other classes than the network's.
     """
-    x, targets = checked(network, x, targets)
+    if loss_of is F.cross_entropy:
+        x, targets = checked(network, x, targets)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pictures = as_pictures(x)
     if pictures.ndim == 4:
