@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup grade lab test lint build check student-copy
+.PHONY: help setup grade lab test lint build check student-copy results
 
 help:
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
@@ -23,6 +23,7 @@ ifneq ($(wildcard solutions),)
 	@echo "make test           run all tests"
 	@echo "make build          rebuild labs/ and solutions/ from the sources (for authors)"
 	@echo "make check          say whether anything that is committed is stale or leaks"
+	@echo "make results        measure what is missing in benchmarks/RESULTS.md (hours, once)"
 	@echo "make student-copy   write what students may have into build/student_copy/ (or TO=folder)"
 endif
 
@@ -68,6 +69,9 @@ check: $(READY)
 
 build: $(READY)
 	@$(BIN)/python -m autograder build
+
+results: $(READY)
+	@$(BIN)/python benchmarks/results.py
 
 student-copy: $(READY)
 	@$(BIN)/python -m autograder student-copy $(if $(TO),--to "$(TO)")

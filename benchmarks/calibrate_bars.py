@@ -1,7 +1,7 @@
 """Measure what stands behind the bars of labs 1, 2 and 4, over many seeds.
 
     python benchmarks/calibrate_bars.py            # about ten minutes on two cores
-    python benchmarks/calibrate_bars.py --seeds 3  # a quick look
+    python benchmarks/calibrate_bars.py --seeds 30
 
 For each bar: the reference, another right answer, and answers that should not pass. The
 table is what ``trickster/checks/bars.py`` quotes. Whole defences have a script of their own,
@@ -10,25 +10,26 @@ table is what ``trickster/checks/bars.py`` quotes. Whole defences have a script 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from calibrate_defenses import Answer, no_limit, rolled, stack_of
-from tqdm import tqdm
+from kept import Found, Job, Result, asked_for, markdown, measured
 
 from trickster import attacks, data, evaluation, models, training
 from trickster.checks import bars, lab2
 from trickster.scenario import Scenario
 
+PART = "calibrate_bars"
 Measure = Callable[[int], float]
 
 
 def victim(width: int, epochs: int) -> Measure:
     """Held-out accuracy of a victim trained with exercise 2's settings."""
-    fashion = data.load("fashion")
 
     def run(seed: int) -> float:
+        fashion = data.load("fashion")
         network = models.cnn(width=width, seed=seed)
         training.fit(network, fashion.x_train, fashion.y_train, epochs=epochs, lr=3e-3, seed=seed)
         return evaluation.accuracy(
@@ -38,34 +39,43 @@ def victim(width: int, epochs: int) -> Measure:
     return run
 
 
+@cache
+def victims_labels() -> np.ndarray:
+    scenario = Scenario("fashion")
+    return scenario.victim.labels(scenario.data.x_test)
+
+
 def theft(
     pool: str, *, runs: int, budget: int = 3_000, labels: str = "soft", epochs: int = 10
 ) -> Measure:
     """Mean fidelity of ``runs`` thefts with pools of their own."""
-    scenario = Scenario("fashion")
-    truth = scenario.victim.labels(scenario.data.x_test)
 
     def run(seed: int) -> float:
-        values = []
+        scenario, values = Scenario("fashion"), []
         for k in range(runs):
             drawn = 1_000 * (seed + 1) + k
             n = min(budget, 1_500) if pool == "digits" else budget
             x = scenario.pool(pool, n, seed=drawn)
             answers = scenario.victim.posteriors(x)
             clone = attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=drawn)
-            values.append(evaluation.fidelity(clone.labels(scenario.data.x_test), truth))
+            values.append(evaluation.fidelity(clone.labels(scenario.data.x_test), victims_labels()))
         return float(np.mean(values))
 
     return run
 
 
+@cache
+def honest_pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features and posteriors of the test pictures, and the features of the training pictures."""
+    fashion, victim = data.load("fashion"), Scenario("fashion").victim
+    return *victim.features_and_posteriors(fashion.x_test), victim.features(fashion.x_train)
+
+
 def layered_loss(make: Callable[..., object]) -> Measure:
     """Minus the loss of honest accuracy, with another half of the test pictures held out."""
-    fashion, victim = data.load("fashion"), Scenario("fashion").victim
-    features, posteriors = victim.features_and_posteriors(fashion.x_test)
-    bank = victim.features(fashion.x_train)
 
     def run(seed: int) -> float:
+        fashion, (features, posteriors, bank) = data.load("fashion"), honest_pictures()
         order = np.random.default_rng(seed).permutation(len(features))
         held, rest = np.split(order, 2)
         x, truth = fashion.x_test[rest], fashion.y_test[rest]
@@ -123,25 +133,55 @@ def measures() -> dict[str, tuple[bars.Bar, dict[str, Measure]]]:
     }
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10, help="runs of each answer")
-    parser.add_argument("--only", default="", help="bars whose names begin so")
-    arguments = parser.parse_args()
-    print(f"{'bar':16} {'answer':24} {'mean':>6} {'sd':>6} {'least':>6} {'most':>6}   to the bar")
-    for name, (bar, answers) in (measures() | lab4_measures()).items():
-        if not name.startswith(arguments.only):
-            continue
-        for answer, run in answers.items():
-            bar_line = tqdm(range(arguments.seeds), desc=f"{name}: {answer}", leave=False)
-            values = np.array([run(seed) for seed in bar_line])
-            spread = values.std(ddof=1)
-            print(
-                f"{name:16} {answer:24} {values.mean():6.3f} {spread:6.3f} {values.min():6.3f} "
-                f"{values.max():6.3f}   {(values.mean() - bar.full) / spread:+.1f} sd from full, "
-                f"{(values.mean() - bar.some) / spread:+.1f} sd from some"
+def run(job: Job) -> Result:
+    """One measurement: (bar, answer, seed)."""
+    bar, answer, seed = job
+    return {"value": float(all_measures()[bar][1][answer](seed))}
+
+
+@cache
+def all_measures() -> dict[str, tuple[bars.Bar, dict[str, Measure]]]:
+    """Every bar's, with what they load and train once in a process."""
+    return measures() | lab4_measures()
+
+
+def section(found: Found) -> str:
+    """A line for each answer: its spread, and how far it lies from the bar."""
+    rows = []
+    for name, (bar, answers) in all_measures().items():
+        for answer in answers:
+            values = np.array([r["value"] for job, r in found if job[:2] == (name, answer)])
+            if len(values) < 2:
+                continue
+            mean, spread = values.mean(), values.std(ddof=1)
+            rows.append(
+                (
+                    f"{name}: {answer}",
+                    len(values),
+                    f"{mean:.3f} ± {spread:.3f}",
+                    f"{values.min():.3f} to {values.max():.3f}",
+                    f"{bar.full:g}",
+                    f"{(mean - bar.full) / spread:+.1f}",
+                    f"{bar.some:g}",
+                    f"{(mean - bar.some) / spread:+.1f}",
+                )
             )
+    head = ("bar: answer", "runs", "mean ± sd", "range", "full from", "sd", "some from", "sd")
+    return "Distances from a bar are in standard deviations of the answer.\n\n" + markdown(
+        head, rows
+    )
+
+
+def main() -> None:
+    """Measure what is missing and print the table."""
+    asked = asked_for(__doc__, seeds=10)
+    jobs = [
+        (name, answer, seed)
+        for seed in range(asked.seeds)
+        for name, (_, answers) in all_measures().items()
+        for answer in answers
+    ]
+    print(section(measured(PART, jobs, run, workers=asked.workers, chunk=4, again=asked.again)))
 
 
 if __name__ == "__main__":

@@ -14,24 +14,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
 
 import numpy as np
-from tqdm import tqdm
+from kept import Found, Job, Result, exactly, markdown, measured
 
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
 from trickster.checks import bars, lab3, lab4
 from trickster.scenario import Scenario
 
+PART = "calibrate_defenses"
 DAY = 86_400
 Wrong = Callable[[np.ndarray], np.ndarray]
 FELL = re.compile(r"the smaller drop is (-?\d\.\d+)|a drop of (-?\d\.\d+) over")
@@ -128,7 +127,15 @@ def least_likely(p: np.ndarray) -> np.ndarray:
 
 
 def rolled(p: np.ndarray) -> np.ndarray:
-    return np.roll(p, 3, axis=1)
+    return np.roll(p, 1, axis=1)
+
+
+def swapped(p: np.ndarray) -> np.ndarray:
+    """Lab 3's simplest hint: the largest probability and the smallest change places."""
+    wrong, rows = p.copy(), np.arange(len(p))
+    top, least = p.argmax(axis=1), p.argmin(axis=1)
+    wrong[rows, top], wrong[rows, least] = p[rows, least], p[rows, top]
+    return wrong
 
 
 def uniform(p: np.ndarray) -> np.ndarray:
@@ -150,7 +157,8 @@ def unchanged(p: np.ndarray) -> np.ndarray:
 BOTH_RIGHT = {
     "reversed": Answer(),
     "least likely class": Answer(wrong=least_likely),
-    "rolled, 1.5 %": Answer(wrong=rolled, share=0.015),
+    "rolled by one": Answer(wrong=rolled),
+    "largest and smallest swapped": Answer(wrong=swapped),
     "reversed, 5th neighbour": Answer(neighbour=5),
 }
 CHANGES = "Answers that change"
@@ -191,22 +199,18 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "threshold of the pool": Answer(from_pool=True, words="smaller share"),
     },
 }
+QUOTED = {  # in the table of bars
+    "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax", "hard labels"),
+    "layered": (*BOTH_RIGHT, "labels and a limit", "zero-mean noise, fixed", "keeps the argmax"),
+}
 FULL = {"trickster": lab3.trickster.points, "layered": lab4.layered.points}
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one run of a check gave."""
+def run_check(job: Job) -> Result:
+    """One check of one answer, with the panels of one number: points, drops, and what was told.
 
-    check: str
-    answer: str
-    points: float
-    drops: tuple[float, ...]  # one for each pool; empty where thieves were not measured
-    told: bool  # the words that a wrong answer must be told are there
-
-
-def run_check(job: tuple[str, str, int]) -> Run:
-    """One check of one answer, with the panels of one number."""
+    ``drops`` has one for each pool, and none where thieves were not measured.
+    """
     check, name, number = job
     answer, seeds = CHECKS[check][name], (100 + 2 * number, 101 + 2 * number)
     out = io.StringIO()
@@ -216,40 +220,61 @@ def run_check(job: tuple[str, str, int]) -> Run:
         else:
             points = lab4.layered(stack_of(answer), seeds=seeds)
     said = " ".join(out.getvalue().split())
-    drops = tuple(float(a or b) for a, b in FELL.findall(said))
-    return Run(check, name, points, drops, answer.words in said)
+    drops = [float(a or b) for a, b in FELL.findall(said)]
+    return {"points": points, "drops": drops, "told": answer.words in said}
 
 
-def runs(jobs: list[tuple[str, str, int]], workers: int) -> Iterator[Run]:
-    """Results as they come."""
-    if workers == 1:
-        yield from map(run_check, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        # A few at a time: answers that meet the same panel share its undefended thieves.
-        yield from pool.imap_unordered(run_check, jobs, chunksize=8)
-
-
-def table(found: list[Run]) -> Iterator[str]:
-    """A line for each answer: points, the drop and its distance from the bars."""
-    yield f"{'check':10} {'answer':26} {'points':>13}  {'drop: least':>11} {'mean':>6} {'sd':>5}"
+def section(found: Found) -> str:
+    """A line for each answer: verdicts, points, the smaller drop and its distance from the bar."""
+    rows = []
     for check, answers in CHECKS.items():
         bar = bars.DROP if check == "trickster" else bars.LAYERED_DROP
         for name, answer in answers.items():
-            here = [run for run in found if (run.check, run.answer) == (check, name)]
+            here = [result for job, result in found if job[:2] == (check, name)]
             if not here:
                 continue
-            points = [run.points for run in here]
+            points = [one["points"] for one in here]
             right = not answer.words
-            bad = sum((run.points == FULL[check]) != right or not run.told for run in here)
-            line = f"{check:10} {name:26} {min(points):5.2f} to {max(points):.2f} "
-            drops = np.array([min(run.drops) for run in here if run.drops])
-            if len(drops):
-                line += f" {drops.min():11.3f} {drops.mean():6.3f}"
+            wrong = sum((one["points"] == FULL[check]) != right for one in here)
+            untold = sum(not one["told"] for one in here)
+            drops = np.array([min(one["drops"]) for one in here if one["drops"]])
+            far = ""
             if len(drops) > 1:
                 spread = max(drops.std(ddof=1), 1e-3)
-                line += f" {spread:5.3f} {(drops.mean() - bar.full) / spread:+6.1f} sd from full"
-            yield line + (f"   WRONG in {bad} of {len(here)}" if bad else "")
+                far = f"{(drops.mean() - bar.full) / spread:+.1f}"
+            rows.append(
+                (
+                    f"{check}: {name}",
+                    "right" if right else "wrong",
+                    f"{wrong} of {len(here)} {exactly(wrong, len(here))}",
+                    "" if right else f"{len(here) - untold} of {len(here)}",
+                    f"{min(points):g} to {max(points):g}",
+                    f"{drops.min():.3f} to {drops.max():.3f}" if len(drops) else "",
+                    far,
+                )
+            )
+    head = (
+        "check: answer", "is", "false verdicts, 95 %", "told why", "points", "smaller drop",
+        "sd from full points",
+    )  # fmt: skip
+    return (
+        "Each run has pools and thieves of its own. A false verdict is a right answer without all "
+        "points, or a wrong one with all of them; its interval is the exact one of a binomial. "
+        f"Full points: {FULL['trickster']:g} for the trickster (a drop of {bars.DROP.full:g}), "
+        f"{FULL['layered']:g} for the layered stack (a drop of {bars.LAYERED_DROP.full:g}). The "
+        "smaller drop is the smallest over pools of what the best thief loses; empty where a check "
+        "ends before its thieves.\n\n" + markdown(head, rows)
+    )
+
+
+def false_verdicts(found: Found) -> list[str]:
+    """Which jobs got a verdict that they should not, or were not told why."""
+    return [
+        f"{check}: {name} (run {number})"
+        for (check, name, number), result in found
+        if (result["points"] == FULL[check]) == bool(CHECKS[check][name].words)
+        or not result["told"]
+    ]
 
 
 def main() -> int:
@@ -259,6 +284,7 @@ def main() -> int:
     parser.add_argument("--check", default="", help="checks whose names begin so")
     parser.add_argument("--answer", default="", help="answers whose names begin so")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--again", action="store_true", help="forget the runs that were kept")
     asked = parser.parse_args()
     jobs = [
         (check, name, number)
@@ -267,11 +293,12 @@ def main() -> int:
         for name in answers
         if check.startswith(asked.check) and name.startswith(asked.answer)
     ]
-    found = list(tqdm(runs(jobs, asked.workers), total=len(jobs), desc="checks"))
-    print(f"{asked.runs} runs, each with pools and thieves of its own")
-    lines = list(table(found))
-    print("\n".join(lines))
-    return int(any("WRONG" in line for line in lines))
+    # A few at a time: answers that meet the same panel share its undefended thieves.
+    found = measured(PART, jobs, run_check, workers=asked.workers, chunk=8, again=asked.again)
+    print(section(found))
+    false = false_verdicts(found)
+    print(f"False: {'; '.join(false)}." if false else "No verdict is false.")
+    return int(bool(false))
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ class MovesOn(Bucket):
         self.keys[key] = float(int(tokens)), now
 
 
-class NoHair(Bucket):
+class NoTolerance(Bucket):
     def fits(self, tokens, n):
         return tokens >= n
 
@@ -270,7 +270,7 @@ def test_token_bucket_other_right_ways(made):
         (CountsRefused, 3, "Refused requests were counted"),
         (Partly, 3, "a refused one must take nothing"),
         (MovesOn, 3.5, "Part of a token got lost"),
-        (NoHair, 3.5, "Compare with a hair"),
+        (NoTolerance, 3.5, "Compare with a small tolerance"),
         (Overflows, 3.5, "The bucket overflows"),
         (Backwards, 3.5, "A clock that goes back must gain nothing"),
         (Follows, 3.5, "A clock that goes back must gain nothing"),

@@ -480,9 +480,9 @@ def _panel(part: Part, found: Panel, kept: float, steady: float, caught: float) 
         )
     elif steady < 1:
         means = "Answers that change with time or company can be averaged or steered: half counts."
-    elif found.drop < 0.05:
+    elif found.drop < DROP.some:
         means = (
-            "The thief loses next to nothing. Are weird queries recognised (feature distance, not "
+            "The thief loses too little. Are weird queries recognised (feature distance, not "
             "confidence), and is the answer to them really wrong?"
         )
     else:

@@ -402,7 +402,7 @@ def _drift(part: Part, make: Callable[..., Any], drive: Drive) -> None:
         "round() lose them, and so does moving the time on without adding what it brought."
         if abs(got - want) > 2
         else "A tenth of a second times 10 comes out as .9999999 now and then, and a customer who "
-        "does what is asked is refused. Compare with a hair: tokens >= n - 1e-6.",
+        "does what is asked is refused. Compare with a small tolerance: tokens >= n - 1e-6.",
     )
 
 

@@ -16,7 +16,7 @@ from trickster.checks import store
 from trickster.checks.hidden_pool import glyphs
 from trickster.scenario import Scenario
 
-NOTHING = 0.02  # a defence that changes the answers to fewer weird inputs defends nothing
+NOTHING = 0.05  # a defence that changes the answers to fewer weird inputs defends nothing
 # The labs tune on the first half of the test pictures, the checks measure on the rest.
 HELD_OUT = slice(2_500, None)
 

@@ -1,0 +1,115 @@
+"""Seconds and peak memory of each lab's solution, run from top to bottom in a kernel of its own.
+
+    python benchmarks/lab_costs.py             # about six minutes on two cores
+
+As a student runs it: with as many threads as torch likes, and nothing in a store.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograder is no package
+
+import nbformat
+import psutil
+from kept import Found, Job, Result, asked_for, markdown, measured
+from nbclient import NotebookClient
+
+from autograder.course import pick_labs
+from autograder.execute import NativeKernelManager
+
+PART = "lab_costs"
+ROOT = Path(__file__).resolve().parent.parent
+for name in ("TRICKSTER_STORE", "TRICKSTER_STORE_WRITE", "OMP_NUM_THREADS"):
+    os.environ.pop(name, None)
+
+
+class Peak(threading.Thread):
+    """Watches the resident memory of this process's children, twenty times a second."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.bytes, self.done = 0, threading.Event()
+
+    def run(self) -> None:
+        me = psutil.Process()
+        while not self.done.wait(0.05):
+            total = 0
+            for child in me.children(recursive=True):
+                with suppress(psutil.Error):  # it has ended meanwhile
+                    total += child.memory_info().rss
+            self.bytes = max(self.bytes, total)
+
+
+def run(job: Job) -> Result:
+    """One lab's solution; its slowest cells by their names."""
+    lab, _ = job
+    path = ROOT / "solutions" / lab / f"{lab}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    peak = Peak()
+    peak.start()
+    began = time.perf_counter()
+    NotebookClient(
+        notebook,
+        timeout=900,
+        kernel_manager_class=NativeKernelManager,
+        resources={"metadata": {"path": path.parent}},
+    ).execute()
+    seconds = time.perf_counter() - began
+    peak.done.set()
+    slow = sorted(
+        (
+            (round(_seconds(cell), 1), cell.metadata.get("nbgrader", {}).get("grade_id", cell.id))
+            for cell in notebook.cells
+            if cell.cell_type == "code"
+        ),
+        reverse=True,
+    )
+    return {"seconds": seconds, "bytes": peak.bytes, "slowest": slow[:5]}
+
+
+def _seconds(cell: nbformat.NotebookNode) -> float:
+    """What nbclient wrote down of a cell."""
+    times = cell.metadata.get("execution", {})
+    ends = [times.get("iopub.execute_input"), times.get("shell.execute_reply")]
+    if None in ends:
+        return 0.0
+    began, ended = (datetime.fromisoformat(at.replace("Z", "+00:00")) for at in ends)
+    return (ended - began).total_seconds()
+
+
+def section(found: Found) -> str:
+    """The table, as Markdown."""
+    rows = []
+    for lab in dict.fromkeys(job[0] for job, _ in found):
+        here = [result for job, result in found if job[0] == lab]
+        slow = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in here[0]["slowest"][:3])
+        rows.append(
+            (
+                lab,
+                " / ".join(f"{one['seconds']:.0f}" for one in here),
+                f"{max(one['bytes'] for one in here) / 2**30:.2f}",
+                slow,
+            )
+        )
+    return "One number for each run.\n\n" + markdown(
+        ("solution", "seconds", "peak memory, GiB", "slowest cells"), rows
+    )
+
+
+def main() -> None:
+    """Measure what is missing and print the table."""
+    asked = asked_for(__doc__, runs=2)
+    jobs = [(lab.name, number) for number in range(asked.runs) for lab in pick_labs(ROOT)]
+    print(section(measured(PART, jobs, run, again=asked.again)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Side by side with adversarial-robustness-toolbox: the same thefts, and the same defences.
+
+    pip install "trickster[peers]"      # an extra; nothing else here needs it
+    python benchmarks/peers.py          # about five minutes on two cores
+
+Same victim, pool, clone's architecture, budget, epochs, batch size and threads (one), in turns in
+one process. ``Copycat`` learns from labels, ``Knockoff`` with random sampling from probabilities.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+import time
+from functools import cache
+
+import numpy as np
+import torch
+from kept import Found, Job, Result, asked_for, interval, markdown, measured
+from torch import nn
+
+from trickster import attacks, defenses, evaluation, models
+from trickster.data import datasets_dir
+from trickster.scenario import FASHION_VICTIM, Scenario
+
+PART = "peers"
+BUDGET, EPOCHS, BATCH, LR = 3_000, 10, 64, 3e-3
+THEFTS = {"Copycat (labels)": "hard", "Knockoff, random (probabilities)": "soft"}
+WIDTH = 16  # of the clone's first layer; half the victim's
+
+scenario = Scenario("fashion")
+
+
+class WithSoftmax(nn.Module):
+    """What the toolbox wants of a victim whose probabilities it shall use."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x).softmax(dim=1)
+
+
+def estimator(network: nn.Module, lr: float = LR):
+    """A network as the toolbox wraps it."""
+    from art.estimators.classification import PyTorchClassifier
+
+    return PyTorchClassifier(
+        network,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=torch.optim.AdamW(network.parameters(), lr=lr),
+        input_shape=scenario.data.input_shape,
+        nb_classes=10,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+
+
+@cache
+def pool(seed: int) -> np.ndarray:
+    return scenario.pool("shapes", BUDGET, seed=seed)
+
+
+def theirs(labels: str, network: nn.Module, seed: int) -> models.Classifier:
+    """The toolbox's theft."""
+    from art.attacks.extraction import CopycatCNN, KnockoffNets
+
+    victim = estimator(WithSoftmax(models.load(datasets_dir() / FASHION_VICTIM)))
+    how = {
+        "batch_size_fit": BATCH, "batch_size_query": 256, "nb_epochs": EPOCHS, "nb_stolen": BUDGET,
+    }  # fmt: skip
+    if labels == "hard":
+        attack = CopycatCNN(victim, use_probability=False, **how)
+    else:
+        attack = KnockoffNets(
+            victim, sampling_strategy="random", use_probability=True, verbose=False, **how
+        )
+    np.random.seed(seed)  # noqa: NPY002 (what the toolbox draws from)
+    torch.manual_seed(seed)
+    attack.extract(pool(seed), thieved_classifier=estimator(network))
+    return models.Classifier(network)
+
+
+def ours(labels: str, network: str, seed: int) -> models.Classifier:
+    """The same with this library."""
+    client = scenario.api().client("thief")
+    return attacks.steal(
+        client, pool(seed), BUDGET, labels=labels, network=network, seed=seed, epochs=EPOCHS, lr=LR
+    )
+
+
+def run(job: Job) -> Result:
+    """One theft: (whose, which, network, seed)."""
+    whose, theft, kind, seed = job
+    labels = THEFTS[theft]
+    pool(seed)
+    began = time.perf_counter()
+    if whose == "ours":
+        clone = ours(labels, kind, seed)
+    else:
+        network = (
+            models.mlp(seed=seed)
+            if kind == "mlp"
+            else models.cnn(width=WIDTH, dropout=0, seed=seed)
+        )
+        clone = theirs(labels, network, seed)
+    seconds = time.perf_counter() - began
+    said = clone.labels(scenario.data.x_test)
+    truth = scenario.victim.labels(scenario.data.x_test)
+    return {"seconds": seconds, "fidelity": evaluation.fidelity(said, truth)}
+
+
+def output_defenses() -> list[tuple[str, str, str]]:
+    """The toolbox's output defences beside ours, on the same posteriors: (name, verdict, why)."""
+    from art.defences.postprocessor import ClassLabels, ReverseSigmoid, Rounded
+
+    # In float32 the toolbox's own clipping of probabilities near 1 has no effect.
+    p = scenario.victim.posteriors(scenario.data.x_test[:500]).astype(np.float64)
+    p /= p.sum(axis=1, keepdims=True)
+    pairs = {
+        "reverse sigmoid": (
+            ReverseSigmoid(beta=1.0, gamma=0.1)(p.copy()),
+            defenses.reverse_sigmoid(p, 1.0, 0.1),
+        ),
+        "labels only, one picture": (
+            np.concatenate([ClassLabels()(row[None].copy()) for row in p]),
+            defenses.hard_labels(p),
+        ),
+        "labels only, a batch": (ClassLabels()(p.copy()), defenses.hard_labels(p)),
+        "rounding, one decimal": (
+            Rounded(decimals=1)(p.copy()),
+            defenses.round_posteriors(p, 1),
+        ),
+    }
+    rows = []
+    for name, (peer, mine) in pairs.items():
+        off = np.abs(peer.sum(axis=1) - 1) > 1e-3
+        same = float(np.abs(peer - mine).max())
+        why = (
+            f"{off.sum()} of {len(p)} of its rows are no distributions (sums from "
+            f"{peer.sum(axis=1).min():.1f} to {peer.sum(axis=1).max():.1f})"
+            if off.any()
+            else f"largest difference {same:.1g}"
+        )
+        rows.append((name, "equal" if same < 1e-4 else "different", why))
+    return rows
+
+
+def section(found: Found) -> str:
+    """Two tables, as Markdown."""
+    rows = []
+    for theft in THEFTS:
+        for kind in ("cnn", "mlp"):
+            of = {
+                whose: [r for job, r in found if job[:3] == (whose, theft, kind)]
+                for whose in ("toolbox", "ours")
+            }
+            took = {w: np.median([one["seconds"] for one in of[w]]) for w in of}
+            rows.append(
+                (
+                    f"{theft}, {kind.upper()}",
+                    *(interval(one["fidelity"] for one in of[w]) for w in of),
+                    *(f"{took[w]:.1f}" for w in of),
+                    f"{took['toolbox'] / took['ours']:.1f}",
+                )
+            )
+    head = (
+        "",
+        "fidelity, toolbox",
+        "fidelity, ours",
+        "seconds, toolbox",
+        "seconds, ours",
+        "times as fast",
+    )
+    defended = next(result for job, result in found if job[0] == "defences")["rows"]
+    return (
+        f"adversarial-robustness-toolbox, {BUDGET:,} shapes, {EPOCHS} epochs, batches of {BATCH}, "
+        "one thread; median seconds.\n\n"
+        + markdown(head, rows)
+        + "\n\nOutput defences on the same "
+        "500 posteriors:\n\n" + markdown(("defence", "toolbox and ours", ""), defended)
+    )
+
+
+def run_any(job: Job) -> Result:
+    """A theft, or the comparison of the output defences."""
+    return {"rows": output_defenses()} if job[0] == "defences" else run(job)
+
+
+def main() -> int:
+    """Measure what is missing and print the tables; 0 also where the peer is not installed."""
+    asked = asked_for(__doc__, seeds=3)
+    try:
+        import art  # noqa: F401
+    except ImportError:
+        print('The peer is left out, for it is not installed: pip install "trickster[peers]".')
+        return 0
+    jobs = [("defences", "", "", 0)] + [
+        (whose, theft, kind, seed)
+        for seed in range(asked.seeds)
+        for theft in THEFTS
+        for kind in ("cnn", "mlp")
+        for whose in ("toolbox", "ours")
+    ]
+    print(section(measured(PART, jobs, run_any, again=asked.again)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

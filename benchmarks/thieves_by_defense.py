@@ -1,0 +1,291 @@
+"""The reference table: every thief against every defence of the course, in the default scenario.
+
+    python benchmarks/thieves_by_defense.py             # 5 seeds, about ten minutes on two cores
+    python benchmarks/thieves_by_defense.py --seeds 20
+
+Each theft takes one day. All thieves plan with the terms of the service (how many answers an
+account gets in a day), and 3,000 answers are the most they can use. Thresholds are chosen on
+one half of the test pictures, honest users are measured on the other.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from kept import RESULTS, Found, Job, Result, asked_for, interval, markdown, measured
+from matplotlib.figure import Figure
+
+from trickster import attacks, defenses, evaluation, models, ood, plots, training
+from trickster.api import PredictionAPI, Query
+from trickster.limiters import ManualClock, SlidingWindow
+from trickster.scenario import Scenario
+
+PART = "thieves_by_defense"
+FIGURE = RESULTS / "thieves_by_defense.png"
+BUDGET, REQUEST, DAY = 3_000, 100, 86_400
+FLAGGED = 0.02  # of the honest inputs that chose the threshold
+SIGMA = 2.0
+PER_DAY = {"rate limit": 300, "layered": 1_000}  # answers for an account; else no limit
+ACCOUNTS, REPEATS, REAL = 10, 3, 100
+
+scenario = Scenario("fashion")
+Output = Callable[[np.ndarray, Query], np.ndarray]
+THIEVES = {
+    "soft": "3,000 shapes, learns from probabilities",
+    "hard": "the same, keeps only labels",
+    "averaging": f"asks each of its shapes {REPEATS} times and learns from the means",
+    "Sybil": f"the soft thief with {ACCOUNTS} accounts",
+    "100 real": f"the soft thief, {REAL} of whose pictures are real clothes",
+    "Jacobian": f"{REAL} real pictures, doubled along the clone's gradient until the budget ends",
+}
+WITHOUT_REAL = ("soft", "hard", "averaging", "Sybil")
+DEFENSES = {
+    "none": "",
+    "rounding": "to one decimal",
+    "top 3": "the three largest, normalised",
+    "hard labels": "one-hot",
+    "noise": f"zero-mean noise of deviation {SIGMA:g} on the logits of weird inputs",
+    "reverse sigmoid": "beta 1, gamma .1, for everybody",
+    "adaptive misinformation": "mixes in a model trained to be wrong where the victim is unsure; "
+    "the victim is not retrained with outliers, as its paper does",
+    "Trickster": "probabilities in reverse for weird inputs",
+    "rate limit": f"{PER_DAY['rate limit']} answers a day for each account",
+    "layered": f"Trickster, then labels only, {PER_DAY['layered']:,} a day for each account",
+}
+
+
+@cache
+def halves() -> tuple[slice, slice]:
+    """Of the test pictures: those that choose thresholds, and those that measure."""
+    half = len(scenario.data.x_test) // 2
+    return slice(None, half), slice(half, None)
+
+
+@cache
+def bank() -> np.ndarray:
+    return scenario.victim.features(scenario.data.x_train)
+
+
+@cache
+def knn_threshold() -> float:
+    features = scenario.victim.features(scenario.data.x_test[halves()[0]])
+    return ood.choose_threshold(ood.score_knn(features, bank(), k=1), FLAGGED)
+
+
+@cache
+def msp_threshold() -> float:
+    posteriors = scenario.victim.posteriors(scenario.data.x_test[halves()[0]])
+    return ood.choose_threshold(ood.score_msp(posteriors), FLAGGED)
+
+
+@cache
+def liar() -> models.Classifier:
+    """Adaptive Misinformation's second model, which has learnt to be wrong."""
+    network = models.cnn(seed=1)
+    x, y = scenario.data.x_train, scenario.data.y_train
+    training.fit(network, x, y, epochs=5, lr=1e-3, seed=1, loss_of=training.reverse_cross_entropy)
+    return models.Classifier(network)
+
+
+def weird(query: Query) -> np.ndarray:
+    """A column that says which inputs of a request are weird."""
+    return (ood.score_knn(query.features, bank(), k=1) < knn_threshold())[:, None]
+
+
+def outputs(name: str, seed: int) -> list[Output]:
+    """What a defence does to an answer."""
+    rng = np.random.default_rng(10_000 + seed)
+
+    def noise(p: np.ndarray, query: Query) -> np.ndarray:
+        return np.where(weird(query), defenses.zero_mean_noise(p, SIGMA, rng), p)
+
+    def lies(p: np.ndarray, query: Query) -> np.ndarray:
+        wrong = liar().posteriors(query.x)
+        return defenses.adaptive_misinformation(p, wrong, tau=msp_threshold())
+
+    def trickster(p: np.ndarray, query: Query) -> np.ndarray:
+        return np.where(weird(query), defenses.misinform(p), p)
+
+    def labels(p: np.ndarray, query: Query) -> np.ndarray:
+        return defenses.hard_labels(p)
+
+    return {
+        "rounding": [lambda p, query: defenses.round_posteriors(p, 1)],
+        "top 3": [lambda p, query: defenses.top_k(p, 3)],
+        "hard labels": [labels],
+        "noise": [noise],
+        "reverse sigmoid": [lambda p, query: defenses.reverse_sigmoid(p)],
+        "adaptive misinformation": [lies],
+        "Trickster": [trickster],
+        "layered": [trickster, labels],
+    }.get(name, [])
+
+
+def service(name: str, seed: int) -> PredictionAPI:
+    """The victim behind a defence, in the first second of a day."""
+    limiters = [SlidingWindow(PER_DAY[name], DAY)] if name in PER_DAY else []
+    return scenario.api(defenses=outputs(name, seed), limiters=limiters, clock=ManualClock())
+
+
+def theft(thief: str, defense: str, seed: int) -> models.Classifier:
+    """The clone of one thief after a day."""
+    api = service(defense, seed)
+    client = api.client("thief")
+    budget = min(BUDGET, PER_DAY.get(defense, BUDGET))
+    shapes = scenario.pool("shapes", BUDGET, seed=seed)
+    data = scenario.data
+    real = data.x_train[np.random.default_rng(seed).choice(len(data.x_train), REAL, replace=False)]
+    labels = "hard" if thief == "hard" else "soft"
+    if thief == "Jacobian":
+        return attacks.steal_jacobian(_InRequests(client), real, budget, seed=seed)
+    if thief == "averaging":
+        budget //= REPEATS
+        client = attacks.Averaging(client, REPEATS)
+    if thief == "Sybil":
+        budget = min(BUDGET, ACCOUNTS * PER_DAY.get(defense, BUDGET))
+        client = attacks.Sybil([api.client(f"account {i}") for i in range(ACCOUNTS)])
+    pool = np.concatenate([real, shapes]) if thief == "100 real" else shapes
+    x, answers = attacks.collect(client, pool, budget, batch_size=REQUEST)
+    return attacks.train_clone(x, answers, labels=labels, seed=seed)
+
+
+class _InRequests:
+    """Cuts a large question into requests of the size that the others send."""
+
+    def __init__(self, client: attacks.Queryable):
+        self.client = client
+
+    def query(self, x: np.ndarray) -> np.ndarray:
+        parts = [x[i : i + REQUEST] for i in range(0, len(x), REQUEST)]
+        return np.concatenate([self.client.query(part) for part in parts])
+
+
+def honest(defense: str, seed: int) -> Result:
+    """What honest customers get; each account sends three requests of a hundred pictures."""
+    api, (_, measuring) = service(defense, seed), halves()
+    x, y = scenario.data.x_test[measuring], scenario.data.y_test[measuring]
+    answers = np.concatenate(
+        [
+            api.query(x[i : i + REQUEST], key=f"customer {i // (3 * REQUEST)}")
+            for i in range(0, len(x), REQUEST)
+        ]
+    )
+    right = answers.argmax(axis=1) == y
+    kept = evaluation.bootstrap_interval(right, resamples=2_000)
+    before = scenario.victim.posteriors(x)
+    told = 0.5 * np.abs(answers - before).sum(axis=1)
+    return {"utility": list(kept[:3]), "changed": float(told.mean())}
+
+
+def run(job: Job) -> Result:
+    """One theft (thief, defence, seed), or ("honest users", defence, seed)."""
+    thief, defense, seed = job
+    if thief == "honest users":
+        return honest(defense, seed)
+    said = theft(thief, defense, seed).labels(scenario.data.x_test)
+    return {
+        "fidelity": evaluation.fidelity(said, scenario.victim.labels(scenario.data.x_test)),
+        "accuracy": evaluation.accuracy(said, scenario.data.y_test),
+    }
+
+
+def values(found: Found, thief: str, defense: str, what: str = "fidelity") -> list:
+    """One measurement for each seed."""
+    return [result[what] for job, result in found if job[:2] == (thief, defense)]
+
+
+def worst(found: Found, defense: str) -> str:
+    """The thief without real pictures whose clones are the most faithful."""
+    return max(WITHOUT_REAL, key=lambda thief: np.mean(values(found, thief, defense)))
+
+
+def section(found: Found) -> str:
+    """Two tables, as Markdown."""
+    seeds = len({job[2] for job, _ in found})
+    rows, accuracies = [], []
+    for defense in DEFENSES:
+        mean, low, high = values(found, "honest users", defense, "utility")[0]
+        best = worst(found, defense)
+        cells = []
+        for thief in THIEVES:
+            cell = interval(values(found, thief, defense))
+            cells.append(f"**{cell}**" if thief == best else cell)
+        rows.append((defense, *cells, f"{mean:.3f} [{low:.3f}, {high:.3f}]".replace("0.", ".")))
+        stolen = (interval(values(found, thief, defense, "accuracy")) for thief in THIEVES)
+        accuracies.append((defense, *stolen))
+    about = "; ".join(f"*{name}*: {what}" for name, what in THIEVES.items())
+    terms = "; ".join(f"*{name}*: {what}" for name, what in DEFENSES.items() if what)
+    return (
+        f"Fidelity of the clone, mean over {seeds} seeds with a 95 % bootstrap interval; in bold "
+        "the best thief who has no real pictures. Utility: accuracy of honest users, its interval "
+        "from the pictures.\n\n"
+        + markdown(("", *THIEVES, "utility"), rows)
+        + f"\n\nThieves, who have one day and use at most {BUDGET:,} answers: {about}. Defences: "
+        f"{terms}. Weird is what lies, by its nearest neighbour among the training features, "
+        f"below the threshold that {FLAGGED:.0%} of honest inputs lie below.\n\n"
+        "Accuracy of the same clones:\n\n" + markdown(("", *THIEVES), accuracies)
+    )
+
+
+def figure(found: Found) -> plots.Picture:
+    """What each thief gets behind each defence, beside what honest users keep."""
+    names = sorted(DEFENSES, key=lambda d: -np.mean(values(found, worst(found, d), d)))
+    canvas = Figure(figsize=(9, 0.42 * len(names) + 1.6))
+    left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1.3))
+    for i, thief in enumerate(THIEVES):
+        for row, defense in enumerate(names):
+            kept = evaluation.bootstrap_interval(values(found, thief, defense))
+            left.errorbar(
+                kept.mean, -row + 0.09 * (2.5 - i), fmt=plots.MARKERS[i], markersize=5,
+                color=plots.COLOURS[i], elinewidth=1,
+                xerr=[[kept.mean - kept.low], [kept.high - kept.mean]],
+                label=thief if row == 0 else None,
+            )  # fmt: skip
+    for row, defense in enumerate(names):
+        mean, low, high = values(found, "honest users", defense, "utility")[0]
+        right.errorbar(
+            mean, -row, xerr=[[mean - low], [high - mean]], fmt="o", color="0.2", markersize=5
+        )
+    left.set(title="fidelity of the clone", xlim=(0, 1))
+    right.set(title="honest users' accuracy")
+    left.set_yticks([-row for row in range(len(names))], names)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="0.9")
+        axes.set_axisbelow(True)
+    canvas.legend(
+        loc="lower center", ncols=len(THIEVES), frameon=False, bbox_to_anchor=(0.5, -0.06)
+    )
+    canvas.tight_layout()
+    said = "; ".join(
+        f"{d} {np.mean(values(found, worst(found, d), d)):.2f}, with 100 real pictures "
+        f"{np.mean(values(found, '100 real', d)):.2f}"
+        for d in names
+    )
+    return plots.Picture(
+        canvas, f"Fidelity of the best thief without real pictures, by defence: {said}."
+    )
+
+
+def main() -> None:
+    """Measure what is missing, print the tables and draw the figure."""
+    asked = asked_for(__doc__, seeds=5)
+    jobs = [
+        (who, defense, seed)
+        for seed in range(asked.seeds)
+        for defense in DEFENSES
+        for who in ("honest users", *THIEVES)
+    ]
+    found = measured(PART, jobs, run, workers=asked.workers, chunk=7, again=asked.again)
+    print(section(found))
+    figure(found).save(FIGURE, dpi=100)
+
+
+if __name__ == "__main__":
+    main()
