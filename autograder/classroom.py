@@ -37,7 +37,7 @@ from autograder.workers import alone_in, pooled
 STORE = ".store"  # of a course folder
 A_DATE = "2026-05-04 12:00:00 UTC"
 LONGEST_DATE = 200  # bytes
-SECONDS_EACH = 60  # what a notebook takes on one core, within a factor of two
+SECONDS_EACH = 25  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Marks = Mapping[tuple[str, str], dict[str, float]]  # (lab, student) → written answer → points
 Options = Mapping[tuple[str, str], dict[str, Any]]  # (lab, student) → trait of Grade → value

@@ -392,7 +392,7 @@ def test_broken_earlier_scores_are_no_obstacle(tmp_path: Path, text: str) -> Non
 
 
 def test_how_long_a_class_takes() -> None:
-    assert classroom.forecast(20, 2) == "20 notebooks, about 10 minutes on 2 cores."
+    assert classroom.forecast(20, 2) == "20 notebooks, about 4 minutes on 2 cores."
     assert classroom.forecast(1, 8) == "1 notebook, about 1 minute on 1 core."
 
 
