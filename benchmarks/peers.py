@@ -176,19 +176,23 @@ def section(found: Found) -> str:
         "seconds, ours",
         "times as fast",
     )
-    defended = next(result for job, result in found if job[0] == "defences")["rows"]
+    peer = next(result for job, result in found if job[0] == "defences")
     return (
-        f"adversarial-robustness-toolbox, {BUDGET:,} shapes, {EPOCHS} epochs, batches of {BATCH}, "
-        "one thread; median seconds.\n\n"
+        f"adversarial-robustness-toolbox {peer['version']}, {BUDGET:,} shapes, {EPOCHS} epochs, "
+        f"batches of {BATCH}, one thread; median seconds.\n\n"
         + markdown(head, rows)
         + "\n\nOutput defences on the same "
-        "500 posteriors:\n\n" + markdown(("defence", "toolbox and ours", ""), defended)
+        "500 posteriors:\n\n" + markdown(("defence", "toolbox and ours", ""), peer["rows"])
     )
 
 
 def run_any(job: Job) -> Result:
     """A theft, or the comparison of the output defences."""
-    return {"rows": output_defenses()} if job[0] == "defences" else run(job)
+    if job[0] != "defences":
+        return run(job)
+    import art
+
+    return {"rows": output_defenses(), "version": art.__version__}
 
 
 def main() -> int:

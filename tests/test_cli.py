@@ -121,7 +121,7 @@ def test_the_sample_class(cli: Cli, root: Path) -> None:
     )
     assert [found[name]["score"] for name in ("perfect", "half", "syntax")] == [9, 5.5, 0]
     assert "4/4 lab1_toy  wrong  0/9" in run.out and "as expected" in run.out
-    assert "started lab1_toy  half" in run.out and "4 notebooks, about 4 minutes" in run.out
+    assert "started lab1_toy  half" in run.out and "4 notebooks, about 2 minutes" in run.out
     assert run.out.endswith(
         f"{report.this_program()} formgrader --course {Path('build/sample_class')}\n"
     )
