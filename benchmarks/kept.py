@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,17 +152,11 @@ def _runs(
         return
     # Spawned: a fork of a process that has trained may hang in torch's threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(_Paired(run), jobs, chunksize=chunk)
+        yield from pool.imap_unordered(partial(_paired, run), jobs, chunksize=chunk)
 
 
-class _Paired:
-    """Returns the job beside its result; a lambda cannot be sent to a worker."""
-
-    def __init__(self, run: Callable[[Job], Result]):
-        self.run = run
-
-    def __call__(self, job: Job) -> tuple[Job, Result]:
-        return job, self.run(job)
+def _paired(run: Callable[[Job], Result], job: Job) -> tuple[Job, Result]:
+    return job, run(job)
 
 
 def _job(value: Any) -> Any:

@@ -13,6 +13,7 @@ from scipy import stats
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import demo_b
 import kept
 import results
 
@@ -72,6 +73,12 @@ def test_again_forgets(tmp_path):
     count = Counted()
     kept.measured("toy", JOBS, count, folder=tmp_path, again=True)
     assert count.asked == JOBS
+
+
+def test_workers_find_the_same(tmp_path):
+    jobs = [(name, seed) for seed in (0, 1) for name in ("no defence", "all five")]
+    found = kept.measured("toy", jobs, demo_b.run, workers=2, folder=tmp_path)
+    assert found == [(job, demo_b.run(job)) for job in jobs]
 
 
 def test_the_exact_interval_is_clopper_and_pearson_s():
