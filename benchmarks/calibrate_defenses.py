@@ -235,7 +235,7 @@ def section(found: Found) -> str:
                 continue
             points = [one["points"] for one in here]
             right = not answer.words
-            wrong = sum((one["points"] == FULL[check]) != right for one in here)
+            wrong = sum(is_false((check, name, 0), one) for one in here)
             untold = sum(not one["told"] for one in here)
             drops = np.array([min(one["drops"]) for one in here if one["drops"]])
             far = ""
@@ -267,13 +267,18 @@ def section(found: Found) -> str:
     )
 
 
+def is_false(job: Job, result: Result) -> bool:
+    """A right answer without all points, or a wrong one with all of them."""
+    check, name, _ = job
+    return (result["points"] == FULL[check]) == bool(CHECKS[check][name].words)
+
+
 def false_verdicts(found: Found) -> list[str]:
     """Which jobs got a verdict that they should not, or were not told why."""
     return [
-        f"{check}: {name} (run {number})"
-        for (check, name, number), result in found
-        if (result["points"] == FULL[check]) == bool(CHECKS[check][name].words)
-        or not result["told"]
+        f"{job[0]}: {job[1]} (run {job[2]})"
+        for job, result in found
+        if is_false(job, result) or not result["told"]
     ]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import Found, Job, Result, interval, markdown, measured
+from kept import Found, Job, Result, interval, markdown, measured, short
 from torch import nn
 from torch.nn import functional as F
 
@@ -77,13 +77,18 @@ def queries() -> np.ndarray:
 
 
 @cache
+def detector() -> tuple[np.ndarray, float]:
+    """Features of the training pictures, and the score below which an input is weird."""
+    bank = victim().features(cifar().x_train)
+    choosing = victim().features(cifar().x_test[: len(cifar().x_test) // 2])
+    return bank, ood.choose_threshold(ood.score_knn(choosing, bank, k=1), FLAGGED)
+
+
+@cache
 def answered(which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, logits and whether weird, of the thief's queries or of held-out pictures."""
-    half = len(cifar().x_test) // 2
-    x = queries() if which == "thief" else cifar().x_test[half:]
-    bank = victim().features(cifar().x_train)
-    choosing = victim().features(cifar().x_test[:half])
-    threshold = ood.choose_threshold(ood.score_knn(choosing, bank, k=1), FLAGGED)
+    x = queries() if which == "thief" else cifar().x_test[len(cifar().x_test) // 2 :]
+    bank, threshold = detector()
     features = victim().features(x)
     return features, victim().logits(x), ood.score_knn(features, bank, k=1) < threshold
 
@@ -146,7 +151,7 @@ def section(found: Found) -> str:
             published = PUBLISHED.get((condition, learns))
             cell = interval(one["accuracy"] for one in here)
             cells.append(f"{cell} (published {published})" if published else cell)
-        rows.append((condition, *cells, f"{honest[condition]['accuracy']:.3f}".replace("0.", ".")))
+        rows.append((condition, *cells, short(honest[condition]["accuracy"])))
     seeds = len({job[2] for job, _ in found})
     one = honest["Trickster"]
     about = "; ".join(f"*{name}*: {what}" for name, what in CONDITIONS.items() if what)

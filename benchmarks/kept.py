@@ -1,7 +1,7 @@
 """Results of long benchmarks, kept line by line: a run that was cut off goes on where it was.
 
 ``benchmarks/results/<part>.jsonl`` begins with a line about the machine and the versions;
-each further line is one job and what it gave. ``report.py`` makes RESULTS.md of them.
+each further line is one job and what it gave. ``results.py`` makes RESULTS.md of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import platform
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -114,11 +113,20 @@ def asked_for(about: str, **counts: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def interval(values: Iterable[float], digits: int = 3) -> str:
+def interval(values: Iterable[float]) -> str:
     """``.437 [.410, .463]``: the mean of runs and its bootstrap interval."""
     mean, low, high, n = bootstrap_interval(values)
-    short = [f"{value:.{digits}f}".replace("0.", ".", 1) for value in (mean, low, high)]
-    return short[0] if n == 1 or low == high else f"{short[0]} [{short[1]}, {short[2]}]"
+    return short(mean) if n == 1 or low == high else spelled(mean, low, high)
+
+
+def spelled(mean: float, low: float, high: float) -> str:
+    """``.437 [.410, .463]``."""
+    return f"{short(mean)} [{short(low)}, {short(high)}]"
+
+
+def short(value: float) -> str:
+    """``.437``, as the field prints shares."""
+    return f"{value:.3f}".replace("0.", ".", 1)
 
 
 def exactly(hits: int, runs: int) -> str:
@@ -162,7 +170,3 @@ def _paired(run: Callable[[Job], Result], job: Job) -> tuple[Job, Result]:
 def _job(value: Any) -> Any:
     """JSON's lists as the tuples that they were."""
     return tuple(_job(item) for item in value) if isinstance(value, list) else value
-
-
-if __name__ == "__main__":
-    sys.exit("A part of the other scripts: run benchmarks/report.py.")

@@ -1,6 +1,6 @@
 """Every figure of this course: run what is missing, and write benchmarks/RESULTS.md.
 
-    python benchmarks/results.py                    # all parts; hours, once: see the table of parts
+    python benchmarks/results.py                    # all parts; hours, once
     python benchmarks/results.py demo_b peers       # some
     python benchmarks/results.py --write            # nothing is measured: only the page and figures
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from kept import RESULTS, Found, Job, Result, asked_for, interval, markdown, measured
+from kept import RESULTS, Found, Job, Result, asked_for, interval, markdown, measured, spelled
 from matplotlib.figure import Figure
 
 from trickster import attacks, defenses, evaluation, models, ood, plots, training
@@ -216,7 +216,7 @@ def section(found: Found) -> str:
         for thief in THIEVES:
             cell = interval(values(found, thief, defense))
             cells.append(f"**{cell}**" if thief == best else cell)
-        rows.append((defense, *cells, f"{mean:.3f} [{low:.3f}, {high:.3f}]".replace("0.", ".")))
+        rows.append((defense, *cells, spelled(mean, low, high)))
         stolen = (interval(values(found, thief, defense, "accuracy")) for thief in THIEVES)
         accuracies.append((defense, *stolen))
     about = "; ".join(f"*{name}*: {what}" for name, what in THIEVES.items())

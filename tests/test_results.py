@@ -130,9 +130,5 @@ def test_the_bars_quote_what_was_measured():
     for check, bar in (("trickster", bars.DROP), ("layered", bars.LAYERED_DROP)):
         for name in calibrate_defenses.QUOTED[check]:
             drops = [min(r["drops"]) for job, r in found.items() if job[:2] == (check, name)]
-            quoted = f"{name} {_short(min(drops))} to {_short(max(drops))}"
+            quoted = f"{name} {kept.short(min(drops))} to {kept.short(max(drops))}"
             assert quoted in bar.evidence, f"{quoted} is not in the evidence of {check}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}".replace("0.", ".", 1)

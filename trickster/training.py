@@ -57,6 +57,8 @@ def fit(
     """
     if loss_of is F.cross_entropy:
         x, targets = checked(network, x, targets)
+    else:
+        x, targets = _aligned(x, targets)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pictures = as_pictures(x)
     if pictures.ndim == 4:
@@ -127,12 +129,13 @@ def checked(
     network: nn.Module, x: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both as :func:`fit` wants them, or ``ValueError`` where ``network`` cannot learn them."""
-    x, targets = _checked_data(x, targets)
+    x, targets = _with_targets(*_aligned(x, targets))
     _check_classes(network, x, targets)
     return x, targets
 
 
-def _checked_data(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _aligned(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays: what every loss needs."""
     x = np.ascontiguousarray(x, dtype=np.float32)
     targets = np.asarray(targets)
     if len(x) == 0:
@@ -141,6 +144,11 @@ def _checked_data(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.nd
         raise ValueError(f"x has {len(x)} rows but targets has {len(targets)}: one target a row.")
     if not np.isfinite(x).all():
         raise ValueError("x holds NaN or infinite values; a network cannot learn from them.")
+    return x, targets
+
+
+def _with_targets(x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hard labels or posteriors, in the types that cross-entropy wants."""
     if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
         return x, targets.astype(np.int64)
     if targets.ndim == 2 and np.issubdtype(targets.dtype, np.floating):
