@@ -62,11 +62,16 @@ def section(found: Found) -> str:
     )
 
 
+def jobs(seeds: int = 30) -> list[Job]:
+    """Each condition with each seed."""
+    return [(name, seed) for seed in range(seeds) for name in CONDITIONS]
+
+
 def main() -> None:
     """Measure what is missing and print the table."""
     asked = asked_for(__doc__, seeds=30)
-    jobs = [(name, seed) for seed in range(asked.seeds) for name in CONDITIONS]
-    print(section(measured(PART, jobs, run, workers=asked.workers, chunk=12, again=asked.again)))
+    wanted = jobs(asked.seeds)
+    print(section(measured(PART, wanted, run, workers=asked.workers, chunk=12, again=asked.again)))
 
 
 if __name__ == "__main__":

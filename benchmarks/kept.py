@@ -1,7 +1,8 @@
 """Results of long benchmarks, kept line by line: a run that was cut off goes on where it was.
 
-``benchmarks/results/<part>.jsonl`` begins with a line about the machine and the versions;
-each further line is one job and what it gave. ``results.py`` makes RESULTS.md of them.
+``benchmarks/results/<part>.jsonl`` begins with a line about the machine and the versions, and
+has another where a run went on elsewhere; each further line is one job and what it gave.
+``results.py`` makes RESULTS.md of them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import torch
 from scipy import stats
 from tqdm import tqdm
 
+from trickster.checks import bars
 from trickster.evaluation import bootstrap_interval
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,20 +56,28 @@ def measured(
     jobs : tuples of plain values that JSON can write.
     run : a function at the top of a module, so that a worker can find it; returns plain values.
     workers, chunk : processes, and how many jobs in a row go to the same one.
-    again : forget what was kept. Results that another version of the library gave are forgotten
-        as well if they are not complete: one table must not mix two versions.
+    again : measure all of ``jobs`` anew. Results that another version of the library gave are put
+        aside if they are not complete: one table must not mix two versions. A change of the
+        script itself is not noticed: say ``again``.
     """
     path = folder / f"{part}.jsonl"
-    head, kept = read(path)
-    stale = head.get("library") != library() and any(job not in kept for job in jobs)
-    if again or stale or not head:
-        if kept and not again:
-            print(f"{path.name} was begun with another version of the library: starting over.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(circumstances(part)) + "\n", encoding="utf-8")
-        kept = {}
-    left = [job for job in jobs if job not in kept]
+    heads, kept = read(path)
+    here = circumstances(part)
+    left = [job for job in jobs if again or job not in kept]
+    if heads and left and heads[-1]["library"] != here["library"]:
+        before = _aside(path)
+        print(
+            f"{path.name} was begun with another version of the library: starting over. What was "
+            f"there is {before.name} now."
+        )
+        heads, kept, left = [], {}, list(jobs)
+    for job in left:
+        kept.pop(job, None)
+    heads = heads if kept else []
+    _rewrite(path, heads, kept)
     with path.open("a", encoding="utf-8") as file:
+        if left and here not in heads[-1:]:
+            file.write(json.dumps(here) + "\n")
         found = _runs(left, run, workers, chunk)
         done = len(jobs) - len(left)
         for job, result in tqdm(found, desc=part, total=len(jobs), initial=done):
@@ -73,22 +87,26 @@ def measured(
     return [(job, kept[job]) for job in jobs]
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[Job, Result]]:
-    """A results file's first line, and its jobs; empty where there is none.
+def read(path: Path) -> tuple[list[dict[str, Any]], dict[Job, Result]]:
+    """A results file's lines about machine and versions, and its jobs; empty where there is none.
 
     A last line that was cut off in the middle does not count.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {}, {}
+        return [], {}
     whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
     lines = [json.loads(line) for line in whole.splitlines()]
-    if not lines:
-        return {}, {}
-    return lines[0], {_job(line["job"]): line["result"] for line in lines[1:]}
+    heads = [line for line in lines if "job" not in line]
+    return heads, {_job(line["job"]): line["result"] for line in lines if "job" in line}
+
+
+def stored(script: ModuleType) -> list[tuple[Job, Result]]:
+    """What a part's own jobs gave, in their order; nothing while any of them is missing."""
+    _, kept = read(RESULTS / f"{script.PART}.jsonl")
+    jobs = script.jobs()
+    return [(job, kept[job]) for job in jobs] if all(job in kept for job in jobs) else []
 
 
 def circumstances(part: str) -> dict[str, Any]:
@@ -98,17 +116,22 @@ def circumstances(part: str) -> dict[str, Any]:
         "library": library(),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
 
 
-def asked_for(about: str, **counts: int) -> argparse.Namespace:
-    """The options that all parts share, and a count or two of their own with its default."""
+def asked_for(about: str, *, timed: bool = False, **counts: int) -> argparse.Namespace:
+    """The options that all parts share, and a count or two of their own with its default.
+
+    What is ``timed`` runs alone, one job after the other.
+    """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     for name, default in counts.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    if not timed:
+        parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="forget the results that were kept")
     return parser.parse_args()
 
@@ -126,11 +149,11 @@ def spelled(mean: float, low: float, high: float) -> str:
 
 def short(value: float) -> str:
     """``.437``, as the field prints shares."""
-    return f"{value:.3f}".replace("0.", ".", 1)
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
 
 
 def exactly(hits: int, runs: int) -> str:
-    """``[0 %, 17 %]``: the exact 95 % interval of a share (Clopper and Pearson 1934)."""
+    """``[0.0%, 16.8%]``: the exact 95 % interval of a share (Clopper and Pearson 1934)."""
     low, high = stats.binomtest(hits, runs).proportion_ci(0.95, method="exact")
     return f"[{low:.1%}, {high:.1%}]"
 
@@ -142,12 +165,41 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def library() -> str:
-    """The first digits of one hash over the library's code and the shipped data's checksums."""
+    """The first digits of one hash over the library's code and the shipped data's checksums.
+
+    Of the table of bars only the numbers: its evidence is written from these results.
+    """
     digest = hashlib.sha256()
     for path in sorted((ROOT / "trickster").rglob("*.py")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+        code = path.read_bytes() if path.name != "bars.py" else repr(_bars()).encode()
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + code)
     digest.update((ROOT / "datasets" / "checksums.json").read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _bars() -> list[tuple[str, object]]:
+    numbers = {
+        name: (value.full, value.some) if isinstance(value, bars.Bar) else value
+        for name, value in vars(bars).items()
+        if name.isupper()
+    }
+    return sorted(numbers.items())
+
+
+def _rewrite(path: Path, heads: Sequence[dict[str, Any]], kept: dict[Job, Result]) -> None:
+    """The file without lines that were cut off, or that are measured anew."""
+    lines = [json.dumps(head) for head in heads]
+    lines += [json.dumps({"job": job, "result": result}) for job, result in kept.items()]
+    text = "".join(f"{line}\n" for line in lines)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _aside(path: Path) -> Path:
+    """Rename to a name that is free."""
+    names = (path.with_suffix(f".before{number or ''}") for number in count())
+    return path.replace(next(name for name in names if not name.exists()))
 
 
 def _runs(

@@ -1,10 +1,11 @@
 """Side by side with adversarial-robustness-toolbox: the same thefts, and the same defences.
 
     pip install "trickster[peers]"      # an extra; nothing else here needs it
-    python benchmarks/peers.py          # about five minutes on two cores
+    python benchmarks/peers.py          # about five minutes
 
-Same victim, pool, clone's architecture, budget, epochs, batch size and threads (one), in turns in
-one process. ``Copycat`` learns from labels, ``Knockoff`` with random sampling from probabilities.
+Same victim, pool, clone's architecture, budget, epochs, batch size, mean learning rate (constant
+there, one cycle here) and threads (one), in turns in one process. ``Copycat`` learns from labels,
+``Knockoff`` with random sampling from probabilities.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trickster.scenario import FASHION_VICTIM, Scenario
 
 PART = "peers"
 BUDGET, EPOCHS, BATCH, LR = 3_000, 10, 64, 3e-3
+PEAK = 2 * LR  # of one cycle, whose mean is half its peak
 THEFTS = {"Copycat (labels)": "hard", "Knockoff, random (probabilities)": "soft"}
 WIDTH = 16  # of the clone's first layer; half the victim's
 
@@ -89,7 +91,14 @@ def ours(labels: str, network: str, seed: int) -> models.Classifier:
     """The same with this library."""
     client = scenario.api().client("thief")
     return attacks.steal(
-        client, pool(seed), BUDGET, labels=labels, network=network, seed=seed, epochs=EPOCHS, lr=LR
+        client,
+        pool(seed),
+        BUDGET,
+        labels=labels,
+        network=network,
+        seed=seed,
+        epochs=EPOCHS,
+        lr=PEAK,
     )
 
 
@@ -183,29 +192,34 @@ def section(found: Found) -> str:
     peer = next(result for job, result in found if job[0] == "defences")
     return (
         f"adversarial-robustness-toolbox {peer['version']}, {BUDGET:,} shapes, {EPOCHS} epochs, "
-        f"batches of {BATCH}, one thread; median seconds.\n\n"
+        f"batches of {BATCH}, mean learning rate {LR:g}, one thread; median seconds, fidelity over "
+        f"{len({job[3] for job, _ in found if job[0] == 'ours'})} seeds.\n\n"
         + markdown(head, rows)
         + "\n\nOutput defences on the same "
         "500 posteriors:\n\n" + markdown(("defence", "toolbox and ours", ""), peer["rows"])
     )
 
 
+def jobs(seeds: int = 10) -> list[Job]:
+    """The output defences, and each theft in turns with each seed."""
+    return [("defences", "", "", 0)] + [
+        (whose, theft, kind, seed)
+        for seed in range(seeds)
+        for theft in THEFTS
+        for kind in ("cnn", "mlp")
+        for whose in ("toolbox", "ours")
+    ]
+
+
 def main() -> int:
     """Measure what is missing and print the tables; 0 also where the peer is not installed."""
-    asked = asked_for(__doc__, seeds=3)
+    asked = asked_for(__doc__, timed=True, seeds=10)
     try:
         import art  # noqa: F401
     except ImportError:
         print('The peer is left out, for it is not installed: pip install "trickster[peers]".')
         return 0
-    jobs = [("defences", "", "", 0)] + [
-        (whose, theft, kind, seed)
-        for seed in range(asked.seeds)
-        for theft in THEFTS
-        for kind in ("cnn", "mlp")
-        for whose in ("toolbox", "ours")
-    ]
-    print(section(measured(PART, jobs, run, again=asked.again)))
+    print(section(measured(PART, jobs(asked.seeds), run, again=asked.again)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Every figure of this course: run what is missing, and write benchmarks/RESULTS.md.
+"""Every figure of this course: run what is missing, write benchmarks/RESULTS.md and README's part.
 
     python benchmarks/results.py                    # all parts; hours, once
     python benchmarks/results.py demo_b peers       # some
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kept import RESULTS, ROOT, read
+from kept import RESULTS, ROOT, read, stored
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,8 +28,9 @@ PARTS = {
     "thieves_by_defense": "Thieves and defences in the default scenario",
     "peers": "Beside a well-known library",
     "lab_costs": "What the labs cost",
-    "calibrate_bars": "The bars of labs 1, 2 and 4",
-    "calibrate_defenses": "The whole defences of labs 3 and 4",
+    "calibrate_training": "Graded checks: training, theft and noise (labs 1 to 3)",
+    "calibrate_honest": "Graded checks: what honest users lose (labs 3 and 4)",
+    "calibrate_defenses": "Graded checks: whole defences (labs 3 and 4)",
 }
 INTRODUCTION = """\
 # Results
@@ -45,25 +46,30 @@ def page() -> str:
     parts = [INTRODUCTION]
     for name, title in PARTS.items():
         part = importlib.import_module(name)
-        head, kept = read(RESULTS / f"{part.PART}.jsonl")
-        if not kept:
+        found = stored(part)
+        if not found:
             parts.append(f"## {title}\n\nNot measured yet: `python benchmarks/{name}.py`.\n")
             continue
-        measured_with = ", ".join(
-            [
-                f"{head['cores']} cores ({head['machine']})",
-                f"Python {head['python']}",
-                *(f"{package} {head[package]}" for package in ("numpy", "scikit-learn", "torch")),
-                f"library {head['library']}",
-            ]
-        )
-        body = part.section(list(kept.items()))
+        heads, _ = read(RESULTS / f"{name}.jsonl")
+        where = "; later ".join(map(_where, heads))
+        body = part.section(found)
         figure = RESULTS / f"{name}.png"
         if hasattr(part, "figure") and figure.exists():
-            alt = part.figure(list(kept.items())).alt
-            body += f"\n\n![{alt}]({figure.relative_to(HERE).as_posix()})"
-        parts.append(f"## {title}\n\n*`benchmarks/{name}.py`; {measured_with}.*\n\n{body}\n")
+            alt = part.figure(found).alt
+            body += f"\n\n![{alt}](results/{figure.name})"
+        parts.append(f"## {title}\n\n*`benchmarks/{name}.py`; {where}.*\n\n{body}\n")
     return "\n".join(parts)
+
+
+def _where(head: dict[str, object]) -> str:
+    """The machine and the versions."""
+    parts = [
+        f"{head['cores']} cores ({head['machine']})",
+        head.get("gpu"),
+        f"Python {head['python']}",
+    ]
+    parts += [f"{package} {head[package]}" for package in ("numpy", "scikit-learn", "torch")]
+    return ", ".join(map(str, filter(None, [*parts, f"library {head['library']}"])))
 
 
 def main() -> int:
@@ -75,16 +81,20 @@ def main() -> int:
     unknown = sorted(set(asked.parts) - set(PARTS))
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
-    failed = []
     for name in [] if asked.write else asked.parts or PARTS:
         print(f"== {PARTS[name]} ({name}) ==", flush=True)
-        if subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False).returncode:
-            failed.append(name)
+        subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False)
+    for name in PARTS:
+        part = importlib.import_module(name)
+        if hasattr(part, "figure") and (found := stored(part)):
+            part.figure(found).save(RESULTS / f"{name}.png", dpi=100)
     PAGE.write_text(page(), encoding="utf-8")
-    print(f"Wrote {PAGE.relative_to(ROOT)}.")
-    if failed:
-        print(f"Not complete: {', '.join(failed)}; what was measured is kept.")
-    return int(bool(failed))
+    importlib.import_module("summary").write()
+    print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and figure.")
+    missing = [name for name in PARTS if not stored(importlib.import_module(name))]
+    if missing:
+        print(f"Not complete: {', '.join(missing)}; what was measured is kept.")
+    return int(bool(missing))
 
 
 if __name__ == "__main__":

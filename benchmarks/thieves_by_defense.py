@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from kept import RESULTS, Found, Job, Result, asked_for, interval, markdown, measured, spelled
+from kept import Found, Job, Result, asked_for, interval, markdown, measured, spelled
 from matplotlib.figure import Figure
 
 from trickster import attacks, defenses, evaluation, models, ood, plots, training
@@ -27,7 +27,6 @@ from trickster.limiters import ManualClock, SlidingWindow
 from trickster.scenario import Scenario
 
 PART = "thieves_by_defense"
-FIGURE = RESULTS / "thieves_by_defense.png"
 BUDGET, REQUEST, DAY = 3_000, 100, 86_400
 FLAGGED = 0.02  # of the honest inputs that chose the threshold
 SIGMA = 2.0
@@ -88,7 +87,7 @@ def msp_threshold() -> float:
 def liar() -> models.Classifier:
     """Adaptive Misinformation's second model, which has learnt to be wrong."""
     network = models.cnn(seed=1)
-    x, y = scenario.data.x_train, scenario.data.y_train
+    x, y = scenario.data.x_train, scenario.data.y_train.copy()
     training.fit(network, x, y, epochs=5, lr=1e-3, seed=1, loss_of=training.reverse_cross_entropy)
     return models.Classifier(network)
 
@@ -178,9 +177,7 @@ def honest(defense: str, seed: int) -> Result:
     )
     right = answers.argmax(axis=1) == y
     kept = evaluation.bootstrap_interval(right, resamples=2_000)
-    before = scenario.victim.posteriors(x)
-    told = 0.5 * np.abs(answers - before).sum(axis=1)
-    return {"utility": list(kept[:3]), "changed": float(told.mean())}
+    return {"utility": list(kept[:3])}
 
 
 def run(job: Job) -> Result:
@@ -273,18 +270,21 @@ def figure(found: Found) -> plots.Picture:
     )
 
 
-def main() -> None:
-    """Measure what is missing, print the tables and draw the figure."""
-    asked = asked_for(__doc__, seeds=5)
-    jobs = [
+def jobs(seeds: int = 5) -> list[Job]:
+    """Each thief at each defence with each seed, and its honest users."""
+    return [
         (who, defense, seed)
-        for seed in range(asked.seeds)
+        for seed in range(seeds)
         for defense in DEFENSES
         for who in ("honest users", *THIEVES)
     ]
-    found = measured(PART, jobs, run, workers=asked.workers, chunk=7, again=asked.again)
-    print(section(found))
-    figure(found).save(FIGURE, dpi=100)
+
+
+def main() -> None:
+    """Measure what is missing and print the tables."""
+    asked = asked_for(__doc__, seeds=5)
+    wanted = jobs(asked.seeds)
+    print(section(measured(PART, wanted, run, workers=asked.workers, chunk=7, again=asked.again)))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from reference import ROOT
 from scipy import stats
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import calibrate_defenses
+import calibrate_honest
+import calibrate_training
+import demo_a
 import demo_b
 import kept
 import results
+import summary
+import thieves_by_defense as course
+import verdicts
+
+from trickster import data
+from trickster.checks import bars, shared
 
 JOBS = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
@@ -65,20 +77,86 @@ def test_another_library_starts_an_unfinished_part_over_and_leaves_a_finished_on
         count = Counted()
         kept.measured("toy", JOBS, count, folder=tmp_path)
         assert count.asked == asked_anew
-    assert "starting over" in capsys.readouterr().out
+    assert "starting over. What was there is toy.before" in capsys.readouterr().out
+    assert len(kept.read(tmp_path / "toy.before")[1]) == 2
 
 
-def test_again_forgets(tmp_path):
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
+    kept.measured("toy", JOBS[:2], Counted(), folder=tmp_path)
+    here = kept.circumstances("toy")
+    monkeypatch.setattr(kept, "circumstances", lambda part: {**here, "cores": 99})
     kept.measured("toy", JOBS, Counted(), folder=tmp_path)
-    count = Counted()
-    kept.measured("toy", JOBS, count, folder=tmp_path, again=True)
-    assert count.asked == JOBS
+    kept.measured("toy", JOBS, Counted(), folder=tmp_path)
+    heads, found = kept.read(tmp_path / "toy.jsonl")
+    assert [head["cores"] for head in heads] == [here["cores"], 99]
+    assert list(found) == JOBS
+
+
+def test_again_forgets_what_is_asked_for_and_nothing_else(tmp_path):
+    for jobs in (JOBS, JOBS[:1], JOBS[3:], JOBS):
+        count = Counted()
+        kept.measured("toy", jobs, count, folder=tmp_path, again=True)
+        assert count.asked == jobs
+        assert set(kept.read(tmp_path / "toy.jsonl")[1]) == set(JOBS)
+
+
+def test_looking_at_a_file_leaves_it_as_it_is(tmp_path):
+    kept.measured("toy", JOBS, Counted(), folder=tmp_path)
+    path = tmp_path / "toy.jsonl"
+    path.write_text(path.read_text()[:-9])
+    before = path.read_bytes()
+    assert len(kept.read(path)[1]) == 3
+    assert path.read_bytes() == before
 
 
 def test_workers_find_the_same(tmp_path):
     jobs = [(name, seed) for seed in (0, 1) for name in ("no defence", "all five")]
     found = kept.measured("toy", jobs, demo_b.run, workers=2, folder=tmp_path)
     assert found == [(job, demo_b.run(job)) for job in jobs]
+
+
+@pytest.fixture
+def a_little_cifar(tmp_path, monkeypatch):
+    """Pictures of ten colours in CIFAR-10's layout, and a thief with few queries."""
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 12), ("test", 8)):
+        for label, name in enumerate(data.CIFAR10_CLASSES):
+            folder = tmp_path / "cifar10" / part / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 60, (32, 32, 3)) + np.array(
+                    [20 * label, 190 - 20 * label, 90]
+                )
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
+    monkeypatch.setattr(demo_a, "QUERIES", 100)
+    cached = [one for one in vars(demo_a).values() if hasattr(one, "cache_clear")]
+    yield
+    for one in cached:
+        one.cache_clear()
+
+
+def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
+    jobs = [(condition, "honest users", 0) for condition in demo_a.CONDITIONS]
+    jobs += [(condition, learns, 0) for condition in demo_a.CONDITIONS for learns in demo_a.LEARNS]
+    found = [(job, demo_a.run(job)) for job in jobs]
+    assert all(0 <= result["accuracy"] <= 1 for _, result in found)
+    weird = found[-1]
+    assert demo_a.run(weird[0]) == weird[1]
+    table = demo_a.section(found)
+    assert "(published .34)" in table and "100 queries" in table
+    _, logits, caught = demo_a.answered("thief")
+    told = demo_a.told("Trickster", logits, caught, 0)
+    np.testing.assert_array_equal(told[~caught], logits[~caught])
+    assert (told[caught].argmax(axis=1) == logits[caught].argmin(axis=1)).all()
+
+
+def test_demo_a_is_left_out_where_its_pictures_are_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo_a.py", "--root", str(tmp_path)])
+    monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
+    demo_a.cifar.cache_clear()
+    assert demo_a.main() == 0
+    assert "left out" in capsys.readouterr().out
 
 
 def test_the_exact_interval_is_clopper_and_pearson_s():
@@ -94,41 +172,225 @@ def test_intervals_read_as_in_the_field():
     assert re.fullmatch(r"-?\.\d{3} \[-?\.\d{3}, \.\d{3}\]", kept.interval([-0.1, 0.05, 0.02]))
 
 
+CHECKED = verdicts.Checked(
+    2.0,
+    {"right": "", "wrong": "too low"},
+    bars.Bar(0.5, 0.3, "", ""),
+    re.compile(r"drop is (-?\d\.\d+)"),
+)
+
+
+def test_a_verdict_is_read_from_what_a_check_prints():
+    def run(points, *lines):
+        def check():
+            for line in lines:
+                print(line)
+            return points
+
+        return check
+
+    low = verdicts.judged(
+        CHECKED, "wrong", run(1.0, "the drop is 0.40", "drop is -0.10, far", "too low")
+    )
+    assert low == {"points": 1.0, "value": -0.1, "told": True}
+    silent = verdicts.judged(CHECKED, "wrong", run(2.0, "fine"))
+    assert silent == {"points": 2.0, "value": None, "told": False}
+    right = verdicts.judged(CHECKED, "right", run(2.0, "drop is 0.60"))
+    partly = verdicts.judged(CHECKED, "right", run(1.5, "drop is 0.45"))
+    found = [
+        (("c", "wrong", 0), low), (("c", "wrong", 1), silent),
+        (("c", "right", 0), right), (("c", "right", 1), partly),
+    ]  # fmt: skip
+    checks = {"c": CHECKED}
+    assert verdicts.false_verdicts(checks, found) == ["c: wrong (run 1)", "c: right (run 1)"]
+    spread = np.std([0.6, 0.45], ddof=1)
+    assert verdicts.evidence(found, "c", ("right",)) == ["right .450 to .600"]
+    assert verdicts.deviations(verdicts.values(found, "c", "right"), CHECKED.bar) == pytest.approx(
+        0.025 / spread
+    )
+    table = verdicts.table(checks, found)
+    assert "| c: right | right | 1 of 2 [1.3%, 98.7%] |  | 1.5 to 2 of 2 |" in table
+
+
 def test_the_page_is_what_the_stored_results_say():
     assert results.PAGE.read_text(encoding="utf-8") == results.page(), (
         "benchmarks/RESULTS.md is stale: python benchmarks/results.py --write"
     )
 
 
+def test_readme_s_table_is_what_the_stored_results_say():
+    text = summary.README.read_text(encoding="utf-8")
+    assert text == summary.readme(text), (
+        "README.md's table is stale: python benchmarks/results.py --write"
+    )
+    assert len(summary.rows()) == 4
+    for picture in (summary.FIGURE, kept.RESULTS / "thieves_by_defense.png"):
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_summary_s_figures_are_means_of_the_stored_runs():
+    a, b, trickster, _ = summary.rows()
+
+    def mean(part, what, *job):
+        lines = (kept.RESULTS / f"{part}.jsonl").read_text().splitlines()
+        found = [
+            line for line in map(json.loads, lines) if line.get("job", [])[: len(job)] == [*job]
+        ]
+        return np.mean([line["result"][what] for line in found])
+
+    logits = "logits, squared error"
+    assert a.before.mean == pytest.approx(mean("demo_a", "accuracy", "no defence", logits))
+    assert a.after.mean == pytest.approx(mean("demo_a", "accuracy", "noise on 38 %", logits))
+    assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
+    for value, condition in ((b.before, "no defence"), (b.after, "all five")):
+        assert value.mean == pytest.approx(mean("demo_b", "clone_accuracy", condition))
+    assert b.claimed == (0.494, 0.174)
+    assert b.honest[1] == pytest.approx(mean("demo_b", "honest_accuracy", "all five"))
+    course_part = ("thieves_by_defense", "accuracy")
+    assert trickster.before.mean == pytest.approx(mean(*course_part, "soft", "none"))
+    worst = [mean(*course_part, thief, "Trickster") for thief in course.WITHOUT_REAL]
+    assert trickster.worst[1].mean == pytest.approx(max(worst))
+    real = [mean(*course_part, thief, "Trickster") for thief in ("100 real", "Jacobian")]
+    assert trickster.real[1].mean == pytest.approx(max(real))
+
+
+def test_the_checks_own_half_is_what_the_checks_measure():
+    asked = shared.held_out()
+    defense = calibrate_defenses.trickster_of(calibrate_defenses.Answer())
+    answers = defense(asked.x, asked.posteriors, asked.features)
+    measured = calibrate_honest.run(("reversed, 2 %", calibrate_honest.OWN))
+    assert measured["spared"] == -shared.changed(answers, asked.posteriors)
+    truth = shared.fashion().y_test[shared.HELD_OUT]
+    before, after = (np.mean(p.argmax(axis=1) == truth) for p in (asked.posteriors, answers))
+    assert measured["gained"] == pytest.approx(after - before)
+
+
+def test_a_whole_check_is_read_right():
+    found = calibrate_training.run_check(("train_clone", "300 of 3,000 answers", 1))
+    assert found["told"] and found["points"] < 4 and 0.25 < found["value"] < 0.55
+
+
+@pytest.mark.parametrize("part", results.PARTS)
+def test_every_part_is_complete(part):
+    assert kept.stored(importlib.import_module(part))
+
+
+def test_a_part_that_was_cut_off_is_not_on_the_page_and_stops_nothing(tmp_path, monkeypatch):
+    for path in kept.RESULTS.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for module in (kept, results):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    path = tmp_path / "demo_b.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    page = results.page()
+    assert "Not measured yet: `python benchmarks/demo_b.py`" in page
+    assert page.count("Not measured yet") == 1
+    assert len(summary.rows()) == 3
+
+
 def test_every_stored_part_names_its_circumstances():
     files = sorted(kept.RESULTS.glob("*.jsonl"))
     assert files
     for path in files:
-        head, found = kept.read(path)
-        assert head["part"] == path.stem and found
-        assert {"library", "cores", "machine", "python", "numpy", "torch"} <= set(head)
+        heads, found = kept.read(path)
+        assert heads and found
+        for head in heads:
+            assert head["part"] == path.stem
+            assert {"library", "cores", "machine", "python", "numpy", "torch"} <= set(head)
 
 
-def test_no_verdict_of_the_graded_defences_is_false():
-    import calibrate_defenses
-
-    _, found = kept.read(kept.RESULTS / f"{calibrate_defenses.PART}.jsonl")
-    assert calibrate_defenses.false_verdicts(list(found.items())) == []
-    runs = {job[:2]: 0 for job in found}
-    for job in found:
-        runs[job[:2]] += 1
-    asked = {(check, name) for check, names in calibrate_defenses.CHECKS.items() for name in names}
-    assert set(runs) == asked and min(runs.values()) >= 20
+CALIBRATED = {
+    part: importlib.import_module(part) for part in ("calibrate_training", "calibrate_defenses")
+}
 
 
-def test_the_bars_quote_what_was_measured():
-    import calibrate_defenses
+def stored(part: str) -> list[tuple[tuple, dict]]:
+    return kept.stored(importlib.import_module(part))
 
-    from trickster.checks import bars
 
-    _, found = kept.read(kept.RESULTS / f"{calibrate_defenses.PART}.jsonl")
-    for check, bar in (("trickster", bars.DROP), ("layered", bars.LAYERED_DROP)):
-        for name in calibrate_defenses.QUOTED[check]:
-            drops = [min(r["drops"]) for job, r in found.items() if job[:2] == (check, name)]
-            quoted = f"{name} {kept.short(min(drops))} to {kept.short(max(drops))}"
-            assert quoted in bar.evidence, f"{quoted} is not in the evidence of {check}"
+@pytest.mark.parametrize(("part", "script"), CALIBRATED.items())
+def test_no_verdict_is_false(part, script):
+    found = stored(part)
+    assert verdicts.false_verdicts(script.CHECKED, found) == []
+    assert {job[:2] for job, _ in found} == {job[:2] for job in script.jobs()}
+
+
+QUOTED = {
+    "train_victim": ("calibrate_training", bars.VICTIM_ACCURACY),
+    "train_clone": ("calibrate_training", bars.CLONE_FIDELITY),
+    "steal": ("calibrate_training", bars.STOLEN_FIDELITY),
+    "trickster": ("calibrate_defenses", bars.DROP),
+    "layered": ("calibrate_defenses", bars.LAYERED_DROP),
+}
+
+
+@pytest.mark.parametrize("check", QUOTED)
+def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check):
+    (part, bar), found = QUOTED[check], stored(QUOTED[check][0])
+    script = CALIBRATED[part]
+    for quoted in verdicts.evidence(found, check, script.QUOTED[check]):
+        assert quoted in bar.evidence, f"{quoted} is not in the evidence of {check}"
+    for name in script.QUOTED[check]:
+        far = verdicts.deviations(verdicts.values(found, check, name), bar)
+        assert abs(far) >= 3 and (far < 0) == bool(script.CHECKED[check].answers[name]), name
+
+
+def test_the_bar_of_honest_loss_quotes_what_was_measured():
+    for quoted in calibrate_honest.evidence(stored("calibrate_honest"), "HONEST_LOSS"):
+        assert quoted in bars.LAYERED_LOSS.evidence, f"{quoted} is not in its evidence"
+    assert bars.LAYERED_LOSS.full == -bars.HONEST_LOSS
+
+
+def of_demo_b(what: str, *conditions: str) -> list[float]:
+    found = stored("demo_b")
+    return [np.mean([r[what] for job, r in found if job[0] == name]) for name in conditions]
+
+
+def quotes():
+    """What the labs say, word for word, and the figures that they must say there."""
+    stolen = of_demo_b(
+        "clone_accuracy", "no defence", "noise alone", "all five", "rate limit alone"
+    )
+    served = of_demo_b("honest_accuracy", "no defence", "noise alone", "all five")
+    published = [float(demo_b.PUBLISHED[name]) for name in ("no defence", "all five")]
+    demo_a_published = [100 * float(value) for value in demo_a.PUBLISHED.values()]
+    yield "lab2", r"\| clone's accuracy \| (\.\d+) \| (\.\d+) \|", published
+    yield "lab2", r"accuracy falls from about (\.\d+) to about (\.\d+)", [stolen[0], stolen[2]]
+    yield "lab2", r"\(about (\.\d+) to (\.\d+)\)", [served[0], served[2]]
+    yield "lab3", r"with (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
+    yield (
+        "lab3",
+        r"fall by at least (\.\d+), and that honest users lose at most (\d\.\d) points of "
+        r"accuracy, with at most (\d) %",
+        [bars.DROP.full, 100 * bars.HONEST_LOSS, 100 * bars.HONEST_FLAGGED],
+    )
+    yield (
+        "lab4",
+        r"from about (\.\d+) down to about (\.\d+), further than the whole stack does "
+        r"\(about (\.\d+)\)",
+        stolen[:3],
+    )
+    yield (
+        "lab4",
+        r"about (\.\d+) down to (\.\d+) with noise alone, to about (\.\d+) with the stack",
+        served,
+    )
+    stolen = [
+        np.mean(course.values(stored("thieves_by_defense"), "soft", defense))
+        for defense in ("Trickster", "none")
+    ]
+    yield "lab4", r"answers give a fidelity near (\.\d) instead of (\.\d)", stolen
+    yield "lab4", r"full points for a drop of fidelity of (\.\d+)", [bars.LAYERED_DROP.full]
+
+
+@pytest.mark.parametrize(
+    ("lab", "words", "figures"), list(quotes()), ids=lambda value: str(value)[:40]
+)
+def test_the_labs_quote_what_was_measured(lab, words, figures):
+    (source,) = (ROOT / "solutions").glob(f"{lab}_*/{lab}_*.py")
+    text = " ".join(line.removeprefix("# ") for line in source.read_text("utf-8").splitlines())
+    found = re.search(words, " ".join(text.split()), re.IGNORECASE)
+    assert found, f"{source.name} no longer says {words}"
+    for said, figure in zip(found.groups(), figures, strict=True):
+        digits = len(said.partition(".")[2])
+        assert abs(float(said) - figure) <= 0.6 * 10.0**-digits, words  # ".92" may be .925

@@ -116,6 +116,20 @@ def test_same_seed_same_weights_to_the_last_bit(soft):
     assert results[0] == results[1]
 
 
+def test_cudnn_is_asked_for_repeatable_convolutions_and_only_while_training(monkeypatch):
+    cudnn, seen = torch.backends.cudnn, []
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+
+    def loss_of(logits, wanted):
+        seen.append((cudnn.deterministic, cudnn.benchmark))
+        return F.cross_entropy(logits, wanted)
+
+    training.fit(network(), *toy(64), epochs=1, loss_of=loss_of)
+    assert set(seen) == {(True, False)}
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
 def test_another_seed_gives_other_weights():
     x, y = toy()
     nets = [network() for _ in range(2)]

@@ -44,7 +44,9 @@ def score_knn(
     scores = [np.empty(0, np.float32)]
     for start in range(0, len(features), batch_size):
         similar = unit_rows(features[start : start + batch_size]) @ bank
-        scores.append(np.partition(similar, -k, axis=1)[:, -k])
+        # A copy of the column: a view would keep the whole matrix.
+        kth = np.partition(similar, -k, axis=1)[:, -k].copy() if k > 1 else similar.max(axis=1)
+        scores.append(kth)
     return np.concatenate(scores)
 
 

@@ -478,7 +478,7 @@ plots.dots(
 # %% [markdown] written="verdict" points=2
 # ### BEGIN SOLUTION
 # The defence does bring this thief's clone down: over 20 seeds its mean accuracy falls from about .44 to
-# about .24, and the two intervals are far apart. But the published pair, .494 to .174, flatters it:
+# about .25, and the two intervals are far apart. But the published pair, .494 to .174, flatters it:
 # single runs scatter widely, and most of them show a smaller drop. The report leaves out the honest
 # users, who pay with about five points of accuracy, on every query, whether or not anybody steals.
 # It also leaves out which of the mechanisms works: it has one number for the whole stack, and one

@@ -351,7 +351,7 @@ lab3.misinform(misinform)
 # leave the rest as it is. The check attacks it from outside, over seeds, with a panel of thieves (soft
 # labels; hard labels; one who asks everything three times and averages), with fresh shapes and with a
 # pool that you have never seen. It asks that accuracy *and* fidelity of the **best** thief's clone fall
-# by at least .20, and that honest users lose at most 1.5 points of accuracy, with at most 3 % of them
+# by at least .18, and that honest users lose at most 1.5 points of accuracy, with at most 3 % of them
 # treated as weird.
 #
 # Prepare here, once, what you need: a threshold at least. The `bank` of training features is there.

@@ -576,7 +576,7 @@ plots.dots(
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
 # Noise does nearly all of the work: alone it brings the clone from about .44 down to about .2, further
-# than the whole stack does (about .24). The stack is weaker than its strongest part because its "hard
+# than the whole stack does (about .25). The stack is weaker than its strongest part because its "hard
 # labels" send the clean argmax in 40 % of the answers, which undoes the noise for those. The rate limit
 # alone takes some of the answers (60 % are left) and about seven points of the clone, as fewer answers
 # of the same kind would, and a second account gets round it. Rounding, hard labels alone and renormalising

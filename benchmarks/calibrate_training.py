@@ -1,0 +1,262 @@
+"""Run the graded checks whose answers draw at random (labs 1 to 3) over and over.
+
+    python benchmarks/calibrate_training.py             # up to 200 runs; hours on two cores
+    python benchmarks/calibrate_training.py --runs 2    # a quick look
+
+Each run's victims, clones and noise come from seeds of their own, and its thefts from pools of
+their own. The table is what ``trickster/checks/bars.py`` quotes for labs 1 and 2. Whole
+defences have a script of their own, ``calibrate_defenses.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
+
+import numpy as np
+from kept import Found, Job, Result
+from verdicts import Checked, judged, main, planned, table
+
+from trickster import attacks, defenses, models, training
+from trickster.checks import bars, lab1, lab2, lab3
+from trickster.checks.probes import forward
+
+PART = "calibrate_training"
+Functions = tuple[Callable[..., Any], ...]
+
+
+class Answer(NamedTuple):
+    """What a student hands in: the functions of one run, from its number."""
+
+    make: Callable[[int], Functions]
+    words: str = ""  # what a wrong answer must be told
+
+
+def victim(
+    width: int = 32, epochs: int = 8, rate: float | None = None, seeded: bool = True
+) -> Callable[[int], Functions]:
+    """Lab 1, exercise 2: an architecture, and a loop with these settings."""
+
+    def make(number: int) -> Functions:
+        dice = np.random.default_rng(number)
+
+        def build(seed=0):
+            return models.cnn(width=width, seed=1_000 * number + seed)
+
+        def train(model, x, y, epochs=epochs, batch_size=64, lr=3e-3, seed=0):
+            seed = 1_000 * number + seed if seeded else int(dice.integers(2**31))
+            lr = lr if rate is None else rate
+            how = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+            return training.fit(model, x, y, **how, device="cpu")  # as the lab's own loop
+
+        return build, train, forward
+
+    return make
+
+
+def clone(
+    network: str = "mlp",
+    learns: Callable[[np.ndarray, str], np.ndarray] | None = None,
+    used: int | None = None,
+    seeded: bool = True,
+) -> Callable[[int], Functions]:
+    """Lab 2, exercise 2: what the clone is, what it is shown, and how much of it."""
+
+    def make(number: int) -> Functions:
+        dice = np.random.default_rng(number)
+
+        def train_clone(x, answers, labels="soft", epochs=10, seed=0):
+            seed = 1_000 * number + seed if seeded else int(dice.integers(2**31))
+            if learns:
+                targets = learns(answers, labels)
+            else:
+                targets = answers if labels == "soft" else answers.argmax(axis=1)
+            body = models.mlp if network == "mlp" else models.cnn
+            one = body(x.shape[1:], seed=seed)
+            training.fit(one, x[:used], targets[:used], epochs=epochs, lr=3e-3, seed=seed)
+            return models.Classifier(one).posteriors
+
+        return (train_clone,)
+
+    return make
+
+
+def theft(
+    pool: str, *, labels: str = "soft", epochs: int = 20, share: float = 1.0
+) -> Callable[[int], Functions]:
+    """Lab 2, exercise 5: what is asked about, how much of the budget, and how it is learnt."""
+
+    def make(number: int) -> Functions:
+        def steal(api, pools, budget, seed=0):
+            x, answers = attacks.collect(api, pools[pool], int(share * budget))
+            seed = 1_000 * number + seed
+            return attacks.train_clone(
+                x, answers, labels=labels, epochs=epochs, seed=seed
+            ).posteriors
+
+        return (steal,)
+
+    return make
+
+
+def noise(change: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
+    """Lab 3, exercise 1: noise from draws that are new in each run."""
+
+    def make(number: int) -> Functions:
+        def zero_mean_noise(posteriors, sigma, rng):
+            return change(posteriors, sigma, np.random.default_rng([number, rng.integers(2**32)]))
+
+        return (zero_mean_noise,)
+
+    return make
+
+
+def on_logits(draw: Callable[[np.random.Generator, float, tuple[int, ...]], np.ndarray]):
+    """Adds what ``draw`` gives to the logits."""
+
+    def change(posteriors: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+        logits = np.log(np.maximum(posteriors, 1e-12))
+        return models.softmax(logits + draw(rng, sigma, logits.shape))
+
+    return change
+
+
+def on_probabilities(p: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    noisy = np.clip(p + rng.normal(0, sigma, p.shape), 1e-6, None)
+    return noisy / noisy.sum(axis=1, keepdims=True)
+
+
+def down_the_columns(answers: np.ndarray, labels: str) -> np.ndarray:
+    """``argmax(axis=0)``, repeated until there are enough of them."""
+    if labels == "soft":
+        return answers
+    return np.resize(answers.argmax(axis=0) % 10, len(answers))
+
+
+CHECKS: dict[str, dict[str, Answer]] = {
+    "train_victim": {
+        "reference": Answer(victim()),
+        "half as wide": Answer(victim(width=16)),
+        "one epoch": Answer(victim(epochs=1), "number of epochs was changed"),
+        "hardly a step": Answer(victim(rate=1e-7), "The loss stands still"),
+        "draws outside the seed": Answer(victim(seeded=False), "outside the seed"),
+    },
+    "train_clone": {
+        "reference": Answer(clone()),
+        "CNN": Answer(clone("cnn")),
+        "argmax for soft": Answer(
+            clone(learns=lambda answers, labels: answers.argmax(axis=1)), "surer than the victim"
+        ),
+        "posteriors for hard": Answer(
+            clone(learns=lambda answers, labels: answers), "sees more than the argmax"
+        ),
+        "largest of each column": Answer(clone(learns=down_the_columns), "axis=0"),
+        "seed not used": Answer(clone(seeded=False), "Hand the seed"),
+        "300 of 3,000 answers": Answer(clone(used=300), "every row of the answers"),
+    },
+    "steal": {
+        "shapes": Answer(theft("shapes")),
+        "10 epochs": Answer(theft("shapes", epochs=10)),
+        "hard labels": Answer(theft("shapes", labels="hard")),
+        "digits": Answer(theft("digits"), "queries were used"),
+        "patches": Answer(theft("patches"), "what you ask about matters most"),
+        "noise": Answer(theft("noise"), "what you ask about matters most"),
+        "a tenth of the budget": Answer(theft("shapes", share=0.1), "each unused one is lost"),
+        "more than the budget": Answer(theft("shapes", share=1.02), "no more than budget"),
+    },
+    "zero_mean_noise": {
+        "reference": Answer(noise(defenses.zero_mean_noise)),
+        "row by row": Answer(
+            noise(
+                on_logits(
+                    lambda rng, sigma, shape: np.stack(
+                        [sigma * rng.standard_normal(shape[1]) for _ in range(shape[0])]
+                    )
+                )
+            )
+        ),
+        "the variance": Answer(
+            noise(on_logits(lambda rng, sigma, shape: rng.normal(0, sigma**2, shape))),
+            "sigma**2, the variance",
+        ),
+        "uniform": Answer(
+            noise(
+                on_logits(
+                    lambda rng, sigma, shape: rng.uniform(-(3**0.5) * sigma, 3**0.5 * sigma, shape)
+                )
+            ),
+            "not normally distributed",
+        ),
+        "on the probabilities": Answer(noise(on_probabilities), "not to the probabilities"),
+        "one draw for all": Answer(
+            noise(on_logits(lambda rng, sigma, shape: rng.normal(0, sigma, (1, shape[1])))),
+            "Draw an array of the posteriors' shape",
+        ),
+    },
+}
+MEASURED = re.compile(r"([01]\.\d{3}) ± |([01]\.\d{3}) on 5,000 real|([01]\.\d{3}), runs from")
+RUNS = {  # the first that fits; few of what trains CNNs on the CPU
+    "train_victim: hardly": 8,
+    "train_victim: draws": 8,
+    "train_victim": 13,
+    "train_clone: CNN": 20,
+    "zero_mean_noise": 200,
+    "": 50,
+}
+QUOTED = {  # in the table of bars
+    "train_victim": ("reference", "half as wide", "one epoch"),
+    "train_clone": ("reference", "CNN", "300 of 3,000 answers"),
+    "steal": ("shapes", "10 epochs", "hard labels", "digits", "patches", "noise"),
+}
+
+
+def _checked(check: Callable[..., float], bar: bars.Bar | None, answers: Mapping[str, Answer]):
+    words = {name: answer.words for name, answer in answers.items()}
+    return Checked(check.points, words, bar, MEASURED if bar else None)
+
+
+CHECKED = {
+    "train_victim": _checked(lab1.train_victim, bars.VICTIM_ACCURACY, CHECKS["train_victim"]),
+    "train_clone": _checked(lab2.train_clone, bars.CLONE_FIDELITY, CHECKS["train_clone"]),
+    "steal": _checked(lab2.steal, bars.STOLEN_FIDELITY, CHECKS["steal"]),
+    "zero_mean_noise": _checked(lab3.zero_mean_noise, None, CHECKS["zero_mean_noise"]),
+}
+
+
+def run_check(job: Job) -> Result:
+    """One check of one answer, with the seeds and pools of one number."""
+    check, name, number = job
+    functions = CHECKS[check][name].make(number)
+
+    def run() -> float:
+        if check == "train_victim":
+            return lab1.train_victim(*functions)
+        if check == "train_clone":
+            return lab2.train_clone(*functions)
+        if check == "steal":
+            return lab2.steal(*functions, seeds=tuple(range(100 + 3 * number, 103 + 3 * number)))
+        return lab3.zero_mean_noise(*functions)
+
+    return judged(CHECKED[check], name, run)
+
+
+def jobs(runs: int | None = None) -> list[Job]:
+    """So many runs of each answer; else as many as ``RUNS`` says."""
+    return planned(CHECKED, {"": runs} if runs else RUNS)
+
+
+def section(found: Found) -> str:
+    """The table, as Markdown."""
+    return (
+        "Seeds are drawn afresh, for thefts the pools as well. What is measured is accuracy for "
+        "the victim, fidelity for the clones.\n\n" + table(CHECKED, found)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__, PART, CHECKED, run_check, jobs))

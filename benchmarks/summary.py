@@ -1,0 +1,227 @@
+"""README's table and figure: what each demo claimed, what its method gives, what ours gives.
+
+Made of stored results by ``results.py``; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import demo_a
+import demo_b
+import thieves_by_defense as course
+from kept import RESULTS, ROOT, Found, markdown, short, spelled, stored
+from matplotlib.figure import Figure
+
+from trickster.evaluation import Interval, bootstrap_interval
+from trickster.plots import COLOURS, Picture
+
+README = ROOT / "README.md"
+FIGURE = RESULTS / "summary.png"
+WITH_REAL = {
+    "100 real": f"{course.REAL} real pictures among the shapes",
+    "Jacobian": f"{course.REAL} real pictures, augmented",
+}
+BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"
+
+
+class Row(NamedTuple):
+    """A method: the clone without and with it, against its best thief, and who pays."""
+
+    name: str
+    claimed: tuple[float, float] | None
+    before: Interval
+    after: Interval
+    worst: tuple[str, Interval]  # the best thief who has nothing real
+    real: tuple[str, Interval] | None  # the best one who has
+    honest: tuple[float, float] | None
+
+
+def rows() -> list[Row]:
+    """One for each demo, and two of the course; those whose part is not measured are left out."""
+    parts = ((demo_a, _demo_a), (demo_b, _demo_b), (course, _course))
+    return [row for part, make in parts if (found := stored(part)) for row in make(found)]
+
+
+def _demo_a(found: Found) -> list[Row]:
+    def stolen(condition: str, learns: str) -> Interval:
+        return bootstrap_interval(
+            r["accuracy"] for job, r in found if job[:2] == (condition, learns)
+        )
+
+    noisy = "noise on 38 %"
+    worst = max(demo_a.LEARNS, key=lambda learns: stolen(noisy, learns).mean)
+    claimed = tuple(float(demo_a.PUBLISHED[c, demo_a.LOGITS]) for c in ("no defence", noisy))
+    return [
+        Row(
+            "Demo A: zero-mean noise",
+            claimed,
+            stolen("no defence", demo_a.LOGITS),
+            stolen(noisy, demo_a.LOGITS),
+            (f"learns from {worst}", stolen(noisy, worst)),
+            None,
+            None,  # the detector is granted
+        )
+    ]
+
+
+def _demo_b(found: Found) -> list[Row]:
+    def mean(condition: str, what: str = "clone_accuracy") -> Interval:
+        return bootstrap_interval(result[what] for job, result in found if job[0] == condition)
+
+    many = "all five, against 30 accounts that ask 15 times"
+    return [
+        Row(
+            "Demo B: five mechanisms",
+            (float(demo_b.PUBLISHED["no defence"]), float(demo_b.PUBLISHED["all five"])),
+            mean("no defence"),
+            mean("all five"),
+            ("has 30 accounts, asks 15 times", mean(many)),
+            ("300 real digits", mean("all five, against 300 real digits")),
+            (
+                mean("no defence", "honest_accuracy").mean,
+                mean("all five", "honest_accuracy").mean,
+            ),
+        )
+    ]
+
+
+def _course(found: Found) -> list[Row]:
+    made = []
+    for defense, name in (
+        ("Trickster", "This course: Trickster (lab 3)"),
+        ("layered", "This course: layered stack (lab 4)"),
+    ):
+
+        def stolen(thief: str, behind: str) -> Interval:
+            return bootstrap_interval(course.values(found, thief, behind, "accuracy"))
+
+        worst = max(course.WITHOUT_REAL, key=lambda thief: stolen(thief, defense).mean)
+        real = max(WITH_REAL, key=lambda thief: stolen(thief, defense).mean)
+        honest = (
+            course.values(found, "honest users", d, "utility")[0][0] for d in ("none", defense)
+        )
+        made.append(
+            Row(
+                name,
+                None,
+                stolen("soft", "none"),
+                stolen("soft", defense),
+                (f"{worst} thief", stolen(worst, defense)),
+                (WITH_REAL[real], stolen(real, defense)),
+                tuple(honest),
+            )
+        )
+    return made
+
+
+def table(found: list[Row]) -> str:
+    """Markdown: the clone's accuracy and the honest users', before and after."""
+
+    def arrow(before: float, after: float) -> str:
+        return f"{short(before)} → {short(after)}"
+
+    def spread(one: Interval) -> str:
+        return spelled(*one[:3])
+
+    head = (
+        "", "clone, as claimed (one run)", "clone, over seeds", "seeds",
+        "best thief without real pictures", "best thief with real pictures", "honest users",
+    )  # fmt: skip
+    lines = [
+        (
+            row.name,
+            arrow(*row.claimed) if row.claimed else "",
+            f"{spread(row.before)} → {spread(row.after)}",
+            row.before.n,
+            f"{spread(row.worst[1])}: {row.worst[0]}",
+            f"{spread(row.real[1])}: {row.real[0]}" if row.real else "not measured",
+            arrow(*row.honest) if row.honest else "not measured",
+        )
+        for row in found
+    ]
+    return markdown(head, lines)
+
+
+def figure(found: list[Row]) -> Picture:
+    """Each clone as claimed, as measured, and of the best thief, beside what honest users pay."""
+    canvas = Figure(figsize=(9, 0.75 * len(found) + 1.5))
+    left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    lift = 0.24
+
+    def dumbbell(axes, height: float, before: float, after: float, colour: str, dash: str) -> None:
+        axes.annotate(
+            "", (after, height), (before, height),
+            arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6, "ls": dash,
+                        "shrinkA": 3, "shrinkB": 3},
+        )  # fmt: skip
+        axes.plot(before, height, "o", color=colour, mfc="white", ms=6)
+
+    for i, row in enumerate(found):
+        if row.claimed:
+            dumbbell(left, -i + lift, *row.claimed, "0.55", "--")
+            left.plot(row.claimed[1], -i + lift, "s", color="0.55", ms=6)
+        dumbbell(left, -i, row.before.mean, row.after.mean, COLOURS[0], "-")
+        for height, one, colour, marker in (
+            (-i, row.after, COLOURS[0], "s"),
+            (-i - lift, row.worst[1], COLOURS[1], "D"),
+            *([(-i - lift, row.real[1], COLOURS[2], "^")] if row.real else []),
+        ):
+            left.errorbar(
+                one.mean, height, fmt=marker, ms=6, color=colour,
+                xerr=[[one.mean - one.low], [one.high - one.mean]],
+            )  # fmt: skip
+        if row.honest:
+            dumbbell(right, -i, *row.honest, "0.2", "-")
+            right.plot(row.honest[1], -i, "s", color="0.2", ms=6)
+    handles = [
+        left.plot([], [], "o", color="0.3", mfc="white", ls="", label="undefended")[0],
+        left.plot([], [], "s", color="0.55", ls="--", label="defended, as claimed (one run)")[0],
+        left.plot([], [], "s", color=COLOURS[0], label="defended, over seeds")[0],
+        left.plot([], [], "D", color=COLOURS[1], ls="", label="best thief without real pictures")[
+            0
+        ],
+        left.plot([], [], "^", color=COLOURS[2], ls="", label="best thief with real pictures")[0],
+    ]
+    left.set(title="accuracy of the clone", xlim=(0, 1), ylim=(0.6 - len(found), 0.5))
+    left.set_yticks(
+        [-i for i in range(len(found))], [row.name.replace(": ", ":\n") for row in found]
+    )
+    right.set(title="accuracy of honest users", xlim=(0.6, 1))
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="0.9")
+        axes.set_axisbelow(True)
+    canvas.tight_layout(rect=(0, 0.14, 1, 1))
+    canvas.legend(handles=handles, loc="lower center", ncols=3, frameon=False)
+    said = "; ".join(f"{row.name}: {', '.join(_words(row))}" for row in found)
+    return Picture(canvas, f"Accuracy of the clone, undefended and defended. {said}.")
+
+
+def _words(row: Row) -> list[str]:
+    """The row for those who cannot see the figure."""
+    words = [f"measured {short(row.before.mean)} to {short(row.after.mean)}"]
+    if row.claimed:
+        words.insert(0, f"claimed {short(row.claimed[0])} to {short(row.claimed[1])}")
+    words.append(f"against the best thief without real pictures {short(row.worst[1].mean)}")
+    if row.real:
+        words.append(f"against the best with real pictures {short(row.real[1].mean)}")
+    if row.honest:
+        words.append(f"honest users {short(row.honest[0])} to {short(row.honest[1])}")
+    return words
+
+
+def readme(text: str) -> str:
+    """README with its table and figure as the stored results say."""
+    found = rows()
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    picture = FIGURE.relative_to(ROOT).as_posix()
+    body = f"{table(found)}\n\n![{figure(found).alt}]({picture})"
+    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
+
+
+def write() -> None:
+    """README and the figure."""
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
+    figure(rows()).save(FIGURE, dpi=100)
