@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import Found, Job, Result, interval, markdown, measured, short
+from kept import RESULTS, Found, Job, Result, interval, markdown, measured, positive, read, short
 from torch import nn
 from torch.nn import functional as F
 
@@ -230,13 +230,15 @@ def main() -> int:
     """Measure what is missing and print the table; 0 also where there are no pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="where CIFAR-10 lies; default: TRICKSTER_DATA")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=positive, default=3)
     parser.add_argument("--again", action="store_true", help="forget the results that were kept")
     asked = parser.parse_args()
     if asked.root:
         os.environ["TRICKSTER_DATA"] = str(asked.root)
+    _, kept = read(RESULTS / f"{PART}.jsonl")
     try:
-        cifar()
+        if asked.again or any(job not in kept for job in jobs(asked.seeds)):
+            cifar()
     except data.DataNotFound as error:
         print(f"Demo A is left out, for CIFAR-10's pictures are not here. {error}")
         return 0

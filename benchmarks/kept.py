@@ -70,13 +70,12 @@ def measured(
             f"{path.name} was begun with another version of the library: starting over. What was "
             f"there is {before.name} now."
         )
-        heads, kept, left = [], {}, list(jobs)
-    for job in left:
-        kept.pop(job, None)
-    heads = heads if kept else []
-    _rewrite(path, heads, kept)
+        heads, left = [], list(jobs)
+    if not left:
+        return [(job, kept[job]) for job in jobs]
+    heads = heads if _without(path, left) else []
     with path.open("a", encoding="utf-8") as file:
-        if left and here not in heads[-1:]:
+        if here not in heads[-1:]:
             file.write(json.dumps(here) + "\n")
         found = _runs(left, run, workers, chunk)
         done = len(jobs) - len(left)
@@ -129,11 +128,18 @@ def asked_for(about: str, *, timed: bool = False, **counts: int) -> argparse.Nam
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     for name, default in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
+        parser.add_argument(f"--{name}", type=positive, default=default, help=f"default: {default}")
     if not timed:
-        parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+        parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="forget the results that were kept")
     return parser.parse_args()
+
+
+def positive(said: str) -> int:
+    """A count for an option; argparse says the sentence."""
+    if not said.isdecimal() or int(said) < 1:
+        raise argparse.ArgumentTypeError(f"{said} is no count: give 1 or more.")
+    return int(said)
 
 
 def interval(values: Iterable[float]) -> str:
@@ -186,14 +192,16 @@ def _bars() -> list[tuple[str, object]]:
     return sorted(numbers.items())
 
 
-def _rewrite(path: Path, heads: Sequence[dict[str, Any]], kept: dict[Job, Result]) -> None:
-    """The file without lines that were cut off, or that are measured anew."""
-    lines = [json.dumps(head) for head in heads]
-    lines += [json.dumps({"job": job, "result": result}) for job, result in kept.items()]
-    text = "".join(f"{line}\n" for line in lines)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+def _without(path: Path, left: Sequence[Job]) -> int:
+    """Take a line that was cut off out of the file, and those of ``left``; how many jobs stay."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    whole = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+    anew = set(left)
+    stay = [(line, one) for line, one in whole if "job" not in one or _job(one["job"]) not in anew]
+    jobs = sum("job" in one for _, one in stay)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(line for line, _ in stay) if jobs else "", encoding="utf-8")
+    return jobs
 
 
 def _aside(path: Path) -> Path:

@@ -37,7 +37,8 @@ INTRODUCTION = """\
 
 Written by `make results` from the files in [`results/`](results/); never edited by hand. Each part
 names the machine and the versions it was measured with; another machine may differ in the last
-digits, and in every second.
+digits, and in every second. A complete part stays as it is when the library changes: where its
+library is another than the newest below, later changes have not been measured with it.
 """
 
 

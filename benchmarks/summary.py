@@ -126,7 +126,8 @@ def table(found: list[Row]) -> str:
 
     head = (
         "", "clone, as claimed (one run)", "clone, over seeds", "seeds",
-        "best thief without real pictures", "best thief with real pictures", "honest users",
+        "defended, best thief without real pictures", "defended, best thief with real ones",
+        "honest users",
     )  # fmt: skip
     lines = [
         (
@@ -136,7 +137,7 @@ def table(found: list[Row]) -> str:
             row.before.n,
             f"{spread(row.worst[1])}: {row.worst[0]}",
             f"{spread(row.real[1])}: {row.real[0]}" if row.real else "not measured",
-            arrow(*row.honest) if row.honest else "not measured",
+            arrow(*row.honest) if row.honest else "none lost (granted)",
         )
         for row in found
     ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from kept import Found, Job, Result, exactly, markdown, measured, short
+from kept import Found, Job, Result, exactly, markdown, measured, positive, short
 
 from trickster.checks.bars import Bar
 
@@ -151,10 +151,10 @@ def main(
     ``jobs()`` are all, ``jobs(runs)`` as many runs of each.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--runs", type=int, help="of each answer; default: as in RESULTS.md")
+    parser.add_argument("--runs", type=positive, help="of each answer; default: as in RESULTS.md")
     parser.add_argument("--check", default="", help="checks whose names begin so")
     parser.add_argument("--answer", default="", help="answers whose names begin so")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="forget the runs that were kept")
     asked = parser.parse_args()
     wanted = [

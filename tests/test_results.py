@@ -87,9 +87,23 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "circumstances", lambda part: {**here, "cores": 99})
     kept.measured("toy", JOBS, Counted(), folder=tmp_path)
     kept.measured("toy", JOBS, Counted(), folder=tmp_path)
-    heads, found = kept.read(tmp_path / "toy.jsonl")
+    path = tmp_path / "toy.jsonl"
+    heads, found = kept.read(path)
     assert [head["cores"] for head in heads] == [here["cores"], 99]
     assert list(found) == JOBS
+    lines = path.read_text().splitlines()
+    kept.measured("toy", JOBS, Counted(), folder=tmp_path)
+    assert path.read_text().splitlines() == lines
+    kept.measured("toy", JOBS[:1], Counted(), folder=tmp_path, again=True)
+    assert path.read_text().splitlines() == [lines[0], *lines[2:], lines[1]]
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "many"])
+def test_a_count_that_is_none_is_refused_with_a_sentence(said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo_b.py", "--seeds", said])
+    with pytest.raises(SystemExit):
+        demo_b.main()
+    assert f"{said} is no count: give 1 or more." in capsys.readouterr().err
 
 
 def test_again_forgets_what_is_asked_for_and_nothing_else(tmp_path):
@@ -152,7 +166,7 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
 
 
 def test_demo_a_is_left_out_where_its_pictures_are_not(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["demo_a.py", "--root", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["demo_a.py", "--root", str(tmp_path), "--seeds", "99"])
     monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
     demo_a.cifar.cache_clear()
     assert demo_a.main() == 0

@@ -1,8 +1,9 @@
-"""Every bar that a graded measurement is compared with, in one table, with its evidence.
+"""The bars that graded accuracy, fidelity and drops are compared with, with their evidence.
 
-Checks of exact properties (shapes, meters, closed forms) have tolerances, not bars, and
-are not listed. ``calibrate_training.py``, ``calibrate_honest.py`` and ``calibrate_defenses.py`` in
-``benchmarks/`` measure the evidence.
+``HONEST_LOSS`` and ``HONEST_FLAGGED`` have theirs in ``benchmarks/RESULTS.md``. Checks of exact
+properties (shapes, meters, closed forms) have tolerances, not bars, and are not listed.
+``calibrate_training.py``, ``calibrate_honest.py`` and ``calibrate_defenses.py`` in ``benchmarks/``
+measure the evidence.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ STOLEN_FIDELITY = Bar(
 STOLEN_WELL = 0.68  # above it, a word of praise; no points
 
 # Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
+# It was .20 before these runs, which refused 2 of 200 of the swapped ones.
 DROP = Bar(
     0.18,
     0.10,
