@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from calibrate_defenses import rolled, swapped
 from kept import Found, Job, Result, asked_for, exactly, markdown, measured, short
+from verdicts import deviations
 
 from trickster import defenses, evaluation, ood
 from trickster.checks import bars, shared
@@ -102,7 +103,6 @@ def section(found: Found) -> str:
         for name, value in ranges(found, what).items():
             answer, passed = ANSWERS[name], int((value >= full).sum())
             false = len(value) - passed if answer.right else passed
-            spread = max(value.std(ddof=1), 1e-3)
             rows.append(
                 (
                     f"{bar}: {name}",
@@ -110,7 +110,7 @@ def section(found: Found) -> str:
                     f"{false} of {len(value)} {exactly(false, len(value))}",
                     f"{short(value.min())} to {short(value.max())}",
                     short(full),
-                    f"{(value.mean() - full) / spread:+.1f}",
+                    f"{deviations(value, full):+.1f}",
                     short(own[name][what]),
                 )
             )

@@ -71,9 +71,9 @@ def values(found: Found, check: str, answer: str) -> np.ndarray:
     return np.array([value for value in here if value is not None])
 
 
-def deviations(value: np.ndarray, bar: Bar) -> float:
-    """How far the runs lie above the bar of full points, in their own standard deviations."""
-    return float((value.mean() - bar.full) / max(value.std(ddof=1), 1e-3))
+def deviations(value: np.ndarray, full: float) -> float:
+    """How far the runs lie above where full points begin, in their own standard deviations."""
+    return float((value.mean() - full) / max(value.std(ddof=1), 1e-3))
 
 
 def evidence(found: Found, check: str, answers: tuple[str, ...]) -> list[str]:
@@ -104,7 +104,7 @@ def table(checks: Checks, found: Found) -> str:
                     _range(f"{min(points):g}", f"{max(points):g}") + f" of {one.points:g}",
                     _range(short(value.min()), short(value.max())) if len(value) else "",
                     short(one.bar.full) if far else "",
-                    f"{deviations(value, one.bar):+.1f}" if far else "",
+                    f"{deviations(value, one.bar.full):+.1f}" if far else "",
                 )
             )
     head = (

@@ -219,7 +219,7 @@ def test_a_verdict_is_read_from_what_a_check_prints():
     assert verdicts.false_verdicts(checks, found) == ["c: wrong (run 1)", "c: right (run 1)"]
     spread = np.std([0.6, 0.45], ddof=1)
     assert verdicts.evidence(found, "c", ("right",)) == ["right .450 to .600"]
-    assert verdicts.deviations(verdicts.values(found, "c", "right"), CHECKED.bar) == pytest.approx(
+    assert verdicts.deviations(verdicts.values(found, "c", "right"), 0.5) == pytest.approx(
         0.025 / spread
     )
     table = verdicts.table(checks, found)
@@ -345,7 +345,7 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     for quoted in verdicts.evidence(found, check, script.QUOTED[check]):
         assert quoted in bar.evidence, f"{quoted} is not in the evidence of {check}"
     for name in script.QUOTED[check]:
-        far = verdicts.deviations(verdicts.values(found, check, name), bar)
+        far = verdicts.deviations(verdicts.values(found, check, name), bar.full)
         assert abs(far) >= 3 and (far < 0) == bool(script.CHECKED[check].answers[name]), name
 
 
