@@ -141,9 +141,9 @@ def jobs(runs: int = 200) -> list[Job]:
 
 def main() -> None:
     """Measure what is missing and print the table."""
-    asked = asked_for(__doc__, runs=200)
-    wanted = jobs(asked.runs)
-    print(section(measured(PART, wanted, run, workers=asked.workers, chunk=99, again=asked.again)))
+    asked = asked_for(__doc__, jobs)
+    how = {"workers": asked.workers, "chunk": 99, "again": asked.again}
+    print(section(measured(PART, asked.jobs, run, **how)))
 
 
 if __name__ == "__main__":

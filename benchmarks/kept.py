@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import multiprocessing
 import os
@@ -121,18 +122,26 @@ def circumstances(part: str) -> dict[str, Any]:
     }
 
 
-def asked_for(about: str, *, timed: bool = False, **counts: int) -> argparse.Namespace:
-    """The options that all parts share, and a count or two of their own with its default.
+def asked_for(
+    about: str, jobs: Callable[[int], list[Job]], *, timed: bool = False
+) -> argparse.Namespace:
+    """The options that all parts share; ``.jobs`` are those that ``jobs`` gives for its count.
 
-    What is ``timed`` runs alone, one job after the other.
+    The count's name and default are those of the one argument of ``jobs``. What is ``timed``
+    runs alone, one job after the other.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    for name, default in counts.items():
-        parser.add_argument(f"--{name}", type=positive, default=default, help=f"default: {default}")
+    (count,) = inspect.signature(jobs).parameters.values()
+    default = count.default
+    parser.add_argument(
+        f"--{count.name}", type=positive, default=default, help=f"default: {default}"
+    )
     if not timed:
         parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="forget the results that were kept")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    asked.jobs = jobs(getattr(asked, count.name))
+    return asked
 
 
 def positive(said: str) -> int:

@@ -111,8 +111,8 @@ def main() -> None:
     """Measure what is missing and print the table."""
     for name in ("TRICKSTER_STORE", "TRICKSTER_STORE_WRITE", "OMP_NUM_THREADS"):
         os.environ.pop(name, None)
-    asked = asked_for(__doc__, timed=True, runs=1)
-    print(section(measured(PART, jobs(asked.runs), run, again=asked.again)))
+    asked = asked_for(__doc__, jobs, timed=True)
+    print(section(measured(PART, asked.jobs, run, again=asked.again)))
 
 
 if __name__ == "__main__":

@@ -213,13 +213,13 @@ def jobs(seeds: int = 10) -> list[Job]:
 
 def main() -> int:
     """Measure what is missing and print the tables; 0 also where the peer is not installed."""
-    asked = asked_for(__doc__, timed=True, seeds=10)
+    asked = asked_for(__doc__, jobs, timed=True)
     try:
         import art  # noqa: F401
     except ImportError:
         print('The peer is left out, for it is not installed: pip install "trickster[peers]".')
         return 0
-    print(section(measured(PART, jobs(asked.seeds), run, again=asked.again)))
+    print(section(measured(PART, asked.jobs, run, again=asked.again)))
     return 0
 
 

@@ -87,15 +87,14 @@ def _demo_b(found: Found) -> list[Row]:
 
 
 def _course(found: Found) -> list[Row]:
+    def stolen(thief: str, behind: str) -> Interval:
+        return bootstrap_interval(course.values(found, thief, behind, "accuracy"))
+
     made = []
     for defense, name in (
         ("Trickster", "This course: Trickster (lab 3)"),
         ("layered", "This course: layered stack (lab 4)"),
     ):
-
-        def stolen(thief: str, behind: str) -> Interval:
-            return bootstrap_interval(course.values(found, thief, behind, "accuracy"))
-
         worst = max(course.WITHOUT_REAL, key=lambda thief: stolen(thief, defense).mean)
         real = max(WITH_REAL, key=lambda thief: stolen(thief, defense).mean)
         honest = (

@@ -282,9 +282,9 @@ def jobs(seeds: int = 5) -> list[Job]:
 
 def main() -> None:
     """Measure what is missing and print the tables."""
-    asked = asked_for(__doc__, seeds=5)
-    wanted = jobs(asked.seeds)
-    print(section(measured(PART, wanted, run, workers=asked.workers, chunk=7, again=asked.again)))
+    asked = asked_for(__doc__, jobs)
+    how = {"workers": asked.workers, "chunk": 7, "again": asked.again}
+    print(section(measured(PART, asked.jobs, run, **how)))
 
 
 if __name__ == "__main__":
