@@ -1,11 +1,14 @@
 """Lab 3's checks: right answers of several kinds pass, and each wrong one is named."""
 
+import re
+
 import numpy as np
 import pytest
 from reference import reference
 
 from trickster import defenses, ood
-from trickster.checks import lab3
+from trickster.checks import bars, lab3
+from trickster.checks.sheet import Sheet
 from trickster.scenario import Scenario
 
 
@@ -284,3 +287,13 @@ def test_trickster_that_keeps_the_argmax(victim, bank, capsys):
 def test_trickster_that_breaks_distributions(capsys):
     assert lab3.trickster(lambda x, posteriors, features: posteriors * 2) == 0.0
     assert "sum to 1" in said(capsys)
+
+
+@pytest.mark.parametrize("drop", [0.1752, 0.178, 0.1796])
+def test_a_drop_below_the_bar_is_never_shown_as_the_bar(drop, capsys):
+    before, after = np.array([[0.66, 0.7]] * 2), np.array([[0.66 - drop, 0.3]] * 2)
+    sheet = Sheet("Exercise 5", 4)
+    with sheet.part("the best thief", 4) as part:
+        lab3._panel(part, lab3.Panel(before, after, "soft labels"), kept=1, steady=1, caught=1)
+    shown = re.search(r"smaller drop is (\S+)", " ".join(capsys.readouterr().out.split()))
+    assert shown and (float(shown[1]) < bars.DROP.full or part.share == 1)

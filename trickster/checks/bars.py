@@ -43,7 +43,7 @@ VICTIM_ACCURACY = Bar(
 CLONE_FIDELITY = Bar(
     0.55,
     0.35,
-    "about .70",
+    "about .68",
     "20 to 50 runs: right answers: reference .645 to .693, CNN .729 to .786; wrong ones: 300 "
     "of 3,000 answers .347 to .465",
 )

@@ -417,12 +417,12 @@ def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
     part.award(
         0.5 * fine_loss + 0.5 * fine_flag,
-        f"accuracy {before:.4f} → {after:.4f}, a loss of {100 * loss:.1f} points; {flagged:.1%} of "
-        "2,500 honest inputs are treated as weird",
+        f"accuracy {before:.4f} → {after:.4f}, a loss of {100 * loss:.2f} points; {flagged:.2%} "
+        "of 2,500 honest inputs are treated as weird",
         f"a loss of at most {100 * HONEST_LOSS:.1f} points, at most {HONEST_FLAGGED:.0%}",
         "0.5 points, 1.2%",
-        f"Honest users lose {100 * loss:.1f} points (allowed: {100 * HONEST_LOSS:.1f}). Your "
-        f"defence treats {flagged:.1%} of them as weird; {_what_to_do(answers, turned)}",
+        f"Honest users lose {100 * loss:.2f} points (allowed: {100 * HONEST_LOSS:.1f}). Your "
+        f"defence treats {flagged:.2%} of them as weird; {_what_to_do(answers, turned)}",
     )
     return float(np.clip(1 - (loss - HONEST_LOSS) / 0.02, 0, 1)) * float(flagged < 0.1)
 
@@ -491,9 +491,9 @@ def _panel(part: Part, found: Panel, kept: float, steady: float, caught: float) 
         means = "More weird queries must be caught at the same cost, or the answers be more wrong."
     part.award(
         DROP.share(found.drop) * kept * (1.0 if steady == 1 else 0.5),
-        f"best thief ({found.best}): accuracy {acc:.2f} → {acc_after:.2f}, fidelity {fid:.2f} → "
-        f"{fid_after:.2f}; the smaller drop is {found.drop:.2f} "
-        f"(seeds: {', '.join(f'{d.min():.2f}' for d in found.drops)})",
+        f"best thief ({found.best}): accuracy {acc:.3f} → {acc_after:.3f}, fidelity {fid:.3f} → "
+        f"{fid_after:.3f}; the smaller drop is {found.drop:.3f} "
+        f"(seeds: {', '.join(f'{d.min():.3f}' for d in found.drops)})",
         f"both fall by at least {DROP.full} (some points from {DROP.some})",
         DROP.usual,
         means,

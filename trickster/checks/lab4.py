@@ -762,7 +762,8 @@ def layered(
         turned = float(np.mean(given.argmax(axis=1) != clean.argmax(axis=1)))
         part.award(
             LAYERED_LOSS.share(-loss),
-            f"{before:.3f} → {after:.3f}; {turned:.1%} of the answers changed",
+            f"{before:.4f} → {after:.4f}, a loss of {loss:.4f}; {turned:.1%} of the answers "
+            "changed",
             f"a loss of at most {-LAYERED_LOSS.full} (some points to {-LAYERED_LOSS.some})",
             "a loss of about .004",
             _why_dear(turned, given),
