@@ -87,6 +87,12 @@ c.GenerateAssignment.preprocessors = [
     "nbgrader.preprocessors.ComputeChecksums",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+c.GenerateFeedback.preprocessors = [
+    # nbgrader's own list, and a word about answers that wait for a mark.
+    "nbgrader.preprocessors.GetGrades",
+    "autograder.steps.SayUnmarked",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
 
 # --- how much it tells -----------------------------------------------------------
 c.Application.log_level = logging.INFO

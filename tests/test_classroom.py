@@ -247,12 +247,18 @@ def test_nbgrader_s_own_export_still_works(graded: Class) -> None:
     out.unlink()
 
 
+def feedback_of(graded: Class, student: str) -> str:
+    page = graded.root / "feedback" / student / LAB / f"{LAB}.html"
+    return page.read_text(encoding="utf-8")
+
+
 def test_feedback_for_the_graded_only(graded: Class) -> None:
     pages = {path.parent.parent.name for path in (graded.root / "feedback").glob("*/*/*.html")}
     assert pages == {name for name, r in graded.results.items() if r.status != "failed"}
-    page = graded.root / "feedback" / "perfect" / LAB / f"{LAB}.html"
-    text = page.read_text(encoding="utf-8")
+    text = feedback_of(graded, "perfect")
     assert "8.5" in text and "measured 3.0, asked 3.0" in text
+    assert "Not marked yet" not in text
+    assert "Not marked yet: all 3 points are still open." in feedback_of(graded, "waiting")
 
 
 def test_the_table_shows_everything(graded: Class) -> None:
@@ -307,6 +313,7 @@ def test_marked_stays_marked_until_the_answer_changes(graded: Class) -> None:
         result = again(graded, "waiting")
         assert result.status == "needs marking" and result.cells[2].waiting
     assert result.score == 8  # the mark is kept for whoever looks at it again
+    assert "The mark is of an earlier answer" in feedback_of(graded, "waiting")
 
 
 def test_a_mark_on_a_test_stays_until_the_code_changes(graded: Class) -> None:
@@ -362,6 +369,7 @@ def test_publishing_tells_the_marks_and_runs_nothing(
     page.unlink()
     mark(graded.root, "deleted", 1.5, "counter_test")
     mark(graded.root, "perfect", 3)
+    mark(graded.root, "waiting", 2)
     hand_in(graded.root, "late", json.dumps(submission(graded.root)))
     said: list[str] = []
     results = publish(graded.root, graded.root, 1, said.append)
@@ -370,6 +378,7 @@ def test_publishing_tells_the_marks_and_runs_nothing(
     assert set(found) == set(graded.results) == set(json_of(graded.root))
     assert (found["perfect"].score, found["perfect"].status) == (9, "graded")
     assert found["deleted"].score == 5.5 and page.is_file()
+    assert "earlier answer" not in feedback_of(graded, "waiting")
     assert found["empty"].status == "failed" and "is empty" in found["empty"].reason
     assert float(rows_of(graded.root)["perfect"]["score"]) == 9
     assert receipts.read(graded.root, "perfect", LAB).score == 9
