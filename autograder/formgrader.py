@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autograder import classroom, host
+from autograder import classroom, host, receipts
 from autograder.author import grade_id, headings_of, lab_notebook, role
 from autograder.course import CourseError, Lab, read_course
 from autograder.sample import FOLDER as SAMPLE
@@ -58,6 +58,8 @@ def open_formgrader(
     words, environ = command(course, port, browser), environment(root)
     say(f"The course folder is {course}.")
     for sentence in mark_schemes(root, labs):
+        say(sentence)
+    for sentence in unreadable_dates(course):
         say(sentence)
     say("Ctrl-C ends the server. Then: publish writes the feedback pages and the scores.")
     sys.stdout.flush()
@@ -123,6 +125,18 @@ def mark_schemes(root: Path, labs: list[Lab]) -> Iterator[str]:
                     f"Mark scheme of {lab.name}: {lab.executed.relative_to(root).as_posix()}, "
                     f"cell {name}, under {headings[name]!r}."
                 )
+
+
+def unreadable_dates(course: Path) -> Iterator[str]:
+    """What formgrader stumbles over: with such a date beside one submission it lists none."""
+    for path in sorted((course / "submitted").glob(f"*/*/{receipts.TIMESTAMP}")):
+        try:
+            classroom.check_timestamp(path)
+        except CourseError as error:
+            yield (
+                f"formgrader will answer with an error for {path.parent.name}: mend "
+                f"{path.relative_to(course).as_posix()}, or take it away. {error}"
+            )
 
 
 def address(port: int, environ: dict[str, str]) -> str:

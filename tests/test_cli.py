@@ -237,6 +237,19 @@ def test_formgrader_says_where_the_mark_scheme_is(root: Path) -> None:
     )
 
 
+def test_formgrader_says_which_date_it_cannot_read(tmp_path: Path) -> None:
+    for student, date in (("anna", "2026-05-04 12:00:00 UTC"), ("ben", "yesterday evening")):
+        path = tmp_path / "submitted" / student / "lab1_toy" / "timestamp.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(date)
+    (said,) = formgrader.unreadable_dates(tmp_path)
+    assert said == (
+        "formgrader will answer with an error for lab1_toy: mend submitted/ben/lab1_toy/"
+        "timestamp.txt, or take it away. timestamp.txt: 'yesterday evening' is no date; "
+        "write 2026-05-04 12:00:00 UTC"
+    )
+
+
 def test_formgrader_s_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JUPYTER_TOKEN", raising=False)
     page = "http://localhost:9000/formgrader/gradebook"
