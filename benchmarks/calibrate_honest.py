@@ -11,6 +11,7 @@ quotes the table for ``LAYERED_LOSS``.
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,9 +19,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
+import kept
 import numpy as np
 from calibrate_defenses import rolled, swapped
-from kept import Found, Job, Result, asked_for, exactly, markdown, measured, short
+from kept import Found, Job, Result, exactly, markdown, short
 from verdicts import deviations
 
 from trickster import defenses, evaluation, ood
@@ -139,12 +141,5 @@ def jobs(runs: int = 200) -> list[Job]:
     return [(name, seed) for name in ANSWERS for seed in (OWN, *range(runs))]
 
 
-def main() -> None:
-    """Measure what is missing and print the table."""
-    asked = asked_for(__doc__, jobs)
-    how = {"workers": asked.workers, "chunk": 99, "again": asked.again}
-    print(section(measured(PART, asked.jobs, run, **how)))
-
-
 if __name__ == "__main__":
-    main()
+    kept.main(sys.modules[__name__], chunk=99)

@@ -16,13 +16,12 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograder is no package
 
-import psutil
+from memory import Peak
 from nbformat import NotebookNode
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
@@ -86,36 +85,11 @@ def stock(course: Path, submissions: dict[str, NotebookNode]) -> float:
     return seconds
 
 
-class Memory(threading.Thread):
-    """The most memory that any one worker with its sandbox has used."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.most, self.stopped = 0, threading.Event()
-
-    def run(self) -> None:
-        while not self.stopped.wait(0.5):
-            for worker in psutil.Process().children():
-                self.most = max(self.most, self._of(worker))
-
-    @staticmethod
-    def _of(worker: psutil.Process) -> int:
-        total = 0
-        try:
-            for process in (worker, *worker.children(recursive=True)):
-                total += process.memory_full_info().pss
-        except psutil.Error:
-            pass  # it has just ended
-        return total
-
-
 def ours(course: Path, submissions: dict[str, NotebookNode], workers: int) -> tuple[float, int]:
     """Seconds that this course's grader takes, feedback pages and report included; bytes."""
     hand_in(course, submissions)
-    memory = Memory()
-    memory.start()
     began = time.monotonic()
-    with tqdm(total=len(submissions), desc="this course") as bar:
+    with Peak("pss", every=0.5) as peak, tqdm(total=len(submissions), desc="this course") as bar:
         results = classroom.grade_class(
             ROOT,
             course,
@@ -124,11 +98,10 @@ def ours(course: Path, submissions: dict[str, NotebookNode], workers: int) -> tu
             step=lambda done, total, result: bar.update(),
         )
     seconds = time.monotonic() - began
-    memory.stopped.set()
     wrong = [result for result in results if result.test_points != 21]
     if wrong:
         raise SystemExit(f"An honest submission lost points: {wrong[0]}")
-    return seconds, memory.most
+    return seconds, peak.bytes
 
 
 def main() -> None:

@@ -122,6 +122,13 @@ def circumstances(part: str) -> dict[str, Any]:
     }
 
 
+def main(part: ModuleType, *, chunk: int = 1, timed: bool = False) -> None:
+    """Measure what the command line asks of a part and is missing, and print its section."""
+    asked = asked_for(part.__doc__ or part.PART, part.jobs, timed=timed)
+    how = {"workers": 1 if timed else asked.workers, "chunk": chunk, "again": asked.again}
+    print(part.section(measured(part.PART, asked.jobs, part.run, **how)))
+
+
 def asked_for(
     about: str, jobs: Callable[[int], list[Job]], *, timed: bool = False
 ) -> argparse.Namespace:
@@ -230,6 +237,8 @@ def _runs(
     # Spawned: a fork of a process that has trained may hang in torch's threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap_unordered(partial(_paired, run), jobs, chunksize=chunk)
+        pool.close()
+        pool.join()  # workers that are ended in the middle leave locks behind
 
 
 def _paired(run: Callable[[Job], Result], job: Job) -> tuple[Job, Result]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograder is no package
 
+import kept
 import nbformat
-import psutil
-from kept import Found, Job, Result, asked_for, markdown, measured
+from kept import Found, Job, Result, markdown
+from memory import Peak
 from nbclient import NotebookClient
 
 from autograder.course import pick_labs
@@ -29,39 +28,21 @@ PART = "lab_costs"
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Peak(threading.Thread):
-    """Watches the resident memory of this process's children, twenty times a second."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.bytes, self.done = 0, threading.Event()
-
-    def run(self) -> None:
-        me = psutil.Process()
-        while not self.done.wait(0.05):
-            total = 0
-            for child in me.children(recursive=True):
-                with suppress(psutil.Error):  # it has ended meanwhile
-                    total += child.memory_info().rss
-            self.bytes = max(self.bytes, total)
-
-
 def run(job: Job) -> Result:
     """One lab's solution; its slowest cells by their names."""
     lab, _ = job
     path = ROOT / "solutions" / lab / f"{lab}.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    peak = Peak()
-    peak.start()
-    began = time.perf_counter()
-    NotebookClient(
+    client = NotebookClient(
         notebook,
         timeout=900,
         kernel_manager_class=NativeKernelManager,
         resources={"metadata": {"path": path.parent}},
-    ).execute()
+    )
+    began = time.perf_counter()
+    with Peak() as peak:
+        client.execute()
     seconds = time.perf_counter() - began
-    peak.done.set()
     slow = sorted(
         (
             (round(_seconds(cell), 1), cell.metadata.get("nbgrader", {}).get("grade_id", cell.id))
@@ -107,13 +88,7 @@ def jobs(runs: int = 1) -> list[Job]:
     return [(lab.name, number) for number in range(runs) for lab in pick_labs(ROOT)]
 
 
-def main() -> None:
-    """Measure what is missing and print the table."""
+if __name__ == "__main__":
     for name in ("TRICKSTER_STORE", "TRICKSTER_STORE_WRITE", "OMP_NUM_THREADS"):
         os.environ.pop(name, None)
-    asked = asked_for(__doc__, jobs, timed=True)
-    print(section(measured(PART, asked.jobs, run, again=asked.again)))
-
-
-if __name__ == "__main__":
-    main()
+    kept.main(sys.modules[__name__], timed=True)

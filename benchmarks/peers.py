@@ -18,9 +18,10 @@ import sys
 import time
 from functools import cache
 
+import kept
 import numpy as np
 import torch
-from kept import Found, Job, Result, asked_for, interval, markdown, measured
+from kept import Found, Job, Result, interval, markdown
 from torch import nn
 
 from trickster import attacks, defenses, evaluation, models
@@ -213,13 +214,12 @@ def jobs(seeds: int = 10) -> list[Job]:
 
 def main() -> int:
     """Measure what is missing and print the tables; 0 also where the peer is not installed."""
-    asked = asked_for(__doc__, jobs, timed=True)
     try:
         import art  # noqa: F401
     except ImportError:
         print('The peer is left out, for it is not installed: pip install "trickster[peers]".')
         return 0
-    print(section(measured(PART, asked.jobs, run, again=asked.again)))
+    kept.main(sys.modules[__name__], timed=True)
     return 0
 
 

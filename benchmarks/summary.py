@@ -18,10 +18,6 @@ from trickster.plots import COLOURS, Picture
 
 README = ROOT / "README.md"
 FIGURE = RESULTS / "summary.png"
-WITH_REAL = {
-    "100 real": f"{course.REAL} real pictures among the shapes",
-    "Jacobian": f"{course.REAL} real pictures, augmented",
-}
 BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"
 
 
@@ -96,7 +92,7 @@ def _course(found: Found) -> list[Row]:
         ("layered", "This course: layered stack (lab 4)"),
     ):
         worst = max(course.WITHOUT_REAL, key=lambda thief: stolen(thief, defense).mean)
-        real = max(WITH_REAL, key=lambda thief: stolen(thief, defense).mean)
+        real = max(course.WITH_REAL, key=lambda thief: stolen(thief, defense).mean)
         honest = (
             course.values(found, "honest users", d, "utility")[0][0] for d in ("none", defense)
         )
@@ -107,7 +103,7 @@ def _course(found: Found) -> list[Row]:
                 stolen("soft", "none"),
                 stolen("soft", defense),
                 (f"{worst} thief", stolen(worst, defense)),
-                (WITH_REAL[real], stolen(real, defense)),
+                (course.WITH_REAL[real], stolen(real, defense)),
                 tuple(honest),
             )
         )
@@ -171,9 +167,12 @@ def figure(found: list[Row]) -> Picture:
                 one.mean, height, fmt=marker, ms=6, color=colour,
                 xerr=[[one.mean - one.low], [one.high - one.mean]],
             )  # fmt: skip
-        if row.honest:
-            dumbbell(right, -i, *row.honest, "0.2", "-")
-            right.plot(row.honest[1], -i, "s", color="0.2", ms=6)
+        lost = row.honest[0] - row.honest[1] if row.honest else 0.0
+        right.barh(-i, lost, height=0.3, color="0.4")
+        right.annotate(
+            short(lost) if row.honest else "0 (granted)", (lost, -i), (4, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
     handles = [
         left.plot([], [], "o", color="0.3", mfc="white", ls="", label="undefended")[0],
         left.plot([], [], "s", color="0.55", ls="--", label="defended, as claimed (one run)")[0],
@@ -187,7 +186,7 @@ def figure(found: list[Row]) -> Picture:
     left.set_yticks(
         [-i for i in range(len(found))], [row.name.replace(": ", ":\n") for row in found]
     )
-    right.set(title="accuracy of honest users", xlim=(0.6, 1))
+    right.set(title="accuracy honest users lose", xlim=(0, 0.08))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="0.9")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -21,6 +22,7 @@ import calibrate_training
 import demo_a
 import demo_b
 import kept
+import memory
 import results
 import summary
 import thieves_by_defense as course
@@ -102,7 +104,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
 def test_a_count_that_is_none_is_refused_with_a_sentence(said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["demo_b.py", "--seeds", said])
     with pytest.raises(SystemExit):
-        demo_b.main()
+        kept.main(demo_b)
     assert f"{said} is no count: give 1 or more." in capsys.readouterr().err
 
 
@@ -127,6 +129,14 @@ def test_workers_find_the_same(tmp_path):
     jobs = [(name, seed) for seed in (0, 1) for name in ("no defence", "all five")]
     found = kept.measured("toy", jobs, demo_b.run, workers=2, folder=tmp_path)
     assert found == [(job, demo_b.run(job)) for job in jobs]
+
+
+@pytest.mark.parametrize("kind", ["rss", "pss"])
+def test_memory_below_this_process_is_seen(kind):
+    hold = "import time; held = b'x' * 200_000_000; time.sleep(0.5)"
+    with memory.Peak(kind) as peak:
+        subprocess.run([sys.executable, "-c", hold], check=True)
+    assert peak.bytes > 200e6
 
 
 @pytest.fixture
@@ -268,6 +278,16 @@ def test_the_summary_s_figures_are_means_of_the_stored_runs():
     assert trickster.real[1].mean == pytest.approx(max(real))
 
 
+@pytest.mark.parametrize("defense", course.DEFENSES)
+def test_what_honest_users_lose_is_what_their_accuracy_falls_by(defense):
+    found = stored("thieves_by_defense")
+    (before, *_), *_ = course.values(found, "honest users", "none", "utility")
+    (after, *_), *_ = course.values(found, "honest users", defense, "utility")
+    (lost, low, high), *_ = course.values(found, "honest users", defense, "lost")
+    assert lost == pytest.approx(before - after, abs=1e-9)
+    assert low <= lost <= high and high - low < 0.02  # paired: not the pictures' own spread
+
+
 def test_the_checks_own_half_is_what_the_checks_measure():
     asked = shared.held_out()
     defense = calibrate_defenses.trickster_of(calibrate_defenses.Answer())
@@ -347,6 +367,13 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     for name in script.QUOTED[check]:
         far = verdicts.deviations(verdicts.values(found, check, name), bar.full)
         assert abs(far) >= 3 and (far < 0) == bool(script.CHECKED[check].answers[name]), name
+
+
+@pytest.mark.parametrize("check", QUOTED)
+def test_what_is_called_usual_is_what_the_reference_measures(check):
+    (part, bar), script = QUOTED[check], CALIBRATED[QUOTED[check][0]]
+    runs = verdicts.values(stored(part), check, script.QUOTED[check][0])
+    assert runs.min() <= float(bar.usual.removeprefix("about ")) <= runs.max()
 
 
 def test_the_bar_of_honest_loss_quotes_what_was_measured():
