@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -356,6 +357,13 @@ QUOTED = {
     "trickster": ("calibrate_defenses", bars.DROP),
     "layered": ("calibrate_defenses", bars.LAYERED_DROP),
 }
+
+
+def test_readme_says_how_often_the_checks_were_run():
+    text = " ".join(summary.README.read_text(encoding="utf-8").split())
+    said = re.search(r"convolutional networks has (\d+) or (\d+) runs, the rest (\d+)", text)
+    runs = Counter(job[:2] for part in CALIBRATED for job, _ in stored(part))
+    assert said and sorted(set(runs.values())) == [int(count) for count in said.groups()]
 
 
 @pytest.mark.parametrize("check", QUOTED)
