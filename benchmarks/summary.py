@@ -145,19 +145,19 @@ def figure(found: list[Row]) -> Picture:
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     lift = 0.24
 
-    def dumbbell(axes, height: float, before: float, after: float, colour: str, dash: str) -> None:
-        axes.annotate(
+    def dumbbell(height: float, before: float, after: float, colour: str, dash: str) -> None:
+        left.annotate(
             "", (after, height), (before, height),
             arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6, "ls": dash,
                         "shrinkA": 3, "shrinkB": 3},
         )  # fmt: skip
-        axes.plot(before, height, "o", color=colour, mfc="white", ms=6)
+        left.plot(before, height, "o", color=colour, mfc="white", ms=6)
 
     for i, row in enumerate(found):
         if row.claimed:
-            dumbbell(left, -i + lift, *row.claimed, "0.55", "--")
+            dumbbell(-i + lift, *row.claimed, "0.55", "--")
             left.plot(row.claimed[1], -i + lift, "s", color="0.55", ms=6)
-        dumbbell(left, -i, row.before.mean, row.after.mean, COLOURS[0], "-")
+        dumbbell(-i, row.before.mean, row.after.mean, COLOURS[0], "-")
         for height, one, colour, marker in (
             (-i, row.after, COLOURS[0], "s"),
             (-i - lift, row.worst[1], COLOURS[1], "D"),
