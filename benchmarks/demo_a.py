@@ -21,7 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import RESULTS, Found, Job, Result, interval, markdown, measured, positive, read, short
+from kept import (
+    RESULTS,
+    Found,
+    Job,
+    Result,
+    add_options,
+    interval,
+    markdown,
+    measured,
+    positive,
+    read,
+    short,
+)  # fmt: skip
 from torch import nn
 from torch.nn import functional as F
 
@@ -231,8 +243,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="where CIFAR-10 lies; default: TRICKSTER_DATA")
     parser.add_argument("--seeds", type=positive, default=3)
-    parser.add_argument("--again", action="store_true", help="forget the results that were kept")
-    asked = parser.parse_args()
+    asked = add_options(parser, timed=True).parse_args()
     if asked.root:
         os.environ["TRICKSTER_DATA"] = str(asked.root)
     _, kept = read(RESULTS / f"{PART}.jsonl")

@@ -122,33 +122,41 @@ def circumstances(part: str) -> dict[str, Any]:
     }
 
 
-def main(part: ModuleType, *, chunk: int = 1, timed: bool = False) -> None:
-    """Measure what the command line asks of a part and is missing, and print its section."""
-    asked = asked_for(part.__doc__ or part.PART, part.jobs, timed=timed)
-    how = {"workers": 1 if timed else asked.workers, "chunk": chunk, "again": asked.again}
-    print(part.section(measured(part.PART, asked.jobs, part.run, **how)))
+def main(
+    part: ModuleType,
+    *,
+    chunk: int = 1,
+    timed: bool = False,
+    left_out: Callable[[], str] = lambda: "",
+) -> None:
+    """Measure what the command line asks of a part and is missing, and print its section.
 
-
-def asked_for(
-    about: str, jobs: Callable[[int], list[Job]], *, timed: bool = False
-) -> argparse.Namespace:
-    """The options that all parts share; ``.jobs`` are those that ``jobs`` gives for its count.
-
-    The count's name and default are those of the one argument of ``jobs``. What is ``timed``
-    runs alone, one job after the other.
+    The option that counts has the name and default of the one argument of ``part.jobs``. A
+    sentence of ``left_out`` is printed instead.
     """
-    parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    (count,) = inspect.signature(jobs).parameters.values()
+    parser = argparse.ArgumentParser(description=(part.__doc__ or part.PART).splitlines()[0])
+    (count,) = inspect.signature(part.jobs).parameters.values()
     default = count.default
     parser.add_argument(
         f"--{count.name}", type=positive, default=default, help=f"default: {default}"
     )
-    if not timed:
+    asked = add_options(parser, timed=timed).parse_args()
+    if why := left_out():
+        print(why)
+        return
+    jobs = part.jobs(getattr(asked, count.name))
+    how = {"workers": asked.workers, "chunk": chunk, "again": asked.again}
+    print(part.section(measured(part.PART, jobs, part.run, **how)))
+
+
+def add_options(parser: argparse.ArgumentParser, *, timed: bool = False) -> argparse.ArgumentParser:
+    """``--workers`` and ``--again``; what is ``timed`` runs alone, one job after the other."""
+    if timed:
+        parser.set_defaults(workers=1)
+    else:
         parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="forget the results that were kept")
-    asked = parser.parse_args()
-    asked.jobs = jobs(getattr(asked, count.name))
-    return asked
+    return parser
 
 
 def positive(said: str) -> int:

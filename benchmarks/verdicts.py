@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from kept import Found, Job, Result, exactly, markdown, measured, positive, short
+from kept import Found, Job, Result, add_options, exactly, markdown, measured, positive, short
 
 from trickster.checks.bars import Bar
 
@@ -154,9 +153,7 @@ def main(
     parser.add_argument("--runs", type=positive, help="of each answer; default: as in RESULTS.md")
     parser.add_argument("--check", default="", help="checks whose names begin so")
     parser.add_argument("--answer", default="", help="answers whose names begin so")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
-    parser.add_argument("--again", action="store_true", help="forget the runs that were kept")
-    asked = parser.parse_args()
+    asked = add_options(parser).parse_args()
     wanted = [
         job
         for job in (jobs(asked.runs) if asked.runs else jobs())
