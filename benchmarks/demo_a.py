@@ -33,7 +33,7 @@ from kept import (
     positive,
     read,
     short,
-)  # fmt: skip
+)
 from torch import nn
 from torch.nn import functional as F
 
