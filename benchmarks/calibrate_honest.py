@@ -23,7 +23,7 @@ import kept
 import numpy as np
 from calibrate_defenses import rolled, swapped
 from kept import Found, Job, Result, exactly, markdown, short
-from verdicts import deviations
+from verdicts import deviations, too_near
 
 from trickster import defenses, evaluation, ood
 from trickster.checks import bars, shared
@@ -100,11 +100,13 @@ def evidence(found: Found, bar: str) -> list[str]:
 
 def section(found: Found) -> str:
     """The table, as Markdown."""
-    rows, own = [], {job[0]: result for job, result in found if job[1] == OWN}
+    rows, distances = [], {}
+    own = {job[0]: result for job, result in found if job[1] == OWN}
     for bar, (what, full) in BARS.items():
         for name, value in ranges(found, what).items():
             answer, passed = ANSWERS[name], int((value >= full).sum())
             false = len(value) - passed if answer.right else passed
+            distances[f"{bar}: {name}"] = deviations(value, full)
             rows.append(
                 (
                     f"{bar}: {name}",
@@ -112,6 +114,7 @@ def section(found: Found) -> str:
                     f"{false} of {len(value)} {exactly(false, len(value))}",
                     f"{short(value.min())} to {short(value.max())}",
                     short(full),
+                    short(value.std(ddof=1)),
                     f"{deviations(value, full):+.1f}",
                     short(own[name][what]),
                 )
@@ -120,20 +123,18 @@ def section(found: Found) -> str:
         "A random half of the test pictures chooses the threshold, the other half is measured: "
         "minus what honest users lose of their accuracy, or minus the share of them that gets "
         "another answer. The halves of the checks are fixed, so nobody passes or fails by chance: "
-        "the last column is what they measure.\n\n"
+        "the last column is what they measure. "
+        + too_near(distances)
+        + " No bar lies three from both sides: the right answers that lose the most and the "
+        "threshold at 5 % are too close to each other.\n\n"
         + markdown(
             (
-                "bar: answer",
-                "is",
-                "false verdicts, 95 %",
-                "measured",
-                "bar",
-                "sd from it",
-                "own half",
+                "bar: answer", "is", "false verdicts, 95 %", "measured", "bar", "sd",
+                "sd from the bar", "own half",
             ),
             rows,
         )
-    )
+    )  # fmt: skip
 
 
 def jobs(runs: int = 200) -> list[Job]:

@@ -1,7 +1,7 @@
 """Run the graded checks whose answers draw at random (labs 1 to 3) over and over.
 
-    python benchmarks/calibrate_training.py             # up to 200 runs; hours on two cores
-    python benchmarks/calibrate_training.py --runs 2    # a quick look
+    python benchmarks/calibrate_training.py                         # 200 runs, hours on two cores
+    python benchmarks/calibrate_training.py --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run's victims, clones and noise come from seeds of their own, and its thefts from pools of
 their own. The table is what ``trickster/checks/bars.py`` quotes for labs 1 and 2. Whole
@@ -205,11 +205,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 MEASURED = re.compile(r"([01]\.\d{3}) ± |([01]\.\d{3}) on 5,000 real|([01]\.\d{3}), runs from")
-RUNS = {  # the first that fits; few of what trains CNNs on the CPU
-    "train_victim": 40,
-    "train_clone: CNN": 20,
-    "": 200,
-}
+NEAR = {"steal": ("a tenth of the budget",)}  # the bar hardly; refused for what it left unasked
 QUOTED = {  # in the table of bars
     "train_victim": ("reference", "half as wide", "one epoch"),
     "train_clone": ("reference", "CNN", "300 of 3,000 answers"),
@@ -248,16 +244,19 @@ def run_check(job: Job) -> Result:
         return judged(CHECKED[check], name, run)
 
 
-def jobs(runs: int | None = None) -> list[Job]:
-    """So many runs of each answer; else as many as ``RUNS`` says."""
-    return planned(CHECKED, {"": runs} if runs else RUNS)
+def jobs(runs: int = 200) -> list[Job]:
+    """So many runs of each answer."""
+    return planned(CHECKED, runs)
 
 
 def section(found: Found) -> str:
     """The table, as Markdown."""
     return (
         "Seeds are drawn afresh, for thefts the pools as well. What is measured is accuracy for "
-        "the victim, fidelity for the clones.\n\n" + table(CHECKED, found)
+        "the victim, fidelity for the clones. *Hardly a step*: one epoch at a learning rate of "
+        "1e-7; *draws outside the seed*: other weights with the same seed; *shapes*: the "
+        "reference theft; *digits*, *patches*, *noise*: the same from a pool that steals badly.\n\n"
+        + table(CHECKED, found)
     )
 
 

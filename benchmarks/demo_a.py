@@ -22,16 +22,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from kept import (
-    RESULTS,
     Found,
     Job,
     Result,
     add_options,
+    asked_for,
+    counted,
     interval,
+    is_missing,
     markdown,
-    measured,
     positive,
-    read,
     short,
 )
 from torch import nn
@@ -213,8 +213,8 @@ def section(found: Found) -> str:
     one = honest["Trickster"]
     about = "; ".join(f"*{name}*: {what}" for name, what in CONDITIONS.items() if what)
     return (
-        f"Accuracy of the clone on held-out CIFAR-10 pictures, mean over {seeds} seeds with a 95 % "
-        "bootstrap interval, by what the thief learns from.\n\n"
+        f"Accuracy of the clone on held-out CIFAR-10 pictures, mean over {counted(seeds, 'seed')} "
+        "with a 95 % bootstrap interval, by what the thief learns from.\n\n"
         + markdown(("", *LEARNS, "honest users' accuracy"), rows)
         + f"\n\n{about}. The noise is granted a detector that never flags an honest user. The "
         "Trickster's threshold, chosen on other pictures, flags "
@@ -246,14 +246,13 @@ def main() -> int:
     asked = add_options(parser, timed=True).parse_args()
     if asked.root:
         os.environ["TRICKSTER_DATA"] = str(asked.root)
-    _, kept = read(RESULTS / f"{PART}.jsonl")
     try:
-        if asked.again or any(job not in kept for job in jobs(asked.seeds)):
+        if is_missing(asked, PART, jobs(asked.seeds)):
             cifar()
     except data.DataNotFound as error:
         print(f"Demo A is left out, for CIFAR-10's pictures are not here. {error}")
         return 0
-    print(section(measured(PART, jobs(asked.seeds), run, again=asked.again)))
+    print(section(asked_for(asked, PART, jobs(asked.seeds), run)))
     return 0
 
 

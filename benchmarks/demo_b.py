@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import kept
 import numpy as np
-from kept import Found, Job, Result, interval, markdown
+from kept import Found, Job, Result, counted, interval, markdown
 
 from trickster.demos import MECHANISMS, DemoB
 
@@ -62,11 +62,11 @@ def section(found: Found) -> str:
         "honest users' accuracy",
     )  # fmt: skip
     return (
-        f"Mean over {seeds} seeds with a 95 % bootstrap interval. The victim is always the same "
-        "forest; a seed draws the thief's pictures and the defence's dice. Accounts take turns, "
-        "each with 150 answers before its rate limit sets in; who asks several times takes the "
-        "majority. Honest users are taken to stay below the limit: who does not is refused four "
-        "requests in five.\n\n" + markdown(head, rows)
+        f"Mean over {counted(seeds, 'seed')} with a 95 % bootstrap interval. The victim is always "
+        "the same forest; a seed draws the thief's pictures and the defence's dice. Accounts take "
+        "turns, each with 150 answers before its rate limit sets in; who asks several times takes "
+        "the majority. Honest users are taken to stay below the limit: who does not is refused "
+        "four requests in five.\n\n" + markdown(head, rows)
     )
 
 

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import platform
 import re
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count
@@ -39,6 +40,10 @@ Result = dict[str, Any]
 Found = Sequence[tuple[Job, Result]]
 
 
+class KeptError(ValueError):
+    """A results file cannot be read, or would mix two versions of the library."""
+
+
 def measured(
     part: str,
     jobs: Sequence[Job],
@@ -57,15 +62,24 @@ def measured(
     jobs : tuples of plain values that JSON can write.
     run : a function at the top of a module, so that a worker can find it; returns plain values.
     workers, chunk : processes, and how many jobs in a row go to the same one.
-    again : measure all of ``jobs`` anew. Results that another version of the library gave are put
-        aside if they are not complete: one table must not mix two versions. A change of the
-        script itself is not noticed: say ``again``.
+    again : measure all of ``jobs`` anew. A change of the script itself is not noticed.
+
+    Where something is to be measured and what is kept came from another version of the library,
+    all of it is put aside: one table must not mix two versions. If ``jobs`` are only some of what
+    is kept, KeptError instead: a quick look must not cost the whole.
     """
     path = folder / f"{part}.jsonl"
     heads, kept = read(path)
     here = circumstances(part)
     left = [job for job in jobs if again or job not in kept]
     if heads and left and heads[-1]["library"] != here["library"]:
+        if others := len(kept.keys() - set(jobs)):
+            raise KeptError(
+                f"{path} was measured with another version of the library: with what is asked "
+                f"for it would be a mix of two, for {others} of its {len(kept)} results are not "
+                "asked for. Keep a quick look elsewhere (--results FOLDER), measure the whole "
+                "part, or rename the file."
+            )
         before = _aside(path)
         print(
             f"{path.name} was begun with another version of the library: starting over. What was "
@@ -92,12 +106,7 @@ def read(path: Path) -> tuple[list[dict[str, Any]], dict[Job, Result]]:
 
     A last line that was cut off in the middle does not count.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return [], {}
-    whole = text[: text.rfind("\n") + 1]
-    lines = [json.loads(line) for line in whole.splitlines()]
+    lines = [one for _, one in _lines(path)]
     heads = [line for line in lines if "job" not in line]
     return heads, {_job(line["job"]): line["result"] for line in lines if "job" in line}
 
@@ -131,8 +140,8 @@ def main(
 ) -> None:
     """Measure what the command line asks of a part and is missing, and print its section.
 
-    The option that counts has the name and default of the one argument of ``part.jobs``. A
-    sentence of ``left_out`` is printed instead.
+    The option that counts has the name and default of the one argument of ``part.jobs``. Where
+    something is to be measured, a sentence of ``left_out`` is printed instead.
     """
     parser = argparse.ArgumentParser(description=(part.__doc__ or part.PART).splitlines()[0])
     (count,) = inspect.signature(part.jobs).parameters.values()
@@ -141,22 +150,52 @@ def main(
         f"--{count.name}", type=positive, default=default, help=f"default: {default}"
     )
     asked = add_options(parser, timed=timed).parse_args()
-    if why := left_out():
+    jobs = part.jobs(getattr(asked, count.name))
+    if is_missing(asked, part.PART, jobs) and (why := left_out()):
         print(why)
         return
-    jobs = part.jobs(getattr(asked, count.name))
-    how = {"workers": asked.workers, "chunk": chunk, "again": asked.again}
-    print(part.section(measured(part.PART, jobs, part.run, **how)))
+    print(part.section(asked_for(asked, part.PART, jobs, part.run, chunk=chunk)))
 
 
 def add_options(parser: argparse.ArgumentParser, *, timed: bool = False) -> argparse.ArgumentParser:
-    """``--workers`` and ``--again``; what is ``timed`` runs alone, one job after the other."""
+    """``--workers``, ``--again`` and ``--results``; what is ``timed`` runs one job at a time."""
     if timed:
         parser.set_defaults(workers=1)
     else:
         parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
-    parser.add_argument("--again", action="store_true", help="forget the results that were kept")
+    parser.add_argument("--again", action="store_true", help="measure anew what is kept already")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="FOLDER",
+        help="keep the results there, for a quick look; default: benchmarks/results",
+    )  # fmt: skip
     return parser
+
+
+def asked_for(
+    asked: argparse.Namespace,
+    part: str,
+    jobs: Sequence[Job],
+    run: Callable[[Job], Result],
+    *,
+    chunk: int = 1,
+) -> Found:
+    """``measured`` as the options of ``add_options`` say; what it refuses ends the program."""
+    how = {"workers": asked.workers, "chunk": chunk, "again": asked.again, "folder": asked.results}
+    try:
+        return measured(part, jobs, run, **how)
+    except KeptError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit("Interrupted. What was measured is kept: start again to go on.") from None
+
+
+def is_missing(asked: argparse.Namespace, part: str, jobs: Sequence[Job]) -> bool:
+    """Whether anything is to be measured."""
+    try:
+        _, kept = read(asked.results / f"{part}.jsonl")
+    except KeptError as error:
+        raise SystemExit(str(error)) from None
+    return asked.again or any(job not in kept for job in jobs)
 
 
 def positive(said: str) -> int:
@@ -164,6 +203,11 @@ def positive(said: str) -> int:
     if not said.isdecimal() or int(said) < 1:
         raise argparse.ArgumentTypeError(f"{said} is no count: give 1 or more.")
     return int(said)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 seed``, ``30 seeds``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def interval(values: Iterable[float]) -> str:
@@ -177,9 +221,9 @@ def spelled(mean: float, low: float, high: float) -> str:
     return f"{short(mean)} [{short(low)}, {short(high)}]"
 
 
-def short(value: float) -> str:
+def short(value: float, digits: int = 3) -> str:
     """``.437``, as the field prints shares."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
 
 
 def exactly(hits: int, runs: int) -> str:
@@ -218,14 +262,30 @@ def _bars() -> list[tuple[str, object]]:
 
 def _without(path: Path, left: Sequence[Job]) -> int:
     """Take a line that was cut off out of the file, and those of ``left``; how many jobs stay."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    whole = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
     anew = set(left)
-    stay = [(line, one) for line, one in whole if "job" not in one or _job(one["job"]) not in anew]
+    lines = _lines(path)
+    stay = [pair for pair in lines if "job" not in pair[1] or _job(pair[1]["job"]) not in anew]
     jobs = sum("job" in one for _, one in stay)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(line for line, _ in stay) if jobs else "", encoding="utf-8")
     return jobs
+
+
+def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """A file's whole lines, each with what it says; none where there is no file."""
+    found = []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            found.append((line, dict(json.loads(line))))
+        except ValueError:
+            raise KeptError(
+                f"{path}, line {number}, is damaged: take the line out, and what it held is "
+                "measured again."
+            ) from None
+    return found
 
 
 def _aside(path: Path) -> Path:
@@ -243,7 +303,9 @@ def _runs(
             yield job, run(job)
         return
     # Spawned: a fork of a process that has trained may hang in torch's threads.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    # Ctrl-C is the parent's business.
+    silent = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    with multiprocessing.get_context("spawn").Pool(workers, **silent) as pool:
         yield from pool.imap_unordered(partial(_paired, run), jobs, chunksize=chunk)
         pool.close()
         pool.join()  # workers that are ended in the middle leave locks behind

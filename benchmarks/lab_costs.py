@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograde
 
 import kept
 import nbformat
-from kept import Found, Job, Result, markdown
+from kept import Found, Job, Result, counted, markdown
 from memory import Peak
 from nbclient import NotebookClient
 
@@ -78,7 +78,8 @@ def section(found: Found) -> str:
                 slow,
             )
         )
-    return "One number for each run.\n\n" + markdown(
+    runs = len({job[1] for job, _ in found})
+    return f"{counted(runs, 'run')} of each, from a fresh kernel to the last cell.\n\n" + markdown(
         ("solution", "seconds", "peak memory, GiB", "slowest cells"), rows
     )
 

@@ -2,11 +2,12 @@
 
     python benchmarks/results.py                    # all parts; hours, once
     python benchmarks/results.py demo_b peers       # some
+    python benchmarks/results.py --again demo_b     # also what is there already
     python benchmarks/results.py --write            # nothing is measured: only the page and figures
 
 Each part keeps its results line by line in ``benchmarks/results/``; a run that was cut off goes
-on where it was, and a complete part is left as it is (``python benchmarks/<part>.py --again``
-forgets it). The machine, versions and library of each part stand beside it.
+on where it was, and a complete part is left as it is. The machine, versions and library of each
+part stand beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kept import RESULTS, ROOT, read, stored
+from kept import RESULTS, ROOT, KeptError, read, stored
 
 HERE = Path(__file__).resolve().parent
 
@@ -32,13 +33,23 @@ PARTS = {
     "calibrate_honest": "Graded checks: what honest users lose (labs 3 and 4)",
     "calibrate_defenses": "Graded checks: whole defences (labs 3 and 4)",
 }
+OPTIONAL = ("demo_a", "peers")  # they need pictures or a package that not everybody has
 INTRODUCTION = """\
 # Results
 
 Written by `make results` from the files in [`results/`](results/); never edited by hand. Each part
 names the machine and the versions it was measured with; another machine may differ in the last
-digits, and in every second. A complete part stays as it is when the library changes: where its
-library is another than the newest below, later changes have not been measured with it.
+digits, and its timings will. *Library* is a hash of the course library and its data. A complete
+part stays as it is when the library changes: parts with another hash were measured before or after
+such a change, and `git log benchmarks/results/PART.jsonl` says when.
+
+**To measure a part again**, in the course's environment: `python benchmarks/results.py --again
+PART`, which also writes this page, README's table and the figures. What was interrupted goes on
+where it was, without `--again`. A quick look that leaves these results alone: a part's script with
+`--seeds 1` (or `--runs 1`) and `--results FOLDER`. Demo A needs CIFAR-10's pictures (its script's
+`--root FOLDER`, or the variable `TRICKSTER_DATA`), the comparison with a library needs it installed
+(`python -m pip install -e ".[peers]"`). On two cores the whole defences take seven hours, the
+checks of labs 1 to 3 several, demo A one; each of the others less than half an hour.
 """
 
 
@@ -78,13 +89,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--write", action="store_true", help="only write the page")
+    parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     asked = parser.parse_args()
     unknown = sorted(set(asked.parts) - set(PARTS))
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
     for name in [] if asked.write else asked.parts or PARTS:
         print(f"== {PARTS[name]} ({name}) ==", flush=True)
-        subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False)
+        again = ["--again"] if asked.again else []
+        try:
+            subprocess.run([sys.executable, str(HERE / f"{name}.py"), *again], check=False)
+        except KeyboardInterrupt:
+            return 130  # the part has said that all is kept
+    RESULTS.mkdir(exist_ok=True)
     for name in PARTS:
         part = importlib.import_module(name)
         if hasattr(part, "figure") and (found := stored(part)):
@@ -93,10 +110,16 @@ def main() -> int:
     importlib.import_module("summary").write()
     print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and figure.")
     missing = [name for name in PARTS if not stored(importlib.import_module(name))]
-    if missing:
-        print(f"Not complete: {', '.join(missing)}; what was measured is kept.")
-    return int(bool(missing))
+    print(
+        f"Not complete: {', '.join(missing)}; what was measured is kept."
+        if missing
+        else "Every part is complete; `--again PART` measures one anew."
+    )
+    return int(bool(set(missing) - set(OPTIONAL)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeptError as error:
+        sys.exit(str(error))

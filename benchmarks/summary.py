@@ -18,6 +18,7 @@ from trickster.plots import COLOURS, Picture
 
 README = ROOT / "README.md"
 FIGURE = RESULTS / "summary.png"
+HOLLOW = 8  # a hollow mark's size: it stays visible around a closed one
 BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"
 
 
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     before: Interval
     after: Interval
     worst: tuple[str, Interval]  # the best thief who has nothing real
-    real: tuple[str, Interval] | None  # the best one who has
+    real: tuple[str, Interval, Interval] | None  # the best one who has, without and with it
     honest: tuple[float, float] | None
 
 
@@ -46,19 +47,27 @@ def _demo_a(found: Found) -> list[Row]:
         )
 
     noisy = "noise on 38 %"
-    worst = max(demo_a.LEARNS, key=lambda learns: stolen(noisy, learns).mean)
     claimed = tuple(float(demo_a.PUBLISHED[c, demo_a.LOGITS]) for c in ("no defence", noisy))
-    return [
-        Row(
-            "Demo A: zero-mean noise",
-            claimed,
-            stolen("no defence", demo_a.LOGITS),
-            stolen(noisy, demo_a.LOGITS),
-            (f"learns from {worst}", stolen(noisy, worst)),
-            None,
-            None,  # the detector is granted
+    honest = {job[0]: r["accuracy"] for job, r in found if job[1] == "honest users"}
+    made = []
+    for name, condition in (
+        ("Demo A: zero-mean noise", noisy),
+        ("This course: Trickster, demo A's theft", "Trickster"),
+    ):
+        worst = max(demo_a.LEARNS, key=lambda learns: stolen(condition, learns).mean)
+        made.append(
+            Row(
+                name,
+                claimed if condition == noisy else None,
+                stolen("no defence", demo_a.LOGITS),
+                stolen(condition, demo_a.LOGITS),
+                (f"learns from {worst}", stolen(condition, worst)),
+                None,
+                # The noise's detector is granted.
+                None if condition == noisy else (honest["no defence"], honest[condition]),
+            )
         )
-    ]
+    return made
 
 
 def _demo_b(found: Found) -> list[Row]:
@@ -73,7 +82,11 @@ def _demo_b(found: Found) -> list[Row]:
             mean("no defence"),
             mean("all five"),
             ("has 30 accounts, asks 15 times", mean(many)),
-            ("300 real digits", mean("all five, against 300 real digits")),
+            (
+                "300 real digits",
+                mean("no defence, against 300 real digits"),
+                mean("all five, against 300 real digits"),
+            ),
             (
                 mean("no defence", "honest_accuracy").mean,
                 mean("all five", "honest_accuracy").mean,
@@ -103,7 +116,7 @@ def _course(found: Found) -> list[Row]:
                 stolen("soft", "none"),
                 stolen("soft", defense),
                 (f"{worst} thief", stolen(worst, defense)),
-                (course.WITH_REAL[real], stolen(real, defense)),
+                (course.WITH_REAL[real], stolen(real, "none"), stolen(real, defense)),
                 tuple(honest),
             )
         )
@@ -121,7 +134,7 @@ def table(found: list[Row]) -> str:
 
     head = (
         "", "clone, as claimed (one run)", "clone, over seeds", "seeds",
-        "defended, best thief without real pictures", "defended, best thief with real ones",
+        "defended, best thief without real pictures", "best thief with real ones",
         "honest users",
     )  # fmt: skip
     lines = [
@@ -131,7 +144,9 @@ def table(found: list[Row]) -> str:
             f"{spread(row.before)} → {spread(row.after)}",
             row.before.n,
             f"{spread(row.worst[1])}: {row.worst[0]}",
-            f"{spread(row.real[1])}: {row.real[0]}" if row.real else "not measured",
+            f"{short(row.real[1].mean)} → {spread(row.real[2])}: {row.real[0]}"
+            if row.real
+            else "not measured",
             arrow(*row.honest) if row.honest else "none lost (granted)",
         )
         for row in found
@@ -141,31 +156,43 @@ def table(found: list[Row]) -> str:
 
 def figure(found: list[Row]) -> Picture:
     """Each clone as claimed, as measured, and of the best thief, beside what honest users pay."""
-    canvas = Figure(figsize=(9, 0.75 * len(found) + 1.5))
+    canvas = Figure(figsize=(9, 0.8 * len(found) + 1.5))
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     lift = 0.24
 
-    def dumbbell(height: float, before: float, after: float, colour: str, dash: str) -> None:
+    def dumbbell(height: float, before: float, after: float, colour: str, dash: str = "-") -> None:
         left.annotate(
             "", (after, height), (before, height),
             arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6, "ls": dash,
                         "shrinkA": 3, "shrinkB": 3},
         )  # fmt: skip
-        left.plot(before, height, "o", color=colour, mfc="white", ms=6)
+
+    def dot(height: float, one: Interval, marker: str, colour: str, hollow: bool = False) -> None:
+        left.errorbar(
+            one.mean, height, fmt=marker, ms=HOLLOW if hollow else 6, color=colour, zorder=3,
+            mfc="none" if hollow else colour, xerr=[[one.mean - one.low], [one.high - one.mean]],
+        )  # fmt: skip
+
+    def claim(value: float) -> Interval:
+        return Interval(value, value, value, 1)
 
     for i, row in enumerate(found):
         if row.claimed:
             dumbbell(-i + lift, *row.claimed, "0.55", "--")
-            left.plot(row.claimed[1], -i + lift, "s", color="0.55", ms=6)
-        dumbbell(-i, row.before.mean, row.after.mean, COLOURS[0], "-")
-        for height, one, colour, marker in (
-            (-i, row.after, COLOURS[0], "s"),
-            (-i - lift, row.worst[1], COLOURS[1], "D"),
-            *([(-i - lift, row.real[1], COLOURS[2], "^")] if row.real else []),
-        ):
-            left.errorbar(
-                one.mean, height, fmt=marker, ms=6, color=colour,
-                xerr=[[one.mean - one.low], [one.high - one.mean]],
+            dot(-i + lift, claim(row.claimed[0]), "o", "0.55", hollow=True)
+            dot(-i + lift, claim(row.claimed[1]), "s", "0.55")
+        dumbbell(-i, row.before.mean, row.after.mean, COLOURS[0])
+        dot(-i, row.after, "s", COLOURS[0])
+        dot(-i, row.before, "o", COLOURS[0], hollow=True)
+        dot(-i - lift, row.worst[1], "D", COLOURS[1])
+        if row.real:
+            dumbbell(-i - lift, row.real[1].mean, row.real[2].mean, COLOURS[2])
+            dot(-i - lift, row.real[2], "^", COLOURS[2])
+            dot(-i - lift, row.real[1], "o", COLOURS[2], hollow=True)
+        else:
+            left.annotate(
+                "no thief with real pictures measured", (0.99, -i - lift), ha="right", va="center",
+                color=COLOURS[2], size=8,
             )  # fmt: skip
         lost = row.honest[0] - row.honest[1] if row.honest else 0.0
         right.barh(-i, lost, height=0.3, color="0.4")
@@ -174,7 +201,7 @@ def figure(found: list[Row]) -> Picture:
             textcoords="offset points", va="center",
         )  # fmt: skip
     handles = [
-        left.plot([], [], "o", color="0.3", mfc="white", ls="", label="undefended")[0],
+        left.plot([], [], "o", color="0.3", mfc="none", ms=HOLLOW, ls="", label="undefended")[0],
         left.plot([], [], "s", color="0.55", ls="--", label="defended, as claimed (one run)")[0],
         left.plot([], [], "s", color=COLOURS[0], label="defended, over seeds")[0],
         left.plot([], [], "D", color=COLOURS[1], ls="", label="best thief without real pictures")[
@@ -182,7 +209,11 @@ def figure(found: list[Row]) -> Picture:
         ],
         left.plot([], [], "^", color=COLOURS[2], ls="", label="best thief with real pictures")[0],
     ]
-    left.set(title="accuracy of the clone", xlim=(0, 1), ylim=(0.6 - len(found), 0.5))
+    left.axvline(0.1, color="0.6", ls=":", zorder=0)
+    left.annotate("chance", (0.1, 0.5), (3, -9), textcoords="offset points", color="0.4", size=8)
+    left.set(
+        title="accuracy of the clone, 95 % intervals", xlim=(0, 1), ylim=(0.6 - len(found), 0.5)
+    )
     left.set_yticks(
         [-i for i in range(len(found))], [row.name.replace(": ", ":\n") for row in found]
     )
@@ -204,7 +235,10 @@ def _words(row: Row) -> list[str]:
         words.insert(0, f"claimed {short(row.claimed[0])} to {short(row.claimed[1])}")
     words.append(f"against the best thief without real pictures {short(row.worst[1].mean)}")
     if row.real:
-        words.append(f"against the best with real pictures {short(row.real[1].mean)}")
+        words.append(
+            f"against the best with real pictures {short(row.real[1].mean)} to "
+            f"{short(row.real[2].mean)}"
+        )
     if row.honest:
         words.append(f"honest users {short(row.honest[0])} to {short(row.honest[1])}")
     return words
@@ -221,6 +255,8 @@ def readme(text: str) -> str:
 
 
 def write() -> None:
-    """README and the figure."""
+    """README and the figure; nothing where no part is measured."""
+    if not rows():
+        return
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
     figure(rows()).save(FIGURE, dpi=100)

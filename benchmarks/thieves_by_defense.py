@@ -20,7 +20,7 @@ from functools import cache
 
 import kept
 import numpy as np
-from kept import Found, Job, Result, interval, markdown, short, spelled
+from kept import Found, Job, Result, counted, interval, markdown, short, spelled
 from matplotlib.figure import Figure
 
 from trickster import attacks, defenses, evaluation, models, ood, plots, training
@@ -230,20 +230,23 @@ def section(found: Found) -> str:
     about = "; ".join(f"*{name}*: {what}" for name, what in THIEVES.items())
     terms = "; ".join(f"*{name}*: {what}" for name, what in DEFENSES.items() if what)
     return (
-        f"Fidelity of the clone, mean over {seeds} seeds with a 95 % bootstrap interval; in bold "
-        "the best thief who has no real pictures. Utility: accuracy of honest users; lost: what "
-        "the defence takes of it, picture by picture, its interval from the pictures.\n\n"
+        f"Fidelity of the clone, mean over {counted(seeds, 'seed')} with a 95 % bootstrap "
+        "interval; in bold the best thief who has no real pictures. Utility: accuracy of honest "
+        "users; lost: what the defence takes of it, picture by picture, its interval from the "
+        "pictures.\n\n"
         + markdown(("", *THIEVES, "utility", "lost"), rows)
         + f"\n\nThieves, who have one day and use at most {BUDGET:,} answers: {about}. Defences: "
-        f"{terms}. Weird is what lies, by its nearest neighbour among the training features, "
-        f"below the threshold that {FLAGGED:.0%} of honest inputs lie below.\n\n"
+        f"{terms}. An input is weird if its nearest training features are farther away than those "
+        f"of all but {FLAGGED:.0%} of honest inputs.\n\n"
         "Accuracy of the same clones:\n\n" + markdown(("", *THIEVES), accuracies)
     )
 
 
 def figure(found: Found) -> plots.Picture:
     """What each thief gets behind each defence, beside what honest users lose."""
-    names = sorted(DEFENSES, key=lambda d: -np.mean(values(found, worst(found, d), d)))
+    names = sorted(
+        DEFENSES, key=lambda d: (d != "none", -np.mean(values(found, worst(found, d), d)))
+    )
     canvas = Figure(figsize=(9, 0.6 * len(names) + 1.2))
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1.3))
     for i, thief in enumerate(THIEVES):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from kept import Found, Job, Result, add_options, exactly, markdown, measured, positive, short
+from kept import Found, Job, Result, add_options, asked_for, exactly, markdown, positive, short
 
 from trickster.checks.bars import Bar
 
@@ -77,13 +77,26 @@ def deviations(value: np.ndarray, full: float) -> float:
 
 def evidence(found: Found, check: str, answers: tuple[str, ...]) -> list[str]:
     """``reference .876 to .884`` for each answer, as the table of bars quotes it."""
-    ranges = ((name, values(found, check, name)) for name in answers)
-    return [f"{name} {short(v.min())} to {short(v.max())}" for name, v in ranges]
+    return [f"{name} {_measured(values(found, check, name))}" for name in answers]
+
+
+def _measured(value: np.ndarray) -> str:
+    """Smallest and largest, with the digits that the check printed when it was measured."""
+    digits = 2 if np.array_equal(value, value.round(2)) else 3
+    return _range(short(value.min(), digits), short(value.max(), digits))
+
+
+def too_near(far: Mapping[str, float]) -> str:
+    """A sentence that names what lies nearer to its bar than three standard deviations."""
+    near = [f"*{name}* ({value:+.1f})" for name, value in far.items() if abs(value) < 3]
+    if not near:
+        return "All lie at least three standard deviations from their bar."
+    return f"Nearer to the bar than three standard deviations: {', '.join(near)}."
 
 
 def table(checks: Checks, found: Found) -> str:
     """A line for each answer: verdicts, points, and how far what was measured lies from the bar."""
-    rows = []
+    rows, distances = [], {}
     for check, one in checks.items():
         for name, words in one.answers.items():
             here = [result for job, result in found if job[:2] == (check, name)]
@@ -93,7 +106,8 @@ def table(checks: Checks, found: Found) -> str:
             wrong = sum(is_false(checks, (check, name, 0), result) for result in here)
             told = sum(result["told"] for result in here)
             value = values(found, check, name)
-            far = one.bar and len(value) > 1
+            if far := one.bar and len(value) > 1:
+                distances[f"{check}: {name}"] = deviations(value, one.bar.full)
             rows.append(
                 (
                     f"{check}: {name}",
@@ -101,20 +115,24 @@ def table(checks: Checks, found: Found) -> str:
                     f"{wrong} of {len(here)} {exactly(wrong, len(here))}",
                     f"{told} of {len(here)}" if words else "",
                     _range(f"{min(points):g}", f"{max(points):g}") + f" of {one.points:g}",
-                    _range(short(value.min()), short(value.max())) if len(value) else "",
+                    _measured(value) if len(value) else "",
                     short(one.bar.full) if far else "",
+                    f"{value.std(ddof=1):.3f}".lstrip("0") if far else "",
                     f"{deviations(value, one.bar.full):+.1f}" if far else "",
                 )
             )
     head = (
         "check: answer", "is", "false verdicts, 95 %", "told why", "points", "measured", "bar",
-        "sd from it",
+        "sd", "sd from the bar",
     )  # fmt: skip
     return (
-        "Each run draws afresh. A false verdict is a right answer without all points, or a wrong "
+        "Each run draws afresh. *Told why*: the sentence that this mistake must be answered with "
+        "was printed. A false verdict is a right answer without all points, or a wrong "
         "one with all of them; its interval is the exact one of a binomial. Full points begin at "
-        "the bar; how far from it an answer lies is in standard deviations of its own runs. Some "
-        "wrong answers are refused for another reason than the bar, or before it is reached.\n\n"
+        "the bar; how far from it an answer lies is in standard deviations (sd) of its own runs. "
+        "Some wrong answers are refused for another reason than the bar, or before it is reached. "
+        + too_near(distances)
+        + "\n\n"
         + markdown(head, rows)
     )
 
@@ -123,18 +141,13 @@ def _range(low: str, high: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def planned(checks: Checks, runs: Mapping[str, int]) -> list[Job]:
-    """So many runs of each answer as the first key says with which ``check: answer`` begins."""
-    wanted = {
-        (check, name): next(n for key, n in runs.items() if f"{check}: {name}".startswith(key))
+def planned(checks: Checks, runs: int) -> list[Job]:
+    """So many runs of each answer."""
+    return [
+        (check, name, number)
+        for number in range(runs)
         for check, one in checks.items()
         for name in one.answers
-    }
-    return [
-        (*names, number)
-        for number in range(max(wanted.values()))
-        for names, n in wanted.items()
-        if number < n
     ]
 
 
@@ -147,7 +160,7 @@ def main(
 ) -> int:
     """Measure what is missing and print the table; 1 if any verdict was wrong.
 
-    ``jobs()`` are all, ``jobs(runs)`` as many runs of each.
+    ``jobs()`` are all, ``jobs(runs)`` as many runs of each answer.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--runs", type=positive, help="of each answer; default: as in RESULTS.md")
@@ -162,7 +175,7 @@ def main(
     if not wanted:
         parser.error("no check and answer begin so; `--check layered --answer reversed` would do.")
     # A few at a time: answers that meet the same pools share them, and the undefended thieves.
-    found = measured(part, wanted, run, workers=asked.workers, chunk=11, again=asked.again)
+    found = asked_for(asked, part, wanted, run, chunk=11)
     print(table(checks, found))
     false = false_verdicts(checks, found)
     print(f"False: {'; '.join(false)}." if false else "No verdict is false.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import re
@@ -82,6 +83,55 @@ def test_another_library_starts_an_unfinished_part_over_and_leaves_a_finished_on
         assert count.asked == asked_anew
     assert "starting over. What was there is toy.before" in capsys.readouterr().out
     assert len(kept.read(tmp_path / "toy.before")[1]) == 2
+
+
+def test_a_quick_look_does_not_cost_what_another_library_measured(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "demo_b.jsonl"
+    kept.measured("demo_b", [*JOBS, ("all five", 0)], Counted(), folder=tmp_path)
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(head), "library": "old"}), *lines]) + "\n")
+    before = path.read_bytes()
+    with pytest.raises(kept.KeptError, match=r"4 of its 5 results are not\s+asked for"):
+        kept.measured("demo_b", [("all five", 0)], Counted(), folder=tmp_path, again=True)
+    look = ["demo_b.py", "--seeds", "1", "--workers", "1", "--again", "--results"]
+    monkeypatch.setattr(sys, "argv", [*look, str(tmp_path)])
+    with pytest.raises(SystemExit, match="Keep a quick look elsewhere"):
+        kept.main(demo_b)
+    assert path.read_bytes() == before
+    monkeypatch.setattr(sys, "argv", [*look, str(tmp_path / "elsewhere")])
+    kept.main(demo_b)
+    assert "Mean over 1 seed " in capsys.readouterr().out
+    assert set(kept.read(tmp_path / "elsewhere" / "demo_b.jsonl")[1]) == set(demo_b.jobs(1))
+
+
+def test_a_damaged_line_is_named_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "demo_b.jsonl"
+    kept.measured("demo_b", demo_b.jobs(1), Counted(), folder=tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], "{half a li\n", *lines[3:]]))
+    before = path.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["demo_b.py", "--seeds", "1", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"demo_b\.jsonl, line 4, is damaged: take the line out"):
+        kept.main(demo_b)
+    assert path.read_bytes() == before
+
+
+def test_an_interrupted_run_says_that_it_can_go_on(tmp_path, monkeypatch):
+    asked = kept.add_options(argparse.ArgumentParser()).parse_args(
+        ["--workers", "1", "--results", str(tmp_path)]
+    )
+    with pytest.raises(SystemExit, match="What was measured is kept: start again to go on"):
+        kept.asked_for(asked, "toy", JOBS, Counted(JOBS[1]))
+    assert list(kept.read(tmp_path / "toy.jsonl")[1]) == [JOBS[0]]
+
+
+def test_a_complete_part_is_shown_without_what_measuring_it_needs(tmp_path, monkeypatch, capsys):
+    kept.measured("demo_b", demo_b.jobs(1), demo_b.run, folder=tmp_path)
+    look = ["demo_b.py", "--seeds", "1", "--results", str(tmp_path)]
+    for argv, said in ((look, "Mean over 1 seed "), ([*look, "--again"], "It is not here.")):
+        monkeypatch.setattr(sys, "argv", argv)
+        kept.main(demo_b, left_out=lambda: "It is not here.")
+        assert said in capsys.readouterr().out
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
@@ -229,12 +279,19 @@ def test_a_verdict_is_read_from_what_a_check_prints():
     checks = {"c": CHECKED}
     assert verdicts.false_verdicts(checks, found) == ["c: wrong (run 1)", "c: right (run 1)"]
     spread = np.std([0.6, 0.45], ddof=1)
-    assert verdicts.evidence(found, "c", ("right",)) == ["right .450 to .600"]
+    assert verdicts.evidence(found, "c", ("right",)) == ["right .45 to .60"]
+    finer = [
+        *found,
+        (("c", "right", 2), verdicts.judged(CHECKED, "right", run(2, "drop is 0.512"))),
+    ]
+    assert verdicts.evidence(finer, "c", ("right",)) == ["right .450 to .600"]
     assert verdicts.deviations(verdicts.values(found, "c", "right"), 0.5) == pytest.approx(
         0.025 / spread
     )
     table = verdicts.table(checks, found)
     assert "| c: right | right | 1 of 2 [1.3%, 98.7%] |  | 1.5 to 2 of 2 |" in table
+    assert "Nearer to the bar than three standard deviations: *c: right* (+0.2)." in table
+    assert verdicts.too_near({"a": 3.1, "b": -4.0}).startswith("All lie at least three")
 
 
 def test_the_page_is_what_the_stored_results_say():
@@ -248,13 +305,13 @@ def test_readme_s_table_is_what_the_stored_results_say():
     assert text == summary.readme(text), (
         "README.md's table is stale: python benchmarks/results.py --write"
     )
-    assert len(summary.rows()) == 4
+    assert len(summary.rows()) == 5
     for picture in (summary.FIGURE, kept.RESULTS / "thieves_by_defense.png"):
         assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_summary_s_figures_are_means_of_the_stored_runs():
-    a, b, trickster, _ = summary.rows()
+    a, ours_on_a, b, trickster, _ = summary.rows()
 
     def mean(part, what, *job):
         lines = (kept.RESULTS / f"{part}.jsonl").read_text().splitlines()
@@ -267,6 +324,10 @@ def test_the_summary_s_figures_are_means_of_the_stored_runs():
     assert a.before.mean == pytest.approx(mean("demo_a", "accuracy", "no defence", logits))
     assert a.after.mean == pytest.approx(mean("demo_a", "accuracy", "noise on 38 %", logits))
     assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
+    assert ours_on_a.before == a.before and ours_on_a.claimed is None
+    assert ours_on_a.after.mean == pytest.approx(mean("demo_a", "accuracy", "Trickster", logits))
+    honest = [mean("demo_a", "accuracy", c, "honest users") for c in ("no defence", "Trickster")]
+    assert ours_on_a.honest == pytest.approx(honest)
     for value, condition in ((b.before, "no defence"), (b.after, "all five")):
         assert value.mean == pytest.approx(mean("demo_b", "clone_accuracy", condition))
     assert b.claimed == (0.494, 0.174)
@@ -276,7 +337,8 @@ def test_the_summary_s_figures_are_means_of_the_stored_runs():
     worst = [mean(*course_part, thief, "Trickster") for thief in course.WITHOUT_REAL]
     assert trickster.worst[1].mean == pytest.approx(max(worst))
     real = [mean(*course_part, thief, "Trickster") for thief in ("100 real", "Jacobian")]
-    assert trickster.real[1].mean == pytest.approx(max(real))
+    assert trickster.real[2].mean == pytest.approx(max(real))
+    assert trickster.real[1].mean == pytest.approx(mean(*course_part, "Jacobian", "none"))
 
 
 @pytest.mark.parametrize("defense", course.DEFENSES)
@@ -320,7 +382,7 @@ def test_a_part_that_was_cut_off_is_not_on_the_page_and_stops_nothing(tmp_path, 
     page = results.page()
     assert "Not measured yet: `python benchmarks/demo_b.py`" in page
     assert page.count("Not measured yet") == 1
-    assert len(summary.rows()) == 3
+    assert len(summary.rows()) == 4
 
 
 def test_every_stored_part_names_its_circumstances():
@@ -361,9 +423,22 @@ QUOTED = {
 
 def test_readme_says_how_often_the_checks_were_run():
     text = " ".join(summary.README.read_text(encoding="utf-8").split())
-    said = re.search(r"convolutional networks has (\d+) or (\d+) runs, the rest (\d+)", text)
+    said = re.search(r"in any of its (\d+) runs", text)
     runs = Counter(job[:2] for part in CALIBRATED for job, _ in stored(part))
-    assert said and sorted(set(runs.values())) == [int(count) for count in said.groups()]
+    assert said and set(runs.values()) == {int(said[1])}
+
+
+def test_readme_says_how_often_random_halves_refuse_a_right_answer():
+    text = " ".join(summary.README.read_text(encoding="utf-8").split())
+    said = re.search(r"refuse a right answer in up to (\d+) of (\d+), with the half that", text)
+    found, refused = stored("calibrate_honest"), []
+    for what, full in calibrate_honest.BARS.values():
+        for name, value in calibrate_honest.ranges(found, what).items():
+            if calibrate_honest.ANSWERS[name].right:
+                refused.append((int(np.sum(value < full)), len(value)))
+                ((_, own),) = [pair for pair in found if pair[0] == (name, calibrate_honest.OWN)]
+                assert own[what] >= full
+    assert said and max(refused) == (int(said[1]), int(said[2]))
 
 
 @pytest.mark.parametrize("check", QUOTED)
@@ -372,16 +447,41 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     script = CALIBRATED[part]
     for quoted in verdicts.evidence(found, check, script.QUOTED[check]):
         assert quoted in bar.evidence, f"{quoted} is not in the evidence of {check}"
-    for name in script.QUOTED[check]:
-        far = verdicts.deviations(verdicts.values(found, check, name), bar.full)
-        assert abs(far) >= 3 and (far < 0) == bool(script.CHECKED[check].answers[name]), name
+    near = script.NEAR.get(check, ())
+    for quoted in verdicts.evidence(found, check, near):
+        assert f"refused for something else: {quoted}" in bar.evidence
+    for name, words in script.CHECKED[check].answers.items():
+        value = verdicts.values(found, check, name)
+        far = verdicts.deviations(value, bar.full) if len(value) else 0.0
+        if not words:
+            assert far >= 3, f"{name} lies {far:.1f} standard deviations above the bar of {check}"
+            assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"
+        elif far < 0:  # what lies above the bar is refused for something else anyway
+            assert far <= -3 or name in near, f"{name} lies {-far:.1f} below the bar of {check}"
+            assert value.max() <= bar.full, f"{check}: {name} was let through: measure it again"
+
+
+def test_the_bars_say_how_many_runs_they_rest_on():
+    for check, (part, bar) in QUOTED.items():
+        runs = Counter(job[1] for job, _ in stored(part) if job[0] == check)
+        said = int(re.match(r"(\d+) runs: ", bar.evidence)[1])
+        assert set(runs.values()) == {said}, check
+
+
+def test_readme_says_how_many_points_were_run_over_and_over():
+    text = " ".join(summary.README.read_text(encoding="utf-8").split())
+    ours, every = (int(n) for n in re.search(r"\((\d+) of the (\d+) points", text).groups())
+    assert ours == sum(one.points for s in CALIBRATED.values() for one in s.CHECKED.values())
+    points = re.compile(r" points=(\d+)", re.MULTILINE)
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "solutions").glob("*/lab*.py"))
+    assert every == sum(int(n) for text in sources for n in points.findall(text))
 
 
 @pytest.mark.parametrize("check", QUOTED)
 def test_what_is_called_usual_is_what_the_reference_measures(check):
     (part, bar), script = QUOTED[check], CALIBRATED[QUOTED[check][0]]
     runs = verdicts.values(stored(part), check, script.QUOTED[check][0])
-    assert runs.min() <= float(bar.usual.removeprefix("about ")) <= runs.max()
+    assert float(bar.usual.removeprefix("about ")) == pytest.approx(runs.mean(), abs=0.006)
 
 
 def test_the_bar_of_honest_loss_quotes_what_was_measured():
@@ -429,7 +529,22 @@ def quotes():
         for defense in ("Trickster", "none")
     ]
     yield "lab4", r"answers give a fidelity near (\.\d) instead of (\.\d)", stolen
-    yield "lab4", r"full points for a drop of fidelity of (\.\d+)", [bars.LAYERED_DROP.full]
+    yield (
+        "lab4",
+        r"full points for a drop of fidelity of (\.\d+), part of them from (\.\d+)",
+        [bars.LAYERED_DROP.full, bars.LAYERED_DROP.some],
+    )
+    yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [bars.HONEST_LOSS]
+    yield (
+        "lab4",
+        r"\((\d+) % are left\)",
+        [100 * value for value in of_demo_b("query_success", "rate limit alone")],
+    )
+    yield (
+        "lab2",
+        r"fidelity of (\.\d+) \(mean .* from (\.\d+); above (\.\d+) the check",
+        [bars.STOLEN_FIDELITY.full, bars.STOLEN_FIDELITY.some, bars.STOLEN_WELL],
+    )
 
 
 @pytest.mark.parametrize(

@@ -516,7 +516,7 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 #
 # ### BEGIN SOLUTION
 # Against a thief with shapes only, the defence works: fidelity falls from about .7 to about .3. A
-# hundred real pictures undo most of that: alone they already give about .75, because to the defence
+# hundred real pictures undo most of that: alone they already give about .72, because to the defence
 # they are honest inputs, and rightly so: nothing about them is weird. The shapes that the thief adds to
 # them are then misleading, and defended the mixture is worth less than the hundred pictures alone. So
 # the defence raises the price of a theft (the thief needs real data) but does not prevent one. Next, the

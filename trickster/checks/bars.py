@@ -3,7 +3,7 @@
 ``HONEST_LOSS`` and ``HONEST_FLAGGED`` have theirs in ``benchmarks/RESULTS.md``. Checks of exact
 properties (shapes, meters, closed forms) have tolerances, not bars, and are not listed.
 ``calibrate_training.py``, ``calibrate_honest.py`` and ``calibrate_defenses.py`` in ``benchmarks/``
-measure the evidence.
+of the course's own repository (students' copies have none) measure the evidence.
 """
 
 from __future__ import annotations
@@ -37,35 +37,36 @@ VICTIM_ACCURACY = Bar(
     0.86,
     0.80,
     "about .88",
-    "40 runs: right answers: reference .875 to .888, half as wide .866 to .878; wrong ones: "
-    "one epoch .810 to .832",
+    "200 runs: right answers: reference .875 to .888, half as wide .863 to .880; wrong ones: "
+    "one epoch .810 to .833",
 )
 CLONE_FIDELITY = Bar(
     0.55,
     0.35,
-    "about .68",
-    "20 to 200 runs: right answers: reference .645 to .705, CNN .729 to .786; wrong ones: 300"
-    " of 3,000 answers .334 to .497",
+    "about .67",
+    "200 runs: right answers: reference .645 to .705, CNN .729 to .794; wrong ones: 300 of "
+    "3,000 answers .334 to .497",
 )
 STOLEN_FIDELITY = Bar(
     0.60,
     0.40,
     "about .74",
     "200 runs: right answers: shapes .703 to .776, 10 epochs .663 to .743, hard labels .650 "
-    "to .733; wrong ones: digits .329 to .357, patches .220 to .345, noise .182 to .218",
+    "to .733; wrong ones: digits .329 to .357, patches .220 to .345, noise .182 to .218; "
+    "refused for something else: a tenth of the budget .417 to .580",
 )
 STOLEN_WELL = 0.68  # above it, a word of praise; no points
 
 # Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
-# It was .20 before these runs, which refused 2 of 200 of the swapped ones.
+# The bar was .20 before these runs, where the right answers begin.
 DROP = Bar(
     0.18,
     0.10,
-    "about .35",
-    "200 runs: right answers: reversed .260 to .380, least likely class .280 to .380, rolled "
-    "by one .210 to .350, largest and smallest swapped .200 to .340, reversed, 5th neighbour "
-    ".210 to .350; wrong ones: zero-mean noise, fixed -.030 to .040, keeps the argmax -.010 "
-    "to .040, hard labels .000 to .060",
+    "about .33",
+    "200 runs: right answers: reversed .26 to .38, least likely class .28 to .38, rolled by "
+    "one .21 to .35, largest and smallest swapped .20 to .34, reversed, 5th neighbour .21 to "
+    ".35; wrong ones: zero-mean noise, fixed -.03 to .04, keeps the argmax -.01 to .04, hard "
+    "labels .00 to .06; refused for something else: random lies .06 to .18",
 )
 HONEST_LOSS = 0.015  # of the honest users' accuracy
 HONEST_FLAGGED = 0.03  # of the honest users' inputs
@@ -76,7 +77,7 @@ POOR_POOL = 0.40  # fidelity of a clone from a pool that steals badly anyway
 LAYERED_DROP = Bar(  # of fidelity, to the best thief of the panel
     0.20,
     0.12,
-    "about .40",
+    "about .42",
     "200 runs: right answers: reversed .346 to .498, least likely class .376 to .512, rolled "
     "by one .274 to .448, largest and smallest swapped .285 to .460, reversed, 5th neighbour "
     ".326 to .452; wrong ones: labels and a limit -.010 to .072, zero-mean noise, fixed -.018"

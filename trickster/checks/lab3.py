@@ -420,7 +420,7 @@ def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
         f"accuracy {before:.4f} → {after:.4f}, a loss of {100 * loss:.2f} points; {flagged:.2%} "
         "of 2,500 honest inputs are treated as weird",
         f"a loss of at most {100 * HONEST_LOSS:.1f} points, at most {HONEST_FLAGGED:.0%}",
-        "0.5 points, 1.2%",
+        "0.4 points, 1.2%",
         f"Honest users lose {100 * loss:.2f} points (allowed: {100 * HONEST_LOSS:.1f}). Your "
         f"defence treats {flagged:.2%} of them as weird; {_what_to_do(answers, turned)}",
     )
