@@ -186,7 +186,10 @@ def asked_for(
     except KeptError as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
-        raise SystemExit("Interrupted. What was measured is kept: start again to go on.") from None
+        how = " without --again" * asked.again
+        raise SystemExit(
+            f"Interrupted. What was measured is kept: start again{how} to go on."
+        ) from None
 
 
 def is_missing(asked: argparse.Namespace, part: str, jobs: Sequence[Job]) -> bool:
