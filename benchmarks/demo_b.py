@@ -1,6 +1,6 @@
 """Demo B over seeds: each of its mechanisms alone, all of them, and the thieves it left out.
 
-    python benchmarks/demo_b.py              # 30 seeds, about two minutes on two cores
+    python benchmarks/demo_b.py              # 30 seeds, half a minute on two cores
     python benchmarks/demo_b.py --seeds 100
 
 The demonstration ("ML05:2023 Model Theft", scikit-learn's digits) published one run.
