@@ -23,7 +23,7 @@ import kept
 import numpy as np
 from calibrate_defenses import rolled, swapped
 from kept import Found, Job, Result, exactly, markdown, short
-from verdicts import deviations, too_near
+from verdicts import deviations, span, too_near
 
 from trickster import defenses, evaluation, ood
 from trickster.checks import bars, shared
@@ -95,7 +95,7 @@ def ranges(found: Found, what: str) -> dict[str, np.ndarray]:
 def evidence(found: Found, bar: str) -> list[str]:
     """``reversed, 2 % -.011 to -.004`` for each answer, as the table of bars quotes it."""
     values = ranges(found, BARS[bar][0])
-    return [f"{name} {short(v.min())} to {short(v.max())}" for name, v in values.items()]
+    return [f"{name} {span(v)}" for name, v in values.items()]
 
 
 def section(found: Found) -> str:
@@ -112,7 +112,7 @@ def section(found: Found) -> str:
                     f"{bar}: {name}",
                     "right" if answer.right else "wrong",
                     f"{false} of {len(value)} {exactly(false, len(value))}",
-                    f"{short(value.min())} to {short(value.max())}",
+                    span(value),
                     short(full),
                     short(value.std(ddof=1)),
                     f"{deviations(value, full):+.1f}",

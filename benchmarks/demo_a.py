@@ -31,7 +31,6 @@ from kept import (
     interval,
     is_missing,
     markdown,
-    positive,
     short,
 )
 from torch import nn
@@ -242,17 +241,16 @@ def main() -> int:
     """Measure what is missing and print the table; 0 also where there are no pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="where CIFAR-10 lies; default: TRICKSTER_DATA")
-    parser.add_argument("--seeds", type=positive, default=3)
-    asked = add_options(parser, timed=True).parse_args()
+    asked = add_options(parser, jobs, timed=True).parse_args()
     if asked.root:
         os.environ["TRICKSTER_DATA"] = str(asked.root)
     try:
-        if is_missing(asked, PART, jobs(asked.seeds)):
+        if is_missing(asked, PART, jobs(asked.count)):
             cifar()
     except data.DataNotFound as error:
         print(f"Demo A is left out, for CIFAR-10's pictures are not here. {error}")
         return 0
-    print(section(asked_for(asked, PART, jobs(asked.seeds), run)))
+    print(section(asked_for(asked, PART, jobs(asked.count), run)))
     return 0
 
 

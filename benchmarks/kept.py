@@ -40,8 +40,8 @@ Result = dict[str, Any]
 Found = Sequence[tuple[Job, Result]]
 
 
-class KeptError(ValueError):
-    """A results file cannot be read, or would mix two versions of the library."""
+class KeptError(SystemExit):
+    """A results file cannot be read, or would mix two versions: a script ends with the sentence."""
 
 
 def measured(
@@ -140,25 +140,29 @@ def main(
 ) -> None:
     """Measure what the command line asks of a part and is missing, and print its section.
 
-    The option that counts has the name and default of the one argument of ``part.jobs``. Where
-    something is to be measured, a sentence of ``left_out`` is printed instead.
+    Where something is to be measured, a sentence of ``left_out`` is printed instead.
     """
     parser = argparse.ArgumentParser(description=(part.__doc__ or part.PART).splitlines()[0])
-    (count,) = inspect.signature(part.jobs).parameters.values()
-    default = count.default
-    parser.add_argument(
-        f"--{count.name}", type=positive, default=default, help=f"default: {default}"
-    )
-    asked = add_options(parser, timed=timed).parse_args()
-    jobs = part.jobs(getattr(asked, count.name))
+    asked = add_options(parser, part.jobs, timed=timed).parse_args()
+    jobs = part.jobs(asked.count)
     if is_missing(asked, part.PART, jobs) and (why := left_out()):
         print(why)
         return
     print(part.section(asked_for(asked, part.PART, jobs, part.run, chunk=chunk)))
 
 
-def add_options(parser: argparse.ArgumentParser, *, timed: bool = False) -> argparse.ArgumentParser:
-    """``--workers``, ``--again`` and ``--results``; what is ``timed`` runs one job at a time."""
+def add_options(
+    parser: argparse.ArgumentParser, jobs: Callable[[int], list[Job]], *, timed: bool = False
+) -> argparse.ArgumentParser:
+    """The options of every part; what is ``timed`` runs one job at a time.
+
+    The one that counts has the name and default of the one argument of ``jobs``; it is ``.count``.
+    """
+    (count,) = inspect.signature(jobs).parameters.values()
+    parser.add_argument(
+        f"--{count.name}", type=positive, default=count.default, dest="count",
+        metavar=count.name.upper(), help=f"default: {count.default}",
+    )  # fmt: skip
     if timed:
         parser.set_defaults(workers=1)
     else:
@@ -179,12 +183,10 @@ def asked_for(
     *,
     chunk: int = 1,
 ) -> Found:
-    """``measured`` as the options of ``add_options`` say; what it refuses ends the program."""
+    """``measured`` as the options of ``add_options`` say."""
     how = {"workers": asked.workers, "chunk": chunk, "again": asked.again, "folder": asked.results}
     try:
         return measured(part, jobs, run, **how)
-    except KeptError as error:
-        raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
         how = " without --again" * asked.again
         raise SystemExit(
@@ -194,10 +196,7 @@ def asked_for(
 
 def is_missing(asked: argparse.Namespace, part: str, jobs: Sequence[Job]) -> bool:
     """Whether anything is to be measured."""
-    try:
-        _, kept = read(asked.results / f"{part}.jsonl")
-    except KeptError as error:
-        raise SystemExit(str(error)) from None
+    _, kept = read(asked.results / f"{part}.jsonl")
     return asked.again or any(job not in kept for job in jobs)
 
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kept import RESULTS, ROOT, KeptError, read, stored
+from kept import RESULTS, ROOT, read, stored
 
 HERE = Path(__file__).resolve().parent
 
@@ -119,7 +119,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeptError as error:
-        sys.exit(str(error))
+    sys.exit(main())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from kept import Found, Job, Result, add_options, asked_for, exactly, markdown, positive, short
+from kept import Found, Job, Result, add_options, asked_for, exactly, markdown, short
 
 from trickster.checks.bars import Bar
 
@@ -77,10 +77,10 @@ def deviations(value: np.ndarray, full: float) -> float:
 
 def evidence(found: Found, check: str, answers: tuple[str, ...]) -> list[str]:
     """``reference .876 to .884`` for each answer, as the table of bars quotes it."""
-    return [f"{name} {_measured(values(found, check, name))}" for name in answers]
+    return [f"{name} {span(values(found, check, name))}" for name in answers]
 
 
-def _measured(value: np.ndarray) -> str:
+def span(value: np.ndarray) -> str:
     """Smallest and largest, with the digits that the check printed when it was measured."""
     digits = 2 if np.array_equal(value, value.round(2)) else 3
     return _range(short(value.min(), digits), short(value.max(), digits))
@@ -115,9 +115,9 @@ def table(checks: Checks, found: Found) -> str:
                     f"{wrong} of {len(here)} {exactly(wrong, len(here))}",
                     f"{told} of {len(here)}" if words else "",
                     _range(f"{min(points):g}", f"{max(points):g}") + f" of {one.points:g}",
-                    _measured(value) if len(value) else "",
+                    span(value) if len(value) else "",
                     short(one.bar.full) if far else "",
-                    f"{value.std(ddof=1):.3f}".lstrip("0") if far else "",
+                    short(value.std(ddof=1)) if far else "",
                     f"{deviations(value, one.bar.full):+.1f}" if far else "",
                 )
             )
@@ -156,20 +156,16 @@ def main(
     part: str,
     checks: Checks,
     run: Callable[[Job], Result],
-    jobs: Callable[..., list[Job]],
+    jobs: Callable[[int], list[Job]],
 ) -> int:
-    """Measure what is missing and print the table; 1 if any verdict was wrong.
-
-    ``jobs()`` are all, ``jobs(runs)`` as many runs of each answer.
-    """
+    """Measure what is missing and print the table; 1 if any verdict was wrong."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--runs", type=positive, help="of each answer; default: as in RESULTS.md")
     parser.add_argument("--check", default="", help="checks whose names begin so")
     parser.add_argument("--answer", default="", help="answers whose names begin so")
-    asked = add_options(parser).parse_args()
+    asked = add_options(parser, jobs).parse_args()
     wanted = [
         job
-        for job in (jobs(asked.runs) if asked.runs else jobs())
+        for job in jobs(asked.count)
         if job[0].startswith(asked.check) and job[1].startswith(asked.answer)
     ]
     if not wanted:

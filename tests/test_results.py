@@ -117,7 +117,7 @@ def test_a_damaged_line_is_named_and_nothing_is_lost(tmp_path, monkeypatch, caps
 
 
 def test_an_interrupted_run_says_that_it_can_go_on(tmp_path, monkeypatch):
-    asked = kept.add_options(argparse.ArgumentParser()).parse_args(
+    asked = kept.add_options(argparse.ArgumentParser(), demo_b.jobs).parse_args(
         ["--workers", "1", "--results", str(tmp_path)]
     )
     with pytest.raises(SystemExit, match="What was measured is kept: start again to go on"):
