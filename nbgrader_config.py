@@ -49,17 +49,17 @@ c.ClearSolutions.code_stub = {
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # --- grading: mend, run in the sandbox, test from outside, record -----------------
-c.Autograde.exporter_class = "autograder.repair.door.SubmissionExporter"
+c.Autograde.exporter_class = "autograder.repair.preprocessors.SubmissionExporter"
 c.Repair.labs = str(HERE / "labs")
 c.Autograde.sanitize_preprocessors = [
-    "autograder.repair.door.Repair",
+    "autograder.repair.preprocessors.Repair",
     # nbgrader's own list, without what Repair does: clear outputs, number cells.
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.OverwriteCells",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 c.Autograde.autograde_preprocessors = [
-    "autograder.grading.Grade",  # in place of nbgrader's Execute
+    "autograder.grading.preprocessor.Grade",  # in place of nbgrader's Execute
     # nbgrader's own list.
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
@@ -75,7 +75,7 @@ c.Grade.extra_arguments = [
 ]
 c.GenerateAssignment.preprocessors = [
     # nbgrader's own list, without IncludeHeaderFooter and InstantiateTests.
-    "autograder.steps.DropHashes",
+    "autograder.nbgrader_plugins.DropHashes",
     "nbgrader.preprocessors.LockCells",
     "nbgrader.preprocessors.ClearSolutions",
     "nbgrader.preprocessors.ClearOutput",
@@ -90,7 +90,7 @@ c.GenerateAssignment.preprocessors = [
 c.GenerateFeedback.preprocessors = [
     # nbgrader's own list, and a word about answers that wait for a mark.
     "nbgrader.preprocessors.GetGrades",
-    "autograder.steps.SayUnmarked",
+    "autograder.nbgrader_plugins.SayUnmarked",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 

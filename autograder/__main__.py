@@ -83,7 +83,7 @@ def build(
     root: Root = None,
 ) -> None:
     """Make labs/ and the executed notebooks in solutions/ from the sources in solutions/."""
-    from autograder import build as builder
+    from autograder.authoring import build as builder
 
     home = find_root(root)
     if check:
@@ -122,29 +122,30 @@ def grade(
     on where it was. Written answers that were marked stay marked while their text is the same.
     Exit code 1: a submission could not be graded; 2: nothing was done.
     """
-    from autograder import classroom, report
+    from autograder.grading import run
+    from autograder.reporting import console
 
     home = find_root(root)
-    out = report.console()
+    out = console.console()
     if path is not None and path.is_file() and path.suffix != ".ipynb":
         raise CourseError(f"{path} is no notebook: give a file NAME.ipynb, or a course folder.")
     if path is not None and path.suffix == ".ipynb":
-        from autograder import learner
+        from autograder.grading import single
 
         out.print(f"Grading {path.name}; this takes about a minute ...", soft_wrap=True)
-        graded = learner.grade_notebook(home, path, trust)
-        learner.show(out, graded)
+        graded = single.grade_notebook(home, path, trust)
+        single.show(out, graded)
         _write_json(json, [graded.result])
         return
     started = time.monotonic()
     folder = (path or home).resolve()
     say = _said(out.print)
-    with report.progress(out) as (began, step):
-        done = classroom.grade_class(
+    with console.progress(out) as (began, step):
+        done = run.grade_class(
             home, folder, labs, students, workers, None, say, step, began, trust, again
         )
-    report.class_table(out, done, details)
-    out.print(report.class_summary(done, started), soft_wrap=True)
+    console.class_table(out, done, details)
+    out.print(console.class_summary(done, started), soft_wrap=True)
     _write_json(json, done)
     _end_of_class(say, folder, [result.status for result in done])
 
@@ -162,16 +163,17 @@ def publish(
 
     Exit code 1: a submission could not be graded.
     """
-    from autograder import classroom, report
+    from autograder.grading import run
+    from autograder.reporting import console
 
     home = find_root(root)
-    out = report.console()
+    out = console.console()
     started = time.monotonic()
     folder = (path or home).resolve()
-    with report.progress(out) as (_, step):
-        results = classroom.publish(home, folder, workers, _said(out.print), step)
-    report.class_table(out, results, details)
-    out.print(report.class_summary(results, started), soft_wrap=True)
+    with console.progress(out) as (_, step):
+        results = run.publish(home, folder, workers, _said(out.print), step)
+    console.class_table(out, results, details)
+    out.print(console.class_summary(results, started), soft_wrap=True)
     _end_of_class(_said(out.print), folder, [result.status for result in results])
 
 
@@ -191,24 +193,24 @@ def sample(
 ) -> None:
     """Make a sample class from the zoo in build/sample_class, grade it, and check each verdict.
 
-    Exit code 1: a submission did not get the verdict that its file in autograder/zoo asks for.
+    Exit code 1: a submission did not get the verdict that its file in the zoo asks for.
     """
-    from autograder import report
-    from autograder import sample as sampler
+    from autograder.reporting import console
+    from autograder.sample_class import runner as sampler
 
     home = find_root(root)
-    out = report.console()
+    out = console.console()
     started = time.monotonic()
-    with report.progress(out) as (began, step):
+    with console.progress(out) as (began, step):
         graded = sampler.grade_sample(
             home, labs, workers, _said(out.print), step, began, again, students
         )
-    report.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
-    out.print(report.class_summary(graded.results, started), soft_wrap=True)
+    console.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
+    out.print(console.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:
         json.write_text(sampler.as_json(graded), encoding="utf-8")
-    folder = report.from_here(home / sampler.FOLDER)
-    mark = f"{report.this_program()} formgrader --course {shlex.quote(folder)}"
+    folder = console.from_here(home / sampler.FOLDER)
+    mark = f"{console.this_program()} formgrader --course {shlex.quote(folder)}"
     _said(out.print)(f"The class is in {folder}; mark it with:\n  {mark}")
     if graded.wrong:
         typer.echo(f"Wrong verdicts: {graded.wrong}.", err=True)
@@ -223,7 +225,7 @@ def workspace(
     root: Root = None,
 ) -> None:
     """Copy the labs into a folder of your own. Your earlier work there is never overwritten."""
-    from autograder.workspace import hand_out
+    from autograder.authoring.workspace import hand_out
 
     for sentence in hand_out(find_root(root), to).sentences():
         typer.echo(sentence)
@@ -240,10 +242,10 @@ def student_copy(
 
     Publish that folder, and keep this repository private. An earlier copy is brought up to date.
     """
-    from autograder import report
-    from autograder.student_copy import write_student_copy
+    from autograder.authoring.student_copy import write_student_copy
+    from autograder.reporting import console
 
-    folder = report.from_here(write_student_copy(find_root(root), to, typer.echo))
+    folder = console.from_here(write_student_copy(find_root(root), to, typer.echo))
     typer.echo(f"The student copy is in {folder}: publish that, and keep this repository private.")
 
 

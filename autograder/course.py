@@ -76,7 +76,7 @@ class Lab:
 
     @property
     def zoo(self) -> Path:
-        return self.root / "autograder" / "zoo" / self.name
+        return self.root / "autograder" / "sample_class" / "zoo" / self.name
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

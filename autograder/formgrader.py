@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autograder import classroom, host, receipts
-from autograder.author import grade_id, headings_of, lab_notebook, role
+from autograder import nbgrader_api, records
+from autograder.authoring.source import lab_notebook
+from autograder.cells import grade_id, headings_of, role
 from autograder.course import CourseError, Lab, read_course
-from autograder.sample import FOLDER as SAMPLE
-from autograder.workers import die_with
+from autograder.grading import run
+from autograder.grading.executor import die_with
+from autograder.sample_class.runner import FOLDER as SAMPLE
 
 PAGE = "/formgrader/gradebook"
 
@@ -48,13 +50,13 @@ def open_formgrader(
     say: Callable[[str], None] = print,
 ) -> int:
     """Run Jupyter's server on formgrader's page until it is ended; its address comes last."""
-    if host.unusable_name(str(course)):
-        raise CourseError(f"{course}: {host.unusable_name(str(course))}")
+    if nbgrader_api.unusable_name(str(course)):
+        raise CourseError(f"{course}: {nbgrader_api.unusable_name(str(course))}")
     if _taken(port):
         raise CourseError(f"Port {port} is in use: choose another, as in --port {port + 1}.")
     labs = labs_in(root, course)
-    if not host.database(course).is_file():
-        classroom.register(root, course, [lab.name for lab in labs])
+    if not nbgrader_api.database(course).is_file():
+        run.register(root, course, [lab.name for lab in labs])
     words, environ = command(course, port, browser), environment(root)
     say(f"The course folder is {course}.")
     for sentence in mark_schemes(root, labs):
@@ -109,7 +111,7 @@ def _answers(port: int) -> bool:
 def labs_in(root: Path, course: Path) -> list[Lab]:
     """The labs of which somebody has handed in something."""
     there = {path.name for path in (course / "submitted").glob("*/*") if path.is_dir()}
-    return [lab for lab in classroom.pick_labs(root) if lab.name in there]
+    return [lab for lab in run.pick_labs(root) if lab.name in there]
 
 
 def mark_schemes(root: Path, labs: list[Lab]) -> Iterator[str]:
@@ -129,9 +131,9 @@ def mark_schemes(root: Path, labs: list[Lab]) -> Iterator[str]:
 
 def unreadable_dates(course: Path) -> Iterator[str]:
     """What formgrader stumbles over: with such a date beside one submission it lists none."""
-    for path in sorted((course / "submitted").glob(f"*/*/{receipts.TIMESTAMP}")):
+    for path in sorted((course / "submitted").glob(f"*/*/{records.TIMESTAMP}")):
         try:
-            classroom.check_timestamp(path)
+            run.check_timestamp(path)
         except CourseError as error:
             yield (
                 f"formgrader will answer with an error for {path.parent.name}: mend "

@@ -5,7 +5,7 @@
     python benchmarks/calibrate_defenses.py --check layered --answer reversed    # some
 
 Each run of a check draws its own pools and trains its own thieves. The table is what
-``trickster/checks/bars.py`` quotes for ``DROP`` and ``LAYERED_DROP``.
+``trickster/checks/thresholds.py`` quotes for ``DROP`` and ``LAYERED_DROP``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from verdicts import Checked, judged, main, planned, table
 
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
-from trickster.checks import bars, lab3, lab4, shared, thieves
+from trickster.checks import fixtures, lab3, lab4, panel, thresholds
 from trickster.scenario import Scenario
 
 PART = "calibrate_defenses"
@@ -87,7 +87,7 @@ def _digest(x: np.ndarray) -> bytes:
 
 def trickster_of(answer: Answer) -> Callable[..., np.ndarray]:
     """The answer as lab 3 asks for it."""
-    weird = Weird(answer, shared.bank(), shared.owners().features)
+    weird = Weird(answer, fixtures.bank(), fixtures.owners().features)
     return lambda x, posteriors, features: weird.answers(posteriors, features)
 
 
@@ -217,13 +217,13 @@ CHECKED = {
     "trickster": Checked(
         lab3.trickster.points,
         {name: answer.words for name, answer in CHECKS["trickster"].items()},
-        bars.DROP,
+        thresholds.DROP,
         re.compile(r"the smaller drop is (-?\d\.\d+)"),
     ),
     "layered": Checked(
         lab4.layered.points,
         {name: answer.words for name, answer in CHECKS["layered"].items()},
-        bars.LAYERED_DROP,
+        thresholds.LAYERED_DROP,
         re.compile(r"a drop of (-?\d\.\d+) over"),
     ),
 }
@@ -247,8 +247,8 @@ def run_check(job: Job) -> Result:
 @lru_cache(maxsize=1)
 def _only(number: int) -> None:
     """Forget the pools and thieves of other numbers, 60 MB each."""
-    shared.answered.cache_clear()
-    thieves.undefended.cache_clear()
+    fixtures.answered.cache_clear()
+    panel.undefended.cache_clear()
     SCORES.clear()
 
 

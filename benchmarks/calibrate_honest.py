@@ -4,7 +4,7 @@
     python benchmarks/calibrate_honest.py --runs 20
 
 The checks of labs 3 and 4 hold out one fixed half of the test pictures. Here a random half
-chooses the threshold, and the other one is what honest users send. ``trickster/checks/bars.py``
+chooses the threshold, and the other one is what honest users send. `thresholds.py`
 quotes the table for ``LAYERED_LOSS``.
 """
 
@@ -26,7 +26,7 @@ from kept import Found, Job, Result, exactly, markdown, short
 from verdicts import deviations, span, too_near
 
 from trickster import defenses, evaluation, ood
-from trickster.checks import bars, shared
+from trickster.checks import fixtures, thresholds
 
 PART = "calibrate_honest"
 OWN = "own"  # in the place of a seed: the halves of the checks
@@ -54,26 +54,26 @@ ANSWERS = {
 # What each bar measures (larger is better), and where full points begin. ``LAYERED_LOSS`` asks for
 # the same as ``HONEST_LOSS``.
 BARS = {
-    "HONEST_LOSS": ("gained", -bars.HONEST_LOSS),
-    "HONEST_FLAGGED": ("spared", -bars.HONEST_FLAGGED),
+    "HONEST_LOSS": ("gained", -thresholds.HONEST_LOSS),
+    "HONEST_FLAGGED": ("spared", -thresholds.HONEST_FLAGGED),
 }
 
 
 @cache
 def scores(neighbour: int) -> np.ndarray:
     """Of all test pictures."""
-    return ood.score_knn(_all("features"), shared.bank(), k=neighbour)
+    return ood.score_knn(_all("features"), fixtures.bank(), k=neighbour)
 
 
 @cache
 def _all(what: str) -> np.ndarray:
-    return np.concatenate([getattr(shared.owners(), what), getattr(shared.held_out(), what)])
+    return np.concatenate([getattr(fixtures.owners(), what), getattr(fixtures.held_out(), what)])
 
 
 def run(job: Job) -> Result:
     """Change of accuracy, and minus the share whose answer changes: (answer, seed)."""
     name, seed = job
-    answer, posteriors, truth = ANSWERS[name], _all("posteriors"), shared.fashion().y_test
+    answer, posteriors, truth = ANSWERS[name], _all("posteriors"), fixtures.fashion().y_test
     order = np.arange(len(truth)) if seed == OWN else np.random.default_rng(seed).permutation(5_000)
     held, rest = np.split(order, 2)
     every = scores(answer.neighbour)
@@ -81,7 +81,7 @@ def run(job: Job) -> Result:
     clean = posteriors[rest]
     given = np.where(weird[:, None], answer.wrong(clean), clean)
     before, after = (evaluation.accuracy(a, truth[rest]) for a in (clean, given))
-    return {"gained": after - before, "spared": -shared.changed(given, clean)}
+    return {"gained": after - before, "spared": -fixtures.changed(given, clean)}
 
 
 def ranges(found: Found, what: str) -> dict[str, np.ndarray]:

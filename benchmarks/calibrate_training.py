@@ -4,7 +4,7 @@
     python benchmarks/calibrate_training.py --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run's victims, clones and noise come from seeds of their own, and its thefts from pools of
-their own. The table is what ``trickster/checks/bars.py`` quotes for labs 1 and 2. Whole
+their own. The table is what ``trickster/checks/thresholds.py`` quotes for labs 1 and 2. Whole
 defences have a script of their own, ``calibrate_defenses.py``.
 """
 
@@ -25,7 +25,7 @@ from kept import Found, Job, Result
 from verdicts import Checked, judged, main, planned, table
 
 from trickster import attacks, defenses, models, pools, training
-from trickster.checks import bars, lab1, lab2, lab3
+from trickster.checks import lab1, lab2, lab3, thresholds
 from trickster.checks.probes import forward
 
 PART = "calibrate_training"
@@ -213,15 +213,17 @@ QUOTED = {  # in the table of bars
 }
 
 
-def _checked(check: Callable[..., float], bar: bars.Bar | None, answers: Mapping[str, Answer]):
+def _checked(
+    check: Callable[..., float], bar: thresholds.Bar | None, answers: Mapping[str, Answer]
+):
     words = {name: answer.words for name, answer in answers.items()}
     return Checked(check.points, words, bar, MEASURED if bar else None)
 
 
 CHECKED = {
-    "train_victim": _checked(lab1.train_victim, bars.VICTIM_ACCURACY, CHECKS["train_victim"]),
-    "train_clone": _checked(lab2.train_clone, bars.CLONE_FIDELITY, CHECKS["train_clone"]),
-    "steal": _checked(lab2.steal, bars.STOLEN_FIDELITY, CHECKS["steal"]),
+    "train_victim": _checked(lab1.train_victim, thresholds.VICTIM_ACCURACY, CHECKS["train_victim"]),
+    "train_clone": _checked(lab2.train_clone, thresholds.CLONE_FIDELITY, CHECKS["train_clone"]),
+    "steal": _checked(lab2.steal, thresholds.STOLEN_FIDELITY, CHECKS["steal"]),
     "zero_mean_noise": _checked(lab3.zero_mean_noise, None, CHECKS["zero_mean_noise"]),
 }
 

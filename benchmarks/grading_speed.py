@@ -29,10 +29,11 @@ from nbgrader.utils import capture_log
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import classroom, host
-from autograder.author import to_text
+from autograder import nbgrader_api
+from autograder.cells import to_text
 from autograder.course import pick_labs
-from autograder.sample import load_specimens
+from autograder.grading import run
+from autograder.sample_class.runner import load_specimens
 
 ROOT = Path(__file__).resolve().parent.parent
 LAB = "lab3_trickster_noise"
@@ -60,22 +61,22 @@ def hand_in(course: Path, submissions: dict[str, NotebookNode]) -> None:
 def stock(course: Path, submissions: dict[str, NotebookNode]) -> float:
     """Seconds that `nbgrader autograde` takes with its own settings (but for its 30 s a cell)."""
     hand_in(course, submissions)
-    classroom.register(ROOT, course, [LAB])
+    run.register(ROOT, course, [LAB])
     config = Config()
     config.CourseDirectory.root = str(course)
-    config.CourseDirectory.db_url = f"sqlite:///{host.database(course)}"
+    config.CourseDirectory.db_url = f"sqlite:///{nbgrader_api.database(course)}"
     config.CourseDirectory.source_directory = "solutions"
     config.CourseDirectory.assignment_id = LAB
     config.ExecutePreprocessor.timeout = 600
     config.Execute.timeout = 600
     began = time.monotonic()
-    with host.alembic_in_reach(), host.quiet():
+    with nbgrader_api.alembic_in_reach(), nbgrader_api.quiet():
         app = Autograde(coursedir=CourseDirectory(config=config), config=config)
         done = capture_log(app)
     seconds = time.monotonic() - began
     if not done["success"]:
         raise SystemExit(f"nbgrader failed: {done['error'][-2000:]}")
-    with host.open_gradebook(course) as gradebook:
+    with nbgrader_api.open_gradebook(course) as gradebook:
         for student in submissions:
             score = sum(
                 grade.auto_score or 0
@@ -90,7 +91,7 @@ def ours(course: Path, submissions: dict[str, NotebookNode], workers: int) -> tu
     hand_in(course, submissions)
     began = time.monotonic()
     with Peak("pss", every=0.5) as peak, tqdm(total=len(submissions), desc="this course") as bar:
-        results = classroom.grade_class(
+        results = run.grade_class(
             ROOT,
             course,
             workers=workers,

@@ -28,7 +28,7 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from trickster.checks import bars
+from trickster.checks import thresholds
 from trickster.evaluation import bootstrap_interval
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -255,8 +255,8 @@ def library() -> str:
 
 def _bars() -> list[tuple[str, object]]:
     numbers = {
-        name: (value.full, value.some) if isinstance(value, bars.Bar) else value
-        for name, value in vars(bars).items()
+        name: (value.full, value.some) if isinstance(value, thresholds.Bar) else value
+        for name, value in vars(thresholds).items()
         if name.isupper()
     }
     return sorted(numbers.items())

@@ -21,8 +21,8 @@ from kept import Found, Job, Result, counted, markdown
 from memory import Peak
 from nbclient import NotebookClient
 
+from autograder.authoring.execute import NativeKernelManager
 from autograder.course import pick_labs
-from autograder.execute import NativeKernelManager
 
 PART = "lab_costs"
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from kept import Found, Job, Result, add_options, asked_for, exactly, markdown, short
 
-from trickster.checks.bars import Bar
+from trickster.checks.thresholds import Bar
 
 
 class Checked(NamedTuple):

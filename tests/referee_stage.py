@@ -10,9 +10,9 @@ from nbformat import NotebookNode
 
 from autograder.referee import wire
 from autograder.referee.kernel import Kernel
-from autograder.referee.link import Patience
 from autograder.referee.preprocessor import NativeKernelManager
 from autograder.referee.referee import Door, Referee, Verdict
+from autograder.referee.session import Patience
 
 QUICK = Patience(call=2, cell=6, grace=1.5, hello=20)
 
@@ -30,7 +30,7 @@ class Stage:
         return ran.reply
 
     def test(self, source: str, points: float = 4, imports: str = "") -> Verdict:
-        from autograder.referee.names import imports_of
+        from autograder.referee.name_resolution import imports_of
 
         return self.referee.run_test(source, points, imports_of([imports]))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autograder.author import build_notebook, grade_id, role
+from autograder.authoring.source import build_notebook
+from autograder.cells import grade_id, role
 from autograder.course import pick_labs, read_course
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from trickster.api import BudgetExceeded, InvalidQuery
-from trickster.checks import lab1, shared
+from trickster.checks import fixtures, lab1
 from trickster.checks.probes import forward, make_probe, read_probe
 
 
@@ -76,7 +76,7 @@ def quick(monkeypatch):
     """The check on 2,000 pictures: what is under test here is its judgement, not the victim's."""
     from trickster import data
 
-    whole = shared.fashion()
+    whole = fixtures.fashion()
     small = data.Dataset(
         "fashion",
         whole.x_train[:2000],
@@ -85,7 +85,7 @@ def quick(monkeypatch):
         whole.y_test,
         whole.classes,
     )
-    monkeypatch.setattr(shared, "fashion", lambda: small)
+    monkeypatch.setattr(fixtures, "fashion", lambda: small)
 
 
 def small_network(seed=0):

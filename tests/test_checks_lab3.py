@@ -7,8 +7,8 @@ import pytest
 from reference import reference
 
 from trickster import defenses, ood
-from trickster.checks import bars, lab3
-from trickster.checks.sheet import Sheet
+from trickster.checks import lab3, thresholds
+from trickster.checks.result import Sheet
 from trickster.scenario import Scenario
 
 
@@ -296,4 +296,4 @@ def test_a_drop_below_the_bar_is_never_shown_as_the_bar(drop, capsys):
     with sheet.part("the best thief", 4) as part:
         lab3._panel(part, lab3.Panel(before, after, "soft labels"), kept=1, steady=1, caught=1)
     shown = re.search(r"smaller drop is (\S+)", " ".join(capsys.readouterr().out.split()))
-    assert shown and (float(shown[1]) < bars.DROP.full or part.share == 1)
+    assert shown and (float(shown[1]) < thresholds.DROP.full or part.share == 1)

@@ -21,9 +21,10 @@ import pytest
 from rich.console import Console
 from toy_course import LAB, REPOSITORY, built_course, change_notebook, zoo_file
 
-from autograder import formgrader, host, report
+from autograder import formgrader, nbgrader_api
 from autograder.__main__ import main
 from autograder.course import CourseError, Lab
+from autograder.reporting import console
 from autograder.results import Result
 
 WRONG = zoo_file(
@@ -123,7 +124,7 @@ def test_the_sample_class(cli: Cli, root: Path) -> None:
     assert "4/4 lab1_toy  wrong  0/9" in run.out and "as expected" in run.out
     assert "started lab1_toy  half" in run.out and "4 notebooks, about 2 minutes" in run.out
     assert run.out.endswith(
-        f"{report.this_program()} formgrader --course {Path('build/sample_class')}\n"
+        f"{console.this_program()} formgrader --course {Path('build/sample_class')}\n"
     )
     folder = root / "build" / "sample_class"
     assert (folder / "scores.csv").is_file() and (folder / "solutions" / LAB).is_dir()
@@ -143,7 +144,7 @@ def test_grading_a_class_that_fails(cli: Cli, root: Path) -> None:
 def test_publishing(cli: Cli, root: Path) -> None:
     assert cli("sample", "--workers", 1).code == 0
     folder = root / "build" / "sample_class"
-    with host.open_gradebook(folder) as gradebook:
+    with nbgrader_api.open_gradebook(folder) as gradebook:
         gradebook.find_grade("why", LAB, LAB, "half").manual_score = 3
         gradebook.db.commit()
     run = cli("publish", folder, "--workers", 1)
@@ -156,11 +157,11 @@ def test_the_table_says_what_each_submission_is(cli: Cli) -> None:
     result = Result(LAB, "ann", "graded", 9)
     key = (LAB, "ann")
     about = {key: "Forgets to count, and says so in a sentence that is too long for the table"}
-    report.class_table(out, [result], False, {key: "as expected"}, about)
+    console.class_table(out, [result], False, {key: "as expected"}, about)
     (row,) = [line for line in out.file.getvalue().split("\n") if " ann " in line]
     assert "Forgets to count" in row and "…" in row and len(row) <= 100
     narrow = Console(file=io.StringIO(), width=60)
-    report.class_table(narrow, [result], False, {key: "as expected"}, about)
+    console.class_table(narrow, [result], False, {key: "as expected"}, about)
     table, about_it = narrow.file.getvalue().split(f"ann, {LAB}: ")
     assert "Forgets" not in table and about_it == f"{about[key]}\n"
 
@@ -168,8 +169,8 @@ def test_the_table_says_what_each_submission_is(cli: Cli) -> None:
 def test_paths_as_one_types_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
-    assert report.this_program() == f"{Path('.venv/bin/python')} -m autograder"
-    assert report.from_here(tmp_path.parent) == str(tmp_path.parent)
+    assert console.this_program() == f"{Path('.venv/bin/python')} -m autograder"
+    assert console.from_here(tmp_path.parent) == str(tmp_path.parent)
 
 
 def test_another_python_is_told_what_is_missing() -> None:
@@ -182,7 +183,7 @@ def test_another_python_is_told_what_is_missing() -> None:
 def test_a_package_that_goes_missing_is_one_sentence(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "autograder.workspace", None)
+    monkeypatch.setitem(sys.modules, "autograder.authoring.workspace", None)
     run = cli("workspace")
     assert run.code == 2 and "lacks" in run.err and "Traceback" not in run.err
 

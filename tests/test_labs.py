@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from reference import ROOT
 
-from autograder.author import build_notebook, grade_id, points_of, role
+from autograder.authoring.execute import execute
+from autograder.authoring.source import build_notebook
+from autograder.cells import grade_id, points_of, role
 from autograder.course import list_labs, read_course
-from autograder.execute import execute
 from trickster.checks import lab1, lab2, lab3, lab4
 
 CHECKS = {
@@ -144,7 +145,7 @@ def test_the_release_stops_at_unwritten_cells_and_nowhere_else(lab):
 @every_lab
 def test_scaffolds_leave_the_heart_to_the_student(lab):
     """One to fifteen lines in each solution region; longer would be boilerplate."""
-    from autograder.author import find_regions
+    from autograder.authoring.source import find_regions
 
     for cell in source(lab.name).cells:
         if role(cell) == "solution":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from referee_stage import Stage, score, stage, text
 
-from autograder.referee import names
+from autograder.referee import name_resolution
 from autograder.referee.errors import CourseBug
 
 STUDENT = '''
@@ -253,7 +253,7 @@ def test_an_error_that_nobody_catches_is_the_feedback(play: Stage) -> None:
 
 def test_a_sheet_says_where_it_happened(play: Stage) -> None:
     source = (
-        "from trickster.checks.sheet import check\n"
+        "from trickster.checks.result import check\n"
         "@check('A check', 4)\n"
         "def run(sheet, function):\n"
         "    with sheet.part('one', 1) as part:\n"
@@ -308,26 +308,26 @@ def test_probes_come_from_their_module_whatever_the_notebook_says(play: Stage) -
     ],
 )
 def test_free_names(source: str, found: list[str]) -> None:
-    assert names.free_names(source) == found
+    assert name_resolution.free_names(source) == found
 
 
 def test_imports_of_the_course_s_cells() -> None:
-    found = names.imports_of(
+    found = name_resolution.imports_of(
         [
             "import math\nimport numpy as np\nimport os.path",
             "from trickster.checks import lab3 as l3",
         ]
     )
-    mine, probes, theirs = names.sort_out(["math", "np", "os", "l3", "x"], found)
+    mine, probes, theirs = name_resolution.sort_out(["math", "np", "os", "l3", "x"], found)
     assert mine["np"] is np and mine["os"].path and theirs == ["x"] and not probes
     assert mine["l3"].__name__ == "trickster.checks.lab3"
 
 
 def test_a_name_that_is_both_imported_and_asked_for_is_a_bug() -> None:
-    found = names.imports_of(["from trickster.models import softmax"])
+    found = name_resolution.imports_of(["from trickster.models import softmax"])
     with pytest.raises(CourseBug, match="Rename one"):
-        names.sort_out(["softmax"], found, {"softmax"})
-    assert names.sort_out([], found, {"softmax"}) == ({}, {}, [])
+        name_resolution.sort_out(["softmax"], found, {"softmax"})
+    assert name_resolution.sort_out([], found, {"softmax"}) == ({}, {}, [])
 
 
 # --- points ---------------------------------------------------------------------------------------
@@ -368,9 +368,9 @@ def test_why_there_are_no_points_is_said(play: Stage) -> None:
 
 def test_a_bug_of_the_course_is_called_one(play: Stage) -> None:
     for source in (
-        "from trickster.checks.sheet import Sheet\nSheet('A', 4).total()",
+        "from trickster.checks.result import Sheet\nSheet('A', 4).total()",
         "double(object())",
-        "from trickster.checks.sheet import Sheet\n"
+        "from trickster.checks.result import Sheet\n"
         "with Sheet('A', 4).part('x', 4): double(object())",
         "this is no Python",
     ):

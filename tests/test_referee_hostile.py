@@ -13,7 +13,7 @@ from autograder.referee import wire
 # Asks for the right answer, an array, an object, and for what is not there.
 CHECK = """
 import numpy as np
-from trickster.checks.sheet import Missed, array, check, number
+from trickster.checks.result import Missed, array, check, number
 
 @check("A check", 4)
 def run(sheet, root, table, meter):
@@ -166,7 +166,7 @@ builtins.abs = lambda x: 0.0
 builtins.float = lambda x: 3.0
 builtins.isinstance = lambda *a: True
 builtins.type = type
-sys.modules["trickster.checks.sheet"] = sys.modules["math"]
+sys.modules["trickster.checks.result"] = sys.modules["math"]
 """,
     "a trace function": """
 import sys

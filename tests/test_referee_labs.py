@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from autograder.author import build_notebook, grade_id, points_of, role
+from autograder.authoring.source import build_notebook
+from autograder.cells import grade_id, points_of, role
 from autograder.course import Lab, list_labs, read_course
 from autograder.referee.preprocessor import Course, RefereeExecute, course_of
 

@@ -14,9 +14,9 @@ import pytest
 from nbformat import NotebookNode
 from toy_course import LAB, built_course, cell_of
 
-from autograder.author import grade_id, points_of, role
-from autograder.classroom import grade_class
+from autograder.cells import grade_id, points_of, role
 from autograder.course import Lab
+from autograder.grading.run import grade_class
 from autograder.referee import RefereeExecute
 from autograder.referee.preprocessor import Course, course_of
 from autograder.results import Result
@@ -234,7 +234,7 @@ def test_input_is_refused_at_once() -> None:
 
 
 def test_problems_of_a_check_are_left_for_the_instructor() -> None:
-    runner, found = run(["x = 1"], "import trickster.checks.sheet as s\ns.Sheet('A', 4).total()")
+    runner, found = run(["x = 1"], "import trickster.checks.result as s\ns.Sheet('A', 4).total()")
     assert runner.problems == found.metadata.trickster.check_problems
     assert "The check itself is wrong" in runner.problems[0]
 

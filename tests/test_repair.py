@@ -20,11 +20,12 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from toy_course import LAB, built_course, cell_of
 
-from autograder import classroom, host
-from autograder.author import grade_id, points_of, role
+from autograder import nbgrader_api
+from autograder.cells import grade_id, points_of, role
 from autograder.course import CourseError, Lab
-from autograder.repair.door import notes_of
+from autograder.grading import run
 from autograder.repair.mend import AnotherNotebook, Mended, check_related, mend
+from autograder.repair.preprocessors import notes_of
 from autograder.repair.salvage import NotANotebook, parse, read_submission
 
 ROOT_SUM = '''\
@@ -666,17 +667,17 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hand_in(root, "b_other", '{"cells": [{"cell_type": "code", "source": "1"}]}')
     hand_in(root, "c_link", "").unlink()
     os.symlink(Lab(root, LAB).release, root / "submitted" / "c_link" / LAB / f"{LAB}.ipynb")
-    classroom.register(root, root, [LAB])
-    config = host.settings(root, root, assignment_id=LAB)
-    config.Autograde.exporter_class = "autograder.repair.door.SubmissionExporter"
+    run.register(root, root, [LAB])
+    config = nbgrader_api.settings(root, root, assignment_id=LAB)
+    config.Autograde.exporter_class = "autograder.repair.preprocessors.SubmissionExporter"
     config.Autograde.sanitize_preprocessors = [
-        "autograder.repair.door.Repair",
+        "autograder.repair.preprocessors.Repair",
         "nbgrader.preprocessors.OverwriteKernelspec",
         "nbgrader.preprocessors.OverwriteCells",
         "nbgrader.preprocessors.CheckCellMetadata",
     ]
     config.Repair.labs = str(root / "labs")
-    with host.alembic_in_reach(), host.quiet():
+    with nbgrader_api.alembic_in_reach(), nbgrader_api.quiet():
         app = Autograde(coursedir=CourseDirectory(config=config), config=config)
         with pytest.raises(NbGraderException, match="Please see"):  # the three bad files
             app.start()
@@ -697,7 +698,7 @@ def autograded(root: Path, student: str) -> Path:
 @pytest.mark.parametrize("student", SUBMITTED)
 def test_nbgrader_grades_every_damaged_notebook(graded: Path, student: str) -> None:
     _, told, points = SUBMITTED[student]
-    with host.open_gradebook(graded) as gradebook:
+    with nbgrader_api.open_gradebook(graded) as gradebook:
         grades = gradebook.find_submission_notebook(LAB, LAB, student).grades
         scores = {grade.name: (grade.auto_score, grade.max_score) for grade in grades}
     assert scores["root_sum_test"] == (points[0], 4)

@@ -31,7 +31,7 @@ import thieves_by_defense as course
 import verdicts
 
 from trickster import data
-from trickster.checks import bars, shared
+from trickster.checks import fixtures, thresholds
 
 JOBS = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
@@ -250,7 +250,7 @@ def test_intervals_read_as_in_the_field():
 CHECKED = verdicts.Checked(
     2.0,
     {"right": "", "wrong": "too low"},
-    bars.Bar(0.5, 0.3, "", ""),
+    thresholds.Bar(0.5, 0.3, "", ""),
     re.compile(r"drop is (-?\d\.\d+)"),
 )
 
@@ -352,12 +352,12 @@ def test_what_honest_users_lose_is_what_their_accuracy_falls_by(defense):
 
 
 def test_the_checks_own_half_is_what_the_checks_measure():
-    asked = shared.held_out()
+    asked = fixtures.held_out()
     defense = calibrate_defenses.trickster_of(calibrate_defenses.Answer())
     answers = defense(asked.x, asked.posteriors, asked.features)
     measured = calibrate_honest.run(("reversed, 2 %", calibrate_honest.OWN))
-    assert measured["spared"] == -shared.changed(answers, asked.posteriors)
-    truth = shared.fashion().y_test[shared.HELD_OUT]
+    assert measured["spared"] == -fixtures.changed(answers, asked.posteriors)
+    truth = fixtures.fashion().y_test[fixtures.HELD_OUT]
     before, after = (np.mean(p.argmax(axis=1) == truth) for p in (asked.posteriors, answers))
     assert measured["gained"] == pytest.approx(after - before)
 
@@ -413,11 +413,11 @@ def test_no_verdict_is_false(part, script):
 
 
 QUOTED = {
-    "train_victim": ("calibrate_training", bars.VICTIM_ACCURACY),
-    "train_clone": ("calibrate_training", bars.CLONE_FIDELITY),
-    "steal": ("calibrate_training", bars.STOLEN_FIDELITY),
-    "trickster": ("calibrate_defenses", bars.DROP),
-    "layered": ("calibrate_defenses", bars.LAYERED_DROP),
+    "train_victim": ("calibrate_training", thresholds.VICTIM_ACCURACY),
+    "train_clone": ("calibrate_training", thresholds.CLONE_FIDELITY),
+    "steal": ("calibrate_training", thresholds.STOLEN_FIDELITY),
+    "trickster": ("calibrate_defenses", thresholds.DROP),
+    "layered": ("calibrate_defenses", thresholds.LAYERED_DROP),
 }
 
 
@@ -486,8 +486,8 @@ def test_what_is_called_usual_is_what_the_reference_measures(check):
 
 def test_the_bar_of_honest_loss_quotes_what_was_measured():
     for quoted in calibrate_honest.evidence(stored("calibrate_honest"), "HONEST_LOSS"):
-        assert quoted in bars.LAYERED_LOSS.evidence, f"{quoted} is not in its evidence"
-    assert bars.LAYERED_LOSS.full == -bars.HONEST_LOSS
+        assert quoted in thresholds.LAYERED_LOSS.evidence, f"{quoted} is not in its evidence"
+    assert thresholds.LAYERED_LOSS.full == -thresholds.HONEST_LOSS
 
 
 def of_demo_b(what: str, *conditions: str) -> list[float]:
@@ -511,7 +511,7 @@ def quotes():
         "lab3",
         r"fall by at least (\.\d+), and that honest users lose at most (\d\.\d) points of "
         r"accuracy, with at most (\d) %",
-        [bars.DROP.full, 100 * bars.HONEST_LOSS, 100 * bars.HONEST_FLAGGED],
+        [thresholds.DROP.full, 100 * thresholds.HONEST_LOSS, 100 * thresholds.HONEST_FLAGGED],
     )
     yield (
         "lab4",
@@ -532,9 +532,9 @@ def quotes():
     yield (
         "lab4",
         r"full points for a drop of fidelity of (\.\d+), part of them from (\.\d+)",
-        [bars.LAYERED_DROP.full, bars.LAYERED_DROP.some],
+        [thresholds.LAYERED_DROP.full, thresholds.LAYERED_DROP.some],
     )
-    yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [bars.HONEST_LOSS]
+    yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [thresholds.HONEST_LOSS]
     yield (
         "lab4",
         r"\((\d+) % are left\)",
@@ -543,7 +543,7 @@ def quotes():
     yield (
         "lab2",
         r"fidelity of (\.\d+) \(mean .* from (\.\d+); above (\.\d+) the check",
-        [bars.STOLEN_FIDELITY.full, bars.STOLEN_FIDELITY.some, bars.STOLEN_WELL],
+        [thresholds.STOLEN_FIDELITY.full, thresholds.STOLEN_FIDELITY.some, thresholds.STOLEN_WELL],
     )
 
 

@@ -25,12 +25,12 @@ from nbclient.exceptions import DeadKernelError
 from reference import ROOT
 
 from autograder.sandbox import bwrap, doctor, policy
-from autograder.sandbox.box import Box, run
 from autograder.sandbox.bwrap import SandboxError
-from autograder.sandbox.door import FOLDER, shown_folder
 from autograder.sandbox.kernel import PROGRAM, sandboxed, start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits, shorten
 from autograder.sandbox.provisioner import NAME
+from autograder.sandbox.sandbox import Box, run
+from autograder.sandbox.socket_dir import FOLDER, shown_folder
 
 needs_bwrap = pytest.mark.skipif(
     shutil.which("bwrap") is None, reason="bubblewrap is not installed: make setup says how"
@@ -148,7 +148,7 @@ def test_no_file_it_can_read_holds_a_bar_or_a_hidden_pool(ask):
 def test_checks_can_be_imported_and_say_where_they_run(ask, lab):
     said = ask(f"from trickster.checks import {lab}\nimport trickster.checks.{lab}\n{lab}.check(1)")
     assert said.startswith("RuntimeError") and "grader's side" in said
-    assert ask("import trickster.checks.bars").startswith("ModuleNotFoundError")
+    assert ask("import trickster.checks.thresholds").startswith("ModuleNotFoundError")
 
 
 @needs_bwrap

@@ -11,13 +11,14 @@ import pytest
 from nbformat import NotebookNode
 from toy_course import LAB, built_course, cell_of, zoo_file
 
-from autograder.author import build_notebook, grade_id
+from autograder.authoring.source import build_notebook
+from autograder.cells import grade_id
 from autograder.course import CourseError, Lab, read_course
-from autograder.mishaps import DAMAGE, FORMS, HUGE
-from autograder.receipts import Receipt
+from autograder.records import Receipt
 from autograder.results import CellScore, Result
-from autograder.sample import Evidence, hand_in, load_specimens, verdict
-from autograder.submissions import Expectation, Specimen, ZooError, load
+from autograder.sample_class.mutations import DAMAGE, FORMS, HUGE
+from autograder.sample_class.runner import Evidence, hand_in, load_specimens, verdict
+from autograder.sample_class.specimen import Expectation, Specimen, ZooError, load
 
 ABOUT = 'about = "A test"'
 
@@ -274,7 +275,7 @@ def test_bad_files_are_explained(root: Path, name: str) -> None:
     with pytest.raises(CourseError) as error:
         specimen(root, text)
     message = str(error.value)
-    assert said in message and f"autograder/zoo/{LAB}/someone.py" in message
+    assert said in message and f"autograder/sample_class/zoo/{LAB}/someone.py" in message
 
 
 def test_odd_student_names(root: Path) -> None:

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from reference import ROOT
 
-from autograder import sample
-from autograder.grading import require_sandbox
-from autograder.receipts import read
-from autograder.sample import AS_EXPECTED, Graded
-from autograder.submissions import Specimen
+from autograder.grading.preprocessor import require_sandbox
+from autograder.records import read
+from autograder.sample_class import runner
+from autograder.sample_class.runner import AS_EXPECTED, Graded
+from autograder.sample_class.specimen import Specimen
 
 HONEST = ("quiet", "untouched")
 GUARDED = ("solutions", "labs", "autograder", "trickster", "datasets")
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 @pytest.fixture(scope="module")
 def everybody() -> list[Specimen]:
-    return sample.load_specimens(ROOT)
+    return runner.load_specimens(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def batch(everybody: list[Specimen], tmp_path_factory: pytest.TempPathFactory) -
     wanted = [one for one in everybody if one.kind != "learner" or one.student in HONEST]
     running = set(psutil.pids())
     before = fingerprints(decoy)
-    graded = sample.grade_sample(
+    graded = runner.grade_sample(
         ROOT,
         workers=2,
         say=lambda text: None,

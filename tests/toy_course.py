@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.author import grade_id
-from autograder.build import build
+from autograder.authoring.build import build
+from autograder.cells import grade_id
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAB = "lab1_toy"
@@ -159,7 +159,7 @@ class Counter
 def make_course(folder: Path, source: str = SOURCE) -> Path:
     """Write the toy course into `folder` and return its root."""
     lab = folder / "solutions" / LAB
-    zoo = folder / "autograder" / "zoo" / LAB
+    zoo = folder / "autograder" / "sample_class" / "zoo" / LAB
     for path in (lab, zoo, folder / "labs"):
         path.mkdir(parents=True, exist_ok=True)
     (folder / "course.toml").write_text(COURSE, encoding="utf-8")

@@ -16,12 +16,12 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import Execute
 from traitlets import Float, Integer, Type, default
 
-from autograder.author import grade_id, role
-from autograder.referee import names, outputs
+from autograder.cells import grade_id, role
+from autograder.referee import name_resolution, outputs
 from autograder.referee.errors import KernelDied
 from autograder.referee.kernel import Kernel, Ran
-from autograder.referee.link import Patience, Traffic
 from autograder.referee.referee import Door, Referee, failure
+from autograder.referee.session import Patience, Traffic
 
 
 class NativeKernelManager(KernelManager):
@@ -43,7 +43,7 @@ class Course(NamedTuple):
     """What the course itself wrote of a notebook: the only text that runs in the grader."""
 
     tests: dict[str, Test]  # by grade_id
-    imports: names.Imports
+    imports: name_resolution.Imports
     asked: set[str]  # what solution cells are to define
 
 
@@ -51,8 +51,10 @@ def course_of(cells: list[tuple[str, str, str, float]]) -> Course:
     """From the course's own cells as (grade_id, role, source, points); roles as in `author`."""
     return Course(
         {name: Test(source, points) for name, kind, source, points in cells if kind == "test"},
-        names.imports_of(source for _, kind, source, _ in cells if kind == "provided"),
-        names.definitions_of(source for _, kind, source, _ in cells if kind == "solution"),
+        name_resolution.imports_of(source for _, kind, source, _ in cells if kind == "provided"),
+        name_resolution.definitions_of(
+            source for _, kind, source, _ in cells if kind == "solution"
+        ),
     )
 
 

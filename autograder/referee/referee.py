@@ -17,11 +17,11 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from autograder.referee import names, wire
+from autograder.referee import name_resolution, wire
 from autograder.referee.errors import CourseBug, Stopped, StudentError
 from autograder.referee.kernel import Kernel
-from autograder.referee.link import Link, Patience, Traffic
 from autograder.referee.outputs import Meanwhile, Paper, stream
+from autograder.referee.session import Link, Patience, Traffic
 
 HERE = Path(__file__).parent
 PACKAGE = "trickster_referee"  # under which the agent's files are known in the kernel
@@ -94,7 +94,7 @@ class Referee:
         self,
         source: str,
         points: float,
-        imports: names.Imports | None = None,
+        imports: name_resolution.Imports | None = None,
         asked: Iterable[str] = (),
     ) -> Verdict:
         """Run the test cell ``source``, worth ``points``; it must be the course's own text.
@@ -120,12 +120,14 @@ class Referee:
         meanwhile: Meanwhile,
         source: str,
         points: float,
-        imports: names.Imports,
+        imports: name_resolution.Imports,
         asked: Iterable[str],
     ) -> NotebookNode:
         """Fill in the verdict; returns the output that tells nbgrader the points."""
         try:
-            mine, probes, theirs = names.sort_out(names.free_names(source), imports, asked)
+            mine, probes, theirs = name_resolution.sort_out(
+                name_resolution.free_names(source), imports, asked
+            )
             self._meet(link, meanwhile)
             found = link.names(theirs, probes)
             missing = [name for name in theirs if name not in found]

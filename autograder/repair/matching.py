@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
-from autograder.repair.pieces import (
+from autograder.repair.fragments import (
     ALIKE,
     Piece,
     Slot,

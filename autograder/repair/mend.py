@@ -16,10 +16,10 @@ from nbformat import NotebookNode
 
 from autograder.course import CourseError
 from autograder.repair import notes as say
-from autograder.repair.damage import of_cell, of_notebook
+from autograder.repair.diagnosis import of_cell, of_notebook
+from autograder.repair.fragments import Piece, Slot, alike, parse
 from autograder.repair.matching import Match
 from autograder.repair.notes import Note
-from autograder.repair.pieces import Piece, Slot, alike, parse
 from autograder.repair.salvage import name_cell, salvage
 from autograder.repair.salvage import parse as read_text
 

@@ -26,10 +26,10 @@ from jupyter_client.manager import KernelManager
 
 from autograder.course import find_root
 from autograder.sandbox import seccomp
-from autograder.sandbox.box import Outcome, run
 from autograder.sandbox.bwrap import SandboxError, counts_processes, passing_user
 from autograder.sandbox.kernel import start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits
+from autograder.sandbox.sandbox import Outcome, run
 
 SMALL = Limits(memory=300 * MIB, processes=40, disk=20 * MIB)
 QUICK_S = 20
@@ -276,7 +276,7 @@ def _orphans(home: Path) -> tuple[bool, str]:
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from autograder.sandbox.box import Box\n"
+        "from autograder.sandbox.sandbox import Box\n"
         f"box = Box(root=Path({str(home)!r}))\n"
         "box.start([sys.executable, '-c', 'while True: pass'])\n"
         "print(box.first.pid, flush=True)\n"

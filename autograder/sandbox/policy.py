@@ -16,7 +16,7 @@ from pathlib import Path
 from autograder.environment import ONE_THREAD
 
 STAND_IN = Path(__file__).resolve().parent / "stand_in"
-INSIDE = Path(__file__).resolve().parent / "inside.py"
+INIT = Path(__file__).resolve().parent / "init.py"
 COURSE = "/course"  # the library and its data, inside
 TOOLS = "/run/trickster"  # the program that starts there first
 SOCKETS = "/run/kernel"  # the kernel's own sockets
@@ -97,7 +97,7 @@ class View:
         prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
         shown = [path for path in prefixes if not _within(path, "/usr")]
         places = [(path, ["--ro-bind", path, path]) for path in shown]
-        return [*places, (f"{TOOLS}/{INSIDE.name}", _same(INSIDE, f"{TOOLS}/{INSIDE.name}"))]
+        return [*places, (f"{TOOLS}/{INIT.name}", _same(INIT, f"{TOOLS}/{INIT.name}"))]
 
     def _course(self) -> list[tuple[str, list[str]]]:
         checks = self.root / "trickster" / "checks"

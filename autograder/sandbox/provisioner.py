@@ -20,9 +20,9 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Dict, List, Unicode
 
-from autograder.sandbox.box import Box
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.policy import SOCKETS, TOOLS
+from autograder.sandbox.sandbox import Box
 
 NAME = "trickster-sandbox"
 CONNECTION = f"{TOOLS}/kernel.json"

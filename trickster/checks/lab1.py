@@ -10,9 +10,9 @@ import numpy as np
 
 from trickster import evaluation
 from trickster.api import BudgetExceeded, InvalidQuery
-from trickster.checks import shared
-from trickster.checks.bars import VICTIM_ACCURACY
-from trickster.checks.sheet import Missed, Sheet, array, check, number
+from trickster.checks import fixtures
+from trickster.checks.result import Missed, Sheet, array, check, number
+from trickster.checks.thresholds import VICTIM_ACCURACY
 from trickster.models import softmax
 from trickster.scenario import Scenario
 
@@ -25,7 +25,7 @@ Forward = Callable[[Any, np.ndarray], np.ndarray]
 @check("Exercise 1, build_victim", 2)
 def build_victim(sheet: Sheet, build: Callable[..., Any], forward: Forward) -> None:
     """Logits of the right shape, and the same weights for the same seed."""
-    x = shared.fashion().x_test[:64].copy()
+    x = fixtures.fashion().x_test[:64].copy()
     with sheet.part("gives logits", 1) as part:
         model = build(0)
         if model is None:
@@ -73,7 +73,7 @@ def train_victim(
     sheet: Sheet, build: Callable[..., Any], train: Callable[..., Any], forward: Forward
 ) -> None:
     """The loop learns, repeats itself, and brings a network to the victim's accuracy."""
-    fashion = shared.fashion()
+    fashion = fixtures.fashion()
     x, y = fashion.x_train[:640].copy(), fashion.y_train[:640].copy()
     options = {"epochs": 6, "batch_size": 32, "lr": 3e-3, "seed": 5}
     # Both are built first: build_victim sets the seed, and would hide a loop that does not.
@@ -155,7 +155,7 @@ def predict_proba(
     read_probe: Callable[[Any], dict[str, Any]],
 ) -> None:
     """Distributions, in evaluation mode, row for row, and the model left as it was found."""
-    x = shared.fashion().x_test[:300].copy()
+    x = fixtures.fashion().x_test[:300].copy()
     logits = Scenario("fashion").victim.logits(x)
     want = softmax(logits)
     with sheet.part("rows are probabilities", 1) as part:
@@ -293,7 +293,7 @@ def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
             _which_calibration(got, posteriors, y, 2),
         )
     with sheet.part("the victim's answers to 2,000 pictures", 1) as part:
-        fashion = shared.fashion()
+        fashion = fixtures.fashion()
         posteriors = Scenario("fashion").victim.posteriors(fashion.x_test[:2000])
         y = fashion.y_test[:2000].copy()
         gaps = []
@@ -373,7 +373,7 @@ def _which_calibration(got: float, posteriors: np.ndarray, y: np.ndarray, bins: 
 @check("Exercise 5, class API", 4)
 def api(sheet: Sheet, make_api: Callable[..., Any]) -> None:
     """Meter, budget, the order of charging and answering, and the checks of the input."""
-    x = shared.fashion().x_test[:64].copy()
+    x = fixtures.fashion().x_test[:64].copy()
     with sheet.part("answers and counts", 1) as part:
         service = make_api(_answer, budget=100)
         answers = array(service.query(x[:30]), "query", (30, 10))

@@ -9,9 +9,9 @@ import numpy as np
 
 from trickster import evaluation
 from trickster.api import BudgetExceeded, Client, PredictionAPI
-from trickster.checks import shared
-from trickster.checks.bars import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
-from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
+from trickster.checks import fixtures
+from trickster.checks.result import Missed, Part, Sheet, array, check, number
+from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
 from trickster.models import softmax
 from trickster.scenario import Scenario
 
@@ -114,7 +114,7 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     with sheet.part("hard labels are each row's largest", 1) as part:
         _hard(part, train_clone, x[:600], answers[:600])
     with sheet.part("the same seed gives the same clone", 1) as part:
-        probe = shared.fashion().x_test[:50].copy()
+        probe = fixtures.fashion().x_test[:50].copy()
         options = {"labels": "soft", "epochs": 2}
         first, again, other = (
             _ask(train_clone(x[:400], answers[:400], seed=seed, **options), probe)
@@ -131,7 +131,7 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     with sheet.part("fidelity with 3,000 queries", 1) as part:
         names = _names(0)
         clone = train_clone(x, answers[:, names], labels="soft", epochs=10, seed=0)
-        named = _ask(clone, shared.fashion().x_test.copy())
+        named = _ask(clone, fixtures.fashion().x_test.copy())
         value = evaluation.fidelity(named, _renamed(names))
         part.award(
             CLONE_FIDELITY.share(value),
@@ -157,7 +157,7 @@ def _names(seed: int) -> np.ndarray:
 
 def _renamed(names: np.ndarray) -> np.ndarray:
     """The victim's labels of the test pictures, in these names."""
-    return np.argsort(names)[shared.victim_labels()]
+    return np.argsort(names)[fixtures.victim_labels()]
 
 
 def _ask(clone: Any, x: np.ndarray) -> np.ndarray:
@@ -236,8 +236,8 @@ def _hard(part: Part, train: Callable[..., Any], x: np.ndarray, answers: np.ndar
 @check("Exercise 3, fidelity", 2)
 def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
     """Agreement with the victim, right or wrong; not agreement with the truth."""
-    fashion = shared.fashion()
-    truth, victim = fashion.y_test, shared.victim_labels()
+    fashion = fixtures.fashion()
+    truth, victim = fashion.y_test, fixtures.victim_labels()
     rng = np.random.default_rng(3)
     # Agrees with the victim on 70 % and is right elsewhere: far more accurate than faithful.
     clone = np.where(rng.random(len(truth)) < 0.7, victim, (victim + 1) % 10)
@@ -406,7 +406,7 @@ def _one_theft(steal: Callable[..., Any], budget: int, seed: int) -> tuple[float
             f"steal returned a {type(clone).__name__}; asked the clone: a function from pictures "
             "to posteriors."
         )
-    answers = array(clone(shared.fashion().x_test.copy()), "The clone", (5000, 10))
+    answers = array(clone(fixtures.fashion().x_test.copy()), "The clone", (5000, 10))
     return evaluation.fidelity(answers, _renamed(names)), service.used("thief"), refused
 
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trickster import attacks, evaluation, ood
-from trickster.checks import shared, thieves
-from trickster.checks.bars import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
-from trickster.checks.shared import HELD_OUT, NOTHING, Answered, answered, changed, held_out
-from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
+from trickster.checks import fixtures
+from trickster.checks import panel as thieves
+from trickster.checks.fixtures import HELD_OUT, NOTHING, Answered, answered, changed, held_out
+from trickster.checks.result import Missed, Part, Sheet, array, check, number
+from trickster.checks.thresholds import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
 from trickster.models import softmax
 
 POOL_SEED = 3_000
@@ -410,7 +411,7 @@ def _fields(asked: Answered) -> tuple[np.ndarray, ...]:
 
 def _honest(part: Part, answers: np.ndarray, honest: Answered) -> float:
     """Award what honest users keep; returns the share of the thieves' points it leaves open."""
-    truth = shared.fashion().y_test[HELD_OUT]
+    truth = fixtures.fashion().y_test[HELD_OUT]
     before, after = (evaluation.accuracy(a, truth) for a in (honest.posteriors, answers))
     flagged, loss = changed(answers, honest.posteriors), before - after
     turned = float(np.mean(answers.argmax(axis=1) != honest.posteriors.argmax(axis=1)))
@@ -532,7 +533,7 @@ def _lessons(
 
 def _scores(named: thieves.Named) -> Scores:
     """Accuracy and fidelity of each thief's clone on the held-out pictures."""
-    truth, victim = shared.fashion().y_test[HELD_OUT], held_out().posteriors
+    truth, victim = fixtures.fashion().y_test[HELD_OUT], held_out().posteriors
     return {
         name: (
             evaluation.accuracy(labels[HELD_OUT], truth),

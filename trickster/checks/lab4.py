@@ -10,9 +10,10 @@ import numpy as np
 
 from trickster import attacks, evaluation
 from trickster.api import RateLimited
-from trickster.checks import shared, thieves
-from trickster.checks.bars import LAYERED_DROP, LAYERED_LOSS
-from trickster.checks.sheet import Missed, Part, Sheet, array, check, number
+from trickster.checks import fixtures
+from trickster.checks import panel as thieves
+from trickster.checks.result import Missed, Part, Sheet, array, check, number
+from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS
 from trickster.models import softmax
 
 POOL_SEED = 8_000  # the checks' pools; the labs draw theirs from small seeds
@@ -654,14 +655,14 @@ class _World(NamedTuple):
 
 @cache
 def _world() -> _World:
-    honest = shared.held_out()
+    honest = fixtures.held_out()
     return _World(
-        shared.bank(),
-        shared.owners().features,
+        fixtures.bank(),
+        fixtures.owners().features,
         honest.x,
         honest.posteriors,
         honest.features,
-        shared.fashion().y_test[shared.HELD_OUT],
+        fixtures.fashion().y_test[fixtures.HELD_OUT],
     )
 
 
@@ -671,7 +672,7 @@ def _place(seed: int) -> thieves.Pool:
 
 def _pool(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A thief's pictures, with what the victim thinks of them."""
-    found = shared.answered(*_place(seed)[:3])
+    found = fixtures.answered(*_place(seed)[:3])
     return found.x, found.posteriors, found.features
 
 
@@ -801,10 +802,10 @@ def _must_defend(make_layered: Callable[..., Any], again: bool = False) -> None:
     answers = _Service(make_layered)(weird, "ann", 0.0)
     if answers is None:
         return  # a limit is a defence; whether it is a fair one is another part's question
-    caught = shared.changed(answers, weird[1])
-    if caught < shared.NOTHING and again:
+    caught = fixtures.changed(answers, weird[1])
+    if caught < fixtures.NOTHING and again:
         raise Missed("no answer is defended yet: see above.")
-    if caught < shared.NOTHING:
+    if caught < fixtures.NOTHING:
         raise Missed(
             f"{caught:.0%} of {REQUEST} weird pictures get another answer than the victim's own: "
             "no answer is defended yet. Mislead the inputs whose score lies below the threshold."
@@ -908,7 +909,7 @@ def _greedy(part: Part, make_layered: Callable[..., Any]) -> None:
 
 def _fidelity(labels: np.ndarray | None) -> float:
     """Of a clone that named the test pictures so; None where nothing was learnt."""
-    return CHANCE if labels is None else evaluation.fidelity(labels, shared.victim_labels())
+    return CHANCE if labels is None else evaluation.fidelity(labels, fixtures.victim_labels())
 
 
 def _undefended(seed: int) -> float:

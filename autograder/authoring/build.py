@@ -1,0 +1,409 @@
+"""Builds what is generated: the executed notebooks in `solutions/` and the release in `labs/`.
+
+`build` writes, `check` only looks. How a source is read is `author`'s business, what may not
+be seen `leaks`'s, what a scaffold promises `scaffold`'s; nbgrader itself is behind `host`.
+"""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.utils import determine_grade
+
+from autograder import nbgrader_api
+from autograder.authoring.execute import execute
+from autograder.authoring.leaks import find_leaks, leaks_in_text, secrets_of
+from autograder.authoring.scaffold import drift
+from autograder.authoring.source import build_notebook, lines_of
+from autograder.cells import grade_id, points_of, role, to_text
+from autograder.course import CourseError, Lab, list_labs, pick_labs, read_course
+
+HASHED = re.compile(r"c-[0-9a-f]{8}(-\d+)?")  # the id of a cell without a name
+SHOWN = 50  # characters of a cell's first line
+RELEASE_SUFFIXES = (".ipynb", ".md", ".png", ".svg")
+Say = Callable[[str], None]
+
+
+class BuildError(CourseError):
+    """A lab cannot be built or released."""
+
+
+@dataclass
+class Built:
+    """One lab on its way: the source as a notebook, and what is made of it."""
+
+    lab: Lab
+    source: NotebookNode
+    release: NotebookNode = field(default_factory=nbformat.v4.new_notebook)
+    lines: dict[str, int] = field(default_factory=dict)  # of the source, by the cell's id
+
+
+def build(
+    root: Path,
+    names: list[str] | None = None,
+    run: bool = True,
+    force: bool = False,
+    jobs: int = 1,
+    say: Say = print,
+) -> list[str]:
+    """Write `labs/` and `solutions/*.ipynb`; returns a sentence for each problem left.
+
+    A lab runs only when its code has changed since its outputs were made, or with `force`.
+    """
+    labs = _expanded(root, names, say)
+    problems: list[str] = []
+    started = time.monotonic()
+    for lab in labs:
+        problems += _source_leaks(lab)
+        problems += [f"{lab.lab.name}, {text}" for text in drift(lab.source, lab.release)]
+    if problems:  # nothing that leaks is ever written
+        return problems
+    for lab in labs:
+        _write_release(lab, say)
+    say(f"released {len(labs)} labs in {time.monotonic() - started:.1f} s")
+    problems += _build_executed(labs, run, force, jobs, say)
+    return problems
+
+
+def check(root: Path, names: list[str] | None = None, say: Say = print) -> list[str]:
+    """A sentence for each thing in `labs/` or `solutions/` that a build would not leave so."""
+    labs = _expanded(root, names, say)
+    problems: list[str] = []
+    for lab in labs:
+        problems += _source_leaks(lab)
+        problems += _check_release(lab)
+        problems += _check_executed(lab)
+    return problems if names else problems + _check_strangers(root)
+
+
+def check_release(root: Path, say: Say = print) -> list[str]:
+    """A sentence for each thing in `labs/` that a build would not leave so."""
+    labs = _expanded(root, None, say)
+    found = [text for lab in labs for text in (*_source_leaks(lab), *_check_release(lab))]
+    return found + _check_strangers(root)
+
+
+def _expanded(root: Path, names: list[str] | None, say: Say) -> list[Built]:
+    started = time.monotonic()
+    course = read_course(root)
+    labs = [Built(lab, build_notebook(lab, course)) for lab in pick_labs(root, names)]
+    for lab in labs:
+        lab.lines = lines_of(lab.lab, lab.source)
+    say(f"read {len(labs)} sources in {time.monotonic() - started:.1f} s")
+    started = time.monotonic()
+    made = nbgrader_api.generate(root, {lab.lab.name: lab.source for lab in labs})
+    for lab in labs:
+        lab.release = made[lab.lab.name]
+    say(f"ran nbgrader's generator on {len(labs)} labs in {time.monotonic() - started:.1f} s")
+    return labs
+
+
+# --- the release ---------------------------------------------------------------
+
+
+def _write_release(lab: Built, say: Say) -> None:
+    folder = lab.lab.release_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(lab.lab.release, to_text(lab.release), lab.lab.root, say)
+    for asset in _assets(lab.lab):
+        target = folder / "assets" / asset.relative_to(lab.lab.assets)
+        if not target.is_file() or target.read_bytes() != asset.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(asset, target)
+            say(f"wrote {_short(target, lab.lab.root)}")
+
+
+def _assets(lab: Lab) -> list[Path]:
+    """What the author put beside the source for students; anything but text and pictures stays."""
+    if not lab.assets.is_dir():
+        return []
+    wanted = [path for path in sorted(lab.assets.rglob("*")) if path.is_file()]
+    return [path for path in wanted if path.suffix in RELEASE_SUFFIXES]
+
+
+def _check_release(lab: Built) -> list[str]:
+    place = _short(lab.lab.release, lab.lab.root)
+    if not lab.lab.release.is_file():
+        return [f"{place} is missing: run make build."]
+    problems = _check_files(lab)
+    text = lab.lab.release.read_text(encoding="utf-8", errors="replace")
+    try:
+        there = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+        different = list(_differences(lab.release, there, lab.lines))
+    except Exception as error:  # whatever a hand edit made of the file
+        return [*problems, f"{place} is no notebook any more ({error}). Run make build."]
+    if not different and text != to_text(lab.release):
+        different = ["its bytes are not the generator's (order or spacing)"]
+    problems += [f"{place}: {what}." for what in different]
+    if different:
+        problems[-1] += f" {_advice(lab)}"
+    known = find_leaks(lab.source, lab.release)
+    leaks = [what for what in find_leaks(lab.source, there) if what not in known]
+    problems += [f"{place}: {_with_lines(what, lab.lines)}" for what in leaks]
+    problems += [f"{lab.lab.name}, {what}" for what in drift(lab.source, there)]
+    return problems
+
+
+def _source_leaks(lab: Built) -> list[str]:
+    """What the source itself shows: it would leak from every build."""
+    place = _short(lab.lab.source, lab.lab.root)
+    leaks = find_leaks(lab.source, lab.release)
+    return [f"{place}: {_with_lines(what, lab.lines)}" for what in leaks]
+
+
+def _advice(lab: Built) -> str:
+    """What to do about a release that is not as built."""
+    try:
+        before = nbformat.read(lab.lab.executed, as_version=nbformat.NO_CONVERT)
+        known = before.metadata["trickster"]["source_sha256"]
+    except Exception:  # missing, or no notebook: nothing to compare with
+        known = ""
+    if known != lab.source.metadata["trickster"]["source_sha256"]:
+        return "The source has changed since the last build: run make build."
+    return (
+        "Either labs/ was edited by hand (git checkout labs undoes that), or course.toml or "
+        "nbgrader_config.py has changed (make build)."
+    )
+
+
+def _check_files(lab: Built) -> list[str]:
+    """Files that are missing or do not belong, and secrets in the texts beside the notebook."""
+    folder, root = lab.lab.release_folder, lab.lab.root
+    wanted = {folder / "assets" / path.relative_to(lab.lab.assets) for path in _assets(lab.lab)}
+    there = {path for path in folder.rglob("*") if path.is_file() and not _checkpoint(path)}
+    problems = []
+    for path in sorted(wanted - there):
+        problems.append(f"{_short(path, root)} is missing: run make build.")
+    for path in sorted(there - wanted - {lab.lab.release}):
+        problems.append(f"{_short(path, root)} is not the build's: remove it.")
+    secrets = list(secrets_of(lab.source))
+    for path in sorted(wanted & there):
+        source = lab.lab.assets / path.relative_to(folder / "assets")
+        if path.read_bytes() != source.read_bytes():
+            problems.append(f"{_short(path, root)} is not the same as {_short(source, root)}.")
+        if path.suffix in (".md", ".svg", ".ipynb"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            problems += leaks_in_text(secrets, _short(path, root), text)
+    return problems
+
+
+def _check_strangers(root: Path) -> list[str]:
+    """Folders and files in `labs/` that belong to no lab."""
+    names = {lab.name for lab in list_labs(root)}
+    folder = root / "labs"
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        f"labs/{path.name} belongs to no lab in solutions/: remove it."
+        for path in there
+        if not (path.is_dir() and path.name in names)
+        and not (path.is_file() and path.suffix in (".md", ".png", ".svg"))
+        and not _checkpoint(path)
+    ]
+
+
+def _differences(
+    wanted: NotebookNode, there: NotebookNode, lines: Mapping[str, int]
+) -> Iterator[str]:
+    """What a person changed in a generated notebook, cell by cell."""
+    old = {cell.id: cell for cell in wanted.cells}
+    new = {cell.get("id", f"number {n}"): cell for n, cell in enumerate(there.cells, 1)}
+    for name in old:
+        called = _called(name, old[name], lines)
+        if name not in new:
+            yield f"cell {called} is missing"
+        elif old[name].source != new[name].source:
+            yield f"cell {called} is not what the generator makes: {_diff(old[name], new[name])}"
+        elif old[name] != new[name]:
+            keys = {
+                key for key in {*old[name], *new[name]} if old[name].get(key) != new[name].get(key)
+            }
+            yield f"cell {called} differs from what the generator makes in its {_listed(keys)}"
+    for name in new:
+        if name not in old:
+            yield f"cell {_called(name, new[name], {})} is not in the source"
+    if list(old) != list(new) and set(old) == set(new):
+        yield "its cells stand in another order"
+    if wanted.metadata != there.metadata:
+        yield "its notebook metadata is not what the generator makes"
+
+
+def _called(name: str, cell: NotebookNode, lines: Mapping[str, int]) -> str:
+    """A cell's name; where that is a hash, also its first line and where the source has it."""
+    if not HASHED.fullmatch(name):
+        return name
+    first = next((line for line in cell.source.split("\n") if line.strip()), "")
+    shown = first if len(first) <= SHOWN else first[:SHOWN].rstrip() + "…"
+    place = f"source line {lines[name]}: " if name in lines else ""
+    return f"{name} ({place}{shown!r})"
+
+
+def _with_lines(sentence: str, lines: Mapping[str, int]) -> str:
+    """A sentence about cells, with the line of the source for each that is named."""
+
+    def value(match: re.Match[str]) -> str:
+        line = lines.get(match.group(1))
+        return f"{match.group(0)} (source line {line})" if line else match.group(0)
+
+    return re.sub(r"\b[Cc]ell ([\w-]+)", value, sentence, count=2)
+
+
+def _diff(old: NotebookNode, new: NotebookNode, limit: int = 6) -> str:
+    lines = list(unified_diff(old.source.split("\n"), new.source.split("\n"), lineterm="", n=0))
+    changed = [line for line in lines[2:] if not line.startswith("@@")]
+    more = f" … {len(changed) - limit} more lines" if len(changed) > limit else ""
+    return " | ".join(changed[:limit]) + more
+
+
+# --- the executed solution -------------------------------------------------------
+
+
+def _build_executed(labs: list[Built], run: bool, force: bool, jobs: int, say: Say) -> list[str]:
+    """Write `solutions/<lab>/<lab>.ipynb`, keeping the outputs of code that did not change."""
+    problems: list[str] = []
+    stale: list[Built] = []
+    for lab in labs:
+        kept = None if force and run else _with_kept_outputs(lab)
+        if kept is None:
+            stale.append(lab)
+            continue
+        _write(lab.lab.executed, to_text(kept), lab.lab.root, say)
+        problems += [f"{lab.lab.name}: {text}" for text in _reference_scores(kept)]
+    if stale and not run:
+        names = _listed(lab.lab.name for lab in stale)
+        say(f"not executed: {names}. Their outputs are stale until a build without --no-execute.")
+        return problems
+    for lab, text, seconds, error in _executions(stale, jobs, say):
+        if error:
+            problems.append(f"{error} The executed notebook was left as it was.")
+            continue
+        say(f"executed {lab.lab.name} in {seconds:.1f} s")
+        _write(lab.lab.executed, text, lab.lab.root, say)
+        notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+        problems += [f"{lab.lab.name}: {what}" for what in _reference_scores(notebook)]
+    return problems
+
+
+def _executions(labs: list[Built], jobs: int, say: Say) -> Iterator[tuple[Built, str, float, str]]:
+    for lab in labs:
+        say(f"executing {lab.lab.name} ...")
+    if jobs <= 1 or len(labs) <= 1:
+        for lab in labs:
+            yield (lab, *_execute_text(to_text(lab.source), lab.lab.name))
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(labs)), mp_context=spawn) as pool:
+        tasks = {pool.submit(_execute_text, to_text(lab.source), lab.lab.name): lab for lab in labs}
+        for task in as_completed(tasks):
+            yield (tasks[task], *task.result())
+
+
+def _execute_text(text: str, name: str) -> tuple[str, float, str]:
+    """The executed notebook's text, its seconds, and the error if there was one."""
+    started = time.monotonic()
+    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    try:
+        done = to_text(execute(notebook, name))
+    except CourseError as error:
+        return "", time.monotonic() - started, str(error)
+    return done, time.monotonic() - started, ""
+
+
+def _with_kept_outputs(lab: Built) -> NotebookNode | None:
+    """The source with the outputs of the last run, or None when they are of other code."""
+    try:
+        before = nbformat.read(lab.lab.executed, as_version=nbformat.NO_CONVERT)
+    except Exception:  # missing, or no notebook: it is made anew
+        return None
+    known = before.metadata.get("trickster", {}).get("code_sha256")
+    if known != lab.source.metadata["trickster"]["code_sha256"] or _unfinished(before):
+        return None
+    ran = [cell for cell in before.cells if cell.cell_type == "code"]
+    notebook = copy.deepcopy(lab.source)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if len(ran) != len(cells):
+        return None
+    for cell, old in zip(cells, ran, strict=True):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return notebook
+
+
+def _unfinished(notebook: NotebookNode) -> list[str]:
+    """What shows that a notebook did not run to its end."""
+    found = []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for cell in code:
+        name = grade_id(cell) or cell.id
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        if errors:
+            found.append(f"cell {name} ended in {errors[0].ename}: {errors[0].evalue}")
+        elif cell.execution_count is None:
+            found.append(f"cell {name} was not executed")
+    if code and not any(cell.outputs for cell in code):
+        found.append("no cell has an output")
+    return found
+
+
+def _reference_scores(notebook: NotebookNode) -> list[str]:
+    """The course's own solution must get every point, or no student can."""
+    found = []
+    for cell in notebook.cells:
+        if role(cell) != "test" or any(out.output_type == "error" for out in cell.outputs):
+            continue
+        score, points = determine_grade(cell)[0], points_of(cell)
+        if score != points:
+            noisy = any(out.get("name") == "stderr" for out in cell.outputs)
+            why = " because it writes to stderr" if noisy else ""
+            found.append(f"cell {grade_id(cell)} gives the solution {score} of {points:g}{why}.")
+    return found
+
+
+def _check_executed(lab: Built) -> list[str]:
+    place = _short(lab.lab.executed, lab.lab.root)
+    if not lab.lab.executed.is_file():
+        return [f"{place} is missing: run make build."]
+    try:
+        there = nbformat.read(lab.lab.executed, as_version=nbformat.NO_CONVERT)
+        bare = copy.deepcopy(there)
+        for cell in bare.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        stale = list(_differences(lab.source, bare, lab.lines))
+    except Exception as error:  # whatever a hand edit made of the file
+        return [f"{place} is no notebook any more ({error}). Run make build."]
+    problems = [f"{place} is stale: {what}. Run make build." for what in stale]
+    problems += [f"{place}: {what}. Run make build." for what in _unfinished(there)]
+    return problems + [f"{place}: {what}" for what in _reference_scores(there)]
+
+
+# --- small things ------------------------------------------------------------------
+
+
+def _write(path: Path, text: str, root: Path, say: Say) -> None:
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    say(f"wrote {_short(path, root)}")
+
+
+def _short(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _checkpoint(path: Path) -> bool:
+    return ".ipynb_checkpoints" in path.parts
+
+
+def _listed(words: object) -> str:
+    return ", ".join(sorted(words))  # type: ignore[call-overload]

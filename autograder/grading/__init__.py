@@ -1,0 +1,1 @@
+"""From what students hand in to scores: one submission, a class, the gradebook."""

@@ -1,0 +1,182 @@
+"""The one door to nbgrader's own API: its config, its generator, its autograder, its gradebook.
+
+Everything goes through classes that nbgrader documents. What is built, checked
+or reported with them lives in `build` and `classroom`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
+from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import capture_log
+from sqlalchemy.exc import SAWarning
+from traitlets.config import Config, PyFileConfigLoader
+
+from autograder.cells import to_text
+from autograder.course import CourseError
+from autograder.environment import variables
+
+PATIENCE_S = 60
+# nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
+RAISED = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Entry)\b(?::.*)?)$", re.MULTILINE)
+UNUSABLE = re.compile(r"[*?\[\],\"\r\n]|^\s|\s$")
+
+
+class HostError(CourseError):
+    """nbgrader refused; the message carries its reason."""
+
+
+def settings(root: Path, course_root: Path | None = None, **course_directory: Any) -> Config:
+    """`nbgrader_config.py` of the repository at `root`, for the course folder `course_root`."""
+    if not (root / "nbgrader_config.py").is_file():
+        raise HostError(f"{root} holds no nbgrader_config.py: restore it from the repository.")
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    course_root = (course_root or root).resolve()
+    config.CourseDirectory.root = str(course_root)
+    config.CourseDirectory.db_url = _url(database(course_root))
+    for key, value in course_directory.items():
+        config.CourseDirectory[key] = value
+    return config
+
+
+def alembic_in_reach() -> AbstractContextManager[None]:
+    """nbgrader calls `alembic` by name, which an environment that is not activated hides."""
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return variables({"PATH": os.pathsep.join(programs)})
+
+
+def generate(
+    root: Path, notebooks: dict[str, NotebookNode], gradebook: Path | None = None
+) -> dict[str, NotebookNode]:
+    """nbgrader's release of each lab; the labs are also registered in `gradebook`, if one is given.
+
+    Runs in a temporary course folder, so that no release folder is touched. Without a gradebook
+    the step that fills one is left out: it changes nothing in the notebook and takes seconds.
+    """
+    released = {}
+    with tempfile.TemporaryDirectory(prefix="trickster-release-") as folder:
+        temporary = Path(folder).resolve()
+        places: dict[str, Any] = {"source_directory": "source", "release_directory": "release"}
+        if gradebook is not None:
+            places["db_url"] = _url(gradebook)
+        for name, notebook in notebooks.items():
+            source = temporary / "source" / name
+            source.mkdir(parents=True)
+            (source / f"{name}.ipynb").write_text(to_text(notebook), encoding="utf-8")
+            config = settings(root, temporary, assignment_id=name, **places)
+            if gradebook is None:
+                config.GenerateAssignment.no_database = True
+                steps = config.GenerateAssignment.preprocessors
+                kept = [step for step in steps if not str(step).endswith("SaveCells")]
+                config.GenerateAssignment.preprocessors = kept
+            _run(GenerateAssignment, config, f"make the release of {name}")
+            path = temporary / "release" / name / f"{name}.ipynb"
+            released[name] = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    return released
+
+
+def autograde(
+    root: Path,
+    course_root: Path,
+    lab: str,
+    student: str,
+    trusted: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """nbgrader's autograder on one submission, replacing an earlier result.
+
+    A `trusted` one runs without a sandbox. `options` stand in place of settings of `Grade`.
+    """
+    config = _one(root, course_root, lab, student)
+    config.Grade.update(options or {})
+    config.Grade.trust_submissions = trusted
+    _run(Autograde, config, f"grade {lab} of {student}")
+
+
+def feedback(root: Path, course_root: Path, lab: str, student: str) -> None:
+    """nbgrader's feedback page of one graded submission."""
+    config = _one(root, course_root, lab, student)
+    config.HTMLExporter.template_name = "feedback"
+    _run(GenerateFeedback, config, f"write the feedback on {lab} for {student}")
+
+
+def database(course_root: Path) -> Path:
+    """The gradebook's file in a course folder."""
+    return course_root / "gradebook.db"
+
+
+@contextmanager
+def open_gradebook(course_root: Path, course_id: str = "default_course") -> Iterator[Gradebook]:
+    """The gradebook of a course folder, created when it is not there yet.
+
+    The default id is nbgrader's own: its preprocessors open the gradebook under it.
+    """
+    with alembic_in_reach():
+        gradebook = Gradebook(_url(database(course_root)), course_id)
+    with gradebook:
+        yield gradebook
+
+
+def unusable_name(name: str) -> str:
+    """Why nbgrader cannot work with a folder of this name, or ""."""
+    found = UNUSABLE.search(name)
+    if found is None:
+        return ""
+    shown = "a blank at its end" if found.group().isspace() else found.group()
+    return f"nbgrader cannot work with a folder whose name holds {shown} : rename it."
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back warnings about nbgrader's own code, which nobody here can act on."""
+    with warnings.catch_warnings():
+        # nbgrader 0.9 on SQLAlchemy 2 flushes half-made submissions; it is harmless.
+        warnings.simplefilter("ignore", SAWarning)
+        # Colab writes notebooks without cell ids; nbformat adds them.
+        warnings.simplefilter("ignore", MissingIDFieldWarning)
+        warnings.simplefilter("ignore", DuplicateCellId)
+        yield
+
+
+def _url(gradebook: Path) -> str:
+    # A writer waits for its turn: SQLite lets one write at a time.
+    return f"sqlite:///{gradebook.resolve()}?timeout={PATIENCE_S}"
+
+
+def _one(root: Path, course_root: Path, lab: str, student: str) -> Config:
+    return settings(root, course_root, assignment_id=lab, student_id=student)
+
+
+def _run(converter: type, config: Config, task: str) -> None:
+    """Run one of nbgrader's converters. Raises HostError, or KeyboardInterrupt upon Ctrl-C."""
+    with alembic_in_reach(), quiet():
+        app = converter(coursedir=CourseDirectory(config=config), config=config)
+        app.force = True
+        result = capture_log(app)
+    if not result["success"]:
+        if result["error"].rstrip().endswith("\nKeyboardInterrupt"):
+            raise KeyboardInterrupt  # `capture_log` catches everything
+        reason = _reason(result.get("log", ""), result["error"])
+        raise HostError(f"nbgrader could not {task}: {reason}")
+
+
+def _reason(log: str, error: str) -> str:
+    """The exception that stopped nbgrader: the first that is not its own summary."""
+    named = [match.group(1) for match in RAISED.finditer(f"{log}\n{error}")]
+    told = [line for line in named if "NbGraderException" not in line]
+    lines = [line.strip() for line in (log or error).split("\n") if line.strip()]
+    return next(iter(told or named or lines[-1:]), "it gave no reason.")

@@ -1,0 +1,119 @@
+"""`report.html`: how a class did, for the instructor. One file, without scripts or network.
+
+`said` reads what the checks said, `tally` has the numbers, `charts` the drawings, `page.html`
+the words around them. All comes from the receipts: the same receipts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from autograder.authoring.execute import ANSI
+from autograder.authoring.source import lab_notebook
+from autograder.cells import headings_of
+from autograder.course import Lab, list_labs, read_course
+from autograder.records import Receipt
+from autograder.reporting import charts, statistics
+from autograder.reporting.console import number
+from autograder.reporting.said import NOT_BEGUN
+
+FILE = "report.html"
+LONGEST = 600  # characters shown of any one text
+HASH = re.compile(r"^[0-9a-f]{64}$")
+HASH_SHOWN = 12
+# Control characters, and those that make a text read in another order than it is written.
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def write_report(root: Path, course_root: Path, receipts: list[Receipt]) -> Path:
+    """Write `report.html` of a course folder whole or not at all; returns where it is."""
+    path = course_root / FILE
+    half = path.with_suffix(".part")
+    # A name from a file system need not be valid Unicode.
+    half.write_text(page(root, receipts), encoding="utf-8", errors="replace")
+    os.replace(half, path)
+    return path
+
+
+def page(root: Path, receipts: list[Receipt]) -> str:
+    """The report as HTML. Names, reasons and words of checks are escaped, all of them."""
+    receipts = sorted(receipts, key=lambda receipt: (receipt.lab, receipt.student))
+    known = {lab.name: lab for lab in list_labs(root)}
+    found = {receipt.lab for receipt in receipts}
+    order = [*(name for name in known if name in found), *sorted(found - set(known))]
+    labs = [statistics.lab(name, receipts, _headings(root, known.get(name))) for name in order]
+    shared, differing = statistics.inputs(receipts)
+    times = [statistics.times(name, receipts) for name in order]
+    return _environment().get_template("page.html").render(
+        course=read_course(root).id,
+        students=len({receipt.student for receipt in receipts}),
+        labs=labs,
+        drawings={lab.name: charts.scores(lab) for lab in labs},
+        problems=statistics.by_text(receipts, lambda receipt: receipt.problems),
+        stale=statistics.by_text(receipts, lambda receipt: [receipt.stale]),
+        unguarded=statistics.unguarded(receipts),
+        failed=statistics.failed(receipts),
+        stopped=statistics.by_text(receipts, lambda receipt: [receipt.stopped, *receipt.limits]),
+        suspicious=[receipt for receipt in receipts if receipt.suspicious],
+        mended=statistics.mended(receipts),
+        times=[one for one in times if one],
+        shared=shared,
+        differing=differing,
+        not_begun=NOT_BEGUN,
+    )  # fmt: skip
+
+
+def _headings(root: Path, lab: Lab | None) -> dict[str, str]:
+    """The headings of a lab's cells in their order; none for a lab that the course has not."""
+    return headings_of(lab_notebook(lab, read_course(root))) if lab else {}
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    environment.filters |= {
+        "number": number,
+        "score": "{:.1f}".format,
+        "percent": "{:.0%}".format,
+        "seconds": "{:.1f}\N{NO-BREAK SPACE}s".format,
+        "many": _many,
+        "name": _name,
+        "short": _short,
+    }
+    return environment
+
+
+def _clean(value: Any) -> Any:
+    """Any text on its way into the page: of bearable length, without unseen characters."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    if len(value) > LONGEST:
+        value = f"{value[:LONGEST].rstrip()} …"
+    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", ANSI.sub("", value))
+
+
+def _many(number: int, one: str, many: str = "") -> str:
+    """ "1 student", "3 students"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _name(text: str) -> Markup:
+    """A lab's or a cell's name that may be broken behind each underscore."""
+    return escape(_clean(text)).replace("_", Markup("_<wbr>"))
+
+
+def _short(value: str) -> str:
+    """A hash by its beginning, anything else as it is."""
+    return f"{value[:HASH_SHOWN]}…" if HASH.match(value) else value

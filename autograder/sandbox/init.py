@@ -1,0 +1,42 @@
+"""The first program inside a sandbox: takes limits upon itself, then becomes the kernel.
+
+Runs with the standard library alone, before any code of a student's: `init.py SETTINGS
+PROGRAM ARGUMENT ...`, where SETTINGS is JSON: `limits` (names of `resource`), `uid` (0: keep
+the one it has), `ready` (a file descriptor on which it says that all is in place).
+"""
+
+import json
+import os
+import resource
+import sys
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    command = sys.argv[2:]
+    # Short of memory, the machine ends the sandbox first. Where that cannot be written, it may
+    # end another process first: no reason not to run.
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass
+    for name, value in settings["limits"].items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (allowed, allowed))
+    if settings["uid"]:
+        os.setgroups([])
+        os.setresgid(*[settings["uid"]] * 3)
+        os.setresuid(*[settings["uid"]] * 3)
+    os.umask(0o077)
+    if not os.access(command[0], os.X_OK):
+        sys.exit(f"the sandbox may not run {command[0]}: it must be readable for all users")
+    os.write(settings["ready"], b"ready")
+    os.closerange(3, 4096)  # the pipes that were for the start only
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

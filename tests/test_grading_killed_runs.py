@@ -1,0 +1,136 @@
+"""A class whose grading is killed again and again ends with every score right, and none twice.
+
+Twelve submissions; `KILLED_RUNS=200 pytest tests/test_killed_runs.py` takes as many as you like.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from test_grading_run import ANSWER, hand_in, submission
+from toy_course import LAB, built_course
+
+from autograder import nbgrader_api, records
+from autograder.results import read_scores
+
+COUNT = int(os.environ.get("KILLED_RUNS", "12"))
+KILLS = 3
+PROGRAM = """
+import sys
+from pathlib import Path
+from autograder.grading.run import grade_class
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    grade_class(root, root, workers=2, say=lambda text: None,
+                step=lambda done, total, result: print(result.student, flush=True))
+"""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 12 * COUNT)]
+
+
+def expected(number: int) -> float:
+    """Every third has an exercise right."""
+    return 4.0 if number % 3 == 0 else 0.0
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = built_course(tmp_path_factory.mktemp("killed"))
+    for number in range(COUNT):
+        cells = ANSWER if number % 3 == 0 else {"root_sum": f"def root_sum(v): return {number}"}
+        hand_in(root, f"s{number:03}", json.dumps(submission(root, **cells)))
+    return root
+
+
+def graded_so_far(root: Path) -> int:
+    return len(list((root / records.FOLDER).glob("*/*.json")))
+
+
+def test_killed_three_times(course: Path, tmp_path: Path) -> None:
+    program = tmp_path / "run.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(course)]
+    seen: list[int] = []
+    for kill in range(KILLS):
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        goal = (kill + 1) * COUNT // (KILLS + 1)
+        while run.poll() is None and graded_so_far(course) < goal:
+            time.sleep(0.05)
+        assert run.poll() is None, run.stderr.read().decode()
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert children and not alive, "workers and sandboxes end with the run that started them"
+        seen.append(graded_so_far(course))
+    assert seen == sorted(set(seen)) and seen[0] > 0 and seen[-1] < COUNT
+    last = subprocess.run(command, capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    told = last.stdout.split()
+    assert sorted(told) == sorted(set(told)) and len(told) == COUNT
+
+    scores = {student: row for (_, student), row in read_scores(course).items()}
+    assert len(scores) == COUNT
+    for number in range(COUNT):
+        row = scores[f"s{number:03}"]
+        assert (row["status"], row["score"]) == ("graded", expected(number)), row
+    with nbgrader_api.open_gradebook(course) as gradebook:
+        submissions = gradebook.assignment_submissions(LAB)
+        assert sorted(s.student.id for s in submissions) == sorted(scores)
+        assert {s.student.id: s.score for s in submissions} == {
+            student: row["score"] for student, row in scores.items()
+        }
+        for one in submissions:
+            assert len(one.notebooks) == 1 and len(one.notebooks[0].grades) == 3
+    for receipt in records.read_all(course):
+        assert receipt.score == scores[receipt.student]["score"]
+    assert not list((course / records.FOLDER).rglob("*.part"))
+
+
+def test_nothing_is_run_when_all_is_done(course: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (course / "autograded").rglob("*.ipynb")}
+    code = PROGRAM.replace("workers=2", "workers=1")
+    done = subprocess.run([sys.executable, "-c", code, str(course)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (course / "autograded").rglob("*.ipynb")
+    }
+
+
+def test_ctrl_c_costs_nobody_a_score(tmp_path: Path) -> None:
+    root = built_course(tmp_path / "course")
+    for number in range(4):
+        slow = ANSWER["root_sum"].replace("\n", "\n    __import__('time').sleep(1.5)\n", 1)
+        hand_in(root, f"s{number}", json.dumps(submission(root, root_sum=slow)))
+    words = ["grade", str(root), "--root", str(root), "--workers", "2"]
+    command = [sys.executable, "-m", "autograder", *words]
+    environ = {**os.environ, "PYTHONPATH": str(Path(nbgrader_api.__file__).parents[1])}
+    output = tmp_path / "output.txt"
+    with output.open("w") as file:
+        run = subprocess.Popen(
+            command, env=environ, stdout=file, stderr=file, start_new_session=True
+        )
+    while run.poll() is None and graded_so_far(root) < 1:
+        time.sleep(0.05)
+    time.sleep(1)  # others are in the middle of theirs
+    children = psutil.Process(run.pid).children(recursive=True)
+    began = time.monotonic()
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(20) == 130, output.read_text()
+    assert time.monotonic() - began < 10
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert children and not alive
+    told = output.read_text()
+    assert "Stopped; run it again to go on." in told and "Traceback" not in told, told
+    assert all(receipt.status != "failed" for receipt in records.read_all(root))
+    assert graded_so_far(root) < 4
+    again = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [row["score"] for row in read_scores(root).values()] == [4.0] * 4

@@ -1,0 +1,100 @@
+"""The data and the victim that every check measures with, and the pools it asks about.
+
+Computed once in a process; pools also once for a whole class, see ``store``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from trickster import data, models
+from trickster.checks.cache import Arrays, remember
+from trickster.checks.hidden_pool import glyphs
+from trickster.scenario import Scenario
+
+NOTHING = 0.05  # a defence that changes the answers to fewer weird inputs defends nothing
+# The labs tune on the first half of the test pictures, the checks measure on the rest.
+HELD_OUT = slice(2_500, None)
+
+
+def fashion() -> data.Dataset:
+    """The default scenario's pictures, read-only."""
+    return data.load("fashion")
+
+
+@cache
+def victim() -> models.Classifier:
+    """The shipped victim."""
+    return Scenario("fashion").victim
+
+
+@cache
+def victim_labels() -> np.ndarray:
+    """What the victim calls each of the 5,000 test pictures."""
+    return _tested().posteriors.argmax(axis=1)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Pictures, and the victim's features and posteriors for them."""
+
+    x: np.ndarray
+    features: np.ndarray
+    posteriors: np.ndarray
+
+    def rows(self, index: Any) -> Answered:
+        """Some of them, in the order of ``index``."""
+        return Answered(self.x[index], self.features[index], self.posteriors[index])
+
+
+def changed(answers: np.ndarray, posteriors: np.ndarray) -> float:
+    """Share of the inputs whose answer is another than the victim's, by more than rounding."""
+    return float(np.mean(0.5 * np.abs(answers - posteriors).sum(axis=1) > 0.02))
+
+
+@cache
+def answered(kind: str, n: int, seed: int) -> Answered:
+    """A query pool with what the victim says of it; ``"hidden"`` is the pool no lab shows."""
+
+    def make() -> Arrays:
+        hidden = kind == "hidden"
+        x = glyphs(n, seed=seed) if hidden else Scenario("fashion").pool(kind, n, seed=seed)
+        features, posteriors = victim().features_and_posteriors(x)
+        return {"x": x, "features": features, "posteriors": posteriors}
+
+    return Answered(**remember("pool", {"kind": kind, "n": n, "seed": seed}, make))
+
+
+@cache
+def held_out() -> Answered:
+    """The held-out test pictures: what honest users send."""
+    return _tested().rows(HELD_OUT)
+
+
+@cache
+def owners() -> Answered:
+    """The other test pictures: what the owner of the service tunes a threshold with."""
+    return _tested().rows(slice(None, HELD_OUT.start))
+
+
+@cache
+def bank() -> np.ndarray:
+    """The victim's features of its training pictures."""
+
+    def make() -> Arrays:
+        return {"features": victim().features(fashion().x_train)}
+
+    return remember("bank", {}, make)["features"]
+
+
+@cache
+def _tested() -> Answered:
+    def make() -> Arrays:
+        features, posteriors = victim().features_and_posteriors(fashion().x_test)
+        return {"features": features, "posteriors": posteriors}
+
+    return Answered(fashion().x_test, **remember("test", {}, make))
