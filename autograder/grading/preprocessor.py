@@ -23,9 +23,9 @@ from autograder.referee.preprocessor import RefereeExecute
 from autograder.referee.referee import Door
 from autograder.repair.preprocessors import coursedir_of
 from autograder.sandbox import doctor
-from autograder.sandbox.kernel import BlockingSandboxKernelManager, kernel_spec
+from autograder.sandbox.kernel import SandboxKernelManager, kernel_spec
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.socket_dir import FOLDER, shown_folder
+from autograder.sandbox.socket_dir import SOCKET_DIR, shared_socket_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = "(Not run for grading: no test needs this cell.)\n"
@@ -51,14 +51,14 @@ class Grade(RefereeExecute):
                 yield door
             return
         require_sandbox()
-        with shown_folder() as folder:
-            yield Door(folder, FOLDER)
+        with shared_socket_dir() as folder:
+            yield Door(folder, SOCKET_DIR)
 
     def create_kernel_manager(self) -> KernelManager:
         if self.trust_submissions:
             return super().create_kernel_manager()
-        manager = BlockingSandboxKernelManager(parent=self)
-        binds = {str(self.door.folder): (FOLDER, False)}
+        manager = SandboxKernelManager(parent=self)
+        binds = {str(self.door.folder): (SOCKET_DIR, False)}
         course = coursedir_of(self)
         hidden = [Path(course.root)] if course is not None else []
         manager.spec = kernel_spec(Limits(**self.limits), binds, ROOT, hidden)
@@ -80,7 +80,7 @@ class Grade(RefereeExecute):
 
 def require_sandbox() -> None:
     """Raise CourseError where submissions cannot be isolated."""
-    reason = doctor.available(ROOT)
+    reason = doctor.why_unavailable(ROOT)
     if reason:
         raise CourseError(NO_SANDBOX.format(reason=sentence(reason)))
 

@@ -1,6 +1,13 @@
-"""Runs a submission where it can do no harm: see nothing, reach nobody, outlast nothing.
+"""Runs a submission where it can do no harm: it sees little, reaches nobody and ends when told.
 
-`policy` says what is visible, `limits` how much may be used, `bwrap` and `seccomp` how the
-walls are built, `box` is one running sandbox, `watch` guards it, `kernel` starts Jupyter kernels
-in it (`provisioner` for Jupyter's own doors), and `doctor` proves all that by trying it.
+In the order in which a submission meets them:
+
+- `limits`: how much memory, disk and how many processes it may use.
+- `policy`: which files of the machine it sees.
+- `bwrap`, `seccomp`: the arguments and the system-call filter that build the walls.
+- `sandbox`: one running sandbox, from start to end; `init` is the first program in it.
+- `monitor`: the thread that ends a sandbox when it breaks a limit.
+- `provisioner`, `kernel`: a Jupyter kernel in a sandbox.
+- `socket_dir`: the one folder through which the grader talks to a program in a sandbox.
+- `doctor`: proves all this on the machine at hand, by trying to break out.
 """

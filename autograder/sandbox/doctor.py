@@ -1,7 +1,7 @@
-"""What this machine's sandbox can hold, proved by trying to break out of one.
+"""Proves what this machine's sandbox enforces, by trying to break out of one.
 
-`available` is the short question that grading asks; `examine` is the long one. Each probe is
-code as a hostile submission would run it, and a finding says what it could do.
+`why_unavailable` is the quick test before grading; `examine` tries everything. Each probe runs
+code as a hostile submission would, and a finding says what that code could do.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from jupyter_client.manager import KernelManager
 
 from autograder.course import find_root
 from autograder.sandbox import seccomp
-from autograder.sandbox.bwrap import SandboxError, counts_processes, passing_user
+from autograder.sandbox.bwrap import SandboxError, can_limit_processes, transient_user
 from autograder.sandbox.kernel import start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits
 from autograder.sandbox.sandbox import Outcome, run
 
 SMALL = Limits(memory=300 * MIB, processes=40, disk=20 * MIB)
 QUICK_S = 20
-GONE_S = 5
+END_S = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim about the sandbox, whether it held, what was seen, and what it means if not."""
+    """One claim about the sandbox: whether it holds, what was observed, and the risk if not."""
 
     claim: str
     ok: bool
-    seen: str
-    means: str = ""
+    observed: str
+    risk: str = ""
 
     def __str__(self) -> str:
         if self.ok:
-            return f"ok            {self.claim}: {self.seen}"
-        return f"NOT ENFORCED  {self.claim}: {self.seen} {self.means}".rstrip()
+            return f"ok            {self.claim}: {self.observed}"
+        return f"NOT ENFORCED  {self.claim}: {self.observed} {self.risk}".rstrip()
 
 
 @functools.cache
-def available(root: Path | None = None) -> str:
+def why_unavailable(root: Path | None = None) -> str:
     """Why submissions cannot run in a sandbox here, as sentences; "" when they can."""
     code = (
         "import importlib.util as u, os, sys\n"
-        "lost = [name for name in ('trickster.data', 'trickster.checks.lab1', 'ipykernel')"
+        "missing = [name for name in ('trickster.data', 'trickster.checks.lab1', 'ipykernel')"
         " if u.find_spec(name) is None]\n"
-        "sys.exit(f'not readable for all users: {lost}' if lost else 0)"
+        "sys.exit(f'not readable for all users: {missing}' if missing else 0)"
     )
     try:
         outcome = run(code, QUICK_S, root=root)
@@ -73,41 +73,38 @@ def available(root: Path | None = None) -> str:
 
 
 def examine(root: Path | None = None) -> list[Finding]:
-    """Try every wall and every limit; takes some ten seconds."""
+    """Try every wall and every limit; takes about ten seconds."""
     home = find_root(root)
-    reason = available(home)
-    works = Finding(
-        "sandbox", not reason, (reason and f"{reason.rstrip('. ')}.") or "it starts", UNSAFE
-    )
+    reason = why_unavailable(home)
     if reason:
-        return [works]
-    return [works, *(probe(home) for probe in PROBES)]
+        return [Finding("sandbox", False, f"{reason.rstrip('. ')}.", NO_SANDBOX_RISK)]
+    return [Finding("sandbox", True, "it starts"), *(probe(home) for probe in PROBES)]
 
 
-def report(say: Callable[[str], None], root: Path | None = None) -> bool:
-    """Tell every finding in one line; True if all is enforced."""
+def report(echo: Callable[[str], None], root: Path | None = None) -> bool:
+    """Print every finding in one line; True if everything is enforced."""
     findings = examine(root)
     for finding in findings:
-        say(str(finding))
+        echo(str(finding))
     broken = sum(not finding.ok for finding in findings)
-    say("All is enforced." if not broken else f"{broken} of {len(findings)} not enforced.")
+    echo(f"{broken} of {len(findings)} not enforced." if broken else "Everything is enforced.")
     return not broken
 
 
-UNSAFE = "Until then, grading refuses unless told --trust-submissions."
+NO_SANDBOX_RISK = "Until then, grading needs --trust-submissions."
 
 
-def _probe(claim: str, means: str) -> Callable[..., Callable[[Path], Finding]]:
-    """Make a function that returns (held, seen) a probe of `claim`."""
+def _probe(claim: str, risk: str) -> Callable[..., Callable[[Path], Finding]]:
+    """Turn a function that returns (holds, observed) into a probe of `claim`."""
 
     def decorate(function: Callable[[Path], tuple[bool, str]]) -> Callable[[Path], Finding]:
         @functools.wraps(function)
         def probe(home: Path) -> Finding:
             try:
-                held, seen = function(home)
+                holds, observed = function(home)
             except (SandboxError, psutil.Error, OSError, subprocess.SubprocessError) as error:
-                held, seen = False, f"the probe itself failed ({error})."
-            return Finding(claim, held, seen, means)
+                holds, observed = False, f"the probe itself failed ({error})."
+            return Finding(claim, holds, observed, risk)
 
         return probe
 
@@ -118,7 +115,7 @@ def _probe(claim: str, means: str) -> Callable[..., Callable[[Path], Finding]]:
 def _network(home: Path) -> tuple[bool, str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        outcome = _try(
+        outcome = _run(
             "import socket\n"
             f"for place in (('127.0.0.1', {port}), ('192.0.2.1', 80)):\n"
             "    try: socket.create_connection(place, 2)\n"
@@ -130,8 +127,8 @@ def _network(home: Path) -> tuple[bool, str]:
         try:
             server.accept()
         except BlockingIOError:
-            told = outcome.output.strip().split("\n")
-            return len(told) == 2 and "connected" not in told, ", ".join(told)
+            answers = outcome.output.strip().split("\n")
+            return len(answers) == 2 and "connected" not in answers, ", ".join(answers)
     return False, "a connection came through."
 
 
@@ -141,13 +138,13 @@ def _files(home: Path) -> tuple[bool, str]:
         hidden = [home / name for name in ("solutions", "autograder", "labs", "course.toml")]
         hidden += [Path.home() / name for name in (".bashrc", ".ssh", ".profile", ".config")]
         hidden += [Path(canary.name), Path("/etc/shadow"), Path("/sys/class"), Path("/var")]
-        outcome = _try(
+        outcome = _run(
             f"import os\nprint([p for p in {list(map(str, hidden))!r} if os.path.exists(p)])", home
         )
-    return _only(outcome, "[]", "only Python and the library are there")
+    return _prints(outcome, "[]", "only Python and the library are visible")
 
 
-@_probe("hidden checks", "A submission could read the held-out data and the bars.")
+@_probe("hidden checks", "A submission could read the held-out data and the thresholds.")
 def _checks(home: Path) -> tuple[bool, str]:
     code = (
         "import pathlib, trickster\n"
@@ -155,7 +152,7 @@ def _checks(home: Path) -> tuple[bool, str]:
         "real = [p.name for p in folder.iterdir() if 'def refuse' not in p.read_text()]\n"
         "print(sorted(real))\n"
     )
-    return _only(_try(code, home), "['__init__.py', 'probes.py']", "stand-ins are in their place")
+    return _prints(_run(code, home), "['__init__.py', 'probes.py']", "stand-ins take their place")
 
 
 @_probe("writing", "A submission could change what the next one runs.")
@@ -172,10 +169,10 @@ def _writing(home: Path) -> tuple[bool, str]:
         "    except OSError:\n"
         "        pass\n"
     )
-    outcome = _try(code, home)
+    outcome = _run(code, home)
     written = outcome.output.split()
-    held = outcome.status == 0 and not written
-    return held, "all but the work folder is read-only" if held else f"wrote in {written}."
+    holds = outcome.status == 0 and not written
+    return holds, "everything but the work folder is read-only" if holds else f"wrote in {written}."
 
 
 @_probe("processes of others", "A submission could see, stop or trace the grader.")
@@ -186,10 +183,10 @@ def _others(home: Path) -> tuple[bool, str]:
         "except OSError: pass\n"
         "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2])\n"
     )
-    return _only(_try(code, home), "[]", "it sees its own only")
+    return _prints(_run(code, home), "[]", "it sees only its own")
 
 
-@_probe("privileges", "A flaw of Linux's own would be easier to use for a way out.")
+@_probe("privileges", "A flaw in Linux would be easier to exploit.")
 def _privileges(home: Path) -> tuple[bool, str]:
     code = (
         "import ctypes, os\n"
@@ -197,40 +194,41 @@ def _privileges(home: Path) -> tuple[bool, str]:
         "new_user, vsock = 0x10000000, 40\n"
         "print(os.getuid() == 0, libc.unshare(new_user) == 0, libc.socket(vsock, 1, 0) >= 0)\n"
     )
-    outcome = _try(code, home)
-    held = outcome.output.split() == ["False"] * 3
+    outcome = _run(code, home)
+    holds = outcome.output.split() == ["False"] * 3
     filtered = "" if seccomp.supported() else " (there is no filter for this processor)"
-    seen = "no root, no new namespaces, no host sockets"
-    return held, seen if held else f"root, namespace, host socket: {outcome.output}{filtered}."
+    if holds:
+        return True, "no root, no new namespaces, no host sockets"
+    return False, f"root, namespace, host socket: {outcome.output.strip()}{filtered}."
 
 
-@_probe("memory", "A submission could take all of the machine's memory.")
+@_probe("memory", "A submission could use up the machine's memory.")
 def _memory(home: Path) -> tuple[bool, str]:
-    alone = _try("bytearray(50 * 2**30)", home, SMALL)
-    shared = _try(
+    alone = _run("bytearray(50 * 2**30)", home, SMALL)
+    shared = _run(
         "import mmap\nm = mmap.mmap(-1, 2**30)\nwhile True: m.write(bytes(2**20))", home, SMALL
     )
     # Each process stays below the limit, all together do not.
-    many = _try(
+    many = _run(
         "import os\nfor _ in range(4): os.fork()\nx = b'x' * (100 * 2**20)\nimport time\n"
         "time.sleep(10)",
         home,
         SMALL,
     )
-    held = alone.status == 1 and all(hit.limit_hit.startswith("memory") for hit in (shared, many))
-    seen = [outcome.limit_hit or _last_line(outcome.output) for outcome in (alone, shared, many)]
-    return held, "; ".join(seen)
+    holds = alone.status == 1 and all(hit.limit_hit.startswith("memory") for hit in (shared, many))
+    ends = [outcome.limit_hit or _last_line(outcome.output) for outcome in (alone, shared, many)]
+    return holds, "; ".join(ends)
 
 
 @_probe("number of processes", "A fork bomb would stop the machine.")
 def _processes(home: Path) -> tuple[bool, str]:
     began = time.monotonic()
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
-    outcome = _try(bomb, home, SMALL)
+    outcome = _run(bomb, home, SMALL)
     took = time.monotonic() - began
-    how = "" if counts_processes(passing_user()) else " (by watching only)"
-    held = outcome.limit_hit.startswith("processes") and took < QUICK_S
-    return held, f"{outcome.limit_hit or 'a fork bomb went on'}, ended in {took:.1f} s{how}"
+    how = "" if can_limit_processes(transient_user()) else " (by the monitor alone)"
+    holds = outcome.limit_hit.startswith("processes") and took < QUICK_S
+    return holds, f"{outcome.limit_hit or 'a fork bomb went on'}, ended in {took:.1f} s{how}"
 
 
 @_probe("disk", "A submission could fill the machine's disk or memory.")
@@ -247,11 +245,11 @@ def _disk(home: Path) -> tuple[bool, str]:
         "print(total)\n"
         "import time; time.sleep(0.5)\n"
     )
-    outcome = _try(code, home, SMALL)
+    outcome = _run(code, home, SMALL)
     numbers = outcome.output.split()
     written = int(numbers[-1]) if numbers else 0
-    held = 0 < written <= 2 * SMALL.disk + 2 * MIB and outcome.limit_hit.startswith("disk")
-    return held, outcome.limit_hit if held else f"{written} bytes were written."
+    holds = 0 < written <= 2 * SMALL.disk + 2 * MIB and outcome.limit_hit.startswith("disk")
+    return holds, outcome.limit_hit if holds else f"{written} bytes were written."
 
 
 @_probe("time", "An endless loop would hold up the class.")
@@ -267,19 +265,19 @@ def _time(home: Path) -> tuple[bool, str]:
     began = time.monotonic()
     outcome = run(code, 0.5, limits=SMALL, root=home)
     took = time.monotonic() - began
-    held = outcome.status is None and took < GONE_S
-    return held, f"a loop that ignores all signals was ended in {took:.1f} s"
+    holds = outcome.status is None and took < END_S
+    return holds, f"a loop that ignores all signals was ended in {took:.1f} s"
 
 
-@_probe("death of the grader", "Submissions could run on when grading is stopped.")
+@_probe("death of the grader", "Submissions could keep running after grading is stopped.")
 def _orphans(home: Path) -> tuple[bool, str]:
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from autograder.sandbox.sandbox import Box\n"
-        f"box = Box(root=Path({str(home)!r}))\n"
-        "box.start([sys.executable, '-c', 'while True: pass'])\n"
-        "print(box.first.pid, flush=True)\n"
+        "from autograder.sandbox.sandbox import Sandbox\n"
+        f"sandbox = Sandbox(root=Path({str(home)!r}))\n"
+        "sandbox.start([sys.executable, '-c', 'while True: pass'])\n"
+        "print(sandbox.pid1.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     package = str(Path(__file__).resolve().parents[2])
@@ -289,9 +287,9 @@ def _orphans(home: Path) -> tuple[bool, str]:
         env={**os.environ, "PYTHONPATH": package},
     )
     with parent:
-        first = psutil.Process(int(parent.stdout.readline()))
+        pid1 = psutil.Process(int(parent.stdout.readline()))
         parent.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs([first], timeout=GONE_S)
+    _, alive = psutil.wait_procs([pid1], timeout=END_S)
     return not alive, "the sandbox ends with it" if not alive else "the sandbox lives on."
 
 
@@ -301,20 +299,20 @@ def _kernel(home: Path) -> tuple[bool, str]:
     manager, client = start_kernel(root=home)
     took = time.monotonic() - began
     try:
-        asked = client.execute("while True: pass", store_history=False)
-        stopped = _interrupted(manager, client, asked)
+        request = client.execute("while True: pass", store_history=False)
+        stopped = _interrupted(manager, client, request)
     finally:
         stop_kernel(manager, client)
     return stopped, f"starts in {took:.1f} s and can be interrupted"
 
 
-def _interrupted(manager: KernelManager, client: BlockingKernelClient, asked: str) -> bool:
-    """Interrupt until the question `asked` is answered."""
+def _interrupted(manager: KernelManager, client: BlockingKernelClient, request: str) -> bool:
+    """Interrupt until the `request` is answered; did it end by the interrupt?"""
     deadline = time.monotonic() + QUICK_S
     while time.monotonic() < deadline:
         with contextlib.suppress(queue.Empty):
             reply = client.get_shell_msg(timeout=0.5)
-            if reply["parent_header"].get("msg_id") == asked:
+            if reply["parent_header"].get("msg_id") == request:
                 return reply["content"].get("ename") == "KeyboardInterrupt"
         manager.interrupt_kernel()
     return False
@@ -326,13 +324,13 @@ PROBES = (
 )
 
 
-def _only(outcome: Outcome, wanted: str, seen: str) -> tuple[bool, str]:
-    """`seen` where the code printed `wanted` and nothing else; else what it printed."""
-    held = outcome.output.strip() == wanted
-    return held, seen if held else f"{outcome.output.strip()}."
+def _prints(outcome: Outcome, wanted: str, observed: str) -> tuple[bool, str]:
+    """`observed` where the code printed `wanted` and nothing else; otherwise what it printed."""
+    holds = outcome.output.strip() == wanted
+    return holds, observed if holds else f"{outcome.output.strip()}."
 
 
-def _try(code: str, home: Path, limits: Limits | None = None) -> Outcome:
+def _run(code: str, home: Path, limits: Limits | None = None) -> Outcome:
     return run(code, QUICK_S, limits=limits, root=home)
 
 

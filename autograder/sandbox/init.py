@@ -1,8 +1,8 @@
-"""The first program inside a sandbox: takes limits upon itself, then becomes the kernel.
+"""The first program in a sandbox: applies the limits to itself, then becomes the kernel.
 
-Runs with the standard library alone, before any code of a student's: `init.py SETTINGS
-PROGRAM ARGUMENT ...`, where SETTINGS is JSON: `limits` (names of `resource`), `uid` (0: keep
-the one it has), `ready` (a file descriptor on which it says that all is in place).
+Runs before any of a student's code, with the standard library alone: `init.py SETTINGS PROGRAM
+ARGUMENT ...`, where SETTINGS is JSON: `limits` (by their names in `resource`), `uid` (0: keep the
+present one), `ready` (a file descriptor to which it writes when all is in place).
 """
 
 import json
@@ -14,8 +14,8 @@ import sys
 def main() -> None:
     settings = json.loads(sys.argv[1])
     command = sys.argv[2:]
-    # Short of memory, the machine ends the sandbox first. Where that cannot be written, it may
-    # end another process first: no reason not to run.
+    # When memory runs out, Linux is to end the sandbox first. Where this cannot be set, it may
+    # end another process: no reason not to run.
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")

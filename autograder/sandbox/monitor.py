@@ -1,6 +1,6 @@
-"""What no limit of Linux's own covers: memory and processes of a whole sandbox, and its disk.
+"""Enforces the limits that Linux does not: memory, processes and files of a whole sandbox.
 
-A thread looks ten times a second. Memory counts what is resident, shared parts once.
+A thread checks ten times a second. Memory is what is resident, with shared pages counted once.
 """
 
 from __future__ import annotations
@@ -12,83 +12,81 @@ from collections.abc import Callable
 
 import psutil
 
-from autograder.sandbox.limits import Limits, human
+from autograder.sandbox.limits import Limits, format_size
 
-EVERY_S = 0.1
-NEARLY_NOTHING = 64 * 1024
-PATIENCE_S = 1.0  # at the limit of processes: a burst passes, a fork bomb stays
+INTERVAL_S = 0.1
+DISK_FULL_BELOW = 64 * 1024  # free bytes
+BURST_S = 1.0  # above the limit on processes: a burst passes, a fork bomb stays
 
 
-class Watch(threading.Thread):
-    """Looks after the sandbox whose first process is `first`; `stop` is told of a broken limit."""
+class Monitor(threading.Thread):
+    """Watches the sandbox whose first process is `pid1`; tells `on_broken` of a broken limit."""
 
-    def __init__(self, first: psutil.Process, limits: Limits, stop: Callable[[str], None]):
-        super().__init__(name="sandbox-watch", daemon=True)
-        self.first = first
+    def __init__(self, pid1: psutil.Process, limits: Limits, on_broken: Callable[[str], None]):
+        super().__init__(name="sandbox-monitor", daemon=True)
+        self.pid1 = pid1
         self.limits = limits
-        self.stop = stop
-        self.peak_memory = 0
+        self.on_broken = on_broken
         self.disk_full = ""
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._crowded_since: float | None = None
 
     def run(self) -> None:
-        while not self._ended.wait(EVERY_S):
+        while not self._stopped.wait(INTERVAL_S):
             try:
-                broken = self.look()
+                broken = self.broken_limit()
             except (psutil.Error, OSError):
-                broken = ""  # it has ended, or is ending: the next look tells
+                broken = ""  # the sandbox is ending: the next check tells
             if broken:
-                self.stop(broken)
+                self.on_broken(broken)
                 return
-            if not self.first.is_running():
+            if not self.pid1.is_running():
                 return
 
-    def end(self) -> None:
-        """Look no more."""
-        self._ended.set()
+    def stop(self) -> None:
+        """Check no more."""
+        self._stopped.set()
 
-    def look(self) -> str:
-        """The sentence on the limit that is broken right now, or ""."""
-        family = [self.first, *family_of(self.first)]
-        return self._memory(family) or self._processes(family) or self._disk()
+    def broken_limit(self) -> str:
+        """A sentence on the limit that is broken right now, or ""."""
+        processes = [self.pid1, *descendants(self.pid1)]
+        return self._memory(processes) or self._processes(processes) or self._disk()
 
-    def _memory(self, family: list[psutil.Process]) -> str:
-        used = sum(_ask(process, _resident) for process in family)
+    def _memory(self, processes: list[psutil.Process]) -> str:
+        used = sum(_read(process, _resident) for process in processes)
         if used > self.limits.memory:  # counts shared pages several times: look closer
-            used = sum(_ask(process, _proportional) for process in family)
-        self.peak_memory = max(self.peak_memory, used)
+            used = sum(_read(process, _proportional) for process in processes)
         if used <= self.limits.memory:
             return ""
-        return f"memory: used {human(used)} of {human(self.limits.memory)}"
+        return f"memory: used {format_size(used)} of {format_size(self.limits.memory)}"
 
-    def _processes(self, family: list[psutil.Process]) -> str:
-        threads = [_ask(process, psutil.Process.num_threads) for process in family]
+    def _processes(self, processes: list[psutil.Process]) -> str:
+        threads = [_read(process, psutil.Process.num_threads) for process in processes]
         count = sum(threads) - 1  # the first one is bubblewrap's own
         if count <= self.limits.processes:
             self._crowded_since = None
             return ""
         now = time.monotonic()
         self._crowded_since = self._crowded_since or now
-        if now - self._crowded_since < PATIENCE_S and count < 2 * self.limits.processes:
+        if now - self._crowded_since < BURST_S and count < 2 * self.limits.processes:
             return ""
-        return f"processes: {count} at once, where {self.limits.processes} are allowed"
+        return f"processes: {count} at once; {self.limits.processes} are allowed"
 
     def _disk(self) -> str:
-        """Linux refuses what does not fit; that it did so is noted, but breaks nothing."""
-        state = os.statvfs(f"/proc/{self.first.pid}/root/tmp")
-        if state.f_bfree * state.f_frsize < NEARLY_NOTHING:
-            self.disk_full = f"disk: used all {human(self.limits.disk)} of the work folder"
+        """Linux itself refuses what does not fit; that is noted, but breaks no limit."""
+        state = os.statvfs(f"/proc/{self.pid1.pid}/root/tmp")
+        if state.f_bfree * state.f_frsize < DISK_FULL_BELOW:
+            self.disk_full = f"disk: used all {format_size(self.limits.disk)} of the work folder"
         files = state.f_files - state.f_ffree
         if files > self.limits.files:
-            return f"disk: {files} files, where {self.limits.files} are allowed"
+            return f"disk: {files} files; {self.limits.files} are allowed"
         return ""
 
 
-def family_of(first: psutil.Process) -> list[psutil.Process]:
-    """All processes below `first`; in a process namespace, those are all there are."""
+def descendants(pid1: psutil.Process) -> list[psutil.Process]:
+    """All processes below `pid1`; in a process namespace, those are all there are."""
     try:
-        found, waiting = [], _children(first.pid)
+        found, waiting = [], _children(pid1.pid)
         while waiting:
             pid = waiting.pop()
             try:
@@ -98,7 +96,7 @@ def family_of(first: psutil.Process) -> list[psutil.Process]:
                 continue
         return found
     except FileNotFoundError:  # a Linux built without these lists: read every process instead
-        return first.children(recursive=True) if first.is_running() else []
+        return pid1.children(recursive=True) if pid1.is_running() else []
 
 
 def _children(pid: int) -> list[int]:
@@ -109,9 +107,10 @@ def _children(pid: int) -> list[int]:
     return children
 
 
-def _ask(process: psutil.Process, question: Callable[[psutil.Process], int]) -> int:
+def _read(process: psutil.Process, measure: Callable[[psutil.Process], int]) -> int:
+    """What `measure` says of a process; 0 for one that has ended."""
     try:
-        return question(process)
+        return measure(process)
     except (psutil.Error, OSError):
         return 0
 

@@ -1,8 +1,8 @@
-"""What a submission sees: the parts of the machine that Python needs, and of the course's library.
+"""Which files a submission sees: what Python needs of the machine, and the course's library.
 
 All else is absent: the repository, solutions, gradebook, other submissions, home folders. The
-checks hold hidden data and bars, so stand-ins take their place; only `probes`, which runs on
-the student's side by design, is the real one.
+checks hold hidden data and thresholds, so stand-ins take their place; only `probes`, which runs
+on the student's side by design, is the real one.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ STAND_IN = Path(__file__).resolve().parent / "stand_in"
 INIT = Path(__file__).resolve().parent / "init.py"
 COURSE = "/course"  # the library and its data, inside
 TOOLS = "/run/trickster"  # the program that starts there first
-SOCKETS = "/run/kernel"  # the kernel's own sockets
+KERNEL_SOCKETS = "/run/kernel"  # the kernel's own sockets
 WORK = "/tmp/work"  # the private work folder
 HOME = "/tmp/home"
 SHARED_MEMORY = 64 * 1024**2
-# What the machine's Python and its libraries live in; of /etc,
-# only what the linker and the fonts need.
+# Where the machine's Python and its libraries are; of /etc, what the linker and the fonts need.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts")
 
-Binds = Mapping[str, tuple[str, bool]]  # a path here → (its path inside, may it be written)
+Binds = Mapping[str, tuple[str, bool]]  # a path here → (its path in the sandbox, is it writable)
 
 
 @dataclass
-class View:
+class FileSystem:
     """The file system of a sandbox: what is shown, and where."""
 
     root: Path
@@ -55,10 +54,10 @@ class View:
         for folder in map(str, (self.root, *self.hidden)):
             if any(_within(folder, place) for place in shown):
                 places.append((folder, ["--tmpfs", folder]))
-        places += _parents(places)
+        places += _folders_above(places)
         ordered = sorted(places, key=lambda place: place[0].count("/"))
         made = [argument for _, arguments in ordered for argument in arguments]
-        return [*made, *_read_only(ordered)]
+        return [*made, *_remount_read_only(ordered)]
 
     def environment(self) -> dict[str, str]:
         """All the variables that a submission gets."""
@@ -97,13 +96,13 @@ class View:
         prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
         shown = [path for path in prefixes if not _within(path, "/usr")]
         places = [(path, ["--ro-bind", path, path]) for path in shown]
-        return [*places, (f"{TOOLS}/{INIT.name}", _same(INIT, f"{TOOLS}/{INIT.name}"))]
+        return [*places, (f"{TOOLS}/{INIT.name}", _bind(INIT, f"{TOOLS}/{INIT.name}"))]
 
     def _course(self) -> list[tuple[str, list[str]]]:
         checks = self.root / "trickster" / "checks"
         inside = f"{COURSE}/trickster/checks"
         places = [
-            (f"{COURSE}/{name}", _same(self.root / name, f"{COURSE}/{name}"))
+            (f"{COURSE}/{name}", _bind(self.root / name, f"{COURSE}/{name}"))
             for name in ("trickster", "datasets")
         ]
         places.append((inside, ["--tmpfs", inside]))
@@ -111,7 +110,7 @@ class View:
         for path in sorted(checks.glob("lab*.py")):
             shown[path.name] = STAND_IN / "lab.py"
         for name, path in shown.items():
-            places.append((f"{inside}/{name}", _same(path, f"{inside}/{name}")))
+            places.append((f"{inside}/{name}", _bind(path, f"{inside}/{name}")))
         return places
 
     def _writable(self) -> list[tuple[str, list[str]]]:
@@ -121,24 +120,24 @@ class View:
         places = [
             ("/tmp", memory("/tmp", self.disk)),
             ("/dev/shm", memory("/dev/shm", min(self.disk, SHARED_MEMORY))),
-            (SOCKETS, memory(SOCKETS, 1024**2)),
+            (KERNEL_SOCKETS, memory(KERNEL_SOCKETS, 1024**2)),
         ]
         for folder in (WORK, HOME, f"{HOME}/matplotlib"):
             places.append((folder, ["--perms", "0777", "--dir", folder]))
-        for path in _font_lists():
+        for path in _font_caches():
             inside = f"{HOME}/matplotlib/{path.name}"
-            places.append((inside, _same(path, inside)))
+            places.append((inside, _bind(path, inside)))
         return places
 
 
-def _same(path: Path, inside: str) -> list[str]:
+def _bind(path: Path, inside: str) -> list[str]:
     return ["--ro-bind", str(path), inside]
 
 
-def _parents(places: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
-    """The folders on the way: bubblewrap would close those that it makes to all but root.
+def _folders_above(places: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """The folders above these places: those that bubblewrap makes itself are open to root only.
 
-    What lies in a shown folder is there already; in one made of memory, such as /tmp, it is not.
+    What lies in a shown folder is there already; in one in memory, such as /tmp, it is not.
     """
     there = {place for place, _ in places} | {"/"}
     shown = [place for place, args in places if not {"--tmpfs", "--dir"} & set(args)]
@@ -147,18 +146,18 @@ def _parents(places: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]
     return [(folder, ["--perms", "0755", "--dir", folder]) for folder in made]
 
 
-def _read_only(places: list[tuple[str, list[str]]]) -> list[str]:
-    """Close the folders that bubblewrap made of memory on the way: no size limits them."""
+def _remount_read_only(places: list[tuple[str, list[str]]]) -> list[str]:
+    """Write-protect the folders that bubblewrap made in memory: no size limits them."""
     made = ["/dev", "/"]
     made += [place for place, args in places if args[0] == "--tmpfs"]
     return [argument for place in made for argument in ("--remount-ro", place)]
 
 
-def _font_lists() -> list[Path]:
+def _font_caches() -> list[Path]:
     """matplotlib's list of fonts: without it every kernel spends seconds on making one."""
-    told = os.environ.get("MPLCONFIGDIR")
+    configured = os.environ.get("MPLCONFIGDIR")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(told) if told else cache / "matplotlib"
+    folder = Path(configured) if configured else cache / "matplotlib"
     return sorted(folder.glob("fontlist-v*.json")) if folder.is_dir() else []
 
 

@@ -1,4 +1,4 @@
-"""The sandbox as Jupyter knows it: a kernel provisioner, named in a kernel's specification.
+"""The kernel provisioner through which Jupyter starts a kernel in a sandbox.
 
     "metadata": {"kernel_provisioner": {"provisioner_name": "trickster-sandbox",
                                         "config": {"limits": {"memory": 2000000000}}}}
@@ -21,30 +21,30 @@ from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Dict, List, Unicode
 
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.policy import SOCKETS, TOOLS
-from autograder.sandbox.sandbox import Box
+from autograder.sandbox.policy import KERNEL_SOCKETS, TOOLS
+from autograder.sandbox.sandbox import Sandbox
 
 NAME = "trickster-sandbox"
 CONNECTION = f"{TOOLS}/kernel.json"
 ENDPOINT = "kernel"  # the sockets are called kernel-1 and so on
-SHUTDOWN_S = 4.0  # half of it for the kernel's own way out
+SHUTDOWN_S = 4.0  # half of it for the kernel to end by itself
 
 
 class SandboxProvisioner(LocalProvisioner):
     """Starts a kernel in a sandbox of its own, and ends that with all that runs in it."""
 
     limits = Dict(help="What to change in Limits, by the names of its fields.").tag(config=True)
-    binds = Dict(help="Paths to show: {path here: [path inside, writable]}.").tag(config=True)
+    binds = Dict(help="Paths to show: {path here: [path there, writable]}.").tag(config=True)
     root = Unicode(help="The course's repository; found if left out.").tag(config=True)
     hidden = List(Unicode(), help="Folders that stay hidden in any case.").tag(config=True)
 
-    box: Box | None = None
-    _folder: int | None = None
+    sandbox: Sandbox | None = None
+    _socket_fd: int | None = None
 
     @property
     def limit_hit(self) -> str:
-        """The sentence on the limit that the submission has met, or ""."""
-        return self.box.limit_hit if self.box else ""
+        """A sentence on the limit that the submission broke, or ""."""
+        return self.sandbox.limit_hit if self.sandbox else ""
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         self.parent.transport, self.parent.cache_ports = "ipc", False
@@ -53,40 +53,40 @@ class SandboxProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         connection = os.path.realpath(self.parent.connection_file)
         shown = {here: (inside, writable) for here, (inside, writable) in self.binds.items()}
-        self.box = Box(
+        self.sandbox = Sandbox(
             Limits(**self.limits),
             {**shown, f"{connection}.inside": (CONNECTION, False)},
             Path(self.root) if self.root else None,
             [Path(folder) for folder in self.hidden],
         )
-        with _only_for(self.box.user, f"{connection}.inside") as file:
-            told = json.loads(Path(connection).read_text())
-            json.dump({**told, "ip": f"{SOCKETS}/{ENDPOINT}"}, file)
+        with _private_file(self.sandbox.user, f"{connection}.inside") as file:
+            ours = json.loads(Path(connection).read_text())
+            json.dump({**ours, "ip": f"{KERNEL_SOCKETS}/{ENDPOINT}"}, file)
         # Twice the same option, ours and nbclient's, is an error to ipykernel.
         program = [CONNECTION if part == connection else part for part in dict.fromkeys(cmd)]
         try:
-            self.process = await asyncio.to_thread(self.box.start, program)
+            self.process = await asyncio.to_thread(self.sandbox.start, program)
         finally:
             os.remove(f"{connection}.inside")  # the sandbox holds on to it
         self.pid, self.pgid = self.process.pid, None
-        inside = f"/proc/{self.box.first.pid}/root{SOCKETS}"
+        inside = f"/proc/{self.sandbox.pid1.pid}/root{KERNEL_SOCKETS}"
         folder = os.open(inside, os.O_PATH | os.O_DIRECTORY)
-        if self._folder is None:
-            self._folder = folder
+        if self._socket_fd is None:
+            self._socket_fd = folder
         else:  # a restart: clients go on under the old number
-            os.dup2(folder, self._folder, inheritable=False)
+            os.dup2(folder, self._socket_fd, inheritable=False)
             os.close(folder)
-        self.connection_info["ip"] = f"/proc/self/fd/{self._folder}/{ENDPOINT}"
+        self.connection_info["ip"] = f"/proc/self/fd/{self._socket_fd}/{ENDPOINT}"
         return self.connection_info
 
     async def send_signal(self, signum: int) -> None:
         """An interrupt goes to the kernel itself; whatever is meant to end it ends all."""
-        if self.box is None:
+        if self.sandbox is None:
             return
         if signum == signal.SIGINT:
-            self.box.interrupt()
+            self.sandbox.interrupt()
         elif signum in (signal.SIGTERM, signal.SIGKILL):
-            self.box.kill()
+            self.sandbox.kill()
 
     async def kill(self, restart: bool = False) -> None:
         await self.send_signal(signal.SIGKILL)
@@ -100,17 +100,17 @@ class SandboxProvisioner(LocalProvisioner):
             return 0
         while process.poll() is None:
             await asyncio.sleep(0.05)
-        await asyncio.to_thread(self.box.end)
+        await asyncio.to_thread(self.sandbox.end)
         self.process = None
         return process.returncode
 
     async def cleanup(self, restart: bool = False) -> None:
-        if self.box is not None:
-            await asyncio.to_thread(self.box.end)
+        if self.sandbox is not None:
+            await asyncio.to_thread(self.sandbox.end)
         self.process = None
-        if self._folder is not None and not restart:
-            os.close(self._folder)
-            self._folder = None
+        if self._socket_fd is not None and not restart:
+            os.close(self._socket_fd)
+            self._socket_fd = None
 
     def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
         return min(recommended, SHUTDOWN_S)
@@ -120,8 +120,8 @@ class SandboxProvisioner(LocalProvisioner):
         return None
 
 
-def _only_for(user: int, path: str) -> TextIO:
-    """A new file that only this process and the sandbox's user may read: it holds the key."""
+def _private_file(user: int, path: str) -> TextIO:
+    """A new file that only this process and the sandbox's user may read: it holds a key."""
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
     if user:
         os.chown(path, user, -1)

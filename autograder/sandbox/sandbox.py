@@ -1,4 +1,4 @@
-"""One running sandbox: started, watched, interrupted, and ended with all that runs in it."""
+"""One running sandbox: starts it, interrupts it, and ends it with everything that runs in it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ import psutil
 from autograder.course import find_root
 from autograder.sandbox import bwrap, seccomp
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.monitor import Watch
-from autograder.sandbox.policy import INIT, TOOLS, WORK, Binds, View
+from autograder.sandbox.monitor import Monitor
+from autograder.sandbox.policy import INIT, TOOLS, WORK, Binds, FileSystem
 
 START_S = 30  # a busy machine starts bubblewrap in seconds, a free one in hundredths
 END_S = 10
-KEPT = 16_000  # bytes of what a program writes past the notebook
+KEPT_OUTPUT = 16_000  # bytes of what a program writes outside the notebook
 
-# A sandbox dies with the *thread* that started it: this one lives as long as the process.
+# A sandbox ends with the *thread* that started it (--die-with-parent), so all are started on one
+# thread that lives as long as this process.
 _starter = ThreadPoolExecutor(1, "sandbox-starter")
 
 
@@ -42,11 +43,11 @@ def _new_starter() -> None:
 os.register_at_fork(after_in_child=_new_starter)
 
 
-class Box:
+class Sandbox:
     """A sandbox for one program at a time: `start`, then `end`.
 
     root: the course's repository, of which only the library and its data are shown.
-    binds: further paths to show, `{path here: (path inside, writable)}`.
+    binds: further paths to show, `{path here: (path in the sandbox, writable)}`.
     hidden: folders that stay hidden even where one above them is shown.
     """
 
@@ -59,28 +60,23 @@ class Box:
     ):
         self.bwrap = bwrap.find()
         self.limits = limits or Limits()
-        self.view = View(find_root(root), self.limits.disk, dict(binds or {}), hidden)
-        self.user = bwrap.passing_user()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.first: psutil.Process | None = None
-        self.watch: Watch | None = None
-        self.killed_for = ""
-        self._tail = Tail()
+        self.files = FileSystem(find_root(root), self.limits.disk, dict(binds or {}), hidden)
+        self.user = bwrap.transient_user()
+        self.process: subprocess.Popen[bytes] | None = None  # bubblewrap itself, outside
+        self.pid1: psutil.Process | None = None  # the first process of the sandbox's namespace
+        self.monitor: Monitor | None = None
+        self.killed_for = ""  # the limit that was broken
+        self._tail = OutputTail()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """The last of what the program wrote to its standard output and error."""
         return self._tail.text()
 
     @property
     def limit_hit(self) -> str:
-        """The sentence on the limit that the submission has met, or ""."""
-        return self.killed_for or (self.watch.disk_full if self.watch else "")
-
-    @property
-    def peak_memory(self) -> int:
-        """Bytes resident at the worst look."""
-        return self.watch.peak_memory if self.watch else 0
+        """A sentence on the limit that the submission broke, or ""."""
+        return self.killed_for or (self.monitor.disk_full if self.monitor else "")
 
     def start(self, program: Sequence[str]) -> subprocess.Popen[bytes]:
         """Run `program` in the sandbox; returns when all is in place and it is about to begin."""
@@ -91,31 +87,21 @@ class Box:
             info, info_writer = _pipe(stack)
             ready, ready_writer = _pipe(stack)
             rules = stack.enter_context(_file(seccomp.program() if seccomp.supported() else b""))
-            options = [*bwrap.isolation(self.user), *self.view.arguments()]
+            options = [*bwrap.isolation_arguments(self.user), *self.files.arguments()]
             options += ["--info-fd", str(info_writer.fileno()), "--chdir", WORK]
             if seccomp.supported():
                 options += ["--seccomp", str(rules.fileno())]
-            # Through a file: a submission can read bubblewrap's command line, and need not learn
-            # from it where the course and its gradebook lie.
-            told = stack.enter_context(_file("\0".join(options).encode()))
-            command = [self.bwrap, "--args", str(told.fileno()), "--"]
-            command += [*self._first_program(ready_writer.fileno()), *program]
-            # One thread starts all: a sandbox dies with the very thread that started it.
-            self.process = _starter.submit(
-                subprocess.Popen,
-                command,
-                env=self.view.environment(),  # a submission can read bubblewrap's
-                cwd="/",
-                pass_fds=[file.fileno() for file in (info_writer, ready_writer, rules, told)],
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            ).result()
-            self._tail = Tail(self.process.stdout)
+            # Through a file: a submission can read bubblewrap's command line, and must not learn
+            # from it where the course and its gradebook are.
+            arguments = stack.enter_context(_file("\0".join(options).encode()))
+            command = [self.bwrap, "--args", str(arguments.fileno()), "--"]
+            command += [*self._init_command(ready_writer.fileno()), *program]
+            inherited = (info_writer, ready_writer, rules, arguments)
+            self.process = self._launch(command, [file.fileno() for file in inherited])
+            self._tail = OutputTail(self.process.stdout)
             info_writer.close()
             ready_writer.close()
-            self._await(info, ready)
+            self._wait_until_ready(info, ready)
         return self.process
 
     def interrupt(self) -> None:
@@ -126,25 +112,25 @@ class Box:
                 program.send_signal(signal.SIGINT)
 
     def program(self) -> psutil.Process | None:
-        """The program's own process: the eldest below the first one, which is bubblewrap's."""
-        if self.first is None:
+        """The program's own process: the oldest child of the first one, which is bubblewrap's."""
+        if self.pid1 is None:
             return None
         with contextlib.suppress(psutil.NoSuchProcess):
-            return min(self.first.children(), key=psutil.Process.create_time, default=None)
+            return min(self.pid1.children(), key=psutil.Process.create_time, default=None)
         return None
 
     def kill(self) -> None:
         """End everything in the sandbox, at once."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            if self.first is not None:
-                self.first.kill()  # with the first process of a process namespace, all of it goes
-        if self.process is not None and self.first is None:
+            if self.pid1 is not None:
+                self.pid1.kill()  # Linux ends a process namespace with its first process
+        if self.process is not None and self.pid1 is None:
             self.process.kill()
 
     def end(self) -> None:
         """`kill`, and wait until nothing is left. The work folder was memory, and is gone too."""
-        if self.watch is not None:
-            self.watch.end()
+        if self.monitor is not None:
+            self.monitor.stop()
         self.kill()
         if self.process is not None:
             try:
@@ -154,46 +140,61 @@ class Box:
                 self.process.wait(END_S)
             self._tail.close()
         self.process = None
-        self.first = None
+        self.pid1 = None
 
-    def __enter__(self) -> Box:
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.end()
 
-    def _first_program(self, ready: int) -> list[str]:
+    def _init_command(self, ready: int) -> list[str]:
         settings = {
-            "limits": self.limits.resources(bwrap.counts_processes(self.user)),
+            "limits": self.limits.resources(bwrap.can_limit_processes(self.user)),
             "uid": self.user,
             "ready": ready,
         }
         return [sys.executable, "-I", "-S", f"{TOOLS}/{INIT.name}", json.dumps(settings)]
 
-    def _await(self, info: BinaryIO, ready: BinaryIO) -> None:
-        """Wait for the first process and for the program, or say why they do not come."""
-        told = _read(info, b"}")
-        if told.rstrip().endswith(b"}"):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self.first = psutil.Process(json.loads(told)["child-pid"])
-        if self.first is None or not _read(ready, b"ready"):
-            self.end()
-            raise bwrap.SandboxError(f"The sandbox did not start: {bwrap.explain(self.said)}")
-        self.watch = Watch(self.first, self.limits, self._stop)
-        self.watch.start()
+    def _launch(self, command: list[str], inherited: list[int]) -> subprocess.Popen[bytes]:
+        """Start bubblewrap, on the one thread that lives as long as this process."""
+        return _starter.submit(
+            subprocess.Popen,
+            command,
+            env=self.files.environment(),  # a submission can read bubblewrap's
+            cwd="/",
+            pass_fds=inherited,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ).result()
 
-    def _stop(self, reason: str) -> None:
+    def _wait_until_ready(self, info: BinaryIO, ready: BinaryIO) -> None:
+        """Wait for the first process and for the program; raises SandboxError without them."""
+        state = _read_until(b"}", info)
+        if state.rstrip().endswith(b"}"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.pid1 = psutil.Process(json.loads(state)["child-pid"])
+        if self.pid1 is None or not _read_until(b"ready", ready):
+            self.end()
+            reason = bwrap.explain_failure(self.output)
+            raise bwrap.SandboxError(f"The sandbox did not start: {reason}")
+        self.monitor = Monitor(self.pid1, self.limits, self._kill_for)
+        self.monitor.start()
+
+    def _kill_for(self, reason: str) -> None:
         self.killed_for = reason
         self.kill()
 
 
-class Tail:
-    """Reads a stream to its end and keeps the last of it: nobody can fill a disk with it."""
+class OutputTail:
+    """Reads a stream to its end and keeps the last of it, so that it cannot fill a disk."""
 
     def __init__(self, stream: IO[bytes] | None = None):
         self._stream = stream
         self._kept = b""
-        self._thread = threading.Thread(target=self._read, name="sandbox-tail", daemon=True)
+        self._thread = threading.Thread(target=self._read, name="sandbox-output", daemon=True)
         if stream is not None:
             self._thread.start()
 
@@ -209,12 +210,12 @@ class Tail:
         assert self._stream is not None
         with contextlib.suppress(OSError, ValueError):
             while block := os.read(self._stream.fileno(), 65536):
-                self._kept = (self._kept + block)[-KEPT:]
+                self._kept = (self._kept + block)[-KEPT_OUTPUT:]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended: its exit status (None: out of time), what it wrote, the limit it met."""
+    """How a program ended: its exit status (None: out of time), its output, the limit it broke."""
 
     status: int | None
     output: str
@@ -222,9 +223,9 @@ class Outcome:
     seconds: float
 
 
-def run(code: str, seconds: float = 60, **box: Any) -> Outcome:
-    """Run Python code in a sandbox of its own, for probes that need no kernel."""
-    with Box(**box) as sandbox:
+def run(code: str, seconds: float = 60, **options: Any) -> Outcome:
+    """Run Python code in a sandbox of its own, without a kernel; `options` as of `Sandbox`."""
+    with Sandbox(**options) as sandbox:
         process = sandbox.start([sys.executable, "-c", code])
         began = time.monotonic()
         try:
@@ -232,7 +233,7 @@ def run(code: str, seconds: float = 60, **box: Any) -> Outcome:
         except subprocess.TimeoutExpired:
             status = None
         took = time.monotonic() - began
-    return Outcome(status, sandbox.said, sandbox.limit_hit, took)
+    return Outcome(status, sandbox.output, sandbox.limit_hit, took)
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
@@ -244,21 +245,21 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
 
 
 def _file(content: bytes) -> BinaryIO:
-    """A nameless file with this content, to be read from its beginning."""
+    """A nameless file with this content, at its beginning."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(content)
     file.seek(0)
     return file
 
 
-def _read(pipe: BinaryIO, last: bytes) -> bytes:
-    """What comes through a pipe up to `last`; b"" when it ends or stays silent before."""
-    told, deadline = b"", time.monotonic() + START_S
-    while last not in told:
+def _read_until(end: bytes, pipe: BinaryIO) -> bytes:
+    """What comes through a pipe up to `end`; b"" when it closes or stays silent before."""
+    received, deadline = b"", time.monotonic() + START_S
+    while end not in received:
         if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return b""
         block = pipe.read(4096)
         if not block:
             return b""
-        told += block
-    return told
+        received += block
+    return received

@@ -1,4 +1,4 @@
-"""A filter of system calls: no doors into the rest of the Linux kernel that a lab never needs.
+"""The system-call filter: refuses those parts of the Linux kernel that a lab never needs.
 
 It refuses new namespaces, mounts, tracing, keys, memory that no limit counts (memfd, System V
 shared memory), io_uring, and sockets other than Unix and internet ones (the network namespace

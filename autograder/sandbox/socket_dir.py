@@ -1,10 +1,11 @@
-"""Where a program in the sandbox can meet this process: a folder for a Unix socket.
+"""The folder through which the grader talks to a program in a sandbox over a Unix socket.
 
-    with shown_folder() as folder:
-        manager, client = start_kernel(binds={str(folder): (FOLDER, False)})
-        ...                             # a socket in folder is there as FOLDER/name, inside
+    with shared_socket_dir() as folder:
+        manager, client = start_kernel(binds={str(folder): (SOCKET_DIR, False)})
+        ...                     # a socket in `folder` is SOCKET_DIR/name in the sandbox
 
-It is shown read-only: a submission can connect to what lies in it, and can make or change nothing.
+The sandbox sees it read-only: a submission can connect to the sockets in it, and can neither
+create nor change anything.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FOLDER = "/run/door"
+SOCKET_DIR = "/run/socket"  # where the sandbox sees it
 
 
 @contextmanager
-def shown_folder() -> Iterator[Path]:
-    """A new folder; other users of this machine cannot reach it, the sandbox can."""
-    with tempfile.TemporaryDirectory(prefix="trickster-door-") as private:
+def shared_socket_dir() -> Iterator[Path]:
+    """A new folder that the sandbox can reach and other users of this machine cannot."""
+    with tempfile.TemporaryDirectory(prefix="trickster-socket-") as private:
         # The sandbox may run as another user: the inner folder is open, the outer one is not.
-        folder = Path(private) / "shown"
+        folder = Path(private) / "shared"
         folder.mkdir()
         folder.chmod(0o755)
         yield folder

@@ -25,7 +25,7 @@ PLACES = [
     *(pathlib.Path(trickster.__file__).parent, pathlib.Path(trickster.__file__).parent / "checks"),
     *(pathlib.Path(sys.prefix), pathlib.Path(sysconfig.get_path("purelib")), pathlib.Path(os.__file__).parent),
     *map(pathlib.Path, ("/", "/root", "/home", "/etc", "/usr", "/bin", "/var/tmp", "/mnt", "/opt")),
-    *map(pathlib.Path, ("/run", "/run/door", "/course", "/course/datasets", "/sys", "/proc/sys/kernel")),
+    *map(pathlib.Path, ("/run", "/run/socket", "/course", "/course/datasets", "/sys", "/proc/sys/kernel")),
 ]
 
 
