@@ -33,6 +33,7 @@ import verdicts
 from trickster import data
 from trickster.checks import fixtures, thresholds
 
+GUIDE = ROOT / "docs" / "grading.md"
 JOBS = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
 
@@ -421,16 +422,16 @@ QUOTED = {
 }
 
 
-def test_readme_says_how_often_the_checks_were_run():
-    text = " ".join(summary.README.read_text(encoding="utf-8").split())
+def test_the_guide_says_how_often_the_checks_were_run():
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     said = re.search(r"in any of its (\d+) runs", text)
     runs = Counter(job[:2] for part in CALIBRATED for job, _ in stored(part))
     assert said and set(runs.values()) == {int(said[1])}
 
 
-def test_readme_says_how_often_random_halves_refuse_a_right_answer():
-    text = " ".join(summary.README.read_text(encoding="utf-8").split())
-    said = re.search(r"refuse a right answer in up to (\d+) of (\d+), with the half that", text)
+def test_the_guide_says_how_often_random_halves_refuse_a_right_answer():
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
+    said = re.search(r"refuse a right answer in up to (\d+) of (\d+) runs; with the half", text)
     found, refused = stored("calibrate_honest"), []
     for what, full in calibrate_honest.BARS.values():
         for name, value in calibrate_honest.ranges(found, what).items():
@@ -468,8 +469,8 @@ def test_the_bars_say_how_many_runs_they_rest_on():
         assert set(runs.values()) == {said}, check
 
 
-def test_readme_says_how_many_points_were_run_over_and_over():
-    text = " ".join(summary.README.read_text(encoding="utf-8").split())
+def test_the_guide_says_how_many_points_were_run_over_and_over():
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     ours, every = (int(n) for n in re.search(r"\((\d+) of the (\d+) points", text).groups())
     assert ours == sum(one.points for s in CALIBRATED.values() for one in s.CHECKED.values())
     points = re.compile(r" points=(\d+)", re.MULTILINE)
