@@ -145,7 +145,7 @@ def test_command_lines_do_not_say_where_the_course_lies(ask, shared):
 @needs_bwrap
 def test_no_file_it_can_read_holds_a_bar_or_a_hidden_pool(ask):
     """Searched by content, so that a copy in another place would be found as well."""
-    names = ["thresholds.py", "hidden_pool.py", "panel.py"]
+    names = ["thresholds.py", "hidden_pool.py"]
     code = (
         "import os\n"
         "found = []\n"
