@@ -13,6 +13,7 @@ NOT_SET_UP = (
     "The Python that runs this lacks {name}: run it with .venv/bin/python; "
     "`make setup` makes that first, if it is not there."
 )
+STUDENT_COPY = "This command is not in a student copy, which lacks {name}."
 
 try:
     import typer
@@ -310,7 +311,8 @@ def main() -> None:
         typer.echo(str(error), err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        typer.echo(NOT_SET_UP.format(name=error.name), err=True)
+        ours = (error.name or "").startswith("autograder.")
+        typer.echo((STUDENT_COPY if ours else NOT_SET_UP).format(name=error.name), err=True)
         sys.exit(2)
 
 

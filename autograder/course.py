@@ -55,6 +55,11 @@ class Lab:
     name: str
 
     @property
+    def number(self) -> int:
+        """4 of lab4_rate_limit_hard_labels."""
+        return int(LAB_FOLDER.sub(r"\1", self.name))
+
+    @property
     def source(self) -> Path:
         return self.root / "solutions" / self.name / f"{self.name}.py"
 

@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.authoring.build import build
+from autograder.authoring.copy_list import LIST
 from autograder.cells import grade_id
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -24,6 +25,15 @@ id = "toy"
 repository = "https://github.com/someone/toy-labs"
 branch = "main"
 scenario = "fashion"
+"""
+
+COPIED = """
+# What a student copy of the toy course holds.
+README.md
+course.toml
+nbgrader_config.py
+labs/{lab}/{lab}.ipynb
+!autograder
 """
 
 SOURCE = '''\
@@ -163,6 +173,9 @@ def make_course(folder: Path, source: str = SOURCE) -> Path:
     for path in (lab, zoo, folder / "labs"):
         path.mkdir(parents=True, exist_ok=True)
     (folder / "course.toml").write_text(COURSE, encoding="utf-8")
+    (folder / "README.md").write_text("# Toy\n", encoding="utf-8")
+    (folder / LIST).parent.mkdir()
+    (folder / LIST).write_text(COPIED, encoding="utf-8")
     (lab / f"{LAB}.py").write_text(source, encoding="utf-8")
     shutil.copy(REPOSITORY / "nbgrader_config.py", folder)
     for student, text in ZOO.items():

@@ -1,7 +1,7 @@
 """Builds what is generated: the executed notebooks in `solutions/` and the release in `labs/`.
 
-`build` writes, `check` only looks. How a source is read is `author`'s business, what may not
-be seen `leaks`'s, what a scaffold promises `scaffold`'s; nbgrader itself is behind `host`.
+`build` writes, `check` only looks. How a source is read is the business of `source`, what may not
+be seen that of `leaks`, what a scaffold promises that of `scaffold`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,12 +21,14 @@ from nbformat import NotebookNode
 from nbgrader.utils import determine_grade
 
 from autograder import nbgrader_api
+from autograder.authoring.copy_list import list_problems
 from autograder.authoring.execute import execute
 from autograder.authoring.leaks import find_leaks, leaks_in_text, secrets_of
 from autograder.authoring.scaffold import drift
 from autograder.authoring.source import build_notebook, lines_of
 from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError, Lab, list_labs, pick_labs, read_course
+from trickster.files import write_atomically
 
 HASHED = re.compile(r"c-[0-9a-f]{8}(-\d+)?")  # the id of a cell without a name
 SHOWN = 50  # characters of a cell's first line
@@ -77,14 +78,17 @@ def build(
 
 
 def check(root: Path, names: list[str] | None = None, say: Say = print) -> list[str]:
-    """A sentence for each thing in `labs/` or `solutions/` that a build would not leave so."""
+    """A sentence for each thing in `labs/` or `solutions/` that a build would not leave so.
+
+    Without `names`, also for what the list of the student copy forgot.
+    """
     labs = _expanded(root, names, say)
     problems: list[str] = []
     for lab in labs:
         problems += _source_leaks(lab)
         problems += _check_release(lab)
         problems += _check_executed(lab)
-    return problems if names else problems + _check_strangers(root)
+    return problems if names else [*problems, *_check_strangers(root), *list_problems(root)]
 
 
 def check_release(root: Path, say: Say = print) -> list[str]:
@@ -114,14 +118,16 @@ def _expanded(root: Path, names: list[str] | None, say: Say) -> list[Built]:
 
 def _write_release(lab: Built, say: Say) -> None:
     folder = lab.lab.release_folder
-    folder.mkdir(parents=True, exist_ok=True)
     _write(lab.lab.release, to_text(lab.release), lab.lab.root, say)
     for asset in _assets(lab.lab):
         target = folder / "assets" / asset.relative_to(lab.lab.assets)
-        if not target.is_file() or target.read_bytes() != asset.read_bytes():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(asset, target)
-            say(f"wrote {_short(target, lab.lab.root)}")
+        _write(target, asset.read_bytes(), lab.lab.root, say)
+
+
+def released_files(lab: Lab) -> list[Path]:
+    """Where the files of a lab's release lie: the notebook, and what stands beside it."""
+    folder = lab.release_folder / "assets"
+    return [lab.release, *(folder / path.relative_to(lab.assets) for path in _assets(lab))]
 
 
 def _assets(lab: Lab) -> list[Path]:
@@ -180,7 +186,7 @@ def _advice(lab: Built) -> str:
 def _check_files(lab: Built) -> list[str]:
     """Files that are missing or do not belong, and secrets in the texts beside the notebook."""
     folder, root = lab.lab.release_folder, lab.lab.root
-    wanted = {folder / "assets" / path.relative_to(lab.lab.assets) for path in _assets(lab.lab)}
+    wanted = set(released_files(lab.lab)) - {lab.lab.release}
     there = {path for path in folder.rglob("*") if path.is_file() and not _checkpoint(path)}
     problems = []
     for path in sorted(wanted - there):
@@ -389,11 +395,12 @@ def _check_executed(lab: Built) -> list[str]:
 # --- small things ------------------------------------------------------------------
 
 
-def _write(path: Path, text: str, root: Path, say: Say) -> None:
-    if path.is_file() and path.read_bytes() == text.encode():
+def _write(path: Path, data: str | bytes, root: Path, say: Say) -> None:
+    """Write what is not there yet, and say so."""
+    content = data.encode() if isinstance(data, str) else data
+    if path.is_file() and path.read_bytes() == content:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
+    write_atomically(path, content)
     say(f"wrote {_short(path, root)}")
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from autograder.course import CourseError, released_labs
+from trickster.files import write_atomically
 
 MANIFEST = ".handed_out.json"
 DEFAULT = "my_labs"
@@ -32,18 +32,20 @@ class Handout:
     def sentences(self) -> list[str]:
         """What happened, for the student."""
         notebooks = [name for name in self.new if name.endswith(".ipynb")]
-        said = []
+        sentences = []
         if notebooks:
-            said.append(f"Copied {_listed(notebooks)} into {self.folder}: work there.")
+            sentences.append(f"Copied {_listed(notebooks)} into {self.folder}: work there.")
         if self.updated:
-            said.append(f"Brought up to date (you had not touched it): {_listed(self.updated)}.")
+            sentences.append(
+                f"Brought up to date (you had not touched it): {_listed(self.updated)}."
+            )
         if self.kept:
-            said.append(f"Kept your work: {_listed(self.kept)}.")
+            sentences.append(f"Kept your work: {_listed(self.kept)}.")
         if self.beside:
-            said.append(
+            sentences.append(
                 f"Kept your work and put the newer release beside it: {_listed(self.beside)}."
             )
-        return said or [f"Everything in {self.folder} is up to date."]
+        return sentences or [f"Everything in {self.folder} is up to date."]
 
 
 def hand_out(root: Path, to: Path | None = None) -> Handout:
@@ -69,12 +71,12 @@ def hand_out(root: Path, to: Path | None = None) -> Handout:
 def _hand_out_file(release: Path, name: str, handed_out: dict[str, str], done: Handout) -> None:
     target, latest = done.folder / name, _hash(release)
     if not target.exists():
-        shutil.copyfile(release, target := _made(target))
+        _copy(release, target)
         done.new.append(name)
     elif _hash(target) == latest:
         pass
     elif _hash(target) == handed_out.get(name):
-        shutil.copyfile(release, target)
+        _copy(release, target)
         done.updated.append(name)
     elif handed_out.get(name) == latest:
         done.kept.append(name)
@@ -82,7 +84,7 @@ def _hand_out_file(release: Path, name: str, handed_out: dict[str, str], done: H
     else:
         beside = _beside(done.folder, name, latest, handed_out)
         if not (done.folder / beside).exists() or _hash(done.folder / beside) != latest:
-            shutil.copyfile(release, done.folder / beside)
+            _copy(release, done.folder / beside)
         handed_out[beside] = latest
         done.beside.append(beside)
     handed_out[name] = latest
@@ -111,9 +113,8 @@ def _released_files(root: Path) -> dict[str, Path]:
     return found
 
 
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _copy(release: Path, target: Path) -> None:
+    write_atomically(target, release.read_bytes())
 
 
 def _hash(path: Path) -> str:
@@ -130,7 +131,7 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 
 def _write_manifest(folder: Path, handed_out: dict[str, str]) -> None:
     text = json.dumps(handed_out, indent=1, sort_keys=True) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    write_atomically(folder / MANIFEST, text)
 
 
 def _listed(names: list[str]) -> str:
