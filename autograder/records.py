@@ -89,7 +89,12 @@ def of(
         inputs=inputs,
         seconds=round(result.seconds, 1),
         cells=_cells(result),
-        measured={grade_id(cell): _said(cell)[:MEASURED] for cell in tests},
+        measured={
+            grade_id(cell): (told.get("check_texts", {}).get(grade_id(cell), "") + _said(cell))[
+                :MEASURED
+            ]
+            for cell in tests
+        },
         waited=dict(told.get("waited", {})),
         repairs=[dict(note) for note in told.get("repairs", [])],
         stopped=str(told.get("kernel_ended", "")),

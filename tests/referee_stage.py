@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nbformat import NotebookNode
+from reading import words_of
 
 from autograder.referee import wire
 from autograder.referee.kernel import Kernel
@@ -50,7 +51,7 @@ def stage(patience: Patience = QUICK, limits: wire.Limits | None = None) -> Iter
 
 def text(outputs: list[NotebookNode]) -> str:
     """All that a student reads there."""
-    told = [o.get("text", "") for o in outputs]
+    told = [o.get("text", "") or words_of(o.get("data", {}).get("text/html", "")) for o in outputs]
     return "".join(told) + "\n".join(f"{o.ename}: {o.evalue}" for o in outputs if "ename" in o)
 
 

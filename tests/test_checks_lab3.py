@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from reading import in_words
 from reference import reference
 
 from trickster import defenses, ood
@@ -25,11 +26,6 @@ def victim():
 @pytest.fixture(scope="module")
 def bank(victim):
     return victim.features(Scenario("fashion").data.x_train)
-
-
-def said(capsys) -> str:
-    """What a check printed, on one line."""
-    return " ".join(capsys.readouterr().out.split())
 
 
 # --- exercise 1 ---------------------------------------------------------------------
@@ -59,9 +55,10 @@ def noise_of(p, noise, axis=1):
         (lambda p, s, rng: defenses.zero_mean_noise(p, s, np.random.default_rng()), "nothing else"),
     ],
 )
-def test_zero_mean_noise_wrong_ways_are_named(wrong, words, capsys):
-    assert lab3.zero_mean_noise(wrong) <= 1.0
-    assert words in said(capsys)
+def test_zero_mean_noise_wrong_ways_are_named(wrong, words):
+    result = lab3.zero_mean_noise(wrong)
+    assert result <= 1.0
+    assert words in in_words(result)
 
 
 # --- exercise 2 ---------------------------------------------------------------------
@@ -113,9 +110,10 @@ def far_knn(features, bank, k):
         ((lambda p: p.max(1) - p.max(1).mean(), ood.score_energy, ood.score_knn), "no means"),
     ],
 )
-def test_scores_wrong_ways_are_named(given, words, capsys):
-    assert lab3.scores(*given) <= 3.0
-    assert words in said(capsys)
+def test_scores_wrong_ways_are_named(given, words):
+    result = lab3.scores(*given)
+    assert result <= 3.0
+    assert words in in_words(result)
 
 
 # --- exercises 3, 4 and 6 -----------------------------------------------------------
@@ -135,9 +133,10 @@ def test_choose_threshold_right_ways(names):
         (lambda s, r: np.sort(s)[int(np.ceil(r * len(s))) + 1], "round down"),
     ],
 )
-def test_choose_threshold_wrong_ways_are_named(wrong, words, capsys):
-    assert lab3.choose_threshold(wrong) < 3.0
-    assert words in said(capsys)
+def test_choose_threshold_wrong_ways_are_named(wrong, words):
+    result = lab3.choose_threshold(wrong)
+    assert result < 3.0
+    assert words in in_words(result)
 
 
 def test_misinform_right_ways(names):
@@ -167,15 +166,17 @@ def test_misinform_right_ways(names):
         (lambda p: defenses.misinform(p)[::-1], "depends on its neighbours"),
     ],
 )
-def test_misinform_wrong_ways_are_named(wrong, words, capsys):
-    assert lab3.misinform(wrong) < 3.0
-    assert words in said(capsys)
+def test_misinform_wrong_ways_are_named(wrong, words):
+    result = lab3.misinform(wrong)
+    assert result < 3.0
+    assert words in in_words(result)
 
 
-def test_choose_point(names, capsys):
+def test_choose_point(names):
     assert lab3.choose_point(names["choose_point"]) == 1.0
-    assert lab3.choose_point(lambda points, loss: max(points)) == 0.0
-    assert "Among the rates" in said(capsys)
+    result = lab3.choose_point(lambda points, loss: max(points))
+    assert result == 0.0
+    assert "Among the rates" in in_words(result)
 
 
 def affordable(points, loss, than):
@@ -200,9 +201,10 @@ def affordable(points, loss, than):
     ],
     ids=["highest rate", "loss from the best", "less than"],
 )
-def test_choose_point_wrong_ways_are_named(wrong, words, capsys):
-    assert lab3.choose_point(wrong) == 0.0
-    assert words in said(capsys)
+def test_choose_point_wrong_ways_are_named(wrong, words):
+    result = lab3.choose_point(wrong)
+    assert result == 0.0
+    assert words in in_words(result)
 
 
 # --- exercise 5 ---------------------------------------------------------------------
@@ -248,14 +250,15 @@ def test_trickster_that_looks_at_pixels_too(victim, bank):
     assert lab3.trickster(trickster) == 8.0
 
 
-def test_trickster_that_does_nothing(capsys):
-    assert lab3.trickster(lambda x, posteriors, features: posteriors) == 0.0
-    told = said(capsys)
+def test_trickster_that_does_nothing():
+    result = lab3.trickster(lambda x, posteriors, features: posteriors)
+    assert result == 0.0
+    told = in_words(result)
     assert "nothing is defended yet. Recognise" in told
     assert told.count("nothing is defended yet: see above") == 4 and told.count("0% of") == 1
 
 
-def test_trickster_with_a_weak_score(victim, capsys):
+def test_trickster_with_a_weak_score(victim):
     choose = Scenario("fashion").data.x_test[:2_500]
     line = ood.choose_threshold(ood.score_msp(victim.posteriors(choose)), 0.02)
 
@@ -263,37 +266,40 @@ def test_trickster_with_a_weak_score(victim, capsys):
         weird = ood.score_msp(posteriors) < line
         return np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
 
-    assert 3.0 <= lab3.trickster(trickster, seeds=(0,)) < 6.0
-    assert "of the shapes: compare the scores in exercise 2's table" in said(capsys)
+    result = lab3.trickster(trickster, seeds=(0,))
+    assert 3.0 <= result < 6.0
+    assert "of the shapes: compare the scores in exercise 2's table" in in_words(result)
 
 
-def test_trickster_that_compares_the_wrong_way(victim, bank, capsys):
+def test_trickster_that_compares_the_wrong_way(victim, bank):
     right = defence(victim, bank)
 
     def turned(x, posteriors, features):
         weird = np.any(right(x, posteriors, features) != posteriors, axis=1)
         return np.where(weird[:, None], posteriors, defenses.misinform(posteriors))
 
-    lab3.trickster(turned, seeds=(0,))
-    assert "is the wrong way round" in said(capsys)
+    result = lab3.trickster(turned, seeds=(0,))
+    assert "is the wrong way round" in in_words(result)
 
 
-def test_trickster_that_keeps_the_argmax(victim, bank, capsys):
+def test_trickster_that_keeps_the_argmax(victim, bank):
     flat = defence(victim, bank, lie=lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05)
-    assert lab3.trickster(flat) == 4.0  # it does not hurt anybody, the thief included
-    assert "The thief loses too little" in said(capsys)
+    result = lab3.trickster(flat)
+    assert result == 4.0
+    assert "The thief loses too little" in in_words(result)
 
 
-def test_trickster_that_breaks_distributions(capsys):
-    assert lab3.trickster(lambda x, posteriors, features: posteriors * 2) == 0.0
-    assert "sum to 1" in said(capsys)
+def test_trickster_that_breaks_distributions():
+    result = lab3.trickster(lambda x, posteriors, features: posteriors * 2)
+    assert result == 0.0
+    assert "sum to 1" in in_words(result)
 
 
 @pytest.mark.parametrize("drop", [0.1752, 0.178, 0.1796])
-def test_a_drop_below_the_bar_is_never_shown_as_the_bar(drop, capsys):
+def test_a_drop_below_the_bar_is_never_shown_as_the_bar(drop):
     before, after = np.array([[0.66, 0.7]] * 2), np.array([[0.66 - drop, 0.3]] * 2)
     sheet = Sheet("Exercise 5", 4)
     with sheet.part("the best thief", 4) as part:
         lab3._panel(part, lab3.Panel(before, after, "soft labels"), kept=1, steady=1, caught=1)
-    shown = re.search(r"smaller drop is (\S+)", " ".join(capsys.readouterr().out.split()))
+    shown = re.search(r"smaller drop is (\S+)", in_words(sheet.result()))
     assert shown and (float(shown[1]) < thresholds.DROP.full or part.share == 1)

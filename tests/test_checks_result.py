@@ -1,35 +1,88 @@
-"""The form of a check: what it prints, what it returns, what it lets pass."""
+"""A check's result: what it is made of, how it looks, and what it lets pass."""
 
+import json
+import pickle
 import subprocess
 import sys
+import time
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from reading import in_words, words_of
 
-from trickster.checks import thresholds
-from trickster.checks.result import Missed, Sheet, array, check, number
-
-
-def test_points_add_up_and_every_part_says_what_was_asked(capsys):
-    @check("Title", 3)
-    def run(sheet: Sheet) -> None:
-        with sheet.part("first", 2) as part:
-            part.expect(True, "1", "1", "about 1", "never shown")
-        with sheet.part("second", 1) as part:
-            part.award(0.5, "0.4", "0.5", "", "a half is a half")
-
-    assert run() == 2.5
-    assert run.points == 3
-    said = capsys.readouterr().out
-    for words in ("Title", "ok   first: 2 of 2", "part second: 0.5 of 1", "a half is a half"):
-        assert words in said
-    assert "never shown" not in said and "2.5 of 3 points" in said
+from autograder.authoring.execute import as_terminal
+from trickster.checks import progress, thresholds
+from trickster.checks.result import CheckResult, Missed, PartResult, Sheet, array, check, number
 
 
-def test_an_error_costs_its_own_part_only(capsys):
+def unwritten():
+    raise NotImplementedError("write me")
+
+
+@check("Title", 3)
+def mixed(sheet: Sheet) -> None:
+    with sheet.part("first", 2) as part:
+        part.expect(True, "1", "1", "about 1", "never shown")
+    with sheet.part("second", 1) as part:
+        part.award(0.5, "0.4", "0.5", "", "a half is a half", value=0.4)
+
+
+# --- data ---------------------------------------------------------------------------
+
+
+def test_a_check_returns_its_points_with_their_parts():
+    result = mixed()
+    assert result == 2.5 and mixed.points == result.maximum == 3 and result.title == "Title"
+    assert result.begun and not result.note
+    assert result.parts == (
+        PartResult("first", 2, 1.0, "1", "1", "about 1", ""),
+        PartResult("second", 1, 0.5, "0.4", "0.5", "", "a half is a half", 0.4),
+    )
+    assert [part.status for part in result.parts] == ["passed", "partial"]
+    assert [part.earned for part in result.parts] == [2, 0.5]
+
+
+def test_a_check_prints_nothing(capsys):
+    mixed()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_it_prints_as_the_bare_number():
+    assert repr(mixed()) == str(mixed()) == "2.5"
+    assert repr(CheckResult(2, "", 2)) == "2.0"
+
+
+def test_points_are_rounded_and_never_outside_of_what_there_is():
+    assert CheckResult(2 / 3, "", 1) == 0.67
+    assert CheckResult(1.004, "", 1) == 1 and CheckResult(-0.1, "", 1) == 0
+
+
+def test_it_pickles_and_goes_through_json():
+    result = CheckResult(1.5, "T", 2, (PartResult("a", 2, 0.75, value=0.5),), "why", False)
+    for again in (
+        pickle.loads(pickle.dumps(result)),
+        CheckResult.from_dict(json.loads(json.dumps(result.to_dict()))),
+    ):
+        assert type(again) is CheckResult and vars(again) == vars(result) and again == result
+
+
+def test_results_add_up_to_one_with_the_parts_of_both():
+    one, other = mixed(), CheckResult(0.0, "Other", 2, (), "not begun", begun=False)
+    for both in (one + other, sum([one, other])):
+        assert both == 2.5 and both.maximum == 5 and both.title == "Title; Other"
+        assert both.parts == one.parts and both.note == "not begun" and both.begun
+    for plain in (one + 1, 1.0 + one, one / 2, 2 * one):
+        assert type(plain) is float
+
+
+# --- what costs points, and what does not -------------------------------------------
+
+
+def test_an_error_costs_its_own_part_only():
     @check("Title", 2)
     def run(sheet: Sheet, broken) -> None:
         with sheet.part("first", 1) as part:
@@ -40,53 +93,92 @@ def test_an_error_costs_its_own_part_only(capsys):
     def stops():
         raise SystemExit(3)
 
-    assert run(lambda: 1 / 0) == 1.0
-    assert "ZeroDivisionError" in capsys.readouterr().out
+    result = run(lambda: 1 / 0)
+    assert result == 1.0 and "ZeroDivisionError" in result.parts[0].advice
     assert run(stops) == 1.0
 
 
-def test_unwritten_cells_stop_the_check():
+def test_a_miss_keeps_what_was_measured_before():
+    sheet = Sheet("Title", 1)
+    with sheet.part("first", 1) as part:
+        part.expect(True, "seven", "seven")
+        raise Missed("But not for 30 classes.")
+    (found,) = sheet.result().parts
+    assert (found.share, found.measured, found.advice) == (0, "seven", "But not for 30 classes.")
+
+
+def test_an_exercise_that_nobody_has_begun_is_told_calmly():
     @check("Title", 1)
     def run(sheet: Sheet, unwritten) -> None:
         with sheet.part("first", 1) as part:
             part.expect(unwritten(), "1", "1")
 
-    def unwritten():
-        raise NotImplementedError("write me")
+    result = run(unwritten)
+    assert result == 0 and not result.begun and not result.parts
+    assert result.note == "Not written yet: this exercise still raises NotImplementedError."
+    assert in_words(result) == f"Title {result.note} 0 of 1 points"
 
-    with pytest.raises(NotImplementedError, match="write me"):
-        run(unwritten)
 
-
-def test_an_unwritten_function_keeps_what_others_have_earned(capsys):
+def test_an_unwritten_function_keeps_what_others_have_earned():
     @check("Title", 3)
     def run(sheet: Sheet, unwritten) -> None:
         for name, answer in (("first", lambda: True), ("second", unwritten), ("third", lambda: 1)):
             with sheet.part(name, 1) as part:
                 part.expect(bool(answer()), "1", "1")
 
-    def unwritten():
-        raise NotImplementedError
-
-    assert run(unwritten) == 2.0
-    said = capsys.readouterr().out
-    assert "MISS second: 0 of 1" in said and "is not written yet" in said
-    assert "ok   third" in said
+    result = run(unwritten)
+    assert result == 2.0 and result.begun
+    assert "✗ missed second: 0 of 1" in in_words(result)
+    assert "is not written yet" in result.parts[1].advice
+    assert "✓ passed third: 1 of 1" in in_words(result)
 
 
 def test_parts_that_missed_do_not_hide_an_unwritten_cell():
     @check("Title", 2)
     def run(sheet: Sheet, unwritten) -> None:
         with sheet.part("first", 1) as part:
-            part.expect(False, "0", "1")
+            part.expect(False, "0", "1", advice="Look again.")
         with sheet.part("second", 1) as part:
             part.expect(unwritten(), "1", "1")
 
-    def unwritten():
-        raise NotImplementedError("write me")
+    result = run(unwritten)
+    assert result == 0 and not result.begun and "Not written yet" in result.note
+    assert [part.advice for part in result.parts] == ["Look again."]
 
-    with pytest.raises(NotImplementedError, match="write me"):
-        run(unwritten)
+
+class Ended(Exception):
+    plain = "it had ended, as above."
+
+
+def test_what_ends_a_part_says_so_plainly_and_once():
+    sheet = Sheet("Exercise", 2)
+    for name in ("one", "two"):
+        with sheet.part(name, 1):
+            raise Ended("it ended here.")
+    text = in_words(sheet.result())
+    assert "Ended" not in text and text.count("it ended here.") == 1
+    assert text.count("it had ended, as above.") == 1
+
+
+def test_what_ends_a_check_is_its_note_and_leaves_no_points():
+    @check("Title", 2)
+    def run(sheet: Sheet) -> None:
+        with sheet.part("first", 1) as part:
+            part.expect(True, "1", "1")
+        raise Ended("it ended here.")
+
+    result = run()
+    assert result == 0 and result.begun and result.note == "Not tested to its end: it ended here."
+    assert [part.name for part in result.parts] == ["first"]
+
+
+def test_a_slip_of_the_check_itself_is_no_result():
+    @check("Title", 1)
+    def run(sheet: Sheet) -> None:
+        raise KeyError("the check's own")
+
+    with pytest.raises(KeyError):
+        run()
 
 
 NOISY = """
@@ -173,14 +265,147 @@ def test_every_bar_lies_between_some_and_full_and_has_evidence():
         assert len(bar.evidence) > 20 and any(c.isdigit() for c in bar.evidence)
 
 
-def test_what_ends_a_part_says_so_plainly_and_once(capsys):
-    class Ended(Exception):
-        plain = "it had ended, as above."
+# --- how it looks -------------------------------------------------------------------
 
-    sheet = Sheet("Exercise", 2)
-    for name in ("one", "two"):
-        with sheet.part(name, 1):
-            raise Ended("it ended here.")
-    told = capsys.readouterr().out
-    assert "Ended" not in told and told.count("it ended here.") == 1
-    assert told.count("it had ended, as above.") == 1
+HOSTILE = "<script>alert('&')</script>\x1b[31m\x00\ud800\n" + '"><img src=x onerror=alert(1)>'
+
+
+TAGS = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "br", "em"}
+ATTRIBUTES = {"style", "scope", "colspan", "rowspan"}
+
+
+class Tags(HTMLParser):
+    """The tags of a table, which must close one another."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_text_and_table_tell_the_same_facts():
+    result = mixed()
+    assert result.as_text() == (
+        "Title\n"
+        "  ✓ passed  first: 2 of 2\n"
+        "       measured  1\n"
+        "       asked     1\n"
+        "       usual     about 1\n"
+        "  ~ in part  second: 0.5 of 1\n"
+        "       measured  0.4\n"
+        "       asked     0.5\n"
+        "       advice    a half is a half\n"
+        "2.5 of 3 points"
+    )
+    assert words_of(result._repr_html_()) == (
+        "Title Part Result Measured Asked Usual first ✓ passed 2 of 2 1 1 about 1 "
+        "second ~ in part 0.5 of 1 0.4 0.5 Advice: a half is a half Total 2.5 of 3 points"
+    )
+
+
+def test_the_table_has_a_caption_and_headings_for_screen_readers():
+    tags = Tags(mixed()._repr_html_()).seen
+    scopes = [attrs.get("scope") for tag, attrs in tags if tag == "th"]
+    assert scopes == ["col"] * 5 + ["row"] * 3
+    assert [tag for tag, _ in tags].count("caption") == 1
+
+
+def test_the_table_takes_its_colours_from_the_page():
+    for _, attrs in Tags(mixed()._repr_html_()).seen:
+        style = attrs.get("style") or ""
+        assert "#" not in style and "black" not in style and "white;" not in style
+
+
+def test_columns_that_nobody_fills_are_left_out():
+    result = CheckResult(0.0, "T", 1, (PartResult("a", 1, 0.0, advice="It raised."),))
+    assert words_of(result._repr_html_()) == (
+        "T Part Result Advice a ✗ missed 0 of 1 Advice: It raised. Total 0 of 1 points"
+    )
+
+
+def test_hostile_words_stay_words():
+    @check("Title", 1)
+    def run(sheet: Sheet) -> None:
+        with sheet.part("first", 1) as part:
+            part.expect(False, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+
+    clean = run().parts[0].measured
+    assert clean.isprintable() and "<script>" in clean and "\ud800" not in clean
+    given = CheckResult(0.0, HOSTILE, 1, (PartResult(HOSTILE, 1, 0.0, *[HOSTILE] * 4),), HOSTILE)
+    for html in (run()._repr_html_(), given._repr_html_()):
+        tags = Tags(html).seen
+        assert {tag for tag, _ in tags} <= TAGS
+        assert {name for _, attrs in tags for name in attrs} <= ATTRIBUTES
+
+
+def test_a_text_has_an_end():
+    sheet = Sheet("Title", 1)
+    with sheet.part("first", 1):
+        raise Missed("x" * 10**6)
+    assert len(sheet.result().as_text()) < 5_000
+
+
+def test_lines_fit_a_terminal():
+    sheet = Sheet("Title", 1)
+    with sheet.part("first", 1) as part:
+        part.expect(False, "a long measurement " * 20, "b", "c", "do it again, " * 20)
+    assert max(map(len, sheet.result().as_text().split("\n"))) <= 92
+
+
+# --- while it works -----------------------------------------------------------------
+
+
+class Watched:
+    """A terminal that keeps what is written to it."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def slow(sheet: Sheet, wait) -> None:
+    for name in ("first", "second"):
+        with sheet.part(name, 1) as part:
+            wait()
+            part.expect(True, "1", "1")
+
+
+def test_a_slow_check_shows_what_it_is_doing_and_cleans_up(monkeypatch):
+    screen = Watched()
+    monkeypatch.setattr(progress, "DELAY_S", 0.05)
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert check("Title", 2)(slow)(lambda: time.sleep(0.3)) == 2
+    assert "Title: first" in screen.text and "Title: second" in screen.text
+    assert "50%" in screen.text and "1/2 points" in screen.text
+    assert not as_terminal(screen.text).strip()
+
+
+def test_a_quick_check_shows_no_bar(monkeypatch):
+    screen = Watched()
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert check("Title", 2)(slow)(lambda: None) == 2
+    assert screen.text == ""
+
+
+def test_nobody_watches_a_log(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "DELAY_S", 0.01)
+    assert check("Title", 2)(slow)(lambda: time.sleep(0.1)) == 2
+    assert capsys.readouterr().out == ""

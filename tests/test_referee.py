@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from reading import in_words
 from referee_stage import Stage, score, stage, text
 
 from autograder.referee import name_resolution
@@ -264,7 +265,7 @@ def test_a_sheet_says_where_it_happened(play: Stage) -> None:
     )
     verdict = play.test(source)
     assert score(verdict) == 3
-    said = text(verdict.outputs)
+    said = in_words(verdict.result)
     assert "your code raised ZeroDivisionError: division by zero" in said
     assert "It happened in fails(), at: return 1 / 0" in said
 
@@ -368,7 +369,7 @@ def test_why_there_are_no_points_is_said(play: Stage) -> None:
 
 def test_a_bug_of_the_course_is_called_one(play: Stage) -> None:
     for source in (
-        "from trickster.checks.result import Sheet\nSheet('A', 4).total()",
+        "from trickster.checks.result import Sheet\nSheet('A', 4).result()",
         "double(object())",
         "from trickster.checks.result import Sheet\n"
         "with Sheet('A', 4).part('x', 4): double(object())",

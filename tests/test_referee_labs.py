@@ -46,8 +46,9 @@ def points(outputs: list[NotebookNode]) -> float:
     return float(result.data["text/plain"])
 
 
-def sheet(outputs: list[NotebookNode]) -> str:
-    return next(o.text for o in outputs if o.output_type == "stream")
+def table(outputs: list[NotebookNode]) -> str:
+    (result,) = [o for o in outputs if o.output_type == "execute_result"]
+    return result.data["text/html"]
 
 
 def same_points(notebook: NotebookNode, folder: Path) -> None:
@@ -65,7 +66,7 @@ def same_points(notebook: NotebookNode, folder: Path) -> None:
             f"waited {traffic.waited:.1f} s"
         )
         assert points(cell.outputs) == points(runner.local[grade_id(cell)]) == points_of(cell)
-        assert sheet(cell.outputs) == sheet(runner.local[grade_id(cell)])
+        assert table(cell.outputs) == table(runner.local[grade_id(cell)])
     assert not runner.problems
 
 

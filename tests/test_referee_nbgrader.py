@@ -12,6 +12,7 @@ import nbformat
 import psutil
 import pytest
 from nbformat import NotebookNode
+from referee_stage import text
 from toy_course import LAB, built_course, cell_of
 
 from autograder.cells import grade_id, points_of, role
@@ -141,7 +142,7 @@ def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
         "the Python process had ended before (in root_sum).",
     )
     for name in ("root_sum_test", "counter_test"):
-        assert "the Python process had ended before" in cells[name].outputs[0].text
+        assert "the Python process had ended before" in text(cells[name].outputs)
         assert cells[name].outputs[-1].data["text/plain"] == "0.0"
 
 
@@ -197,7 +198,7 @@ def test_a_notebook_past_its_limit_is_ended() -> None:
     assert time.monotonic() - began < 20
     told = [output.get("evalue", "") for cell in found.cells for output in cell.outputs]
     assert sum("had used its 5 s" in text for text in told) == 1
-    assert "the Python process had ended before" in found.cells[-1].outputs[0].text
+    assert "the Python process had ended before" in text(found.cells[-1].outputs)
     assert found.metadata.trickster.kernel_ended.startswith("the notebook had used")
 
 
@@ -234,7 +235,7 @@ def test_input_is_refused_at_once() -> None:
 
 
 def test_problems_of_a_check_are_left_for_the_instructor() -> None:
-    runner, found = run(["x = 1"], "import trickster.checks.result as s\ns.Sheet('A', 4).total()")
+    runner, found = run(["x = 1"], "import trickster.checks.result as s\ns.Sheet('A', 4).result()")
     assert runner.problems == found.metadata.trickster.check_problems
     assert "The check itself is wrong" in runner.problems[0]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import io
 import itertools
 import random
 import re
@@ -23,7 +21,7 @@ from autograder.records import Receipt
 from autograder.reporting import statistics
 from autograder.reporting.html import page, write_report
 from autograder.reporting.said import NOT_BEGUN, NOT_ENDED, Failure, alike, failures
-from trickster.checks.result import Missed, Sheet
+from trickster.checks.result import Missed, Sheet, check
 
 LAB = "lab3_trickster_noise"
 HEADINGS = {"setup": "", "first_test": "Exercise 1: one", "essay": "Exercise 2: two"}
@@ -47,22 +45,17 @@ def receipt(student="ann", lab=LAB, **given) -> Receipt:
     return Receipt(lab, student, **(plain | given))
 
 
-def said(check, capsys) -> str:
-    """What a real check prints."""
-    sheet = Sheet("Exercise 1, toy", 3)
-    try:
-        check(sheet)
-        sheet.total()
-    except NotImplementedError as error:
-        return capsys.readouterr().out + f"NotImplementedError: {error}\n"
-    return capsys.readouterr().out
+def said(judge) -> str:
+    """What a real check says."""
+    result = check("Exercise 1, toy", 3)(judge)()
+    return f"{result.as_text()}\n" if result.begun else f"{result.note}\n"
 
 
 # --- what checks said -------------------------------------------------------------------
 
 
-def test_missed_parts_are_read_with_their_reasons(capsys):
-    def check(sheet):
+def test_missed_parts_are_read_with_their_reasons():
+    def judge(sheet):
         with sheet.part("good", 1) as part:
             part.expect(True, "3", "3", "3", "never told")
         with sheet.part("half: done", 1) as part:
@@ -72,7 +65,7 @@ def test_missed_parts_are_read_with_their_reasons(capsys):
         with sheet.part("refused", 0.5):
             raise Missed("It is no array. " * 9)
 
-    found = failures(said(check, capsys))
+    found = failures(said(judge))
     assert found == [
         Failure("half: done", True, "Do it again, " * 12 + "twice."),
         Failure("bad", False, "measured 7 of 9; asked 9 of 9"),
@@ -80,29 +73,29 @@ def test_missed_parts_are_read_with_their_reasons(capsys):
     ]
 
 
-def test_a_part_that_is_nearly_full_is_still_a_failure(capsys):
-    def check(sheet):
+def test_a_part_that_is_nearly_full_is_still_a_failure():
+    def judge(sheet):
         with sheet.part("close", 3) as part:
-            part.award(0.99999, "1", "1", means="Nearly.")
+            part.award(0.99999, "1", "1", advice="Nearly.")
 
-    assert failures(said(check, capsys)) == [Failure("close", True, "Nearly.")]
+    assert failures(said(judge)) == [Failure("close", True, "Nearly.")]
 
 
-def test_an_error_costs_its_part_and_tells_the_place(capsys):
-    def check(sheet):
+def test_an_error_costs_its_part_and_tells_the_place():
+    def judge(sheet):
         with sheet.part("calls", 3):
             raise IndexError("index 384 is out of bounds")
 
-    (found,) = failures(said(check, capsys))
+    (found,) = failures(said(judge))
     assert found.part == "calls" and "IndexError: index 384" in found.reason
 
 
-def test_what_is_not_begun_has_no_other_failure(capsys):
-    def check(sheet):
+def test_what_is_not_begun_has_no_other_failure():
+    def judge(sheet):
         with sheet.part("calls", 3):
             raise NotImplementedError("not written yet: replace this line")
 
-    assert failures(said(check, capsys)) == [Failure(NOT_BEGUN, False, "")]
+    assert failures(said(judge)) == [Failure(NOT_BEGUN, False, "")]
 
 
 @pytest.mark.parametrize(
@@ -121,22 +114,22 @@ def test_a_check_that_ended_early_says_why(text, reason):
     assert found.part == NOT_ENDED and found.reason.startswith(reason)
 
 
-def test_parts_before_an_early_end_count_too(capsys):
-    def check(sheet):
+def test_parts_before_an_early_end_count_too():
+    def judge(sheet):
         with sheet.part("first", 3) as part:
-            part.expect(False, "0", "1", means="Wrong.")
+            part.expect(False, "0", "1", advice="Wrong.")
 
-    text = said(check, capsys).replace("0 of 3 points\n", "KernelDied: too much memory\n")
+    text = said(judge).replace("0 of 3 points\n", "KernelDied: too much memory\n")
     assert [found.part for found in failures(text)] == ["first", NOT_ENDED]
 
 
-def test_words_of_the_students_code_are_no_parts(capsys):
-    def check(sheet):
+def test_words_of_the_students_code_are_no_parts():
+    def judge(sheet):
         with sheet.part("real", 3) as part:
-            part.expect(False, "0", "1", means="Wrong.")
+            part.expect(False, "0", "1", advice="Wrong.")
 
-    forged = "--- what your code printed meanwhile ---\n  MISS forged: 0 of 1\n       Ha.\n"
-    text = said(check, capsys)
+    forged = "--- what your code printed meanwhile ---\n  ✗ missed  forged: 0 of 1\n       Ha.\n"
+    text = said(judge)
     assert [found.part for found in failures(text + forged)] == ["real"]
     early = text.replace("0 of 3 points\n", forged + "KernelDied: too much memory\n")
     assert [found.part for found in failures(early)] == ["real", NOT_ENDED]
@@ -149,17 +142,14 @@ def test_no_text_is_too_odd(text):
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=6))
 def test_any_check_is_read_back(marks):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        sheet = Sheet("Some check", len(marks))
-        for i, mark in enumerate(marks):
-            with sheet.part(f"part {i}", 1) as part:
-                part.award(mark / 2, f"{mark}", "2", means=f"Reason {i}.")
-        sheet.total()
+    sheet = Sheet("Some check", len(marks))
+    for i, mark in enumerate(marks):
+        with sheet.part(f"part {i}", 1) as part:
+            part.award(mark / 2, f"{mark}", "2", advice=f"Reason {i}.")
     expected = [
         (f"part {i}", mark == 1, f"Reason {i}.") for i, mark in enumerate(marks) if mark < 2
     ]
-    assert [(f.part, f.partly, f.reason) for f in failures(out.getvalue())] == expected
+    assert [(f.part, f.partly, f.reason) for f in failures(sheet.result().as_text())] == expected
 
 
 def test_reasons_that_differ_in_numbers_are_alike():
@@ -239,15 +229,15 @@ def test_bins_are_round():
     assert statistics.edges(0) == [0, 0.5]
 
 
-def failed_check(part, reason, mark="MISS"):
-    return f"Exercise\n  {mark} {part}: 0 of 4\n       {reason}\n0 of 4 points\n"
+def failed_check(part, reason, mark="✗ missed"):
+    return f"Exercise\n  {mark}  {part}: 0 of 4\n       {reason}\n0 of 4 points\n"
 
 
 def test_the_commonest_failures_come_first():
     told = {
         "a": failed_check("shape", "Wrong by 3."),
         "b": failed_check("shape", "Wrong by 4."),
-        "c": failed_check("shape", "Wrong by 3.", "part"),
+        "c": failed_check("shape", "Wrong by 3.", "~ in part"),
         "d": failed_check("shape", "It raised."),
         "e": failed_check("sum", "Not one."),
         "f": "NotImplementedError: not written yet\n",

@@ -94,18 +94,21 @@ def show(out: Console, graded: Graded) -> None:
     table.add_section()
     table.add_row("all checks", "", f"{number(result.test_points)}/{number(most)}")
     out.print(table)
+    texts = graded.notebook.metadata.get("trickster", {}).get("check_texts", {})
     for cell in tests:
         if cell.points is None or cell.points < cell.maximum:
             out.print(f"\n[bold]{escape(cell.name)}[/bold]: {cell_points(cell)} points")
-            said = what_it_said(cells[cell.name]) if cell.name in cells else "The cell is missing."
+            said = "The cell is missing."
+            if cell.name in cells:
+                said = what_it_said(cells[cell.name], texts.get(cell.name, ""))
             out.print(escape(said), soft_wrap=True)
     _show_errors(out, graded.notebook)
     _show_written(out, graded)
 
 
-def what_it_said(cell: NotebookNode) -> str:
-    """What a check printed and the error it ended in, without colours and traceback."""
-    lines: list[str] = []
+def what_it_said(cell: NotebookNode, result: str = "") -> str:
+    """A check's result, and the error it ended in, without colours and traceback."""
+    lines = result.rstrip().split("\n") if result else []
     for output in cell.get("outputs", []):
         if output.output_type == "stream":
             text = as_terminal(output.text).strip("\n")

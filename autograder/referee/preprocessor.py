@@ -123,6 +123,7 @@ class RefereeExecute(Execute):
         self.problems: list[str] = []
         self.limits_hit: list[str] = []
         self.traffic: dict[str, Traffic] = {}
+        self.texts: dict[str, str] = {}
         self._count, self._ended = 0, ""
         wanted = self.wanted(nb)
         with self._running() as (kernel, referee):
@@ -210,6 +211,9 @@ class RefereeExecute(Execute):
             if output.output_type == "execute_result":
                 output.execution_count = self._count
         self.traffic[name] = verdict.traffic
+        if cell.outputs[-1].output_type != "error":
+            whole = verdict.result is not None and not verdict.note
+            self.texts[name] = verdict.result.as_text() if whole else verdict.note
         if verdict.limit_hit:
             self.limits_hit.append(f"{name}: {verdict.limit_hit}")
         if verdict.problem:
@@ -226,6 +230,7 @@ class RefereeExecute(Execute):
             ("kernel_ended", self._ended),
             ("limits_hit", self.limits_hit),
             ("waited", waited),
+            ("check_texts", {name: f"{text}\n" for name, text in self.texts.items() if text}),
         ):
             found.pop(key, None)
             if value:

@@ -22,6 +22,7 @@ from autograder.referee.errors import CourseBug, Stopped, StudentError
 from autograder.referee.kernel import Kernel
 from autograder.referee.outputs import Meanwhile, Paper, stream
 from autograder.referee.session import Link, Patience, Traffic
+from trickster.checks.result import CheckResult
 
 HERE = Path(__file__).parent
 PACKAGE = "trickster_referee"  # under which the agent's files are known in the kernel
@@ -47,6 +48,9 @@ class Verdict:
 
     outputs: list[NotebookNode]
     points: float = 0.0
+    result: CheckResult | None = None  # None where no check came to a result, or none was called
+    note: str = ""  # why the test ended early, or that nothing is written yet
+    begun: bool = True  # whether anything of the exercise is written
     problem: str = ""  # nothing about the student's score is hidden here: a slip of the course's
     traffic: Traffic = field(default_factory=Traffic)
     limit_hit: str = ""  # of time, by the student's code
@@ -132,23 +136,26 @@ class Referee:
             found = link.names(theirs, probes)
             missing = [name for name in theirs if name not in found]
             if missing:
-                return failure(
+                return failed(
+                    verdict,
                     "NameError",
                     f"the notebook has no {missing[0]!r}: did the cell that defines it run without "
                     "an error?",
                 )
-            verdict.points = worth(execute(source, {**found, **mine}), points)
+            value = execute(source, {**found, **mine})
+            verdict.points = worth(value, points)
+            if isinstance(value, CheckResult):
+                verdict.result, verdict.note, verdict.begun = value, value.note, value.begun
         except Stopped as error:
-            print(f"Not tested to its end: {error}")
+            verdict.note = f"Not tested to its end: {error}"
         except NoPoints as error:
-            print(f"0 points: {error}")
+            verdict.note = f"0 points: {error}"
         except StudentError as error:
-            return failure(type(error).__name__, str(error), error.story)
+            verdict.begun = not isinstance(error, NotImplementedError)
+            return failed(verdict, type(error).__name__, str(error), error.story)
         except (Exception, SystemExit, CourseBug) as error:
             return self._unexpected(verdict, error)
-        return new_output(
-            "execute_result", {"text/plain": repr(verdict.points)}, execution_count=None
-        )
+        return presented(verdict, points)
 
     def _unexpected(self, verdict: Verdict, error: BaseException) -> NotebookNode:
         """The test cell's own assert, its trouble with what it was given, or a slip of a check."""
@@ -157,14 +164,14 @@ class Referee:
         inside = bool(frames) and frames[-1].filename == CELL
         kind, text = type(error).__name__, str(error)
         if inside and not isinstance(error, CourseBug):
-            return failure(kind, text or f"line {line} of the test does not hold")
+            return failed(verdict, kind, text or f"line {line} of the test does not hold")
         if isinstance(error, (AssertionError, CourseBug)):
             verdict.problem = f"The check itself is wrong: {text or kind}"
-            return failure(
-                "CourseBug", f"{verdict.problem} This is not your fault; tell the staff."
+            return failed(
+                verdict, "CourseBug", f"{verdict.problem} This is not your fault; tell the staff."
             )
         verdict.problem = f"The check stopped with {kind}: {text}"
-        return failure(kind, text)
+        return failed(verdict, kind, text)
 
     # --- meeting the kernel ----------------------------------------------------------------------
 
@@ -219,6 +226,24 @@ def worth(value: Any, points: float) -> float:
     if not math.isfinite(value) or not -1e-9 <= value <= points + 1e-9:
         raise NoPoints(f"the test gave {float(value):g}, which is not between 0 and {points:g}.")
     return min(float(points), max(0.0, float(value)))
+
+
+def presented(verdict: Verdict, points: float) -> NotebookNode:
+    """The points as nbgrader reads them, and the table that people see in their place.
+
+    A cell of asserts, or of other arithmetic than a sum of checks, has a line with its points.
+    """
+    result = verdict.result
+    if result is None:
+        result = CheckResult(verdict.points, "", points, note=verdict.note)
+    data = {"text/plain": repr(verdict.points), "text/html": result._repr_html_()}
+    return new_output("execute_result", data, execution_count=None)
+
+
+def failed(verdict: Verdict, kind: str, text: str, story: str = "") -> NotebookNode:
+    """The same error as data and as an output."""
+    verdict.note = f"{kind}: {text}"
+    return failure(kind, text, story)
 
 
 def failure(kind: str, text: str, story: str = "") -> NotebookNode:

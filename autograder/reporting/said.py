@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 MEANWHILE = "--- what your code printed meanwhile ---"  # what follows is the student's own
 MARGIN = " " * 7
-PART = re.compile(r"^  (ok  |part|MISS) (.+): [\d.e+-]+ of [\d.e+-]+$")
+PART = re.compile(r"^  (✓ passed|~ in part|✗ missed)  (.+): [\d.e+-]+ of [\d.e+-]+$")
 TOTAL = re.compile(r"^[\d.e+-]+ of [\d.e+-]+ points$")
-FIELD = re.compile(r"^(measured|asked|usual)(?: {2,}(.*))?$")
+FIELD = re.compile(r"^(measured|asked|usual|advice)(?: {2,}(.*))?$")
 STOPPED = re.compile(r"^(?:Not tested to its end|0 points): (.+)$", re.MULTILINE)
 RAISED = re.compile(r"^([A-Za-z_]\w*): ?(.*)$", re.MULTILINE)
 NOT_BEGUN = "not begun"
@@ -51,8 +51,10 @@ class _Part:
             self.why.append(line.strip())
 
     def failure(self) -> Failure:
-        told = "; ".join(f"{name} {text}" for name, text in self.fields.items() if name != "usual")
-        return Failure(self.name, self.mark == "part", " ".join(self.why) or told)
+        fields = {name: text for name, text in self.fields.items() if name != "usual"}
+        why = fields.pop("advice", "") or " ".join(self.why)
+        told = "; ".join(f"{name} {text}" for name, text in fields.items())
+        return Failure(self.name, self.mark == "~ in part", why or told)
 
 
 def failures(text: str) -> list[Failure]:
@@ -62,7 +64,7 @@ def failures(text: str) -> list[Failure]:
     """
     checked, _, after = text.partition(MEANWHILE)
     parts, ended = _parts(checked)
-    missed = {part.name: part.failure() for part in parts if part.mark != "ok  "}
+    missed = {part.name: part.failure() for part in parts if part.mark != "✓ passed"}
     if not ended:
         early = _early(checked, after)
         if early.part == NOT_BEGUN:
@@ -90,6 +92,8 @@ def _parts(text: str) -> tuple[list[_Part], bool]:
 
 def _early(checked: str, after: str) -> Failure:
     """Why a check gave no total: the error it ended in, which is the last thing said."""
+    if checked.startswith("Not written yet: "):
+        return Failure(NOT_BEGUN, False, "")
     if stopped := STOPPED.findall(checked):
         return Failure(NOT_ENDED, False, stopped[-1])
     raised = RAISED.findall(f"{checked}\n{after}")

@@ -120,6 +120,7 @@ def train_victim(
             VICTIM_ACCURACY.usual,
             "A little low usually means that the schedule or the number of epochs was changed, or "
             "that the network is too small. About .10 means that nothing was learnt.",
+            value=right,
         )
 
 

@@ -139,6 +139,7 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
             f"at least {CLONE_FIDELITY.full} (some points from {CLONE_FIDELITY.some})",
             CLONE_FIDELITY.usual,
             "Are x and targets in the same order, and does every row of the answers take part?",
+            value=value,
         )
 
 
@@ -358,16 +359,17 @@ def steal(sheet: Sheet, steal: Callable[..., Any], seeds: tuple[int, ...] = STEA
             spent.append(used)
             over += refused
         interval = evaluation.bootstrap_interval(values)
+        well = f". Well stolen: more than {STOLEN_WELL}. Which of your choices did it?"
+        well = well if interval.mean > STOLEN_WELL else ""
         part.award(
             STOLEN_FIDELITY.share(interval.mean),
             f"{interval.mean:.3f}, runs from {min(values):.3f} to {max(values):.3f} "
-            f"({len(values)} seeds)",
+            f"({len(values)} seeds){well}",
             f"at least {STOLEN_FIDELITY.full} (some points from {STOLEN_FIDELITY.some})",
             STOLEN_FIDELITY.usual,
             _why_low(interval.mean, spent),
+            value=interval.mean,
         )
-        if interval.mean > STOLEN_WELL:
-            print(f"       Well stolen: more than {STOLEN_WELL}. Which of your choices did it?")
     with sheet.part("never one query over budget", 1) as part:
         if not values:
             raise Missed("no theft came to its end, so there is nothing to count.")

@@ -350,7 +350,7 @@ def trickster(sheet: Sheet, trickster: Defense, seeds: tuple[int, ...] = PANEL_S
             *(np.concatenate(parts) for parts in zip(*map(_fields, mixed), strict=True))
         )
         _repeats(part, lambda i: ask(both.rows(i)), 300, "trickster", scale=1e-3)
-        steady = part.share or 0.0
+        steady = part.share
     with sheet.part("honest users", 2) as part:
         _must_defend(caught)
         kept = _honest(part, ask(honest), honest)
@@ -498,6 +498,7 @@ def _panel(part: Part, found: Panel, kept: float, steady: float, caught: float) 
         f"both fall by at least {DROP.full} (some points from {DROP.some})",
         DROP.usual,
         means,
+        value=found.drop,
     )
 
 

@@ -942,6 +942,7 @@ def _panel(part: Part, make_layered: Callable[..., Any], seeds: tuple[int, ...])
         "Labels and limits alone do not stop a patient thief or one with ten accounts: mislead "
         "weird inputs, with an answer whose largest class is another. Noise around the true "
         "answer, and whatever keeps the argmax, teaches it all the same.",
+        value=before - means[best],
     )
 
 

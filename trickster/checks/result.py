@@ -1,82 +1,237 @@
-"""The form of every check: parts, each with a measured value, a bar and a reason.
+"""A check's result as data, and how a check is written.
 
-What is asked in an exercise lives in the lab's own module; the numbers it is
-compared with live in ``bars``.
+A check is a function of a :class:`Sheet` and the student's names::
+
+    @check("Exercise 1, mean", 2)
+    def mean(sheet: Sheet, mean: Callable[..., Any]) -> None:
+        with sheet.part("of three numbers", 2) as part:
+            got = number(mean([1, 2, 6]), "mean")
+            part.expect(got == 3, f"{got:g}", "3", advice="Divide by how many there are.")
+
+Called with the student's names, it returns a :class:`CheckResult`: the points, as a float, with
+the parts as data. A notebook shows it as a table, ``as_text()`` is for terminals. What is asked
+in an exercise lives in the lab's own module; the numbers it is compared with live in
+``thresholds``; how a result looks in ``presentation``.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-import textwrap
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-WIDTH = 92
+from trickster.checks import presentation
+from trickster.checks.progress import Progress
+
+LONGEST = 4_000  # characters of one text; a student's code may return more
 
 
 class Missed(Exception):
     """Raised inside a part to end it without points; its text tells the learner why."""
 
 
+# --- results ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What came of one part of a check.
+
+    ``value`` is the number that was compared with the threshold, where there is one.
+    ``advice`` says what a miss of this kind usually means; "" where all points were earned.
+    """
+
+    name: str
+    points: float
+    share: float
+    measured: str = ""
+    asked: str = ""
+    usual: str = ""
+    advice: str = ""
+    value: float | None = None
+
+    @property
+    def earned(self) -> float:
+        return self.share * self.points
+
+    @property
+    def status(self) -> str:
+        """``passed``, ``partial`` or ``missed``."""
+        return "passed" if self.share == 1 else "partial" if self.share > 0 else "missed"
+
+
+class CheckResult(float):
+    """The points of a check, rounded to hundredths, with what they are made of.
+
+    ``note`` says why the check ended early, or that the exercise is not written yet, which
+    ``begun`` tells as well. It prints as the bare number: nbgrader reads that. Two results
+    add up to one that has the parts of both; any other arithmetic gives a plain float.
+    """
+
+    title: str
+    maximum: float
+    parts: tuple[PartResult, ...]
+    note: str
+    begun: bool
+
+    def __new__(
+        cls,
+        points: float,
+        title: str,
+        maximum: float,
+        parts: tuple[PartResult, ...] = (),
+        note: str = "",
+        begun: bool = True,
+    ) -> CheckResult:
+        # Rounded, so that the points count as they print.
+        result = super().__new__(cls, min(maximum, max(0.0, round(points, 2))))
+        result.title, result.maximum, result.parts = title, float(maximum), tuple(parts)
+        result.note, result.begun = note, begun
+        return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (float(self), self.title, self.maximum, self.parts, self.note, self.begun)
+        return CheckResult, given
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, CheckResult):
+            return float(self) + other
+        return CheckResult(
+            float(self) + float(other),
+            f"{self.title}; {other.title}",
+            self.maximum + other.maximum,
+            self.parts + other.parts,
+            " ".join(filter(None, (self.note, other.note))),
+            self.begun or other.begun,
+        )
+
+    def __radd__(self, other: Any) -> Any:
+        """``sum`` begins with 0."""
+        return self if type(other) is int and other == 0 else other + float(self)
+
+    def _repr_html_(self) -> str:
+        return presentation.as_html(self)
+
+    def as_text(self) -> str:
+        """All of it, for a terminal."""
+        return presentation.as_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {
+            "points": float(self),
+            "title": self.title,
+            "maximum": self.maximum,
+            "parts": [asdict(part) for part in self.parts],
+            "note": self.note,
+            "begun": self.begun,
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> CheckResult:
+        """The result again. Raises KeyError or TypeError where ``found`` is something else."""
+        parts = tuple(PartResult(**part) for part in found["parts"])
+        return cls(
+            found["points"], found["title"], found["maximum"], parts, found["note"], found["begun"]
+        )
+
+
+# --- how a check is written ---------------------------------------------------------
+
+
 class Part:
     """One thing that an exercise asks for. Exactly one of its methods is called."""
 
-    def __init__(self, sheet: Sheet, name: str, points: float):
-        self.sheet, self.name, self.points = sheet, name, points
-        self.share: float | None = None
+    def __init__(self, name: str, points: float):
+        self.name, self.points = name, points
+        self.result: PartResult | None = None
 
-    def expect(self, ok: bool, measured: str, asked: str, usual: str = "", means: str = "") -> None:
-        """All or nothing: ``means`` is told when ``ok`` is false."""
-        self.award(1.0 if ok else 0.0, measured, asked, usual, means)
+    def expect(
+        self,
+        ok: bool,
+        measured: str,
+        asked: str,
+        usual: str = "",
+        advice: str = "",
+        value: float | None = None,
+    ) -> None:
+        """All or nothing: ``advice`` is given when ``ok`` is false."""
+        self.award(1.0 if ok else 0.0, measured, asked, usual, advice, value)
 
     def award(
-        self, share: float, measured: str, asked: str, usual: str = "", means: str = ""
+        self,
+        share: float,
+        measured: str,
+        asked: str,
+        usual: str = "",
+        advice: str = "",
+        value: float | None = None,
     ) -> None:
-        """``share`` of the points, from 0 to 1; ``means`` is told when it is below 1."""
-        self.share = float(min(1.0, max(0.0, share)))
-        said = [f"measured  {measured}", f"asked     {asked}"]
-        if usual:
-            said.append(f"usual     {usual}")
-        self.sheet.line(self, *said, means if self.share < 1 else "")
+        """``share`` of the points, from 0 to 1; ``advice`` is given when it is below 1."""
+        share = float(min(1.0, max(0.0, share)))
+        advice = advice if share < 1 else ""
+        self.result = PartResult(
+            self.name,
+            self.points,
+            share,
+            *map(_clean, (measured, asked, usual, advice)),
+            None if value is None else float(value),
+        )
+
+    def miss(self, advice: str) -> None:
+        """No points after all, whatever has been measured."""
+        known = self.result or PartResult(self.name, self.points, 0.0)
+        self.result = replace(known, share=0.0, advice=_clean(advice))
+
+    @property
+    def share(self) -> float:
+        """What has been awarded; 0 as long as nothing has."""
+        return self.result.share if self.result else 0.0
 
 
 class Sheet:
-    """Collects the parts of one check and prints them as they are decided."""
+    """Collects the parts of one check as they are decided."""
 
     def __init__(self, title: str, points: float):
         self.title, self.points = title, points
         self.parts: list[Part] = []
-        self._told: set[str] = set()  # what has ended parts already
-        print(title)
+        self.progress = Progress(title, points)
+        self._explained: set[str] = set()  # what has ended parts already
 
     @contextmanager
     def part(self, name: str, points: float) -> Iterator[Part]:
         """A part worth ``points``. What the student's code raises costs this part only."""
-        part = Part(self, name, points)
+        part = Part(name, points)
         self.parts.append(part)
+        self.progress.doing(name)
         try:
             yield part
         except NotImplementedError as error:
-            if not any(other.share for other in self.parts):
+            if not self._earned():
                 raise  # nothing is written yet: say that, and nothing else
-            part.share = 0.0
-            self.line(part, "this part is not written yet: NotImplementedError.", _where(error))
+            part.miss(f"this part is not written yet: NotImplementedError. {_where(error)}")
         except Missed as missed:
-            part.share = 0.0
-            self.line(part, str(missed))
+            part.miss(str(missed))
         except (Exception, SystemExit) as error:
-            part.share = 0.0
-            self.line(part, *self._why(error))
-        if part.share is None:
+            part.miss(self._why(error))
+        if part.result is None:
             raise AssertionError(f"The check left its part {name!r} undecided.")
+        self.progress.advance(points)
 
-    def _why(self, error: BaseException) -> list[str]:
+    def _earned(self) -> float:
+        return sum(part.earned for part in self._decided())
+
+    def _decided(self) -> tuple[PartResult, ...]:
+        return tuple(part.result for part in self.parts if part.result is not None)
+
+    def _why(self, error: BaseException) -> str:
         """What a learner reads of an error.
 
         What is not the code's own error, but its end, says so itself, once; from then on what it
@@ -84,56 +239,57 @@ class Sheet:
         """
         plain = getattr(error, "plain", None)
         if not isinstance(plain, str):
-            return [f"your code raised {type(error).__name__}: {error}", _where(error)]
+            return f"your code raised {type(error).__name__}: {error} {_where(error)}"
         text = str(error)
-        if text in self._told:
-            return [plain]
-        self._told.add(text)
-        return [text, _where(error)]
+        if text in self._explained:
+            return plain
+        self._explained.add(text)
+        return f"{text} {_where(error)}"
 
-    def line(self, part: Part, *texts: str) -> None:
-        """Print the verdict on a part and what there is to say about it."""
-        share = part.share or 0.0
-        mark = "ok  " if share == 1 else ("part" if share > 0 else "MISS")
-        print(f"  {mark} {part.name}: {share * part.points:.3g} of {part.points:g}")
-        for text in filter(None, texts):
-            hanging = (
-                " " * 17 if text.startswith(("measured  ", "asked     ", "usual     ")) else ""
-            )
-            wrapped = textwrap.wrap(
-                text,
-                WIDTH,
-                initial_indent="       ",
-                subsequent_indent=hanging or "       ",
-                break_long_words=False,
-            )
-            print("\n".join(wrapped))
-
-    def total(self) -> float:
-        """The points, rounded to hundredths so that they print as they count."""
+    def result(self) -> CheckResult:
+        """What came of the check. Its parts must make up its points."""
         possible = sum(part.points for part in self.parts)
         if abs(possible - self.points) > 1e-9:
             raise AssertionError(f"The parts make {possible} points, the check {self.points}.")
-        earned = round(sum(part.points * (part.share or 0.0) for part in self.parts), 2)
-        print(f"{earned:g} of {self.points:g} points")
-        return float(min(self.points, max(0.0, earned)))
+        return CheckResult(self._earned(), self.title, self.points, self._decided())
+
+    def ended_early(self, error: Exception) -> CheckResult | None:
+        """No points, and why, where an error outside of a part has ended the check.
+
+        None where the error is not one that a learner should read in a sentence.
+        """
+        if isinstance(error, NotImplementedError) and not self._earned():
+            note, begun = _unwritten(error), False
+        elif isinstance(getattr(error, "plain", None), str):
+            note, begun = f"Not tested to its end: {error}", True
+        else:
+            return None
+        return CheckResult(0.0, self.title, self.points, self._decided(), _clean(note), begun)
 
 
-def check(title: str, points: float) -> Callable[[Callable[..., None]], Callable[..., float]]:
-    """Make ``function(sheet, *names)`` a check: it returns its points as a float.
+def check(title: str, points: float) -> Callable[[Callable[..., None]], Callable[..., CheckResult]]:
+    """Make ``function(sheet, *names)`` a check: it returns a :class:`CheckResult`.
 
     Whatever the student's code writes to standard error is shown on standard
     output, since nbgrader takes any word on standard error for a failed test.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., float]:
+    def decorate(function: Callable[..., None]) -> Callable[..., CheckResult]:
         @functools.wraps(function)
-        def run(*names: Any, **options: Any) -> float:
+        def run(*names: Any, **options: Any) -> CheckResult:
             with redirect_stderr(sys.stdout), warnings.catch_warnings():
                 warnings.simplefilter("default")
                 sheet = Sheet(title, points)
-                function(sheet, *names, **options)
-                return sheet.total()
+                try:
+                    function(sheet, *names, **options)
+                    return sheet.result()
+                except Exception as error:
+                    result = sheet.ended_early(error)
+                    if result is None:
+                        raise
+                    return result
+                finally:
+                    sheet.progress.close()
 
         run.points = points
         return run
@@ -180,8 +336,26 @@ def number(value: Any, what: str) -> float:
     return single
 
 
+def _clean(text: str) -> str:
+    """One line of what can be printed. The text may quote what a student's code returned."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST]).split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def _unwritten(error: NotImplementedError) -> str:
+    found = _place(error)
+    name = f"{found[0]}()" if found and found[0].isidentifier() else "this exercise"
+    return f"Not written yet: {name} still raises NotImplementedError."
+
+
 def _where(error: BaseException) -> str:
-    """The deepest line of the student's notebook behind an error."""
+    """A sentence on the deepest line of the student's notebook behind an error."""
+    found = _place(error)
+    return f"It happened in {found[0]}(), at: {found[1]}" if found else ""
+
+
+def _place(error: BaseException) -> tuple[str, str | None] | None:
+    """The deepest (function, line) of the student's notebook behind an error."""
     # Where the student's code runs in another process, its traceback does not come along.
     found = getattr(error, "notebook_line", None)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -189,4 +363,4 @@ def _where(error: BaseException) -> str:
             frame.filename.startswith("<ipython") or "ipykernel" in frame.filename
         ):
             found = frame.name, frame.line
-    return f"It happened in {found[0]}(), at: {found[1]}" if found else ""
+    return found

@@ -1,0 +1,75 @@
+"""The bar that a slow check shows while it works, to a person who is waiting."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from tqdm import tqdm
+
+DELAY_S = 2.0  # a quicker check shows nothing
+
+
+class Progress:
+    """A bar over the points of a check, on standard output, gone when the check ends.
+
+    It appears in a terminal or a notebook only: a log, or the grader, has no use for it.
+    """
+
+    def __init__(self, title: str, points: float):
+        self.title, self.points = title, points
+        self._done, self._doing = 0.0, ""
+        self._bar: tqdm | None = None
+        self._stream = sys.stdout
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        if _is_watched(self._stream):
+            # A timer, since the first slow part may begin before the delay is over.
+            self._timer = threading.Timer(DELAY_S, self._open)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._bar = tqdm(
+                    total=self.points,
+                    initial=self._done,
+                    desc=self._text(),
+                    file=self._stream,
+                    leave=False,
+                    bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n:g}/{total:g} points",
+                )
+
+    def _text(self) -> str:
+        return f"{self.title}: {self._doing}" if self._doing else self.title
+
+    def doing(self, text: str) -> None:
+        """Say what is being worked on."""
+        with self._lock:
+            self._doing = text
+            if self._bar is not None:
+                self._bar.set_description_str(self._text())
+
+    def advance(self, points: float) -> None:
+        """So many more points are decided."""
+        with self._lock:
+            self._done += points
+            if self._bar is not None:
+                self._bar.update(points)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+
+
+def _is_watched(stream: object) -> bool:
+    """Whether a person sees the stream while it is written."""
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty()) or type(stream).__module__.startswith("ipykernel.")
