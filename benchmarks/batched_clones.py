@@ -23,11 +23,11 @@ from trickster import attacks
 PICTURES, EPOCHS = 3_000, 1  # an epoch more is the same work again
 
 
-def lessons(count: int) -> list[attacks.Lesson]:
+def training_sets(count: int) -> list[attacks.TrainingSet]:
     """Random pictures and answers: what they show does not matter to the clock."""
     rng = np.random.default_rng(0)
     return [
-        attacks.Lesson(
+        attacks.TrainingSet(
             rng.random((PICTURES, 1, 28, 28), dtype=np.float32),
             rng.dirichlet(np.ones(10), PICTURES).astype(np.float32),
             epochs=EPOCHS,
@@ -37,14 +37,16 @@ def lessons(count: int) -> list[attacks.Lesson]:
     ]
 
 
-def one_by_one(taught: list[attacks.Lesson]) -> None:
-    for lesson in taught:
-        attacks.train_clone(**vars(lesson))
+def one_by_one(training_sets: list[attacks.TrainingSet]) -> None:
+    for one in training_sets:
+        attacks.train_clone(**vars(one))
 
 
-def seconds(train: Callable[[list[attacks.Lesson]], object], taught: list[attacks.Lesson]) -> float:
+def seconds(
+    train: Callable[[list[attacks.TrainingSet]], object], training_sets: list[attacks.TrainingSet]
+) -> float:
     start = time.process_time()
-    train(taught)
+    train(training_sets)
     return time.process_time() - start
 
 
@@ -52,13 +54,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     asked = parser.parse_args()
-    ready = lessons(10)
+    ready = training_sets(10)
     attacks.train_clones(ready[:2])  # the first call of a process is slower
     print(f"{PICTURES:,} pictures a clone, at most {attacks.STACK} clones in a stack")
     for count in (2, 4, 6, 10):
-        taught = ready[:count]
+        some = ready[:count]
         rows = [
-            (seconds(one_by_one, taught), seconds(attacks.train_clones, taught))
+            (seconds(one_by_one, some), seconds(attacks.train_clones, some))
             for _ in range(asked.rounds)
         ]
         ratios = sorted(alone / together for alone, together in rows)

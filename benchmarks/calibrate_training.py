@@ -214,7 +214,7 @@ QUOTED = {  # in the table of bars
 
 
 def _checked(
-    check: Callable[..., float], bar: thresholds.Bar | None, answers: Mapping[str, Answer]
+    check: Callable[..., float], bar: thresholds.Threshold | None, answers: Mapping[str, Answer]
 ):
     words = {name: answer.words for name, answer in answers.items()}
     return Checked(check.points, words, bar, MEASURED if bar else None)

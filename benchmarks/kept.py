@@ -255,7 +255,7 @@ def library() -> str:
 
 def _bars() -> list[tuple[str, object]]:
     numbers = {
-        name: (value.full, value.some) if isinstance(value, thresholds.Bar) else value
+        name: (value.full, value.some) if isinstance(value, thresholds.Threshold) else value
         for name, value in vars(thresholds).items()
         if name.isupper()
     }

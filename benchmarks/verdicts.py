@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from kept import Found, Job, Result, add_options, asked_for, exactly, markdown, short
 
-from trickster.checks.thresholds import Bar
+from trickster.checks.thresholds import Threshold
 
 
 class Checked(NamedTuple):
@@ -24,7 +24,7 @@ class Checked(NamedTuple):
 
     points: float
     answers: Mapping[str, str]  # name: what a wrong answer must be told; empty for a right one
-    bar: Bar | None = None
+    bar: Threshold | None = None
     shown: re.Pattern[str] | None = None  # what stands beside the bar; the smallest one counts
 
 

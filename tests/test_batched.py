@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trickster import attacks, batched, models, training
-from trickster.attacks import Lesson
+from trickster.attacks import TrainingSet
 
 SHAPE, CLASSES = (1, 6, 6), 4
 
 
-def lessons(kinds: str, n: int = 150, epochs: int = 1) -> list[Lesson]:
+def training_sets(kinds: str, n: int = 150, epochs: int = 1) -> list[TrainingSet]:
     """One for each letter: "s" learns posteriors, "h" hard labels; all of different pictures."""
     made = []
     for i, kind in enumerate(kinds):
@@ -26,12 +26,12 @@ def lessons(kinds: str, n: int = 150, epochs: int = 1) -> list[Lesson]:
         # Answers that follow from the picture, so that there is something to learn.
         logits = 6 * (x.reshape(n, -1)[:, :CLASSES] - 0.5)
         labels = {"s": "soft", "h": "hard"}[kind]
-        made.append(Lesson(x, models.softmax(logits), labels, epochs=epochs, seed=i % 3))
+        made.append(TrainingSet(x, models.softmax(logits), labels, epochs=epochs, seed=i % 3))
     return made
 
 
-def alone(lesson: Lesson) -> models.Classifier:
-    return attacks.train_clone(**vars(lesson))
+def alone(one: TrainingSet) -> models.Classifier:
+    return attacks.train_clone(**vars(one))
 
 
 def raw(clone: models.Classifier) -> bytes:
@@ -58,26 +58,26 @@ def assert_close(one: nn.Module, other: nn.Module) -> None:
 @settings(max_examples=10)
 @given(kinds=st.text("sh", min_size=1, max_size=9), n=st.integers(2, 140))
 def test_clones_of_a_stack_are_the_clones_trained_alone(kinds, n):
-    given_lessons = lessons(kinds, n)
-    for lesson, clone in zip(given_lessons, attacks.train_clones(given_lessons), strict=True):
-        assert_close(clone.network, alone(lesson).network)
+    sets = training_sets(kinds, n)
+    for one, clone in zip(sets, attacks.train_clones(sets), strict=True):
+        assert_close(clone.network, alone(one).network)
 
 
 def test_after_ten_epochs_they_still_say_the_same():
-    given_lessons = lessons("shhs", 600, epochs=10)
+    sets = training_sets("shhs", 600, epochs=10)
     probe = np.random.default_rng(9).random((2_000, *SHAPE), dtype=np.float32)
-    for lesson, clone in zip(given_lessons, attacks.train_clones(given_lessons), strict=True):
-        same = np.mean(clone.labels(probe) == alone(lesson).labels(probe))
+    for one, clone in zip(sets, attacks.train_clones(sets), strict=True):
+        same = np.mean(clone.labels(probe) == alone(one).labels(probe))
         assert same > 0.998
-        taught = lesson.answers.argmax(axis=1)
-        assert np.mean(clone.labels(lesson.x) == taught) > 0.8  # they learnt something
+        answered = one.answers.argmax(axis=1)
+        assert np.mean(clone.labels(one.x) == answered) > 0.8  # they learned something
 
 
 def test_the_same_bytes_twice_and_in_another_order():
-    given_lessons = lessons("shsh")
-    first = [raw(clone) for clone in attacks.train_clones(given_lessons)]
-    assert first == [raw(clone) for clone in attacks.train_clones(given_lessons)]
-    assert first[::-1] == [raw(clone) for clone in attacks.train_clones(given_lessons[::-1])]
+    sets = training_sets("shsh")
+    first = [raw(clone) for clone in attacks.train_clones(sets)]
+    assert first == [raw(clone) for clone in attacks.train_clones(sets)]
+    assert first[::-1] == [raw(clone) for clone in attacks.train_clones(sets[::-1])]
     assert len(set(first)) == 4
 
 
@@ -86,36 +86,36 @@ def test_the_caller_s_random_numbers_and_threads_stay():
     expected = torch.rand(3)
     torch.manual_seed(5)
     threads = torch.get_num_threads()
-    attacks.train_clones(lessons("sh"))
+    attacks.train_clones(training_sets("sh"))
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
 
 
-def test_lessons_of_all_kinds_come_back_in_their_order():
-    given_lessons = [
-        *lessons("s", 70),
-        *lessons("hs", 90),
-        *lessons("s", 40),
-        replace(lessons("s", 90)[0], network="cnn"),
-        replace(lessons("s", 90)[0], epochs=2),
-        replace(lessons("s", 90)[0], lr=1e-4),
+def test_training_sets_of_all_kinds_come_back_in_their_order():
+    sets = [
+        *training_sets("s", 70),
+        *training_sets("hs", 90),
+        *training_sets("s", 40),
+        replace(training_sets("s", 90)[0], network="cnn"),
+        replace(training_sets("s", 90)[0], epochs=2),
+        replace(training_sets("s", 90)[0], lr=1e-4),
     ]
-    for lesson, clone in zip(given_lessons, attacks.train_clones(given_lessons), strict=True):
-        assert_close(clone.network, alone(lesson).network)
+    for one, clone in zip(sets, attacks.train_clones(sets), strict=True):
+        assert_close(clone.network, alone(one).network)
     assert attacks.train_clones([]) == []
 
 
 def test_more_clones_than_a_stack_holds():
-    many = lessons("sh" * attacks.STACK, 30)
-    for lesson, clone in zip(many, attacks.train_clones(many), strict=True):
-        assert_close(clone.network, alone(lesson).network)
+    many = training_sets("sh" * attacks.STACK, 30)
+    for one, clone in zip(many, attacks.train_clones(many), strict=True):
+        assert_close(clone.network, alone(one).network)
 
 
 @pytest.mark.parametrize("wrong", [{"labels": "both"}, {"network": "rnn"}])
-def test_lessons_say_what_they_do_not_know(wrong):
-    one = lessons("s", 20)[0]
+def test_training_sets_say_what_they_do_not_know(wrong):
+    one = training_sets("s", 20)[0]
     with pytest.raises(ValueError, match="is '"):
-        attacks.train_clones([Lesson(one.x, one.answers, **wrong)])
+        attacks.train_clones([TrainingSet(one.x, one.answers, **wrong)])
 
 
 # --- fit_many -------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def deep(seed: int) -> nn.Sequential:
 
 
 def test_losses_weight_decay_and_depth_are_those_of_fit():
-    pairs = [(lesson.x, lesson.answers) for lesson in lessons("sss", 100)]
+    pairs = [(one.x, one.answers) for one in training_sets("sss", 100)]
     options = {"epochs": 3, "batch_size": 32, "lr": 5e-3, "weight_decay": 0.5}
     together, single = [deep(i) for i in range(3)], [deep(i) for i in range(3)]
     losses = batched.fit_many(

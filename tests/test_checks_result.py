@@ -251,14 +251,16 @@ def test_number_refuses_what_is_no_finite_number(value):
 
 @given(st.floats(-1, 2, allow_nan=False), st.floats(-1, 2, allow_nan=False))
 def test_a_bar_gives_a_share_that_never_falls(low, high):
-    bar = thresholds.Bar(0.6, 0.4, "", "")
+    bar = thresholds.Threshold(0.6, 0.4, "", "")
     low, high = sorted((low, high))
     assert 0 <= bar.share(low) <= bar.share(high) <= 1
     assert bar.share(0.6) == 1 and bar.share(0.399) == 0 and bar.share(0.4) == 0.5
 
 
 def test_every_bar_lies_between_some_and_full_and_has_evidence():
-    table = [value for value in vars(thresholds).values() if isinstance(value, thresholds.Bar)]
+    table = [
+        value for value in vars(thresholds).values() if isinstance(value, thresholds.Threshold)
+    ]
     assert table
     for bar in table:
         assert -1 < bar.some < bar.full < 1  # a loss is a negative gain

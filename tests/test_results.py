@@ -251,7 +251,7 @@ def test_intervals_read_as_in_the_field():
 CHECKED = verdicts.Checked(
     2.0,
     {"right": "", "wrong": "too low"},
-    thresholds.Bar(0.5, 0.3, "", ""),
+    thresholds.Threshold(0.5, 0.3, "", ""),
     re.compile(r"drop is (-?\d\.\d+)"),
 )
 

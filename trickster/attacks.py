@@ -63,14 +63,14 @@ def train_clone(
     argmax, as a thief must who sees nothing else (or who trusts nothing else).
     ``network``: the quick MLP, or a CNN half as wide as the victim.
     """
-    lesson = Lesson(x, answers, labels, network, epochs, lr, seed)
-    clone, targets = lesson.network_and_targets()
+    training_set = TrainingSet(x, answers, labels, network, epochs, lr, seed)
+    clone, targets = training_set.network_and_targets()
     training.fit(clone, x, targets, epochs=epochs, lr=lr, seed=seed, progress=progress)
     return models.Classifier(clone)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """What one clone is trained on, and how: the arguments of :func:`train_clone`."""
 
     x: np.ndarray
@@ -96,17 +96,17 @@ class Lesson:
         return clone, self.answers.argmax(axis=1) if hard else self.answers
 
 
-def train_clones(lessons: Sequence[Lesson]) -> list[models.Classifier]:
+def train_clones(training_sets: Sequence[TrainingSet]) -> list[models.Classifier]:
     """The clones that :func:`train_clone` would give one by one, up to float rounding.
 
     MLPs with equally many pictures (and the same epochs and lr) train as one batched model.
     """
-    clones: list[models.Classifier | None] = [None] * len(lessons)
-    for places in _alike(lessons):
-        group = [lessons[i] for i in places]
-        pairs = [lesson.network_and_targets() for lesson in group]
+    clones: list[models.Classifier | None] = [None] * len(training_sets)
+    for places in _alike(training_sets):
+        group = [training_sets[i] for i in places]
+        pairs = [one.network_and_targets() for one in group]
         networks, targets = map(list, zip(*pairs, strict=True))
-        xs, seeds = [lesson.x for lesson in group], [lesson.seed for lesson in group]
+        xs, seeds = [one.x for one in group], [one.seed for one in group]
         how = {"epochs": group[0].epochs, "lr": group[0].lr}
         if group[0].network == "mlp":  # one alone, too: it saves the overhead of autograd
             fit_many(networks, xs, targets, seeds=seeds, **how)
@@ -117,10 +117,10 @@ def train_clones(lessons: Sequence[Lesson]) -> list[models.Classifier]:
     return clones
 
 
-def _alike(lessons: Sequence[Lesson]) -> list[list[int]]:
-    """Places of lessons that can train as one, at most ``STACK`` together; CNNs stay alone."""
+def _alike(training_sets: Sequence[TrainingSet]) -> list[list[int]]:
+    """Places of those that can train as one, at most ``STACK`` together; CNNs stay alone."""
     kinds: dict[tuple, list[int]] = {}
-    for i, one in enumerate(lessons):
+    for i, one in enumerate(training_sets):
         alone = i if one.network != "mlp" else None
         kind = (alone, one.x.shape, one.answers.shape[1], one.epochs, one.lr)
         kinds.setdefault(kind, []).append(i)
@@ -169,15 +169,15 @@ def steal_jacobian(
     while len(x) < budget:
         clone = train_clone(x, answers, **how)
         new = jacobian_augmentation(clone, x, answers.argmax(axis=1), step)[: budget - len(x)]
-        new, told = collect(client, new, len(new))
-        x, answers = np.concatenate([x, new]), np.concatenate([answers, told])
+        new, new_answers = collect(client, new, len(new))
+        x, answers = np.concatenate([x, new]), np.concatenate([answers, new_answers])
     return train_clone(x, answers, **how)
 
 
 def jacobian_augmentation(
     clone: models.Classifier, x: np.ndarray, labels: np.ndarray, step: float = 0.1
 ) -> np.ndarray:
-    """New pictures ``(n, c, h, w)``: ``x`` moved to where the clone is surer of ``labels (n,)``.
+    """New pictures ``(n, c, h, w)``: ``x`` moved to where the clone favours ``labels (n,)`` more.
 
     ``x + step * sign(dF_y / dx)``, clipped to [0, 1]; ``F_y`` is the clone's probability of the
     victim's label. (Papernot et al. 2017.)

@@ -517,7 +517,7 @@ def _undefended(kind: str, seed: int) -> Scores:
 
 def _lessons(
     asked: Answered, ask: Ask, seed: int, repeats: int = REPEATS
-) -> dict[str, attacks.Lesson]:
+) -> dict[str, attacks.TrainingSet]:
     """What each thief learns from; the averaging one asks ``repeats`` times about a third."""
     answers = ask(asked)
     taught = {

@@ -946,7 +946,7 @@ def _panel(part: Part, make_layered: Callable[..., Any], seeds: tuple[int, ...])
     )
 
 
-def _lessons(service: _Service, seed: int) -> dict[str, attacks.Lesson]:
+def _lessons(service: _Service, seed: int) -> dict[str, attacks.TrainingSet]:
     """What each thief learns from one service; what is refused is lost to them."""
     pool = _pool(seed)
     x, answers = _stolen(pool[0], _as_a_customer(service, pool, "patient"))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trickster import attacks
-from trickster.attacks import Lesson
+from trickster.attacks import TrainingSet
 from trickster.checks.cache import remember
 from trickster.checks.fixtures import answered, fashion
 
@@ -25,12 +25,12 @@ class Pool(NamedTuple):
     clone_seed: int
 
 
-def lesson(x: np.ndarray, answers: np.ndarray, labels: str, seed: int) -> Lesson:
+def lesson(x: np.ndarray, answers: np.ndarray, labels: str, seed: int) -> TrainingSet:
     """What a thief of the panels learns from ``answers``, whatever type of number they are."""
-    return Lesson(x, answers.astype(np.float32), labels, seed=seed)
+    return TrainingSet(x, answers.astype(np.float32), labels, seed=seed)
 
 
-def learn(panels: Sequence[Mapping[str, Lesson]]) -> list[Named]:
+def learn(panels: Sequence[Mapping[str, TrainingSet]]) -> list[Named]:
     """Train the clones of all thieves of all panels together, and ask each what it learnt.
 
     One lesson under two names is learnt once; a thief whose lesson is empty has no clone.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Bar:
+class Threshold:
     """``full`` points from here up, a share of them from ``some`` up.
 
     ``usual`` is what the reference measures; ``evidence`` says where reference,
@@ -33,21 +33,21 @@ class Bar:
         return round(0.5 + 0.5 * (value - self.some) / (self.full - self.some), 2)
 
 
-VICTIM_ACCURACY = Bar(
+VICTIM_ACCURACY = Threshold(
     0.86,
     0.80,
     "about .88",
     "200 runs: right answers: reference .875 to .888, half as wide .863 to .880; wrong ones: "
     "one epoch .810 to .833",
 )
-CLONE_FIDELITY = Bar(
+CLONE_FIDELITY = Threshold(
     0.55,
     0.35,
     "about .67",
     "200 runs: right answers: reference .645 to .705, CNN .729 to .794; wrong ones: 300 of "
     "3,000 answers .334 to .497",
 )
-STOLEN_FIDELITY = Bar(
+STOLEN_FIDELITY = Threshold(
     0.60,
     0.40,
     "about .74",
@@ -59,7 +59,7 @@ STOLEN_WELL = 0.68  # above it, a word of praise; no points
 
 # Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
 # The bar was .20 before these runs, where the right answers begin.
-DROP = Bar(
+DROP = Threshold(
     0.18,
     0.10,
     "about .33",
@@ -74,7 +74,7 @@ POOR_POOL = 0.40  # fidelity of a clone from a pool that steals badly anyway
 
 # --- lab 4 ---------------------------------------------------------------------------------
 
-LAYERED_DROP = Bar(  # of fidelity, to the best thief of the panel
+LAYERED_DROP = Threshold(  # of fidelity, to the best thief of the panel
     0.20,
     0.12,
     "about .42",
@@ -83,7 +83,7 @@ LAYERED_DROP = Bar(  # of fidelity, to the best thief of the panel
     ".326 to .452; wrong ones: labels and a limit -.010 to .072, zero-mean noise, fixed -.018"
     " to .076, keeps the argmax -.010 to .072",
 )
-LAYERED_LOSS = Bar(  # of honest accuracy, negative
+LAYERED_LOSS = Threshold(  # of honest accuracy, negative
     -0.015,
     -0.04,
     "about -.004",
