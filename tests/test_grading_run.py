@@ -166,7 +166,7 @@ def test_exact_scores(
     ("student", "said"),
     [
         ("bad_json", "is not valid JSON"),
-        ("no_notebook", "is no Jupyter notebook"),
+        ("no_notebook", "is not a Jupyter notebook"),
         ("empty", "is empty"),
         ("missing", "is missing in its folder."),
         ("renamed", f"Rename '{LAB} (1).ipynb'"),

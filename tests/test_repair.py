@@ -24,9 +24,9 @@ from autograder import nbgrader_api
 from autograder.cells import grade_id, points_of, role
 from autograder.course import CourseError, Lab
 from autograder.grading import run
-from autograder.repair.mend import AnotherNotebook, Mended, check_related, mend
+from autograder.repair.mend import MendedNotebook, WrongNotebook, check_related, mend
 from autograder.repair.preprocessors import notes_of
-from autograder.repair.salvage import NotANotebook, parse, read_submission
+from autograder.repair.salvage import NotANotebook, parse_notebook, read_submission
 
 ROOT_SUM = '''\
 def root_sum(values: list[float], start: float = 0.0) -> float:
@@ -69,7 +69,7 @@ def filled(release: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def kinds(mended: Mended) -> list[str]:
+def kinds(mended: MendedNotebook) -> list[str]:
     return [note.kind for note in mended.notes]
 
 
@@ -94,7 +94,7 @@ def run_code(notebook: NotebookNode) -> str:
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 
-def check_whole(mended: Mended, release: NotebookNode) -> None:
+def check_whole(mended: MendedNotebook, release: NotebookNode) -> None:
     """What holds for every mended notebook, whatever was handed in."""
     notebook = mended.notebook
     nbformat.validate(notebook)
@@ -454,7 +454,7 @@ def test_pictures_pasted_into_an_answer_stay(release: NotebookNode, filled: Note
         (b"  \n", "empty"),
         (b"\xff\xfe\x00", "UTF-8"),
         (b'{"cells": [', "not valid JSON"),
-        (b'{"a": 1}', "no Jupyter notebook"),
+        (b'{"a": 1}', "not a Jupyter notebook"),
         (b'{"cells": 3, "nbformat": 4}', "no list of cells"),
         (b"[1, 2]", "not a JSON object"),
         (b"[" * 200_000, "nested too deeply"),
@@ -478,8 +478,8 @@ def test_links_folders_pipes_and_giants_are_refused(tmp_path: Path) -> None:
         file.truncate(200_000_000)
     said = {
         "link": "a link",
-        "folder": "no file",
-        "pipe": "no file",
+        "folder": "not a file",
+        "pipe": "not a file",
         "giant": "200 MB",
         "no": "read",
     }
@@ -513,15 +513,15 @@ def test_odd_notebooks_are_read_as_far_as_they_go(
     check_whole(mended, release)
     mended.notebook.cells[0].source.encode()
     json.dumps(mended.notebook).encode()
-    with pytest.raises(AnotherNotebook, match="lab1_toy"):
-        check_related(mended, parse(json.dumps(content)), LAB)
+    with pytest.raises(WrongNotebook, match="lab1_toy"):
+        check_related(mended, parse_notebook(json.dumps(content)), LAB)
 
 
 def test_a_notebook_of_another_lab_says_so(release: NotebookNode) -> None:
     other = nbformat.v4.new_notebook(cells=[code("x = 1"), text("YOUR ANSWER HERE"), text("Hm.")])
     other.metadata["trickster"] = {"lab": "lab7_other"}
     with pytest.raises(CourseError, match="lab7_other"):
-        check_related(mend(other, release), parse(json.dumps(other)), LAB)
+        check_related(mend(other, release), parse_notebook(json.dumps(other)), LAB)
 
 
 # --- any damage -----------------------------------------------------------------------------

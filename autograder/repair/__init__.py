@@ -1,6 +1,12 @@
-"""Mends what students hand in: every cell of the release once, with the student's answers in it.
+"""Repairs submitted notebooks: every cell of the release once, with the student's answers in it.
 
-`door` is nbgrader's way in; `mend` decides what goes where, with `matching` (which cell is
-which), `pieces` (what is in a cell), `damage` and `notes` (what was done, in words); `salvage`
-reads a file that may hold anything.
+In the order in which a submission meets them:
+
+- `preprocessors`: the steps that nbgrader calls, which leave the repaired notebook and its notes.
+- `salvage`: reads the file, however damaged, as a valid notebook, or refuses it.
+- `matching`: finds out which cell of the release each submitted cell is, with `fragments` (what
+  a cell's text defines, how similar two texts are, where they can be cut).
+- `mend`: decides what goes into each cell, and assembles the notebook.
+- `diagnosis`: finds what happened to metadata, types and order.
+- `notes`: says what was repaired, to the instructor and to the student.
 """

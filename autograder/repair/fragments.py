@@ -1,7 +1,7 @@
-"""Texts of cells: what two of them have in common, what they define, where they can be cut.
+"""The texts of cells: what they define, how similar they are, and where they can be cut.
 
-A `Piece` is a stretch of a submitted cell, usually all of it; a `Slot` is a cell of the release
-with the pieces that claim its place. Who claims what is `matching`'s business.
+A `Fragment` is a part of a submitted cell, usually all of it; a `Slot` is a cell of the release
+with the fragments that were matched to it. The matching itself is in `matching`.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from rapidfuzz import fuzz
 
 from autograder.cells import grade_id, role
 
-LONGEST_CODE = 20_000  # characters; nobody's answer is longer, and parsing takes its time
-LONGEST_TEXT = 5_000  # of a text that may be code of which only the type was changed
-LONGEST_COMPARED = 20_000
-ALIKE = 60.0  # of 100; from here on two texts are two versions of one
+MAX_PARSED = 20_000  # characters; no answer is longer, and parsing takes time
+MAX_PARSED_MARKDOWN = 5_000  # characters of a text cell that may be a retyped code cell
+MAX_COMPARED = 20_000  # characters
+SIMILAR = 60.0  # of 100; from here on, two texts are versions of the same one
 COLAB_FORM = re.compile(r"^\s*#\s*@(title|markdown|param)\b.*$")
 MAGIC = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)
 TOP_LEVEL = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)")
 
 
 @dataclass(eq=False)
-class Piece:
-    """A stretch of a submitted cell, and the slot that it was found to belong to."""
+class Fragment:
+    """A part of a submitted cell, and the slot that it was matched to."""
 
     cell: NotebookNode
     source: str
     slot: Slot | None = None
-    by: str = ""  # what it was recognised by: name, id, equal, function, text, place, cut
+    matched_by: str = ""  # name, id, equal, function, text, place, cut
 
     @cached_property
-    def plain(self) -> str:
-        return normal(self.source)
+    def text(self) -> str:
+        return normalize(self.source)
 
     @cached_property
     def tree(self) -> ast.Module | None:
@@ -46,10 +46,10 @@ class Piece:
 
     @cached_property
     def defines(self) -> frozenset[str]:
-        code = self.cell.cell_type != "markdown"
-        return (
-            defined(self.source, code) if code or len(self.source) <= LONGEST_TEXT else frozenset()
-        )
+        is_code = self.cell.cell_type != "markdown"
+        if not is_code and len(self.source) > MAX_PARSED_MARKDOWN:
+            return frozenset()
+        return defined_names(self.source, is_code)
 
 
 @dataclass(eq=False)
@@ -59,11 +59,11 @@ class Slot:
     cell: NotebookNode
     index: int
     defines: frozenset[str] = frozenset()  # names that no other cell of the release defines
-    pieces: list[Piece] = field(default_factory=list)
+    fragments: list[Fragment] = field(default_factory=list)
 
     @cached_property
-    def plain(self) -> str:
-        return normal(self.cell.source)
+    def text(self) -> str:
+        return normalize(self.cell.source)
 
     @property
     def name(self) -> str:
@@ -74,51 +74,51 @@ class Slot:
         return role(self.cell)
 
     @property
-    def answer(self) -> bool:
+    def is_answer(self) -> bool:
         """Whether the student writes here."""
         return self.role in ("solution", "written")
 
     @property
-    def graded(self) -> bool:
+    def is_graded(self) -> bool:
         return self.role in ("solution", "written", "test")
 
     @property
-    def open(self) -> bool:
-        """Whether nothing of the student's is in it: no piece, or the scaffold only."""
-        return not any(self.filled_by(piece) for piece in self.pieces)
+    def unfilled(self) -> bool:
+        """Whether it holds nothing of the student's: no fragment, or only the scaffold."""
+        return not any(self.filled_by(fragment) for fragment in self.fragments)
 
-    def filled_by(self, piece: Piece) -> bool:
-        return bool(piece.plain) and (not self.answer or piece.plain != self.plain)
+    def filled_by(self, fragment: Fragment) -> bool:
+        return bool(fragment.text) and (not self.is_answer or fragment.text != self.text)
 
 
-def normal(source: str) -> str:
-    """The text without what editors change: blanks at ends of lines, Colab's form comments."""
+def normalize(source: str) -> str:
+    """The text without what editors change: trailing blanks, and Colab's form comments."""
     lines = [line.rstrip() for line in source.split("\n") if not COLAB_FORM.match(line)]
     return "\n".join(lines).strip("\n")
 
 
-def alike(one: str, other: str) -> float:
-    """How alike two texts are, from 0 to 100; 0 when that is too dear to find out."""
-    if max(len(one), len(other)) > LONGEST_COMPARED:
+def similarity(one: str, other: str) -> float:
+    """How similar two texts are, from 0 to 100; 0 where they are too long to compare."""
+    if max(len(one), len(other)) > MAX_COMPARED:
         return 0.0
-    return fuzz.ratio(one, other, score_cutoff=ALIKE)
+    return fuzz.ratio(one, other, score_cutoff=SIMILAR)
 
 
 def parse(source: str) -> ast.Module | None:
-    """The syntax tree of a cell, its magics and shell lines left out; None when there is none."""
-    if len(source) > LONGEST_CODE:
+    """The syntax tree of a cell without its magics and shell lines; None if it cannot be parsed."""
+    if len(source) > MAX_PARSED:
         return None
     for text in (source, MAGIC.sub(r"\1pass", source)):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a student's odd escapes are no news
+                warnings.simplefilter("ignore")  # about odd escapes in a student's strings
                 return ast.parse(text)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
     return None
 
 
-def defined(source: str, code: bool = True) -> frozenset[str]:
+def defined_names(source: str, code: bool = True) -> frozenset[str]:
     """The functions and classes at the top level; in broken code, what looks like them."""
     return frozenset(name for _, name in definitions(source, code))
 
@@ -141,7 +141,7 @@ def definitions(source: str, code: bool = True) -> list[tuple[int, str]]:
 
 
 def find_block(source: str, block: str) -> tuple[int, int] | None:
-    """Between which lines of `source` the normalised `block` stands as whole lines, or None."""
+    """The (first, end) lines of `source` that are the normalized `block`; None if it is absent."""
     trimmed = [line.rstrip() for line in source.split("\n")]
     wanted = block.split("\n")
     if not block or block not in "\n".join(trimmed):
@@ -152,13 +152,15 @@ def find_block(source: str, block: str) -> tuple[int, int] | None:
     return None
 
 
-def unique_names(slots: Iterable[Slot]) -> None:
-    """Give each slot of code for answers the names that it alone defines."""
-    slots = list(slots)
-    every = [(slot, defined(slot.cell.source)) for slot in slots if slot.cell.cell_type == "code"]
-    for slot, names in every:
+def set_unique_names(slots: Iterable[Slot]) -> None:
+    """Set each code answer's `defines` to the names that no other cell defines."""
+    code = [slot for slot in slots if slot.cell.cell_type == "code"]
+    names_by_slot = {slot: defined_names(slot.cell.source) for slot in code}
+    for slot, names in names_by_slot.items():
         if slot.role == "solution":
-            others = set().union(*(more for other, more in every if other is not slot))
+            others = set().union(
+                *(more for other, more in names_by_slot.items() if other is not slot)
+            )
             slot.defines = frozenset(names - others)
 
 

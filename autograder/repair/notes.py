@@ -1,6 +1,7 @@
-"""What is said about a mended notebook: to the instructor what happened, to the student kindly.
+"""What is said about a repaired notebook: the facts to the instructor, kind words to the student.
 
-What happened is found out in `mend`. Nothing here accuses: a changed test cell may be a slip.
+`mend` and `diagnosis` find out what happened. Nothing here accuses: a changed test cell may be an
+accident.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-MOST_NAMED = 6
-SAFE = "Nothing you wrote was lost."
+MAX_NAMED = 6
+NOTHING_LOST = "Nothing you wrote was lost."
 
 
 @dataclass(frozen=True)
 class Note:
-    """One thing that was mended; `cell` is the grade_id, "" for the whole notebook."""
+    """One repair; `cell` is the grade_id, or "" for the whole notebook."""
 
     kind: str
     cell: str
@@ -28,22 +29,22 @@ def duplicated(cell: str, copies: int) -> Note:
     return Note(
         "duplicated",
         cell,
-        f"The cell {cell} was there {times} with the same text; one was kept.",
-        f"The cell `{cell}` was there {times}; one is enough, and it was kept. To try something "
-        "out, add an empty cell instead of copying one.",
+        f"The cell {cell} was there {times} with the same text; one copy was kept.",
+        f"The cell `{cell}` was there {times} with the same text; one copy was kept. To try "
+        "something out, add an empty cell instead of copying one.",
     )
 
 
-def chosen(cell: str, versions: int, why: str, written: bool) -> Note:
+def several_versions(cell: str, versions: int, why: str, written: bool) -> Note:
     verb = "marked" if written else "graded"
     return Note(
         "choice",
         cell,
-        f"There were {versions} versions of {cell}. {why[0].upper()}{why[1:]} was taken; the "
-        "others stay below it as text.",
-        f"There were {versions} versions of `{cell}`. {why[0].upper()}{why[1:]} is what was "
-        f"{verb}; the others stand below it. Keep one version when you hand in, so that you "
-        "choose.",
+        f"There were {versions} versions of {cell}. {why[0].upper()}{why[1:]} was used; the "
+        "others are kept below it as text.",
+        f"There were {versions} versions of `{cell}`. {why[0].upper()}{why[1:]} was {verb}; the "
+        "others are kept below it as text. Keep only one version when you hand in, so that the "
+        "choice is yours.",
     )
 
 
@@ -51,20 +52,19 @@ def split(cell: str) -> Note:
     return Note(
         "split",
         cell,
-        f"{cell} was split over several cells; they were put together in their order.",
-        f"`{cell}` was split over several cells; they were put together again. {SAFE} Helpers can "
-        "go into a new cell of their own, above the one with the answer.",
+        f"{cell} was split over several cells; they were joined again in their order.",
+        f"`{cell}` was split over several cells; they were joined again. {NOTHING_LOST} Helper "
+        "functions can go into a new cell of their own, above the one with the answer.",
     )
 
 
 def merged(cells: Sequence[str]) -> Note:
-    names = _list(cells)
     return Note(
         "merged",
         cells[0] if cells else "",
-        f"One cell held what belongs into several ({names}); it was cut at their borders.",
-        f"Several cells had been merged into one ({_list(cells, '`')}); they were parted again. "
-        f"{SAFE} Each check looks into its own cell, so leave them apart.",
+        f"Several cells had been merged into one ({_list(cells)}); they were separated again.",
+        f"Several cells had been merged into one ({_list(cells, '`')}); they were separated again. "
+        f"{NOTHING_LOST} Each check looks at its own cell, so please keep them apart.",
     )
 
 
@@ -74,24 +74,25 @@ def restored(cell: str, role: str) -> Note:
             "deleted",
             cell,
             f"The cell for {cell} was missing or empty; the unsolved one was put back.",
-            f"The cell for your answer `{cell}` was missing or empty; the unsolved one is back. If "
-            "your answer stands elsewhere, tell your instructor.",
+            f"The cell for your answer `{cell}` was missing or empty; the unsolved one was put "
+            "back. If your answer is somewhere else, tell your instructor.",
         )
     return Note(
         "deleted",
         cell,
         f"The {role or 'course'} cell {cell} was missing; it was put back.",
-        f"The cell `{cell}` was missing and was put back. The lab needs it: leave it where it is.",
+        f"The cell `{cell}` was missing and was put back. The lab needs it, so please leave it "
+        "where it is.",
     )
 
 
-def found(cell: str) -> Note:
+def found_elsewhere(cell: str) -> Note:
     return Note(
         "found",
         cell,
-        f"The cell {cell} was unsolved, but an answer stood in another cell; it was moved there.",
-        f"Your answer for `{cell}` stood in another cell; it was moved to its place. Write it into "
-        "the cell that the lab provides.",
+        f"The cell {cell} was unsolved, but another cell held an answer; it was moved there.",
+        f"Your answer for `{cell}` was in another cell; it was moved to its place. Please write it "
+        "into the cell that the lab provides.",
     )
 
 
@@ -99,7 +100,7 @@ def reordered(cells: Sequence[str]) -> Note:
     return Note(
         "reordered",
         "",
-        f"Cells stood in another order ({_list(cells)}); the lab's order was restored.",
+        f"Cells were in a different order ({_list(cells)}); the lab's order was restored.",
         f"Some cells had moved ({_list(cells, '`')}); the lab's order was restored. The lab is run "
         "from top to bottom: try Restart and Run All before you hand in.",
     )
@@ -109,9 +110,9 @@ def retyped(cell: str, was: str, wanted: str) -> Note:
     return Note(
         "retyped",
         cell,
-        f"The cell {cell} was of type {was}; it is {wanted} again.",
-        f"The cell `{cell}` had become a {was} cell; it is a {wanted} cell again. {SAFE} In "
-        "Jupyter the keys Y (code) and M (text) switch it by accident.",
+        f"The cell {cell} had become a {was} cell; it is a {wanted} cell again.",
+        f"The cell `{cell}` had become a {was} cell; it is a {wanted} cell again. {NOTHING_LOST} "
+        "In Jupyter, pressing Y (code) or M (text) outside a cell's text changes its type.",
     )
 
 
@@ -119,11 +120,11 @@ def stripped(cells: Sequence[str]) -> Note:
     return Note(
         "metadata",
         cells[0] if len(cells) == 1 else "",
-        f"nbgrader's metadata were missing ({_list(cells)}); the cells were recognised by their "
-        "ids, texts and places.",
-        f"Some cells had lost the hidden marks by which they are graded ({_list(cells, '`')}); "
-        f"they were recognised and marked again. {SAFE} It happens when cells are copied into a "
-        "new notebook: better hand in the notebook that you were given.",
+        f"nbgrader's metadata was missing ({_list(cells)}); the cells were recognised by their "
+        "ids, texts and positions.",
+        f"Some cells had lost the hidden data that grading needs ({_list(cells, '`')}); they were "
+        f"recognised and it was restored. {NOTHING_LOST} This happens when cells are copied into a "
+        "new notebook: please hand in the notebook that you were given.",
     )
 
 
@@ -131,17 +132,18 @@ def changed_metadata(cell: str, keys: Iterable[str]) -> Note:
     return Note(
         "metadata",
         cell,
-        f"nbgrader's metadata of {cell} had been changed ({', '.join(keys)}); the lab's own are "
-        "back.",
-        f"The hidden marks of the cell `{cell}` had changed; they are as they were. {SAFE}",
+        f"nbgrader's metadata of {cell} had been changed ({', '.join(keys)}); the lab's own was "
+        "restored.",
+        f"The hidden grading data of the cell `{cell}` had changed; it was restored. "
+        f"{NOTHING_LOST}",
     )
 
 
-def points(cell: str, was: str, wanted: float) -> Note:
+def changed_points(cell: str, was: str, wanted: float) -> Note:
     return Note(
         "points",
         cell,
-        f"The metadata of {cell} said {was} points; it gives {wanted:g}.",
+        f"The metadata of {cell} claimed {was} points; it is worth {wanted:g}.",
         f"The points noted in the cell `{cell}` differed from the lab's; the lab's "
         f"({wanted:g}) count.",
         suspicious=True,
@@ -153,10 +155,10 @@ def edited(cell: str, test: bool) -> Note:
     return Note(
         f"edited-{kind}",
         cell,
-        f"The text of the {kind} cell {cell} had been changed; the lab's own was run. What was "
-        "handed in stands below it as text.",
-        f"The cell `{cell}` had been changed; the lab's own version was run instead, and yours "
-        "stands below it. To try something out, add a new cell.",
+        f"The text of the {kind} cell {cell} had been changed; the lab's own was run. The "
+        "submitted version is kept below it as text.",
+        f"The cell `{cell}` had been changed; the lab's own version was run instead, and yours is "
+        "kept below it as text. To try something out, add a new cell.",
         suspicious=test,
     )
 
@@ -166,8 +168,8 @@ def old_format(version: int) -> Note:
         "format",
         "",
         f"The notebook was in the old format {version}; it was converted to 4.5.",
-        f"Your notebook was saved in an old format (version {version}); it was converted. {SAFE} "
-        "A newer Jupyter saves it in today's format.",
+        f"Your notebook was saved in an old format (version {version}); it was converted. "
+        f"{NOTHING_LOST} A newer Jupyter saves notebooks in the current format.",
     )
 
 
@@ -176,22 +178,22 @@ def same_ids() -> Note:
         "ids",
         "",
         "Several cells had the same id; all but one got a new one.",
-        f"Several cells had the same internal number; that was put right. {SAFE}",
+        f"Several cells had the same internal id; this was corrected. {NOTHING_LOST}",
     )
 
 
-def foreign(count: int) -> Note:
-    many = "One more cell was" if count == 1 else f"{count} more cells were"
+def unknown_cells(count: int) -> Note:
+    cells, were = ("One cell", "was") if count == 1 else (f"{count} cells", "were")
     return Note(
         "foreign",
         "",
-        f"{many} marked for grading that the lab does not know; kept as plain cells.",
-        f"{many} marked for grading that the lab does not know. They are kept as cells of yours.",
+        f"{cells} that the lab does not have {were} marked for grading; kept, but not graded.",
+        f"{cells} that the lab does not have {were} marked for grading; kept, but not graded.",
     )
 
 
 def _list(names: Sequence[str], mark: str = "") -> str:
     """ "a, b and 3 more", each name between two of `mark`."""
-    shown = [f"{mark}{name}{mark}" for name in names[:MOST_NAMED]]
+    shown = [f"{mark}{name}{mark}" for name in names[:MAX_NAMED]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

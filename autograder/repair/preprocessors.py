@@ -28,7 +28,7 @@ from traitlets import Unicode
 from autograder.cells import grade_id
 from autograder.course import CourseError
 from autograder.repair import salvage
-from autograder.repair.mend import Mended, check_related, mend
+from autograder.repair.mend import MendedNotebook, check_related, mend
 from autograder.repair.notes import Note
 
 TOLD_IN = "what-was-mended"
@@ -103,7 +103,7 @@ def coursedir_of(step: Any) -> CourseDirectory | None:
     return None
 
 
-def told(mended: Mended) -> NotebookNode:
+def told(mended: MendedNotebook) -> NotebookNode:
     """The mended notebook with its notes in the metadata, and at its top for the student."""
     notebook, notes = mended.notebook, mended.notes
     ours = notebook.metadata.setdefault("trickster", NotebookNode())
@@ -116,7 +116,7 @@ def told(mended: Mended) -> NotebookNode:
         )
         taken = {cell.id for cell in notebook.cells}
         cell = NotebookNode(cell_type="markdown", id="", metadata=NotebookNode(), source=text)
-        cell.id = salvage.name_cell(cell, taken.__contains__) if TOLD_IN in taken else TOLD_IN
+        cell.id = salvage.content_id(cell, taken.__contains__) if TOLD_IN in taken else TOLD_IN
         notebook.cells.insert(0, cell)
     return notebook
 

@@ -1,9 +1,8 @@
-"""Reads whatever a student hands in as a notebook, and refuses what can never be one.
+"""Reads whatever a student hands in as a valid notebook, and refuses what cannot be one.
 
-Of a damaged file everything that a person wrote is kept: sources, their order, pictures pasted
-into texts, and what is needed to recognise cells. Outputs and all other metadata are left out:
-a grader makes its own outputs, and a tag such as `skip-execution` must not travel. Which cell
-is which exercise is `matching`'s business.
+Everything that a person wrote is kept, even from a damaged file: sources, their order, pictures
+pasted into texts, and what is needed to recognise cells. Outputs and all other metadata are left
+out: grading makes its own outputs, and a tag such as `skip-execution` must not survive.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ from autograder.course import CourseError
 
 MAX_BYTES = 50_000_000
 MAX_CELLS = 1_000
-MAX_CODE = 2_000_000  # characters in all code cells; texts may hold pictures
+MAX_CODE = 2_000_000  # characters in all code cells; text cells may hold pictures
 CELL_TYPES = ("code", "markdown", "raw")
 CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class NotANotebook(CourseError):
-    """No reader can make a notebook of this file; the message says why."""
+    """This file cannot be read as a notebook; the message says why."""
 
 
 def read_submission(path: Path) -> NotebookNode:
     """The notebook in a student's file as valid nbformat 4.5, or NotANotebook."""
-    return parse(_text_of(path), path.name)
+    return parse_notebook(_read_file(path), path.name)
 
 
-def parse(text: str, name: str = "the notebook") -> NotebookNode:
+def parse_notebook(text: str, name: str = "the notebook") -> NotebookNode:
     """The notebook in `text`; `name` stands for it in errors."""
     if not text.strip():
         raise NotANotebook(f"{name} is empty.")
@@ -55,34 +54,34 @@ def parse(text: str, name: str = "the notebook") -> NotebookNode:
 def salvage(raw: Any, name: str = "the notebook") -> NotebookNode:
     """`raw` (a notebook's JSON, of any version) as a valid notebook of nbformat 4.5.
 
-    Deterministic, and without effect on its own result. The id that a cell cannot bear, because
-    another bears it, stands in its metadata, where Colab keeps the ids of its cells too.
+    Deterministic, and idempotent. An id that a cell cannot keep, because another cell has it, goes
+    into its metadata, where Colab keeps the ids of its cells too.
     """
     if not isinstance(raw, dict):
-        raise NotANotebook(f"{name} is no Jupyter notebook: it is JSON, but not a JSON object.")
+        raise NotANotebook(f"{name} is not a Jupyter notebook: it is JSON, but not a JSON object.")
     version = _version(raw)
     old = version if "cells" not in raw or version < 4 else None
     cells = _old_cells(raw, name) if old else raw["cells"]
     if not isinstance(cells, list):
-        raise NotANotebook(f"{name} is no Jupyter notebook: it has no list of cells.")
+        raise NotANotebook(f"{name} is not a Jupyter notebook: it has no list of cells.")
     if len(cells) > MAX_CELLS:
-        raise NotANotebook(f"{name} has {len(cells):,} cells; more than {MAX_CELLS:,} are refused.")
+        raise NotANotebook(f"{name} has {len(cells):,} cells; at most {MAX_CELLS:,} are accepted.")
     notebook = nbformat.v4.new_notebook()
     notebook.nbformat_minor = 5
     notebook.cells = [_cell(cell) for cell in cells if isinstance(cell, dict)]
     code = sum(len(cell.source) for cell in notebook.cells if cell.cell_type != "markdown")
     if code > MAX_CODE:
         raise NotANotebook(
-            f"{name} holds {code:,} characters of code; more than {MAX_CODE:,} are refused. Load "
-            "data from a file instead of writing them into a cell."
+            f"{name} holds {code:,} characters of code; at most {MAX_CODE:,} are accepted. Load "
+            "data from a file instead of writing it into a cell."
         )
     _set_ids(notebook.cells)
     notebook.metadata = nbformat.from_dict(_metadata(raw.get("metadata"), old))
     return notebook
 
 
-def name_cell(cell: NotebookNode, taken: Callable[[str], bool]) -> str:
-    """An id made of the cell's content that is not `taken`."""
+def content_id(cell: NotebookNode, taken: Callable[[str], bool]) -> str:
+    """An id derived from the cell's content that is not `taken`."""
     text = f"{cell.cell_type}\n{cell.source}"
     stem = f"x-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     counter, wanted = 2, stem
@@ -91,7 +90,7 @@ def name_cell(cell: NotebookNode, taken: Callable[[str], bool]) -> str:
     return wanted
 
 
-def _text_of(path: Path) -> str:
+def _read_file(path: Path) -> str:
     try:
         found = path.lstat()
     except OSError as error:
@@ -99,14 +98,14 @@ def _text_of(path: Path) -> str:
     if stat.S_ISLNK(found.st_mode):
         raise NotANotebook(f"{path.name} is a link to another file: hand in the notebook itself.")
     if not stat.S_ISREG(found.st_mode):
-        raise NotANotebook(f"{path.name} is no file: hand in the notebook itself.")
+        raise NotANotebook(f"{path.name} is not a file: hand in the notebook itself.")
     if found.st_size > MAX_BYTES:
         raise NotANotebook(
-            f"{path.name} has {found.st_size / 1e6:,.0f} MB; more than {MAX_BYTES / 1e6:.0f} "
-            "are refused. Clear its outputs, save it, and hand it in again."
+            f"{path.name} has {found.st_size / 1e6:,.0f} MB; at most {MAX_BYTES / 1e6:.0f} "
+            "are accepted. Clear its outputs, save it, and hand it in again."
         )
     try:
-        # Without following links: the file may have been exchanged since it was looked at.
+        # Without following links: the file may have been replaced since it was examined.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with open(handle, "rb") as file:
             return file.read(MAX_BYTES + 1).decode("utf-8-sig")
@@ -137,7 +136,7 @@ def _old_cells(raw: dict[str, Any], name: str) -> Any:
             return nbformat.convert(nbformat.reader.reads(json.dumps(raw)), 4)["cells"]
     except Exception as error:  # nbformat raises many kinds for odd JSON
         reason = str(error).strip().split("\n")[0]
-        raise NotANotebook(f"{name} is no Jupyter notebook: {reason}") from error
+        raise NotANotebook(f"{name} is not a Jupyter notebook: {reason}") from error
 
 
 def _cell(raw: dict[str, Any]) -> NotebookNode:
@@ -154,7 +153,7 @@ def _cell(raw: dict[str, Any]) -> NotebookNode:
     if isinstance(known, dict) and known:
         plain = {key: value for key, value in known.items() if _is_plain(value)}
         cell.metadata["nbgrader"] = NotebookNode(plain)
-    # Colab keeps the id here; of a cell with a borrowed id it is the original one.
+    # Colab keeps the id here, and `_set_ids` the original one of a cell with a new id.
     ids = [wanted for wanted in (raw.get("id"), metadata.get("id")) if _is_id(wanted)]
     if ids:
         cell.id = ids[0]
@@ -168,18 +167,18 @@ def _cell(raw: dict[str, Any]) -> NotebookNode:
 
 
 def _set_ids(cells: list[NotebookNode]) -> None:
-    borne = {cell.id for cell in cells}
+    present = {cell.id for cell in cells}
     used: set[str] = set()
     for cell in cells:
         if not cell.id or cell.id in used:
             if cell.id:
                 cell.metadata["id"] = cell.id
-            cell.id = name_cell(cell, lambda wanted: wanted in used or wanted in borne)
+            cell.id = content_id(cell, lambda wanted: wanted in used or wanted in present)
         used.add(cell.id)
 
 
 def _metadata(raw: Any, old: int | None) -> dict[str, Any]:
-    """What is worth knowing of a notebook: which lab it says it is, and its old format."""
+    """What is kept of a notebook's metadata: which lab it says it is, and its old format."""
     found: dict[str, Any] = {"orig_nbformat": old} if old else {}
     ours = raw.get("trickster") if isinstance(raw, dict) else None
     if isinstance(ours, dict) and isinstance(ours.get("lab"), str):
@@ -196,14 +195,14 @@ def _attachments(raw: Any) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _text(raw: Any) -> str:
-    """A source as one text: nbformat writes a list of lines, or a string."""
+    """A source as one text: nbformat allows a list of lines, or a string."""
     if isinstance(raw, list):
         raw = "".join(line for line in raw if isinstance(line, str))
     return _clean(raw) if isinstance(raw, str) else ""
 
 
 def _clean(text: str) -> str:
-    """Text that can be written as UTF-8, with one kind of line end."""
+    """Text that can be written as UTF-8, with \\n as its only line end."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -5,5 +5,5 @@
 # [expect]
 # total = 0
 # status = "failed"
-# reason = "more than 50 are refused"
+# reason = "at most 50 are accepted"
 # ///

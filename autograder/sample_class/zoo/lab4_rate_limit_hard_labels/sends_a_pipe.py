@@ -5,5 +5,5 @@
 # [expect]
 # total = 0
 # status = "failed"
-# reason = "is no file"
+# reason = "is not a file"
 # ///
