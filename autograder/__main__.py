@@ -182,6 +182,9 @@ def publish(
 def sample(
     labs: Labs = None,
     students: Students = None,
+    whole_zoo: Annotated[
+        bool, typer.Option("--all", help="Grade the whole zoo, not the small class.")
+    ] = False,
     workers: Workers = None,
     again: Annotated[
         bool, typer.Option("--again", help="Grade also what has not changed since it was graded.")
@@ -194,6 +197,7 @@ def sample(
 ) -> None:
     """Make a sample class from the zoo in build/sample_class, grade it, and check each verdict.
 
+    A small class of every lab, or with --all the whole zoo; of named students, all of the zoo.
     Exit code 1: a submission did not get the verdict that its file in the zoo asks for.
     """
     from autograder.reporting import console
@@ -201,18 +205,19 @@ def sample(
 
     home = find_root(root)
     out = console.console()
+    say = _said(out.print)
     started = time.monotonic()
+    say("building the sample class from the zoo ...")
+    specimens = sampler.load_specimens(home, labs, students, whole_zoo)
     with console.progress(out) as (began, step):
-        graded = sampler.grade_sample(
-            home, labs, workers, _said(out.print), step, began, again, students
-        )
+        graded = sampler.grade_sample(home, specimens, workers, say, step, began, again)
     console.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
     out.print(console.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:
         json.write_text(sampler.as_json(graded), encoding="utf-8")
     folder = console.from_here(home / sampler.FOLDER)
     mark = f"{console.this_program()} formgrader --course {shlex.quote(folder)}"
-    _said(out.print)(f"The class is in {folder}; mark it with:\n  {mark}")
+    say(f"Report: {folder}/report.html. Mark the class with:\n  {mark}")
     if graded.wrong:
         typer.echo(f"Wrong verdicts: {graded.wrong}.", err=True)
         raise typer.Exit(1)

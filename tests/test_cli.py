@@ -112,7 +112,7 @@ def test_a_wrong_word_is_a_usage_error(cli: Cli) -> None:
 
 def test_the_sample_class(cli: Cli, root: Path) -> None:
     (Lab(root, LAB).zoo / "wrong.py").write_text(WRONG, encoding="utf-8")
-    run = cli("sample", "--json", "verdicts.json", "--workers", 1, "--details")
+    run = cli("sample", "--all", "--json", "verdicts.json", "--workers", 1, "--details")
     assert run.code == 1 and "Wrong verdicts: 1." in run.err
     rows = json.loads((root / "verdicts.json").read_text(encoding="utf-8"))
     found = {row["student"]: row for row in rows}

@@ -16,9 +16,11 @@ from autograder.cells import grade_id
 from autograder.course import CourseError, Lab, read_course
 from autograder.records import Receipt
 from autograder.results import CellScore, Result
-from autograder.sample_class.mutations import DAMAGE, FORMS, HUGE
-from autograder.sample_class.runner import Evidence, hand_in, load_specimens, verdict
-from autograder.sample_class.specimen import Expectation, Specimen, ZooError, load
+from autograder.sample_class.header import Expectation, ZooError
+from autograder.sample_class.mutations import FILE_FORMS, HUGE, MUTATIONS
+from autograder.sample_class.runner import hand_in, load_specimens
+from autograder.sample_class.specimen import Specimen, load
+from autograder.sample_class.verdict import Evidence, verdict
 
 ABOUT = 'about = "A test"'
 
@@ -126,16 +128,16 @@ def test_two_students_of_one_name(tmp_path: Path) -> None:
     header = zoo_file(f'student = "half"\n{ABOUT}')
     (Lab(tmp_path, LAB).zoo / "other.py").write_text(header, encoding="utf-8")
     with pytest.raises(ZooError, match="another student called 'half'"):
-        load_specimens(tmp_path)
+        load_specimens(tmp_path, whole_zoo=True)
 
 
-# --- damage -----------------------------------------------------------------------------
+# --- mutations -----------------------------------------------------------------------------
 
 ANSWERED = "# %% root_sum\nimport math\ndef root_sum(values, start=0.0):\n    return start\n"
 
 
-def damaged(root: Path, *words: str, body: str = ANSWERED) -> NotebookNode:
-    return specimen(root, zoo_file(f"{ABOUT}\ndamage = {json.dumps(words)}", body)).notebook
+def mutated(root: Path, *words: str, body: str = ANSWERED) -> NotebookNode:
+    return specimen(root, zoo_file(f"{ABOUT}\nmutations = {json.dumps(words)}", body)).notebook
 
 
 def names(notebook: NotebookNode) -> list[str]:
@@ -166,35 +168,35 @@ ALL = ["setup", "root_sum", "root_sum_test", "counter", "counter_test", "why"]
         ("ids twice", ALL),
     ],
 )
-def test_damage_to_cells(root: Path, word: str, left: list[str]) -> None:
-    found = damaged(root, word)
+def test_mutations_of_cells(root: Path, word: str, left: list[str]) -> None:
+    found = mutated(root, word)
     assert names(found) == left
-    assert found != damaged(root)
+    assert found != mutated(root)
 
 
-def test_every_word_of_damage_is_tried_here() -> None:
+def test_every_mutation_is_tried_here() -> None:
     tried = "duplicate split merge delete move retype strip points unlock forge reverse"
-    assert set(DAMAGE) == {*tried.split(), "colab", "jupyterlab", "nbformat 3", "ids twice"}
+    assert set(MUTATIONS) == {*tried.split(), "colab", "jupyterlab", "nbformat 3", "ids twice"}
 
 
-def test_what_damage_keeps_and_loses(root: Path) -> None:
-    twice = [cell for cell in damaged(root, "duplicate root_sum").cells if grade_id(cell) == ALL[1]]
+def test_what_mutations_keep_and_lose(root: Path) -> None:
+    twice = [cell for cell in mutated(root, "duplicate root_sum").cells if grade_id(cell) == ALL[1]]
     assert "raise NotImplementedError" in twice[0].source and "return start" in twice[1].source
-    parts = [cell for cell in damaged(root, "split root_sum").cells if grade_id(cell) == ALL[1]]
-    assert "\n".join(part.source for part in parts) == cell_of(damaged(root), "root_sum").source
-    merged = cell_of(damaged(root, "merge root_sum counter"), "root_sum").source
+    parts = [cell for cell in mutated(root, "split root_sum").cells if grade_id(cell) == ALL[1]]
+    assert "\n".join(part.source for part in parts) == cell_of(mutated(root), "root_sum").source
+    merged = cell_of(mutated(root, "merge root_sum counter"), "root_sum").source
     assert "return start" in merged and "class Counter" in merged
     assert (
-        cell_of(damaged(root, "points counter_test 9"), "counter_test").metadata.nbgrader["points"]
+        cell_of(mutated(root, "points counter_test 9"), "counter_test").metadata.nbgrader["points"]
         == 9
     )
-    assert cell_of(damaged(root, "forge"), "counter_test").outputs[0].data["text/plain"] == "2"
-    assert "id" not in damaged(root, "colab").cells[0]
-    old = damaged(root, "delete why", "nbformat 3")
+    assert cell_of(mutated(root, "forge"), "counter_test").outputs[0].data["text/plain"] == "2"
+    assert "id" not in mutated(root, "colab").cells[0]
+    old = mutated(root, "delete why", "nbformat 3")
     assert old.nbformat == 3 and "return start" in json.dumps(old.worksheets)
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", FILE_FORMS)
 def test_forms_of_files(root: Path, name: str) -> None:
     found = specimen(root, zoo_file(f'{ABOUT}\nfile = "{name}"'))
     folder = hand_in(root, [found]) / "submitted" / "someone" / LAB
@@ -231,6 +233,7 @@ BAD = {
     "unknown word": (zoo_file(f"{ABOUT}\nauthor = 1"), "unknown word 'author'"),
     "unknown base": (zoo_file(f'base = "mine"\n{ABOUT}'), "base = 'mine'"),
     "unknown kind": (zoo_file(f'{ABOUT}\nkind = "evil"'), "kind = 'evil'"),
+    "sample is no yes": (zoo_file(f'{ABOUT}\nsample = "yes"'), "sample = 'yes' is unknown"),
     "unknown test": (zoo_file(f"{ABOUT}\n[expect]\nsum_test = 1"), "root_sum_test, counter_test"),
     "written expected": (zoo_file(f"{ABOUT}\n[expect]\nwhy = 1"), "not the name of a test"),
     "too many points": (zoo_file(f"{ABOUT}\n[expect]\ncounter_test = 3"), "from 0 to 2"),
@@ -249,16 +252,19 @@ BAD = {
     "code for words": (zoo_file(ABOUT, "# %% why\nx\n"), "# %% [markdown] why"),
     "words for code": (zoo_file(ABOUT, "# %% [markdown] counter\n"), "# %% counter"),
     "twice": (zoo_file(ABOUT, "# %% counter\nx\n# %% counter\ny\n"), "two cells replace counter"),
-    "damage is no list": (zoo_file(f'{ABOUT}\ndamage = "strip all"'), "no list of texts"),
-    "unknown damage": (zoo_file(f'{ABOUT}\ndamage = ["eat why"]'), "'eat why' is no damage"),
-    "damage without a cell": (zoo_file(f'{ABOUT}\ndamage = ["delete"]'), "takes 1 words"),
-    "damage to no cell": (zoo_file(f'{ABOUT}\ndamage = ["delete x"]'), "has no cell 'x'"),
-    "lost already": (zoo_file(f'{ABOUT}\ndamage = ["delete why", "strip why"]'), "no cell 'why'"),
+    "mutation is no list": (zoo_file(f'{ABOUT}\nmutations = "strip all"'), "no list of texts"),
+    "unknown mutation": (zoo_file(f'{ABOUT}\nmutations = ["eat why"]'), "'eat why' is no mutation"),
+    "mutation without a cell": (zoo_file(f'{ABOUT}\nmutations = ["delete"]'), "takes 1 words"),
+    "mutation to no cell": (zoo_file(f'{ABOUT}\nmutations = ["delete x"]'), "has no cell 'x'"),
+    "lost already": (
+        zoo_file(f'{ABOUT}\nmutations = ["delete why", "strip why"]'),
+        "no cell 'why'",
+    ),
     "after the format": (
-        zoo_file(f'{ABOUT}\ndamage = ["nbformat 3", "delete why"]'),
+        zoo_file(f'{ABOUT}\nmutations = ["nbformat 3", "delete why"]'),
         "must be the last word",
     ),
-    "moved nowhere": (zoo_file(f'{ABOUT}\ndamage = ["move why up"]'), "first or last"),
+    "moved nowhere": (zoo_file(f'{ABOUT}\nmutations = ["move why up"]'), "first or last"),
     "unknown file": (zoo_file(f'{ABOUT}\nfile = "lost"'), "file = 'lost' is unknown"),
     "a path for a name": (zoo_file(f'{ABOUT}\nstudent = "../a"'), "name of a folder"),
     "unknown limit": (zoo_file(f"{ABOUT}\n[limits]\ncores = 1"), "unknown word 'cores'"),
@@ -287,13 +293,31 @@ def test_an_empty_zoo(root: Path, tmp_path: Path) -> None:
     for path in Lab(built_course(tmp_path), LAB).zoo.iterdir():
         path.unlink()
     with pytest.raises(CourseError, match="holds no submission"):
+        load_specimens(tmp_path, whole_zoo=True)
+
+
+def test_the_small_class_and_the_whole_zoo(tmp_path: Path) -> None:
+    zoo = Lab(built_course(tmp_path), LAB).zoo
+    (zoo / "rare.py").write_text(zoo_file(ABOUT), encoding="utf-8")
+
+    def students(**chosen: object) -> list[str]:
+        return [one.student for one in load_specimens(tmp_path, **chosen)]
+
+    assert students() == ["half", "perfect", "syntax"]
+    assert students(whole_zoo=True) == ["half", "perfect", "rare", "syntax"]
+    assert students(students=["rare"]) == ["rare"]
+    with pytest.raises(CourseError, match="'nobody' is no student of the zoo"):
+        load_specimens(tmp_path, students=["nobody"])
+    for path in zoo.glob("[!r]*.py"):
+        path.unlink()
+    with pytest.raises(CourseError, match="grade --all of them"):
         load_specimens(tmp_path)
 
 
 def test_handing_in_starts_afresh(root: Path) -> None:
     stale = root / "build" / "sample_class" / "submitted" / "gone" / LAB
     stale.mkdir(parents=True)
-    folder = hand_in(root, load_specimens(root))
+    folder = hand_in(root, load_specimens(root, whole_zoo=True))
     assert sorted(path.name for path in (folder / "submitted").iterdir()) == [
         "half",
         "perfect",

@@ -17,8 +17,9 @@ from reference import ROOT
 from autograder.grading.preprocessor import require_sandbox
 from autograder.records import read
 from autograder.sample_class import runner
-from autograder.sample_class.runner import AS_EXPECTED, Graded
+from autograder.sample_class.runner import GradedSample
 from autograder.sample_class.specimen import Specimen
+from autograder.sample_class.verdict import AS_EXPECTED
 
 HONEST = ("quiet", "untouched")
 GUARDED = ("solutions", "labs", "autograder", "trickster", "datasets")
@@ -32,7 +33,7 @@ class Batch(NamedTuple):
 
     folder: Path
     specimens: list[Specimen]
-    graded: Graded
+    graded: GradedSample
     before: dict[str, str]
     after: dict[str, str]
     left_running: list[str]
@@ -40,7 +41,7 @@ class Batch(NamedTuple):
 
 @pytest.fixture(scope="module")
 def everybody() -> list[Specimen]:
-    return runner.load_specimens(ROOT)
+    return runner.load_specimens(ROOT, whole_zoo=True)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,7 @@ def batch(everybody: list[Specimen], tmp_path_factory: pytest.TempPathFactory) -
     wanted = [one for one in everybody if one.kind != "learner" or one.student in HONEST]
     running = set(psutil.pids())
     before = fingerprints(decoy)
-    graded = runner.grade_sample(
-        ROOT,
-        workers=2,
-        say=lambda text: None,
-        students=sorted({one.student for one in wanted}),
-        folder=folder,
-    )
+    graded = runner.grade_sample(ROOT, wanted, workers=2, say=lambda text: None, folder=folder)
     return Batch(folder, wanted, graded, before, fingerprints(decoy), left_running(running))
 
 

@@ -119,6 +119,7 @@ ZOO = {
         """
 base = "solution"
 about = "The reference"
+sample = true
 [expect]
 root_sum_test = 4
 counter_test = 2
@@ -130,6 +131,7 @@ why = 3
     "half": zoo_file(
         """
 about = "The first exercise only, and an answer"
+sample = true
 [expect]
 root_sum_test = 4
 counter_test = 0
@@ -150,6 +152,7 @@ def root_sum(values: list[float], start: float = 0.0) -> float:
     "syntax": zoo_file(
         """
 about = "A syntax error, with a string that never ends"
+sample = true
 [expect]
 total = 0
 status = "graded"

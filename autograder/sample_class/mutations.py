@@ -1,15 +1,15 @@
 """What befalls a notebook between the release and the inbox, by accident or on purpose.
 
-`DAMAGE` holds the words of a zoo file's `damage` list: each is done to the notebook's cells, in
-the order of the list. `FORMS` holds those of its `file`: how the notebook comes to lie in its
-folder. What the grader makes of either is `mend`'s and `classroom`'s business.
+`MUTATIONS` holds the words of a zoo file's `mutations` list: each is done to the notebook's cells,
+in the order of the list. `FILE_FORMS` holds those of its `file`: how the notebook comes to lie in
+its folder. What the grader makes of either is the business of `repair` and `grading`.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +24,12 @@ HUGE = 200_000_000
 DEEP = 100_000
 
 
-class MishapError(CourseError):
-    """A zoo file asks for a mishap that does not exist, or of a cell that does not."""
+class MutationError(CourseError):
+    """A zoo file asks for a mutation that does not exist, or of a cell that does not."""
 
 
 class Notebooks(NamedTuple):
-    """What is being damaged, and the release that it was made from."""
+    """What is being changed, and the release that it was made from."""
 
     mine: NotebookNode
     release: NotebookNode
@@ -38,45 +38,49 @@ class Notebooks(NamedTuple):
         """The place of the last cell called `name`."""
         places = [i for i, cell in enumerate(self.mine.cells) if grade_id(cell) == name]
         if not places:
-            raise MishapError(f"the notebook has no cell {name!r}, or lost it to an earlier word")
+            raise MutationError(f"the notebook has no cell {name!r}, or lost it to an earlier word")
         return places[-1]
 
 
-Damage = Callable[..., NotebookNode | None]  # (notebooks, *arguments) → another notebook, if any
-DAMAGE: dict[str, tuple[int, Damage]] = {}  # word → how many arguments it takes, what it does
+Mutation = Callable[..., NotebookNode | None]  # (notebooks, *arguments) → a new notebook, if any
+MUTATIONS: dict[str, tuple[int, Mutation]] = {}  # word → how many arguments it takes, what it does
 
 
-def damaged(notebook: NotebookNode, release: NotebookNode, words: list[str]) -> NotebookNode:
-    """`notebook` after all that `words` say, such as "delete NAME". Raises MishapError."""
+def mutated(notebook: NotebookNode, release: NotebookNode, words: Iterable[str]) -> NotebookNode:
+    """`notebook` after all that `words` ask for, such as "delete NAME". Raises MutationError."""
     for text in words:
         word, *arguments = text.split()
-        while word not in DAMAGE and arguments:  # "ids twice" and "nbformat 3" are two words each
+        while (
+            word not in MUTATIONS and arguments
+        ):  # "ids twice" and "nbformat 3" are two words each
             word = f"{word} {arguments.pop(0)}"
-        if word not in DAMAGE:
-            raise MishapError(f"{text!r} is no damage; the words are {', '.join(DAMAGE)}")
-        wanted, function = DAMAGE[word]
+        if word not in MUTATIONS:
+            raise MutationError(f"{text!r} is no mutation; the words are {', '.join(MUTATIONS)}")
+        wanted, function = MUTATIONS[word]
         if "cells" not in notebook:
-            raise MishapError(
+            raise MutationError(
                 f"{text!r} comes after a change of format, which must be the last word"
             )
         if len(arguments) != wanted:
-            raise MishapError(f"{text!r}: {word!r} takes {wanted} words behind it")
+            raise MutationError(f"{text!r}: {word!r} takes {wanted} words behind it")
         notebook = function(Notebooks(notebook, release), *arguments) or notebook
     return notebook
 
 
-def _word(word: str, arguments: int = 0) -> Callable[[Damage], Damage]:
-    def enter(function: Damage) -> Damage:
-        DAMAGE[word] = arguments, function
+def _mutation(word: str, arguments: int = 0) -> Callable[[Mutation], Mutation]:
+    """Registers the function below it under `word`."""
+
+    def register(function: Mutation) -> Mutation:
+        MUTATIONS[word] = arguments, function
         return function
 
-    return enter
+    return register
 
 
 # --- cells --------------------------------------------------------------------------------
 
 
-@_word("duplicate", 1)
+@_mutation("duplicate", 1)
 def _duplicate(books: Notebooks, name: str) -> None:
     """The released cell stands before the one that is handed in: a copy to try things in."""
     place = books.find(name)
@@ -84,7 +88,7 @@ def _duplicate(books: Notebooks, name: str) -> None:
     books.mine.cells.insert(place, _with_new_id(released, "copy"))
 
 
-@_word("split", 1)
+@_mutation("split", 1)
 def _split(books: Notebooks, name: str) -> None:
     """Cut in the middle; as in JupyterLab, both parts keep the name."""
     place = books.find(name)
@@ -96,7 +100,7 @@ def _split(books: Notebooks, name: str) -> None:
     books.mine.cells.insert(place + 1, second)
 
 
-@_word("merge", 2)
+@_mutation("merge", 2)
 def _merge(books: Notebooks, name: str, other: str) -> None:
     """The first cell keeps its name and gets the other's text."""
     first, second = (books.mine.cells[books.find(wanted)] for wanted in (name, other))
@@ -104,20 +108,20 @@ def _merge(books: Notebooks, name: str, other: str) -> None:
     books.mine.cells.remove(second)
 
 
-@_word("delete", 1)
+@_mutation("delete", 1)
 def _delete(books: Notebooks, name: str) -> None:
     del books.mine.cells[books.find(name)]
 
 
-@_word("move", 2)
+@_mutation("move", 2)
 def _move(books: Notebooks, name: str, where: str) -> None:
     if where not in ("first", "last"):
-        raise MishapError(f"'move {name} {where}': a cell is moved first or last")
+        raise MutationError(f"'move {name} {where}': a cell is moved first or last")
     cell = books.mine.cells.pop(books.find(name))
     books.mine.cells.insert(0 if where == "first" else len(books.mine.cells), cell)
 
 
-@_word("retype", 2)
+@_mutation("retype", 2)
 def _retype(books: Notebooks, name: str, kind: str) -> None:
     cell = books.mine.cells[books.find(name)]
     cell.cell_type = kind
@@ -127,7 +131,7 @@ def _retype(books: Notebooks, name: str, kind: str) -> None:
         cell.update(outputs=[], execution_count=None)
 
 
-@_word("strip", 1)
+@_mutation("strip", 1)
 def _strip(books: Notebooks, name: str) -> None:
     """Without metadata: "all" cells, or one."""
     cells = books.mine.cells if name == "all" else [books.mine.cells[books.find(name)]]
@@ -137,19 +141,19 @@ def _strip(books: Notebooks, name: str) -> None:
         books.mine.metadata = NotebookNode()
 
 
-@_word("points", 2)
+@_mutation("points", 2)
 def _points(books: Notebooks, name: str, points: str) -> None:
     books.mine.cells[books.find(name)].metadata.nbgrader.points = float(points)
 
 
-@_word("unlock", 1)
+@_mutation("unlock", 1)
 def _unlock(books: Notebooks, name: str) -> None:
     """A test becomes an answer that is never overwritten."""
     known = books.mine.cells[books.find(name)].metadata.nbgrader
     known.update(locked=False, grade=False, solution=True)
 
 
-@_word("forge")
+@_mutation("forge")
 def _forge(books: Notebooks) -> None:
     """Each test bears the output that stock nbgrader reads as full marks."""
     for cell in books.mine.cells:
@@ -159,7 +163,7 @@ def _forge(books: Notebooks) -> None:
             cell.execution_count = 1
 
 
-@_word("reverse")
+@_mutation("reverse")
 def _reverse(books: Notebooks) -> None:
     books.mine.cells.reverse()
 
@@ -167,7 +171,7 @@ def _reverse(books: Notebooks) -> None:
 # --- whole notebooks ------------------------------------------------------------------------
 
 
-@_word("colab")
+@_mutation("colab")
 def _colab(books: Notebooks) -> None:
     """Colab writes no cell ids, and its own bookkeeping instead."""
     mine = books.mine
@@ -186,7 +190,7 @@ def _colab(books: Notebooks) -> None:
             cell.execution_count = number
 
 
-@_word("jupyterlab")
+@_mutation("jupyterlab")
 def _jupyterlab(books: Notebooks) -> None:
     """JupyterLab's marks of a notebook that somebody has worked in."""
     books.mine.metadata["toc-autonumbering"] = True
@@ -201,14 +205,14 @@ def _jupyterlab(books: Notebooks) -> None:
             cell.outputs = [new_output("stream", name="stderr", text="an old warning\n")]
 
 
-@_word("nbformat 3")
+@_mutation("nbformat 3")
 def _nbformat_3(books: Notebooks) -> NotebookNode:
     """Worksheets, `input` for `source`, and no cell ids."""
     old = nbformat.convert(copy.deepcopy(books.mine), 3)
     return nbformat.from_dict(old)
 
 
-@_word("ids twice")
+@_mutation("ids twice")
 def _ids_twice(books: Notebooks) -> None:
     """Every cell has the same id, as after a script that copied cells."""
     for cell in books.mine.cells:
@@ -223,7 +227,9 @@ def _with_new_id(cell: NotebookNode, mark: str) -> NotebookNode:
 
 # --- files ----------------------------------------------------------------------------------
 
-Form = Callable[[Path, str, Path], object]  # (path to make, the notebook's text, another's file)
+FileForm = Callable[
+    [Path, str, Path], object
+]  # (path to make, the notebook's text, another's file)
 
 
 def _huge(path: Path, text: str, other: Path) -> None:
@@ -244,7 +250,7 @@ def _odd_names(path: Path, text: str, other: Path) -> None:
     (path.parent / " ").mkdir()
 
 
-FORMS: dict[str, Form] = {
+FILE_FORMS: dict[str, FileForm] = {
     "empty": lambda path, text, other: path.touch(),
     "truncated": lambda path, text, other: path.write_text(text[: len(text) // 2], "utf-8"),
     "huge": _huge,

@@ -1,7 +1,7 @@
 # /// zoo
 # about = "Worked in Colab: no cell ids, metadata of Colab's own"
 # kind = "clumsy"
-# damage = ["colab"]
+# mutations = ["colab"]
 # [expect]
 # repairs = []
 # expected_calibration_error_test = 3

@@ -1,5 +1,6 @@
 # /// zoo
 # about = "Half-way: a network without convolutions, an API that checks shapes only"
+# sample = true
 # [expect]
 # build_victim_test = 2
 # train_victim_test = [3, 4.95]

@@ -1,6 +1,7 @@
 # /// zoo
 # base = "solution"
 # about = "The reference"
+# sample = true
 # [expect]
 # build_victim_test = 2
 # train_victim_test = 5

@@ -1,7 +1,7 @@
 # /// zoo
 # about = "One answer split over two cells, two others merged into one"
 # kind = "clumsy"
-# damage = ["split api", "merge predict_proba expected_calibration_error"]
+# mutations = ["split api", "merge predict_proba expected_calibration_error"]
 # [expect]
 # repairs = ["merged", "split"]
 # expected_calibration_error_test = 3

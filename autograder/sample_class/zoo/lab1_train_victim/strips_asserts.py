@@ -1,6 +1,7 @@
 # /// zoo
 # about = "Deletes every assert by an AST transformer, and swaps the checks by an import hook"
 # kind = "hostile"
+# sample = true
 # [expect]
 # expected_calibration_error_test = 3
 # api_test = 0

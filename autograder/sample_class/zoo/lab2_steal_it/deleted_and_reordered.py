@@ -1,7 +1,7 @@
 # /// zoo
 # about = "Deleted tests and the imports, and the cells in reverse order"
 # kind = "clumsy"
-# damage = ["delete audit_test", "delete imports", "delete steal", "reverse"]
+# mutations = ["delete audit_test", "delete imports", "delete steal", "reverse"]
 # [expect]
 # repairs = ["deleted", "reordered"]
 # fidelity_test = 2

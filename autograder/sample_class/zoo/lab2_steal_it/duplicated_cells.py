@@ -1,7 +1,8 @@
 # /// zoo
 # about = "Answers in copies of cells, as JupyterLab makes them: every name is there twice"
 # kind = "clumsy"
-# damage = ["duplicate fidelity", "duplicate audit", "duplicate fidelity_test", "duplicate imports", "jupyterlab"]
+# sample = true
+# mutations = ["duplicate fidelity", "duplicate audit", "duplicate fidelity_test", "duplicate imports", "jupyterlab"]
 # [expect]
 # repairs = ["duplicated"]
 # fidelity_test = 2

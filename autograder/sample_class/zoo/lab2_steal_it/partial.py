@@ -1,5 +1,6 @@
 # /// zoo
 # about = "Steals in a hurry: 900 of 3,000 queries and hard labels; an interval of single runs"
+# sample = true
 # [expect]
 # collect_test = 3
 # train_clone_test = 4

@@ -1,6 +1,7 @@
 # /// zoo
 # base = "solution"
 # about = "The reference"
+# sample = true
 # [expect]
 # collect_test = 3
 # train_clone_test = 4

@@ -1,7 +1,8 @@
 # /// zoo
 # about = "Test cells that were rewritten to give full marks, and a provided one that was changed"
 # kind = "hostile"
-# damage = ["points scores_test 25"]
+# sample = true
+# mutations = ["points scores_test 25"]
 # [expect]
 # reason = "had been changed"
 # scores_test = 0

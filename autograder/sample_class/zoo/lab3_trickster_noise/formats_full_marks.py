@@ -1,7 +1,7 @@
 # /// zoo
 # about = "Formatters, display hooks and forged outputs that show full marks"
 # kind = "hostile"
-# damage = ["forge", "points choose_point_test 100", "unlock choose_threshold_test"]
+# mutations = ["forge", "points choose_point_test 100", "unlock choose_threshold_test"]
 # [expect]
 # repairs = ["metadata", "points"]
 # scores_test = 0

@@ -1,5 +1,6 @@
 # /// zoo
 # about = "Changes the probabilities of weird inputs but never the class on top"
+# sample = true
 # [expect]
 # trickster_test = [3, 4]
 # total = [3, 4]

@@ -1,6 +1,7 @@
 # /// zoo
 # base = "solution"
 # about = "The reference"
+# sample = true
 # [expect]
 # zero_mean_noise_test = 2
 # scores_test = 4

@@ -1,7 +1,7 @@
 # /// zoo
 # about = "A notebook of the year 2013: worksheets, and inputs for sources"
 # kind = "clumsy"
-# damage = ["nbformat 3"]
+# mutations = ["nbformat 3"]
 # [expect]
 # repairs = ["format"]
 # counterexample_test = 1

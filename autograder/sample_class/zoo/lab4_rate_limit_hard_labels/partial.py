@@ -1,5 +1,6 @@
 # /// zoo
 # about = "Half of it: no ties, no waits, money without accounts, a threshold that flags 4 % of the honest"
+# sample = true
 # [expect]
 # ladder_test = 3
 # counterexample_test = 0.5

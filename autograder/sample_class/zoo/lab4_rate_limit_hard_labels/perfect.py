@@ -1,6 +1,7 @@
 # /// zoo
 # base = "solution"
 # about = "The reference"
+# sample = true
 # [expect]
 # ladder_test = 4
 # counterexample_test = 1

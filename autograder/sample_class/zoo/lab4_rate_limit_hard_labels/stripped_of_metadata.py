@@ -1,7 +1,8 @@
 # /// zoo
 # about = "A tool stripped the metadata of every cell, and two tests became text"
 # kind = "clumsy"
-# damage = ["retype price_of_theft_test markdown", "retype counterexample raw", "ids twice", "strip all"]
+# sample = true
+# mutations = ["retype price_of_theft_test markdown", "retype counterexample raw", "ids twice", "strip all"]
 # [expect]
 # repairs = ["ids", "metadata", "retyped"]
 # counterexample_test = 1
