@@ -79,7 +79,7 @@ build: $(READY)
 	@$(BIN)/python -m autograder build
 
 results: $(READY)
-	@$(BIN)/python benchmarks/results.py
+	@$(BIN)/python -m benchmarks.results
 
 student-copy: $(READY)
 	@$(BIN)/python -m autograder student-copy $(if $(TO),--to "$(TO)")

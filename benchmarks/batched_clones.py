@@ -1,7 +1,7 @@
 """How much faster several clones train as one batched model than one by one, in one run.
 
-    python benchmarks/batched_clones.py             # about three minutes
-    python benchmarks/batched_clones.py --rounds 3  # a quick look
+    python -m benchmarks.batched_clones             # about three minutes
+    python -m benchmarks.batched_clones --rounds 3  # a quick look
 
 Both ways take turns, so that whatever else the machine does falls on both. Printed is processor
 time on one thread, as a grading worker has it: the median of the rounds' ratios.
@@ -53,7 +53,7 @@ def seconds(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     ready = training_sets(10)
     attacks.train_clones(ready[:2])  # the first call of a process is slower
     print(f"{PICTURES:,} pictures a clone, at most {attacks.STACK} clones in a stack")
@@ -61,7 +61,7 @@ def main() -> None:
         some = ready[:count]
         rows = [
             (seconds(one_by_one, some), seconds(attacks.train_clones, some))
-            for _ in range(asked.rounds)
+            for _ in range(options.rounds)
         ]
         ratios = sorted(alone / together for alone, together in rows)
         print(

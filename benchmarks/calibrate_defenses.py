@@ -1,8 +1,8 @@
 """Run the graded checks of whole defences (labs 3 and 4) over and over, with fresh panels.
 
-    python benchmarks/calibrate_defenses.py                       # 200 runs, seven hours, two cores
-    python benchmarks/calibrate_defenses.py --runs 1 --results LOOK    # a quick look, elsewhere
-    python benchmarks/calibrate_defenses.py --check layered --answer reversed    # some
+    python -m benchmarks.calibrate_defenses                       # 200 runs, seven hours, two cores
+    python -m benchmarks.calibrate_defenses --runs 1 --results LOOK    # a quick look, elsewhere
+    python -m benchmarks.calibrate_defenses --check layered --answer reversed    # some
 
 Each run of a check draws its own pools and trains its own thieves. The table is what
 ``trickster/checks/thresholds.py`` quotes for ``DROP`` and ``LAYERED_DROP``.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,10 +20,17 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
 
 import numpy as np
-import verdicts
-from kept import Found, Job, Result, short
-from verdicts import Checked, judged, main, planned, table
 
+from benchmarks.calibration import (
+    Calibrated,
+    main,
+    measure_verdict,
+    plan_jobs,
+    table,
+    values_of,
+)
+from benchmarks.formatting import short
+from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
 from trickster.checks import fixtures, lab3, lab4, panel, thresholds
@@ -33,7 +39,7 @@ from trickster.scenario import Scenario
 PART = "calibrate_defenses"
 DAY = 86_400
 Wrong = Callable[[np.ndarray], np.ndarray]
-SCORES: dict[tuple[bytes, bytes, int], np.ndarray] = {}  # of the features that a run has met
+SCORES: dict[tuple[bytes, bytes, int], np.ndarray] = {}  # of the features that a run has seen
 
 
 class Answer(NamedTuple):
@@ -46,7 +52,7 @@ class Answer(NamedTuple):
     limit: Callable[[], Any] = lambda: limiters.SlidingWindow(900, DAY)
     whole_batch: bool = False
     from_pool: bool = False  # the threshold catches 90 % of the shapes
-    words: str = ""  # what a wrong answer must be told
+    advice: str = ""  # part of what the check must advise against a wrong answer
 
 
 class Weird:
@@ -174,17 +180,17 @@ CHANGES = "Answers that change"
 CHECKS: dict[str, dict[str, Answer]] = {
     "trickster": {
         **BOTH_RIGHT,
-        "nothing": Answer(wrong=unchanged, words="nothing is defended yet"),
-        "zero-mean noise, fresh": Answer(wrong=fresh_noise, words=CHANGES),
-        "zero-mean noise, fixed": Answer(wrong=noisy, words="really wrong"),
-        "keeps the argmax": Answer(wrong=keeps_argmax, words="really wrong"),
-        "hard labels": Answer(wrong=unchanged, tell=defenses.hard_labels, words="as weird"),
-        "uniform to all": Answer(tell=uniform, words="Honest users lose"),
-        "one class to all": Answer(tell=first_class, words="Honest users lose"),
-        "random lies": Answer(wrong=random_lies, words=CHANGES),
-        "misleads everybody": Answer(share=1.0, words="Honest users lose"),
-        "whole batches": Answer(whole_batch=True, words="depends on its neighbours"),
-        "threshold of the pool": Answer(from_pool=True, words="not from the pool"),
+        "nothing": Answer(wrong=unchanged, advice="nothing is defended yet"),
+        "zero-mean noise, fresh": Answer(wrong=fresh_noise, advice=CHANGES),
+        "zero-mean noise, fixed": Answer(wrong=noisy, advice="really wrong"),
+        "keeps the argmax": Answer(wrong=keeps_argmax, advice="really wrong"),
+        "hard labels": Answer(wrong=unchanged, tell=defenses.hard_labels, advice="as weird"),
+        "uniform to all": Answer(tell=uniform, advice="Honest users lose"),
+        "one class to all": Answer(tell=first_class, advice="Honest users lose"),
+        "random lies": Answer(wrong=random_lies, advice=CHANGES),
+        "misleads everybody": Answer(share=1.0, advice="Honest users lose"),
+        "whole batches": Answer(whole_batch=True, advice="depends on its neighbours"),
+        "threshold of the pool": Answer(from_pool=True, advice="not from the pool"),
     },
     "layered": {
         **BOTH_RIGHT,
@@ -192,20 +198,20 @@ CHECKS: dict[str, dict[str, Answer]] = {
             tell=defenses.hard_labels, limit=lambda: limiters.TokenBucket(400 / DAY, 500)
         ),
         "labels and a limit": Answer(
-            wrong=unchanged, tell=defenses.hard_labels, words="Labels and limits alone"
+            wrong=unchanged, tell=defenses.hard_labels, advice="Labels and limits alone"
         ),
-        "zero-mean noise, fresh": Answer(wrong=fresh_noise, words=CHANGES),
-        "zero-mean noise, fixed": Answer(wrong=noisy, words="Noise around the true"),
-        "keeps the argmax": Answer(wrong=keeps_argmax, words="whatever keeps the argmax"),
-        "uniform to all": Answer(tell=uniform, words="one and the same answer"),
-        "random lies": Answer(wrong=random_lies, words=CHANGES),
-        "misleads everybody": Answer(share=1.0, words="misled"),
-        "whole batches": Answer(whole_batch=True, words="never for a batch"),
-        "no limit": Answer(limit=no_limit, words="7,200 of"),
+        "zero-mean noise, fresh": Answer(wrong=fresh_noise, advice=CHANGES),
+        "zero-mean noise, fixed": Answer(wrong=noisy, advice="Noise around the true"),
+        "keeps the argmax": Answer(wrong=keeps_argmax, advice="whatever keeps the argmax"),
+        "uniform to all": Answer(tell=uniform, advice="one and the same answer"),
+        "random lies": Answer(wrong=random_lies, advice=CHANGES),
+        "misleads everybody": Answer(share=1.0, advice="misled"),
+        "whole batches": Answer(whole_batch=True, advice="never for a batch"),
+        "no limit": Answer(limit=no_limit, advice="Is the limiter asked"),
         "too small a limit": Answer(
-            limit=lambda: limiters.SlidingWindow(100, DAY), words="Honest bursts"
+            limit=lambda: limiters.SlidingWindow(100, DAY), advice="Honest bursts"
         ),
-        "threshold of the pool": Answer(from_pool=True, words="smaller share"),
+        "threshold of the pool": Answer(from_pool=True, advice="smaller share"),
     },
 }
 NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
@@ -214,34 +220,33 @@ QUOTED = {  # in the table of bars
     "layered": (*BOTH_RIGHT, "labels and a limit", "zero-mean noise, fixed", "keeps the argmax"),
 }
 CHECKED = {
-    "trickster": Checked(
+    "trickster": Calibrated(
         lab3.trickster.points,
-        {name: answer.words for name, answer in CHECKS["trickster"].items()},
+        {name: answer.advice for name, answer in CHECKS["trickster"].items()},
         thresholds.DROP,
-        re.compile(r"the smaller drop is (-?\d\.\d+)"),
+        ("thieves with fresh shapes", "thieves with a pool that you have not seen"),
     ),
-    "layered": Checked(
+    "layered": Calibrated(
         lab4.layered.points,
-        {name: answer.words for name, answer in CHECKS["layered"].items()},
+        {name: answer.advice for name, answer in CHECKS["layered"].items()},
         thresholds.LAYERED_DROP,
-        re.compile(r"a drop of (-?\d\.\d+) over"),
+        ("the best thief of the panel",),
     ),
 }
 
 
-def run_check(job: Job) -> Result:
+def run_check(job: Job) -> Measurement:
     """One check of one answer, with the pools and thieves of one number."""
     check, name, number = job
     DRAWS.bit_generator.state = np.random.default_rng([number, *name.encode()]).bit_generator.state
     answer, seeds = CHECKS[check][name], (100 + 2 * number, 101 + 2 * number)
     _only(number)
 
-    def run() -> float:
-        if check == "trickster":
-            return lab3.trickster(trickster_of(answer), seeds=seeds)
-        return lab4.layered(stack_of(answer), seeds=seeds)
-
-    return judged(CHECKED[check], name, run)
+    if check == "trickster":
+        result = lab3.trickster(trickster_of(answer), seeds=seeds)
+    else:
+        result = lab4.layered(stack_of(answer), seeds=seeds)
+    return measure_verdict(CHECKED[check], name, result)
 
 
 @lru_cache(maxsize=1)
@@ -254,15 +259,15 @@ def _only(number: int) -> None:
 
 def jobs(runs: int = 200) -> list[Job]:
     """So many runs of each answer."""
-    return planned(CHECKED, runs)
+    return plan_jobs(CHECKED, runs)
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """The table, as Markdown."""
-    lowest = min(verdicts.values(found, "trickster", name).min() for name in BOTH_RIGHT)
+    lowest = min(values_of(results, "trickster", name).min() for name in BOTH_RIGHT)
     return (
         "Pools and thieves are drawn afresh. What is measured is a drop: what the best thief "
-        "loses, the smallest over the pools; the check of the trickster printed two digits when "
+        "loses, the smallest over the pools; the check of the trickster showed two digits when "
         "it was measured. Its bar was .20 before these runs, where the right answers begin (at "
         f"{short(lowest, 2)}); it was moved because of them, so their count is no fresh test. Then "
         "all runs of *nothing*, three of *random lies*, and the two runs of *largest and smallest "
@@ -274,7 +279,7 @@ def section(found: Found) -> str:
         "by one*), or the largest and the smallest swapped. *Keeps the argmax*: half of the "
         "probability stays where it was largest; *random lies*: drawn afresh for each query; "
         "*whole batches*: all of a request is weird or none; *threshold of the pool*: chosen on "
-        "the thief's shapes; *bucket*: a token bucket.\n\n" + table(CHECKED, found)
+        "the thief's shapes; *bucket*: a token bucket.\n\n" + table(CHECKED, results)
     )
 
 

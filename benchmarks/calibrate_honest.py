@@ -1,7 +1,7 @@
 """Measure what honest users lose by right and wrong defences, with other halves held out.
 
-    python benchmarks/calibrate_honest.py             # 200 halves, a minute
-    python benchmarks/calibrate_honest.py --runs 20
+    python -m benchmarks.calibrate_honest             # 200 halves, a minute
+    python -m benchmarks.calibrate_honest --runs 20
 
 The checks of labs 3 and 4 hold out one fixed half of the test pictures. Here a random half
 chooses the threshold, and the other one is what honest users send. `thresholds.py`
@@ -19,12 +19,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-import kept
 import numpy as np
-from calibrate_defenses import rolled, swapped
-from kept import Found, Job, Result, exactly, markdown, short
-from verdicts import deviations, span, too_near
 
+from benchmarks import cli
+from benchmarks.calibrate_defenses import rolled, swapped
+from benchmarks.calibration import deviations, name_the_near, value_range
+from benchmarks.formatting import exact_interval, markdown_table, short
+from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, evaluation, ood
 from trickster.checks import fixtures, thresholds
 
@@ -70,7 +71,7 @@ def _all(what: str) -> np.ndarray:
     return np.concatenate([getattr(fixtures.owners(), what), getattr(fixtures.held_out(), what)])
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> Measurement:
     """Change of accuracy, and minus the share whose answer changes: (answer, seed)."""
     name, seed = job
     answer, posteriors, truth = ANSWERS[name], _all("posteriors"), fixtures.fashion().y_test
@@ -84,26 +85,26 @@ def run(job: Job) -> Result:
     return {"gained": after - before, "spared": -fixtures.changed(given, clean)}
 
 
-def ranges(found: Found, what: str) -> dict[str, np.ndarray]:
+def ranges(results: Results, what: str) -> dict[str, np.ndarray]:
     """For each answer its runs, in the order of ``ANSWERS``."""
     return {
-        name: np.array([r[what] for job, r in found if job[0] == name and job[1] != OWN])
+        name: np.array([r[what] for job, r in results if job[0] == name and job[1] != OWN])
         for name in ANSWERS
     }
 
 
-def evidence(found: Found, bar: str) -> list[str]:
+def evidence(results: Results, bar: str) -> list[str]:
     """``reversed, 2 % -.011 to -.004`` for each answer, as the table of bars quotes it."""
-    values = ranges(found, BARS[bar][0])
-    return [f"{name} {span(v)}" for name, v in values.items()]
+    values = ranges(results, BARS[bar][0])
+    return [f"{name} {value_range(v)}" for name, v in values.items()]
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """The table, as Markdown."""
     rows, distances = [], {}
-    own = {job[0]: result for job, result in found if job[1] == OWN}
+    own = {job[0]: result for job, result in results if job[1] == OWN}
     for bar, (what, full) in BARS.items():
-        for name, value in ranges(found, what).items():
+        for name, value in ranges(results, what).items():
             answer, passed = ANSWERS[name], int((value >= full).sum())
             false = len(value) - passed if answer.right else passed
             distances[f"{bar}: {name}"] = deviations(value, full)
@@ -111,8 +112,8 @@ def section(found: Found) -> str:
                 (
                     f"{bar}: {name}",
                     "right" if answer.right else "wrong",
-                    f"{false} of {len(value)} {exactly(false, len(value))}",
-                    span(value),
+                    f"{false} of {len(value)} {exact_interval(false, len(value))}",
+                    value_range(value),
                     short(full),
                     short(value.std(ddof=1)),
                     f"{deviations(value, full):+.1f}",
@@ -124,10 +125,10 @@ def section(found: Found) -> str:
         "minus what honest users lose of their accuracy, or minus the share of them that gets "
         "another answer. The halves of the checks are fixed, so nobody passes or fails by chance: "
         "the last column is what they measure. "
-        + too_near(distances)
+        + name_the_near(distances)
         + " No bar lies three from both sides: the right answers that lose the most and the "
         "threshold at 5 % are too close to each other.\n\n"
-        + markdown(
+        + markdown_table(
             (
                 "bar: answer", "is", "false verdicts, 95 %", "measured", "bar", "sd",
                 "sd from the bar", "own half",
@@ -143,4 +144,4 @@ def jobs(runs: int = 200) -> list[Job]:
 
 
 if __name__ == "__main__":
-    kept.main(sys.modules[__name__], chunk=99)
+    cli.main(sys.modules[__name__], chunk=99)

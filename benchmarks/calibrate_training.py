@@ -1,7 +1,7 @@
 """Run the graded checks whose answers draw at random (labs 1 to 3) over and over.
 
-    python benchmarks/calibrate_training.py                         # 200 runs, hours on two cores
-    python benchmarks/calibrate_training.py --runs 1 --results LOOK    # a quick look, elsewhere
+    python -m benchmarks.calibrate_training                         # 200 runs, hours on two cores
+    python -m benchmarks.calibrate_training --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run's victims, clones and noise come from seeds of their own, and its thefts from pools of
 their own. The table is what ``trickster/checks/thresholds.py`` quotes for labs 1 and 2. Whole
@@ -11,9 +11,8 @@ defences have a script of their own, ``calibrate_defenses.py``.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 from unittest import mock
@@ -21,9 +20,9 @@ from unittest import mock
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
 
 import numpy as np
-from kept import Found, Job, Result
-from verdicts import Checked, judged, main, planned, table
 
+from benchmarks.calibration import Calibrated, main, measure_verdict, plan_jobs, table
+from benchmarks.store import Job, Measurement, Results
 from trickster import attacks, defenses, models, pools, training
 from trickster.checks import lab1, lab2, lab3, thresholds
 from trickster.checks.probes import forward
@@ -38,7 +37,7 @@ class Answer(NamedTuple):
     """What a student hands in: the functions of one run, from its number."""
 
     make: Callable[[int], Functions]
-    words: str = ""  # what a wrong answer must be told
+    advice: str = ""  # part of what the check must advise against a wrong answer
 
 
 def victim(
@@ -147,7 +146,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "reference": Answer(victim()),
         "half as wide": Answer(victim(width=16)),
         "one epoch": Answer(victim(epochs=1), "number of epochs was changed"),
-        # What these two are told is seen at once: they need no long training.
+        # The advice for these two is given at once: they need no long training.
         "hardly a step": Answer(victim(epochs=1, rate=1e-7), "The loss stands still"),
         "draws outside the seed": Answer(victim(width=16, seeded=False), "outside the seed"),
     },
@@ -204,7 +203,6 @@ CHECKS: dict[str, dict[str, Answer]] = {
         ),
     },
 }
-MEASURED = re.compile(r"([01]\.\d{3}) ± |([01]\.\d{3}) on 5,000 real|([01]\.\d{3}), runs from")
 NEAR = {"steal": ("a tenth of the budget",)}  # the bar hardly; refused for what it left unasked
 QUOTED = {  # in the table of bars
     "train_victim": ("reference", "half as wide", "one epoch"),
@@ -213,52 +211,51 @@ QUOTED = {  # in the table of bars
 }
 
 
-def _checked(
-    check: Callable[..., float], bar: thresholds.Threshold | None, answers: Mapping[str, Answer]
-):
-    words = {name: answer.words for name, answer in answers.items()}
-    return Checked(check.points, words, bar, MEASURED if bar else None)
-
-
+FUNCTIONS = {
+    "train_victim": lab1.train_victim,
+    "train_clone": lab2.train_clone,
+    "steal": lab2.steal,
+    "zero_mean_noise": lab3.zero_mean_noise,
+}
+COMPARED = {  # with which threshold, and in which part of the check
+    "train_victim": (thresholds.VICTIM_ACCURACY, ("held-out accuracy",)),
+    "train_clone": (thresholds.CLONE_FIDELITY, ("fidelity with 3,000 queries",)),
+    "steal": (thresholds.STOLEN_FIDELITY, ("fidelity with 3,000 queries",)),
+}
 CHECKED = {
-    "train_victim": _checked(lab1.train_victim, thresholds.VICTIM_ACCURACY, CHECKS["train_victim"]),
-    "train_clone": _checked(lab2.train_clone, thresholds.CLONE_FIDELITY, CHECKS["train_clone"]),
-    "steal": _checked(lab2.steal, thresholds.STOLEN_FIDELITY, CHECKS["steal"]),
-    "zero_mean_noise": _checked(lab3.zero_mean_noise, None, CHECKS["zero_mean_noise"]),
+    name: Calibrated(
+        function.points,
+        {answer: given.advice for answer, given in CHECKS[name].items()},
+        *COMPARED.get(name, ()),
+    )
+    for name, function in FUNCTIONS.items()
 }
 
 
-def run_check(job: Job) -> Result:
+def run_check(job: Job) -> Measurement:
     """One check of one answer, with the seeds and pools of one number."""
     check, name, number = job
     functions = CHECKS[check][name].make(number)
 
-    def run() -> float:
-        if check == "train_victim":
-            return lab1.train_victim(*functions)
-        if check == "train_clone":
-            return lab2.train_clone(*functions)
-        if check == "steal":
-            return lab2.steal(*functions, seeds=tuple(range(100 + 3 * number, 103 + 3 * number)))
-        return lab3.zero_mean_noise(*functions)
-
+    own_seeds = {"seeds": tuple(range(100 + 3 * number, 103 + 3 * number))}
     with mock.patch.object(pools, "make", drawn):
-        return judged(CHECKED[check], name, run)
+        result = FUNCTIONS[check](*functions, **(own_seeds if check == "steal" else {}))
+    return measure_verdict(CHECKED[check], name, result)
 
 
 def jobs(runs: int = 200) -> list[Job]:
     """So many runs of each answer."""
-    return planned(CHECKED, runs)
+    return plan_jobs(CHECKED, runs)
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """The table, as Markdown."""
     return (
         "Seeds are drawn afresh, for thefts the pools as well. What is measured is accuracy for "
         "the victim, fidelity for the clones. *Hardly a step*: one epoch at a learning rate of "
         "1e-7; *draws outside the seed*: other weights with the same seed; *shapes*: the "
         "reference theft; *digits*, *patches*, *noise*: the same from a pool that steals badly.\n\n"
-        + table(CHECKED, found)
+        + table(CHECKED, results)
     )
 
 

@@ -1,7 +1,7 @@
 """Demo A ("The Trickster Defense") on real CIFAR-10 pictures: its noise, and this course's lies.
 
-    python benchmarks/demo_a.py --root FOLDER    # FOLDER holds CIFAR-10; an hour on two cores
-    python benchmarks/demo_a.py                  # ... or TRICKSTER_DATA names it
+    python -m benchmarks.demo_a --root FOLDER    # FOLDER holds CIFAR-10; an hour on two cores
+    python -m benchmarks.demo_a                  # ... or TRICKSTER_DATA names it
 
 Rebuilt from the notebook's protocol: victim conv32, pool, conv64, pool, fc512, dropout .5, fc10
 on CIFAR-10, ten epochs; the thief sends Fashion-MNIST in three equal channels and fits the same
@@ -21,21 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import (
-    Found,
-    Job,
-    Result,
-    add_options,
-    asked_for,
-    counted,
-    interval,
-    is_missing,
-    markdown,
-    short,
-)
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.cli import add_options, is_missing, measure_with
+from benchmarks.formatting import markdown_table, mean_interval, plural, short
+from benchmarks.store import Job, Measurement, Results
 from trickster import data, defenses, evaluation, models, ood, training
 from trickster.models import softmax
 
@@ -126,7 +117,7 @@ def detector() -> tuple[np.ndarray, float]:
 
 
 @cache
-def answered(which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def service_side(which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, logits and whether weird, of the thief's queries or of held-out pictures."""
     x = queries() if which == "thief" else cifar().x_test[len(cifar().x_test) // 2 :]
     bank, threshold = detector()
@@ -134,7 +125,7 @@ def answered(which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return features, victim().logits(x), ood.score_knn(features, bank, k=1) < threshold
 
 
-def told(condition: str, logits: np.ndarray, weird: np.ndarray, seed: int) -> np.ndarray:
+def defended(condition: str, logits: np.ndarray, weird: np.ndarray, seed: int) -> np.ndarray:
     """The logits that leave the service."""
     rng = np.random.default_rng(seed)
     if condition.startswith("noise"):
@@ -147,38 +138,38 @@ def told(condition: str, logits: np.ndarray, weird: np.ndarray, seed: int) -> np
     return logits
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> Measurement:
     """One theft (condition, way to learn, seed), or ("honest users", condition, 0)."""
     condition, learns, seed = job
     half = len(cifar().x_test) // 2
     truth, held_out = cifar().y_test[half:], cifar().x_test[half:]
     if learns == "honest users":
-        _, logits, weird = answered("honest")
+        _, logits, weird = service_side("honest")
         # Noise is granted a detector that never errs: its honest users lose nothing.
-        given = told(condition, logits, weird, seed) if condition == "Trickster" else logits
-        _, _, caught = answered("thief")
+        given = defended(condition, logits, weird, seed) if condition == "Trickster" else logits
+        _, _, caught = service_side("thief")
         return {
             "accuracy": evaluation.accuracy(given, truth),
             "weird": {"thief": float(caught.mean()), "honest": float(weird.mean())},
             "auroc": scores_auroc(),
             "queries": len(queries()),
             "confidence": {
-                "thief": float(softmax(answered("thief")[1]).max(axis=1).mean()),
+                "thief": float(softmax(service_side("thief")[1]).max(axis=1).mean()),
                 "honest": float(softmax(logits).max(axis=1).mean()),
             },
         }
-    _, logits, weird = answered("thief")
-    answers = told(condition, logits, weird, seed)
+    _, logits, weird = service_side("thief")
+    answers = defended(condition, logits, weird, seed)
     clone = network(100 + seed)
     if LEARNS[learns] == "logits":
         learn(clone, queries(), answers, epochs=5, seed=seed, loss_of=F.mse_loss)
     else:
         targets = softmax(answers) if LEARNS[learns] == "soft" else answers.argmax(axis=1)
         learn(clone, queries(), targets, epochs=5, seed=seed)
-    said = models.Classifier(clone).labels(held_out)
+    labels = models.Classifier(clone).labels(held_out)
     return {
-        "accuracy": evaluation.accuracy(said, truth),
-        "fidelity": evaluation.fidelity(said, answered("honest")[1]),
+        "accuracy": evaluation.accuracy(labels, truth),
+        "fidelity": evaluation.fidelity(labels, service_side("honest")[1]),
     }
 
 
@@ -188,7 +179,7 @@ def scores_auroc() -> dict[str, float]:
     bank, _ = detector()
     scores: dict[str, list[np.ndarray]] = {"nearest neighbour": [], "confidence": [], "energy": []}
     for which in ("honest", "thief"):
-        features, logits, _ = answered(which)
+        features, logits, _ = service_side(which)
         # Neighbours take long; those of 5,000 are enough for two digits.
         scores["nearest neighbour"].append(ood.score_knn(features[:5_000], bank, k=1))
         scores["confidence"].append(ood.score_msp(softmax(logits)))
@@ -196,25 +187,25 @@ def scores_auroc() -> dict[str, float]:
     return {name: ood.auroc(*pair) for name, pair in scores.items()}
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """The table, as Markdown."""
     rows = []
-    honest = {job[0]: result for job, result in found if job[1] == "honest users"}
+    honest = {job[0]: result for job, result in results if job[1] == "honest users"}
     for condition in CONDITIONS:
         cells = []
         for learns in LEARNS:
-            here = [r for job, r in found if job[:2] == (condition, learns)]
+            runs = [r for job, r in results if job[:2] == (condition, learns)]
             published = PUBLISHED.get((condition, learns))
-            cell = interval(one["accuracy"] for one in here)
+            cell = mean_interval(one["accuracy"] for one in runs)
             cells.append(f"{cell} (published {published})" if published else cell)
         rows.append((condition, *cells, short(honest[condition]["accuracy"])))
-    seeds = len({job[2] for job, _ in found})
+    seeds = len({job[2] for job, _ in results})
     one = honest["Trickster"]
     about = "; ".join(f"*{name}*: {what}" for name, what in CONDITIONS.items() if what)
     return (
-        f"Accuracy of the clone on held-out CIFAR-10 pictures, mean over {counted(seeds, 'seed')} "
+        f"Accuracy of the clone on held-out CIFAR-10 pictures, mean over {plural(seeds, 'seed')} "
         "with a 95 % bootstrap interval, by what the thief learns from.\n\n"
-        + markdown(("", *LEARNS, "honest users' accuracy"), rows)
+        + markdown_table(("", *LEARNS, "honest users' accuracy"), rows)
         + f"\n\n{about}. The noise is granted a detector that never flags an honest user. The "
         "Trickster's threshold, chosen on other pictures, flags "
         f"{one['weird']['thief']:.0%} of the thief's queries and "
@@ -241,16 +232,16 @@ def main() -> int:
     """Measure what is missing and print the table; 0 also where there are no pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="where CIFAR-10 lies; default: TRICKSTER_DATA")
-    asked = add_options(parser, jobs, timed=True).parse_args()
-    if asked.root:
-        os.environ["TRICKSTER_DATA"] = str(asked.root)
+    options = add_options(parser, jobs, timed=True).parse_args()
+    if options.root:
+        os.environ["TRICKSTER_DATA"] = str(options.root)
     try:
-        if is_missing(asked, PART, jobs(asked.count)):
+        if is_missing(options, PART, jobs(options.count)):
             cifar()
     except data.DataNotFound as error:
         print(f"Demo A is left out, for CIFAR-10's pictures are not here. {error}")
         return 0
-    print(section(asked_for(asked, PART, jobs(asked.count), run)))
+    print(section(measure_with(options, PART, jobs(options.count), run)))
     return 0
 
 

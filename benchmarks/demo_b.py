@@ -1,7 +1,7 @@
 """Demo B over seeds: each of its mechanisms alone, all of them, and the thieves it left out.
 
-    python benchmarks/demo_b.py              # 30 seeds, half a minute on two cores
-    python benchmarks/demo_b.py --seeds 100
+    python -m benchmarks.demo_b              # 30 seeds, half a minute on two cores
+    python -m benchmarks.demo_b --seeds 100
 
 The demonstration ("ML05:2023 Model Theft", scikit-learn's digits) published one run.
 """
@@ -13,10 +13,11 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import kept
 import numpy as np
-from kept import Found, Job, Result, counted, interval, markdown
 
+from benchmarks import cli
+from benchmarks.formatting import markdown_table, mean_interval, plural
+from benchmarks.store import Job, Measurement, Results
 from trickster.demos import MECHANISMS, DemoB
 
 PART = "demo_b"
@@ -33,40 +34,40 @@ CONDITIONS = {
 }
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> Measurement:
     """One theft: the condition's name and the seed."""
     name, seed = job
     return CONDITIONS[name].run(seed)
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """The table, as Markdown."""
     rows = []
     for name in CONDITIONS:
-        here = [result for job, result in found if job[0] == name]
-        stolen = [one["clone_accuracy"] for one in here]
+        runs = [result for job, result in results if job[0] == name]
+        stolen = [one["clone_accuracy"] for one in runs]
         rows.append(
             (
                 name,
                 PUBLISHED.get(name, ""),
-                interval(stolen),
+                mean_interval(stolen),
                 f"{min(stolen):.2f} to {max(stolen):.2f}",
-                interval(one["fidelity"] for one in here),
-                f"{np.mean([one['query_success'] for one in here]):.0%}",
-                interval(one["honest_accuracy"] for one in here),
+                mean_interval(one["fidelity"] for one in runs),
+                f"{np.mean([one['query_success'] for one in runs]):.0%}",
+                mean_interval(one["honest_accuracy"] for one in runs),
             )
         )
-    seeds = len({job[1] for job, _ in found})
+    seeds = len({job[1] for job, _ in results})
     head = (
         "", "published", "clone's accuracy", "range", "fidelity", "thief's queries answered",
         "honest users' accuracy",
     )  # fmt: skip
     return (
-        f"Mean over {counted(seeds, 'seed')} with a 95 % bootstrap interval. The victim is always "
+        f"Mean over {plural(seeds, 'seed')} with a 95 % bootstrap interval. The victim is always "
         "the same forest; a seed draws the thief's pictures and the defence's dice. Accounts take "
         "turns, each with 150 answers before its rate limit sets in; who asks several times takes "
         "the majority. Honest users are taken to stay below the limit: who does not is refused "
-        "four requests in five.\n\n" + markdown(head, rows)
+        "four requests in five.\n\n" + markdown_table(head, rows)
     )
 
 
@@ -76,4 +77,4 @@ def jobs(seeds: int = 30) -> list[Job]:
 
 
 if __name__ == "__main__":
-    kept.main(sys.modules[__name__], chunk=12)
+    cli.main(sys.modules[__name__], chunk=12)

@@ -1,7 +1,7 @@
 """Grade the same honest lab 3 notebooks with stock nbgrader and with this course's grader.
 
-    python benchmarks/grading_speed.py                          # about fifteen minutes on two cores
-    python benchmarks/grading_speed.py --submissions 6 --stock 1
+    python -m benchmarks.grading_speed                          # about fifteen minutes on two cores
+    python -m benchmarks.grading_speed --submissions 6 --stock 1
 
 Both grade real copies of the solution and of the zoo's other right way, in one run on one
 machine. nbgrader grades one after the other, in the student's own kernel, with as many threads
@@ -14,14 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograder is no package
-
-from memory import Peak
 from nbformat import NotebookNode
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
@@ -34,8 +30,9 @@ from autograder.cells import to_text
 from autograder.course import pick_labs
 from autograder.grading import run
 from autograder.sample_class.runner import load_specimens
+from benchmarks.memory import Peak
+from benchmarks.store import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 LAB = "lab3_trickster_noise"
 HONEST = ("perfect", "other_way")
 
@@ -111,21 +108,21 @@ def main() -> None:
     parser.add_argument("--submissions", type=int, default=20, help="for this course's grader")
     parser.add_argument("--stock", type=int, default=4, help="of them for stock nbgrader")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     pick_labs(ROOT, [LAB])
-    everybody = notebooks(asked.submissions)
-    few = dict(list(everybody.items())[: asked.stock])
+    everybody = notebooks(options.submissions)
+    few = dict(list(everybody.items())[: options.stock])
     folder = Path(tempfile.mkdtemp(prefix="trickster-speed-"))
     try:
         theirs = stock(folder / "stock", few) / len(few)
-        seconds, most = ours(folder / "ours", everybody, asked.workers)
+        seconds, most = ours(folder / "ours", everybody, options.workers)
     finally:
         shutil.rmtree(folder)
     mine = seconds / len(everybody)
     print(f"{'':26} {'notebooks':>9} {'seconds each':>13} {'a minute':>9}")
     for name, count, each in (
         ("nbgrader autograde", len(few), theirs),
-        (f"this course, {asked.workers} workers", len(everybody), mine),
+        (f"this course, {options.workers} workers", len(everybody), mine),
     ):
         print(f"{name:26} {count:9} {each:13.1f} {60 / each:9.2f}")
     print(f"{theirs / mine:.1f} times as many a minute; at most {most / 2**20:,.0f} MB a worker")

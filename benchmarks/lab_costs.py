@@ -1,6 +1,6 @@
 """Seconds and peak memory of each lab's solution, run from top to bottom in a kernel of its own.
 
-    python benchmarks/lab_costs.py             # about four minutes on two cores
+    python -m benchmarks.lab_costs             # about four minutes on two cores
 
 As a student runs it: with as many threads as torch likes, and nothing in a store.
 """
@@ -11,24 +11,21 @@ import os
 import sys
 import time
 from datetime import datetime
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the autograder is no package
-
-import kept
 import nbformat
-from kept import Found, Job, Result, counted, markdown
-from memory import Peak
 from nbclient import NotebookClient
 
 from autograder.authoring.execute import NativeKernelManager
 from autograder.course import pick_labs
+from benchmarks import cli
+from benchmarks.formatting import markdown_table, plural
+from benchmarks.memory import Peak
+from benchmarks.store import ROOT, Job, Measurement, Results
 
 PART = "lab_costs"
-ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> Measurement:
     """One lab's solution; its slowest cells by their names."""
     lab, _ = job
     path = ROOT / "solutions" / lab / f"{lab}.ipynb"
@@ -64,23 +61,24 @@ def _seconds(cell: nbformat.NotebookNode) -> float:
     return (ended - began).total_seconds()
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """The table, as Markdown."""
     rows = []
-    for lab in dict.fromkeys(job[0] for job, _ in found):
-        here = [result for job, result in found if job[0] == lab]
-        slow = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in here[0]["slowest"][:3])
+    for lab in dict.fromkeys(job[0] for job, _ in results):
+        executed = [result for job, result in results if job[0] == lab]
+        slow = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in executed[0]["slowest"][:3])
         rows.append(
             (
                 lab,
-                " / ".join(f"{one['seconds']:.0f}" for one in here),
-                f"{max(one['bytes'] for one in here) / 2**30:.2f}",
+                " / ".join(f"{one['seconds']:.0f}" for one in executed),
+                f"{max(one['bytes'] for one in executed) / 2**30:.2f}",
                 slow,
             )
         )
-    runs = len({job[1] for job, _ in found})
-    return f"{counted(runs, 'run')} of each, from a fresh kernel to the last cell.\n\n" + markdown(
-        ("solution", "seconds", "peak memory, GiB", "slowest cells"), rows
+    runs = len({job[1] for job, _ in results})
+    return (
+        f"{plural(runs, 'run')} of each, from a fresh kernel to the last cell.\n\n"
+        + markdown_table(("solution", "seconds", "peak memory, GiB", "slowest cells"), rows)
     )
 
 
@@ -92,4 +90,4 @@ def jobs(runs: int = 1) -> list[Job]:
 if __name__ == "__main__":
     for name in ("TRICKSTER_STORE", "TRICKSTER_STORE_WRITE", "OMP_NUM_THREADS"):
         os.environ.pop(name, None)
-    kept.main(sys.modules[__name__], timed=True)
+    cli.main(sys.modules[__name__], timed=True)

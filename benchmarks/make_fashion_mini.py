@@ -1,6 +1,6 @@
 """Make datasets/fashion_mnist_mini.npz, the Fashion-MNIST that ships with the course.
 
-    python benchmarks/make_fashion_mini.py --root /usr/share/datasets/fashion-mnist
+    python -m benchmarks.make_fashion_mini --root /usr/share/datasets/fashion-mnist
 
 The root holds the four original IDX files, plain or .gz (Debian's package
 dataset-fashion-mnist, or the folder FashionMNIST/raw that torchvision fills). The same files

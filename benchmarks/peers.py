@@ -1,7 +1,7 @@
 """Side by side with adversarial-robustness-toolbox: the same thefts, and the same defences.
 
     python -m pip install -e ".[peers]"     # an extra; nothing else here needs it
-    python benchmarks/peers.py              # about five minutes
+    python -m benchmarks.peers              # about five minutes
 
 Same victim, pool, clone's architecture, budget, epochs, batch size, mean learning rate (constant
 there, one cycle here) and threads (one), in turns in one process. ``Copycat`` learns from labels,
@@ -19,12 +19,13 @@ import sys
 import time
 from functools import cache
 
-import kept
 import numpy as np
 import torch
-from kept import Found, Job, Result, counted, interval, markdown
 from torch import nn
 
+from benchmarks import cli
+from benchmarks.formatting import markdown_table, mean_interval, plural
+from benchmarks.store import Job, Measurement, Results
 from trickster import attacks, defenses, evaluation, models
 from trickster.data import datasets_dir
 from trickster.scenario import FASHION_VICTIM, Scenario
@@ -104,7 +105,7 @@ def ours(labels: str, network: str, seed: int) -> models.Classifier:
     )
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> Measurement:
     """One theft (whose, which, network, seed), or the comparison of the output defences."""
     if job[0] == "defences":
         import art
@@ -124,9 +125,9 @@ def run(job: Job) -> Result:
         )
         clone = theirs(labels, network, seed)
     seconds = time.perf_counter() - began
-    said = clone.labels(scenario.data.x_test)
+    predicted = clone.labels(scenario.data.x_test)
     truth = scenario.victim.labels(scenario.data.x_test)
-    return {"seconds": seconds, "fidelity": evaluation.fidelity(said, truth)}
+    return {"seconds": seconds, "fidelity": evaluation.fidelity(predicted, truth)}
 
 
 def output_defenses() -> list[tuple[str, str, str]]:
@@ -165,20 +166,20 @@ def output_defenses() -> list[tuple[str, str, str]]:
     return rows
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """Two tables, as Markdown."""
     rows = []
     for theft in THEFTS:
         for kind in ("cnn", "mlp"):
             of = {
-                whose: [r for job, r in found if job[:3] == (whose, theft, kind)]
+                whose: [r for job, r in results if job[:3] == (whose, theft, kind)]
                 for whose in ("toolbox", "ours")
             }
             took = {w: np.median([one["seconds"] for one in of[w]]) for w in of}
             rows.append(
                 (
                     f"{theft}, {kind.upper()}",
-                    *(interval(one["fidelity"] for one in of[w]) for w in of),
+                    *(mean_interval(one["fidelity"] for one in of[w]) for w in of),
                     *(f"{took[w]:.1f}" for w in of),
                     f"{took['toolbox'] / took['ours']:.1f} ({_ratios(of['toolbox'], of['ours'])})",
                 )
@@ -191,21 +192,21 @@ def section(found: Found) -> str:
         "seconds, ours",
         "times as fast",
     )
-    seeds = len({job[3] for job, _ in found if job[0] == "ours"})
-    peer = next(result for job, result in found if job[0] == "defences")
+    seeds = len({job[3] for job, _ in results if job[0] == "ours"})
+    peer = next(result for job, result in results if job[0] == "defences")
     return (
         f"adversarial-robustness-toolbox {peer['version']}, {BUDGET:,} shapes, {EPOCHS} epochs, "
         f"batches of {BATCH}, one thread. The toolbox trains at a constant learning rate of "
         f"{LR:g}, this course in one cycle that has the same mean (its peak is {PEAK:g}). "
-        f"Fidelity over {counted(seeds, 'seed')} with a 95 % bootstrap interval; median seconds; "
+        f"Fidelity over {plural(seeds, 'seed')} with a 95 % bootstrap interval; median seconds; "
         "times as fast by the medians, and seed by seed.\n\n"
-        + markdown(head, rows)
+        + markdown_table(head, rows)
         + "\n\nOutput defences on the same "
-        "500 posteriors:\n\n" + markdown(("defence", "toolbox and ours", ""), peer["rows"])
+        "500 posteriors:\n\n" + markdown_table(("defence", "toolbox and ours", ""), peer["rows"])
     )
 
 
-def _ratios(slow: list[Result], fast: list[Result]) -> str:
+def _ratios(slow: list[Measurement], fast: list[Measurement]) -> str:
     """The smallest and the largest of the seeds' own ratios."""
     each = [a["seconds"] / b["seconds"] for a, b in zip(slow, fast, strict=True)]
     return f"{min(each):.1f} to {max(each):.1f}"
@@ -222,7 +223,7 @@ def jobs(seeds: int = 10) -> list[Job]:
     ]
 
 
-def left_out() -> str:
+def why_not() -> str:
     """Why nothing is measured, or ""."""
     if importlib.util.find_spec("art"):
         return ""
@@ -230,4 +231,4 @@ def left_out() -> str:
 
 
 if __name__ == "__main__":
-    kept.main(sys.modules[__name__], timed=True, left_out=left_out)
+    cli.main(sys.modules[__name__], timed=True, why_not=why_not)

@@ -1,9 +1,9 @@
 """Every figure of this course: run what is missing, write benchmarks/RESULTS.md and README's part.
 
-    python benchmarks/results.py                    # all parts; hours, once
-    python benchmarks/results.py demo_b peers       # some
-    python benchmarks/results.py --again demo_b     # also what is there already
-    python benchmarks/results.py --write            # nothing is measured: only the page and figures
+    python -m benchmarks.results                    # all parts; hours, once
+    python -m benchmarks.results demo_b peers       # some
+    python -m benchmarks.results --again demo_b     # also what is there already
+    python -m benchmarks.results --write            # nothing is measured: only page and figures
 
 Each part keeps its results line by line in ``benchmarks/results/``; a run that was cut off goes
 on where it was, and a complete part is left as it is. The machine, versions and library of each
@@ -16,13 +16,14 @@ import argparse
 import importlib
 import subprocess
 import sys
-from pathlib import Path
+from types import ModuleType
 
-from kept import RESULTS, ROOT, read, stored
+from benchmarks.store import RESULTS, ROOT, read_results, stored_results
+from trickster.files import write_atomically
 
-HERE = Path(__file__).resolve().parent
-
-PAGE = HERE / "RESULTS.md"
+PAGE = ROOT / "benchmarks" / "RESULTS.md"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"  # of README's generated block
 PARTS = {
     "demo_a": "Demo A on real pictures",
     "demo_b": "Demo B over seeds",
@@ -43,7 +44,7 @@ digits, and its timings will. *Library* is a hash of the course library and its 
 part stays as it is when the library changes: parts with another hash were measured before or after
 such a change, and `git log benchmarks/results/PART.jsonl` says when.
 
-**To measure a part again**, in the course's environment: `python benchmarks/results.py --again
+**To measure a part again**, in the course's environment: `python -m benchmarks.results --again
 PART`, which also writes this page, README's table and the figures. What was interrupted goes on
 where it was, without `--again`. A quick look that leaves these results alone: a part's script with
 `--seeds 1` (or `--runs 1`) and `--results FOLDER`. Demo A needs CIFAR-10's pictures (its script's
@@ -53,35 +54,71 @@ checks of labs 1 to 3 several, demo A one; each of the others less than half an 
 """
 
 
+def load(module: str) -> ModuleType:
+    """A module of this package, imported when it is needed.
+
+    Importing a part sets the number of its threads for this process and those that it starts: so
+    none is imported before the parts have run.
+    """
+    return importlib.import_module(f"benchmarks.{module}")
+
+
 def page() -> str:
-    """RESULTS.md, from what is kept."""
-    parts = [INTRODUCTION]
+    """RESULTS.md, from what is stored."""
+    summary = load("summary")
+    sections = [INTRODUCTION]
+    if rows := summary.rows():
+        sections.append(f"## Claimed and measured\n\n{summary.section(rows)}\n")
     for name, title in PARTS.items():
-        part = importlib.import_module(name)
-        found = stored(part)
-        if not found:
-            parts.append(f"## {title}\n\nNot measured yet: `python benchmarks/{name}.py`.\n")
+        part = load(name)
+        results = stored_results(part)
+        if not results:
+            sections.append(f"## {title}\n\nNot measured yet: `python -m benchmarks.{name}`.\n")
             continue
-        heads, _ = read(RESULTS / f"{name}.jsonl")
-        where = "; later ".join(map(_where, heads))
-        body = part.section(found)
+        provenances, _ = read_results(RESULTS / f"{name}.jsonl")
+        machines = "; later ".join(map(_machine, provenances))
+        body = part.section(results)
         figure = RESULTS / f"{name}.png"
         if hasattr(part, "figure") and figure.exists():
-            alt = part.figure(found).alt
+            alt = part.figure(results).alt
             body += f"\n\n![{alt}](results/{figure.name})"
-        parts.append(f"## {title}\n\n*`benchmarks/{name}.py`; {where}.*\n\n{body}\n")
-    return "\n".join(parts)
+        sections.append(f"## {title}\n\n*`benchmarks/{name}.py`; {machines}.*\n\n{body}\n")
+    return "\n".join(sections)
 
 
-def _where(head: dict[str, object]) -> str:
+def _machine(provenance: dict[str, object]) -> str:
     """The machine and the versions."""
-    parts = [
-        f"{head['cores']} cores ({head['machine']})",
-        head.get("gpu"),
-        f"Python {head['python']}",
+    facts = [
+        f"{provenance['cores']} cores ({provenance['machine']})",
+        provenance.get("gpu"),
+        f"Python {provenance['python']}",
     ]
-    parts += [f"{package} {head[package]}" for package in ("numpy", "scikit-learn", "torch")]
-    return ", ".join(map(str, filter(None, [*parts, f"library {head['library']}"])))
+    facts += [f"{package} {provenance[package]}" for package in ("numpy", "scikit-learn", "torch")]
+    facts.append(f"library {provenance['library']}")
+    return ", ".join(map(str, filter(None, facts)))
+
+
+def readme(text: str) -> str:
+    """README with its table and the figure's alternative text as the stored results say."""
+    rows = load("summary").rows()
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    alt = load("summary_figure").figure(rows).alt
+    body = f"{load('summary').table(rows)}\n\n![{alt}](benchmarks/results/summary.png)"
+    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
+
+
+def write() -> None:
+    """The page, the parts' figures, README's block and its figure, from what is stored."""
+    for name in PARTS:
+        part = load(name)
+        if hasattr(part, "figure") and (results := stored_results(part)):
+            part.figure(results).save(RESULTS / f"{name}.png", dpi=100)
+    write_atomically(PAGE, page())
+    if rows := load("summary").rows():
+        write_atomically(README, readme(README.read_text(encoding="utf-8")))
+        load("summary_figure").figure(rows).save(RESULTS / "summary.png", dpi=100)
+    print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and figure.")
 
 
 def main() -> int:
@@ -90,26 +127,22 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--write", action="store_true", help="only write the page")
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
-    asked = parser.parse_args()
-    unknown = sorted(set(asked.parts) - set(PARTS))
+    options = parser.parse_args()
+    unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
-    for name in [] if asked.write else asked.parts or PARTS:
+    for name in [] if options.write else options.parts or PARTS:
         print(f"== {PARTS[name]} ({name}) ==", flush=True)
-        again = ["--again"] if asked.again else []
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
         try:
-            subprocess.run([sys.executable, str(HERE / f"{name}.py"), *again], check=False)
+            subprocess.run(
+                [*command, *(["--again"] if options.again else [])], check=False, cwd=ROOT
+            )
         except KeyboardInterrupt:
             return 130  # the part has said that all is kept
     RESULTS.mkdir(exist_ok=True)
-    for name in PARTS:
-        part = importlib.import_module(name)
-        if hasattr(part, "figure") and (found := stored(part)):
-            part.figure(found).save(RESULTS / f"{name}.png", dpi=100)
-    PAGE.write_text(page(), encoding="utf-8")
-    importlib.import_module("summary").write()
-    print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and figure.")
-    missing = [name for name in PARTS if not stored(importlib.import_module(name))]
+    write()
+    missing = [name for name in PARTS if not stored_results(load(name))]
     print(
         f"Not complete: {', '.join(missing)}; what was measured is kept."
         if missing

@@ -1,67 +1,75 @@
-"""README's table and figure: what each demo claimed, what its method gives, what ours gives.
+"""What each demo claimed, what its method gives here, and what the course's defences give.
 
-Made of stored results by ``results.py``; nothing is measured here.
+README's table and RESULTS.md's longer one, made of stored results by ``results.py``; nothing is
+measured here. ``summary_figure`` draws the same rows.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import demo_a
-import demo_b
-import thieves_by_defense as course
-from kept import RESULTS, ROOT, Found, markdown, short, spelled, stored
-from matplotlib.figure import Figure
-
+from benchmarks import demo_a, demo_b
+from benchmarks import thieves_by_defense as course
+from benchmarks.formatting import markdown_table, short, with_interval
+from benchmarks.store import Results, stored_results
 from trickster.evaluation import Interval, bootstrap_interval
-from trickster.plots import COLOURS, Picture
 
-README = ROOT / "README.md"
-FIGURE = RESULTS / "summary.png"
-HOLLOW = 8  # a hollow mark's size: it stays visible around a closed one
-BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"
+
+class Thief(NamedTuple):
+    """The most successful of several thieves against one defence."""
+
+    name: str
+    after: Interval
+    before: Interval | None = None  # undefended, where that differs from the row's own thief
 
 
 class Row(NamedTuple):
-    """A method: the clone without and with it, against its best thief, and who pays."""
+    """A defence: what was claimed of it, its own thief without and with it, and who pays."""
 
     name: str
     claimed: tuple[float, float] | None
     before: Interval
     after: Interval
-    worst: tuple[str, Interval]  # the best thief who has nothing real
-    real: tuple[str, Interval, Interval] | None  # the best one who has, without and with it
-    honest: tuple[float, float] | None
+    best: Thief | None  # of those without real pictures; None: the row's own thief
+    best_with_real: Thief | None  # None: not measured
+    honest: tuple[float, float] | None  # None: taken to lose nothing
+
+    @property
+    def lost(self) -> float:
+        """Accuracy that the defence costs honest users."""
+        return self.honest[0] - self.honest[1] if self.honest else 0.0
 
 
 def rows() -> list[Row]:
-    """One for each demo, and two of the course; those whose part is not measured are left out."""
+    """One for each demo, and the course's; those whose part is not measured are left out."""
     parts = ((demo_a, _demo_a), (demo_b, _demo_b), (course, _course))
-    return [row for part, make in parts if (found := stored(part)) for row in make(found)]
+    return [
+        row for part, make in parts if (results := stored_results(part)) for row in make(results)
+    ]
 
 
-def _demo_a(found: Found) -> list[Row]:
+def _demo_a(results: Results) -> list[Row]:
     def stolen(condition: str, learns: str) -> Interval:
         return bootstrap_interval(
-            r["accuracy"] for job, r in found if job[:2] == (condition, learns)
+            r["accuracy"] for job, r in results if job[:2] == (condition, learns)
         )
 
     noisy = "noise on 38 %"
     claimed = tuple(float(demo_a.PUBLISHED[c, demo_a.LOGITS]) for c in ("no defence", noisy))
-    honest = {job[0]: r["accuracy"] for job, r in found if job[1] == "honest users"}
+    honest = {job[0]: r["accuracy"] for job, r in results if job[1] == "honest users"}
     made = []
     for name, condition in (
         ("Demo A: zero-mean noise", noisy),
-        ("This course: Trickster, demo A's theft", "Trickster"),
+        ("This course: Trickster on demo A's theft", "Trickster"),
     ):
-        worst = max(demo_a.LEARNS, key=lambda learns: stolen(condition, learns).mean)
+        best = max(demo_a.LEARNS, key=lambda learns: stolen(condition, learns).mean)
         made.append(
             Row(
                 name,
                 claimed if condition == noisy else None,
                 stolen("no defence", demo_a.LOGITS),
                 stolen(condition, demo_a.LOGITS),
-                (f"learns from {worst}", stolen(condition, worst)),
+                None if best == demo_a.LOGITS else Thief(f"from {best}", stolen(condition, best)),
                 None,
                 # The noise's detector is granted.
                 None if condition == noisy else (honest["no defence"], honest[condition]),
@@ -70,44 +78,40 @@ def _demo_a(found: Found) -> list[Row]:
     return made
 
 
-def _demo_b(found: Found) -> list[Row]:
+def _demo_b(results: Results) -> list[Row]:
     def mean(condition: str, what: str = "clone_accuracy") -> Interval:
-        return bootstrap_interval(result[what] for job, result in found if job[0] == condition)
+        return bootstrap_interval(result[what] for job, result in results if job[0] == condition)
 
     many = "all five, against 30 accounts that ask 15 times"
+    real = (f"{defense}, against 300 real digits" for defense in ("all five", "no defence"))
+    honest = (mean(c, "honest_accuracy").mean for c in ("no defence", "all five"))
     return [
         Row(
             "Demo B: five mechanisms",
             (float(demo_b.PUBLISHED["no defence"]), float(demo_b.PUBLISHED["all five"])),
             mean("no defence"),
             mean("all five"),
-            ("has 30 accounts, asks 15 times", mean(many)),
-            (
-                "300 real digits",
-                mean("no defence, against 300 real digits"),
-                mean("all five, against 300 real digits"),
-            ),
-            (
-                mean("no defence", "honest_accuracy").mean,
-                mean("all five", "honest_accuracy").mean,
-            ),
+            Thief("30 accounts", mean(many)),
+            Thief("300 real digits", *map(mean, real)),
+            tuple(honest),
         )
     ]
 
 
-def _course(found: Found) -> list[Row]:
+def _course(results: Results) -> list[Row]:
     def stolen(thief: str, behind: str) -> Interval:
-        return bootstrap_interval(course.values(found, thief, behind, "accuracy"))
+        return bootstrap_interval(course.values(results, thief, behind, "accuracy"))
 
+    names = {"Sybil": f"{course.ACCOUNTS} accounts"}
     made = []
     for defense, name in (
         ("Trickster", "This course: Trickster (lab 3)"),
         ("layered", "This course: layered stack (lab 4)"),
     ):
-        worst = max(course.WITHOUT_REAL, key=lambda thief: stolen(thief, defense).mean)
+        best = max(course.WITHOUT_REAL, key=lambda thief: stolen(thief, defense).mean)
         real = max(course.WITH_REAL, key=lambda thief: stolen(thief, defense).mean)
         honest = (
-            course.values(found, "honest users", d, "utility")[0][0] for d in ("none", defense)
+            course.values(results, "honest users", d, "utility")[0][0] for d in ("none", defense)
         )
         made.append(
             Row(
@@ -115,8 +119,8 @@ def _course(found: Found) -> list[Row]:
                 None,
                 stolen("soft", "none"),
                 stolen("soft", defense),
-                (f"{worst} thief", stolen(worst, defense)),
-                (course.WITH_REAL[real], stolen(real, "none"), stolen(real, defense)),
+                None if best == "soft" else Thief(names.get(best, best), stolen(best, defense)),
+                Thief(f"{course.REAL} real pictures", stolen(real, defense), stolen(real, "none")),
                 tuple(honest),
             )
         )
@@ -124,13 +128,54 @@ def _course(found: Found) -> list[Row]:
 
 
 def table(found: list[Row]) -> str:
-    """Markdown: the clone's accuracy and the honest users', before and after."""
+    """README's table, in whole per cent, with a line that says how to read it."""
+    head = ("Defence", "Claimed", "Measured", "Best thief we tried", "Honest users lose")
+    lines = []
+    for row in found:
+        best = row.best or Thief("the same thief", row.after)
+        thieves = [best, row.best_with_real] if row.best_with_real else [best]
+        lines.append(
+            (
+                row.name,
+                arrow(*row.claimed) if row.claimed else "",
+                arrow(row.before.mean, row.after.mean),
+                "; ".join(f"{percent(one.after.mean)} ({one.name})" for one in thieves),
+                f"{100 * row.lost:.1f} points" if row.honest else "nothing (assumed)",
+            )
+        )
+    seeds: dict[int, str] = {}
+    for row in found:
+        seeds.setdefault(row.before.n, row.name.partition(":")[0])
+    means = ", ".join(f"{whose[0].lower()}{whose[1:]} {n}" for n, whose in seeds.items())
+    return (
+        markdown_table(head, lines, left=(0, 3))
+        + "\n\nAccuracy of the thief's clone, undefended → defended. *Claimed* is a single run, "
+        f"*measured* the mean over several seeds ({means}). *Best thief*: the most successful of "
+        "several against the defence, without and with real pictures."
+    )
 
-    def arrow(before: float, after: float) -> str:
-        return f"{short(before)} → {short(after)}"
+
+def percent(share: float) -> str:
+    """``44 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def arrow(before: float, after: float) -> str:
+    """``44 % → 25 %``."""
+    return f"{percent(before)} → {percent(after)}"
+
+
+def section(found: list[Row]) -> str:
+    """The same for RESULTS.md, with the intervals and the number of seeds."""
 
     def spread(one: Interval) -> str:
-        return spelled(*one[:3])
+        return with_interval(*one[:3])
+
+    def successful(thief: Thief | None, otherwise: str) -> str:
+        if thief is None:
+            return otherwise
+        before = f"{short(thief.before.mean)} → " if thief.before else ""
+        return f"{before}{spread(thief.after)}: {thief.name}"
 
     head = (
         "", "clone, as claimed (one run)", "clone, over seeds", "seeds",
@@ -140,123 +185,22 @@ def table(found: list[Row]) -> str:
     lines = [
         (
             row.name,
-            arrow(*row.claimed) if row.claimed else "",
+            f"{short(row.claimed[0])} → {short(row.claimed[1])}" if row.claimed else "",
             f"{spread(row.before)} → {spread(row.after)}",
             row.before.n,
-            f"{spread(row.worst[1])}: {row.worst[0]}",
-            f"{short(row.real[1].mean)} → {spread(row.real[2])}: {row.real[0]}"
-            if row.real
-            else "not measured",
-            arrow(*row.honest) if row.honest else "none lost (granted)",
+            successful(row.best, f"{spread(row.after)}: the same thief"),
+            successful(row.best_with_real, "not measured"),
+            f"{short(row.honest[0])} → {short(row.honest[1])}"
+            if row.honest
+            else "none lost (assumed)",
         )
         for row in found
     ]
-    return markdown(head, lines)
-
-
-def figure(found: list[Row]) -> Picture:
-    """Each clone as claimed, as measured, and of the best thief, beside what honest users pay."""
-    canvas = Figure(figsize=(9, 0.8 * len(found) + 1.5))
-    left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    lift = 0.24
-
-    def dumbbell(height: float, before: float, after: float, colour: str, dash: str = "-") -> None:
-        left.annotate(
-            "", (after, height), (before, height),
-            arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6, "ls": dash,
-                        "shrinkA": 3, "shrinkB": 3},
-        )  # fmt: skip
-
-    def dot(height: float, one: Interval, marker: str, colour: str, hollow: bool = False) -> None:
-        left.errorbar(
-            one.mean, height, fmt=marker, ms=HOLLOW if hollow else 6, color=colour, zorder=3,
-            mfc="none" if hollow else colour, xerr=[[one.mean - one.low], [one.high - one.mean]],
-        )  # fmt: skip
-
-    def claim(value: float) -> Interval:
-        return Interval(value, value, value, 1)
-
-    for i, row in enumerate(found):
-        if row.claimed:
-            dumbbell(-i + lift, *row.claimed, "0.55", "--")
-            dot(-i + lift, claim(row.claimed[0]), "o", "0.55", hollow=True)
-            dot(-i + lift, claim(row.claimed[1]), "s", "0.55")
-        dumbbell(-i, row.before.mean, row.after.mean, COLOURS[0])
-        dot(-i, row.after, "s", COLOURS[0])
-        dot(-i, row.before, "o", COLOURS[0], hollow=True)
-        dot(-i - lift, row.worst[1], "D", COLOURS[1])
-        if row.real:
-            dumbbell(-i - lift, row.real[1].mean, row.real[2].mean, COLOURS[2])
-            dot(-i - lift, row.real[2], "^", COLOURS[2])
-            dot(-i - lift, row.real[1], "o", COLOURS[2], hollow=True)
-        else:
-            left.annotate(
-                "no thief with real pictures measured", (0.99, -i - lift), ha="right", va="center",
-                color=COLOURS[2], size=8,
-            )  # fmt: skip
-        lost = row.honest[0] - row.honest[1] if row.honest else 0.0
-        right.barh(-i, lost, height=0.3, color="0.4")
-        right.annotate(
-            short(lost) if row.honest else "0 (granted)", (lost, -i), (4, 0),
-            textcoords="offset points", va="center",
-        )  # fmt: skip
-    handles = [
-        left.plot([], [], "o", color="0.3", mfc="none", ms=HOLLOW, ls="", label="undefended")[0],
-        left.plot([], [], "s", color="0.55", ls="--", label="defended, as claimed (one run)")[0],
-        left.plot([], [], "s", color=COLOURS[0], label="defended, over seeds")[0],
-        left.plot([], [], "D", color=COLOURS[1], ls="", label="best thief without real pictures")[
-            0
-        ],
-        left.plot([], [], "^", color=COLOURS[2], ls="", label="best thief with real pictures")[0],
-    ]
-    left.axvline(0.1, color="0.6", ls=":", zorder=0)
-    left.annotate("chance", (0.1, 0.5), (3, -9), textcoords="offset points", color="0.4", size=8)
-    left.set(
-        title="accuracy of the clone, 95 % intervals", xlim=(0, 1), ylim=(0.6 - len(found), 0.5)
+    return (
+        "README's table with its intervals. Each figure is an accuracy, of the clone or of honest "
+        "users; an arrow goes from undefended to defended. *Over seeds* is the demo's own thief "
+        "(demo A's also meets this course's Trickster), in the last two rows the soft thief. Demo "
+        "B's 30 accounts ask each question 15 times; the course's thief with real pictures doubles "
+        "them along the clone's gradient. What stands behind each row: "
+        "[`docs/demos.md`](../docs/demos.md).\n\n" + markdown_table(head, lines)
     )
-    left.set_yticks(
-        [-i for i in range(len(found))], [row.name.replace(": ", ":\n") for row in found]
-    )
-    right.set(title="accuracy honest users lose", xlim=(0, 0.08))
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", color="0.9")
-        axes.set_axisbelow(True)
-    canvas.tight_layout(rect=(0, 0.14, 1, 1))
-    canvas.legend(handles=handles, loc="lower center", ncols=3, frameon=False)
-    said = "; ".join(f"{row.name}: {', '.join(_words(row))}" for row in found)
-    return Picture(canvas, f"Accuracy of the clone, undefended and defended. {said}.")
-
-
-def _words(row: Row) -> list[str]:
-    """The row for those who cannot see the figure."""
-    words = [f"measured {short(row.before.mean)} to {short(row.after.mean)}"]
-    if row.claimed:
-        words.insert(0, f"claimed {short(row.claimed[0])} to {short(row.claimed[1])}")
-    words.append(f"against the best thief without real pictures {short(row.worst[1].mean)}")
-    if row.real:
-        words.append(
-            f"against the best with real pictures {short(row.real[1].mean)} to "
-            f"{short(row.real[2].mean)}"
-        )
-    if row.honest:
-        words.append(f"honest users {short(row.honest[0])} to {short(row.honest[1])}")
-    return words
-
-
-def readme(text: str) -> str:
-    """README with its table and figure as the stored results say."""
-    found = rows()
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    picture = FIGURE.relative_to(ROOT).as_posix()
-    body = f"{table(found)}\n\n![{figure(found).alt}]({picture})"
-    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
-
-
-def write() -> None:
-    """README and the figure; nothing where no part is measured."""
-    if not rows():
-        return
-    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
-    figure(rows()).save(FIGURE, dpi=100)

@@ -1,7 +1,7 @@
 """The reference table: every thief against every defence of the course, in the default scenario.
 
-    python benchmarks/thieves_by_defense.py             # 10 seeds, a quarter of an hour, two cores
-    python benchmarks/thieves_by_defense.py --seeds 20
+    python -m benchmarks.thieves_by_defense             # 10 seeds, a quarter of an hour, two cores
+    python -m benchmarks.thieves_by_defense --seeds 20
 
 Each theft takes one day. All thieves plan with the terms of the service (how many answers an
 account gets in a day), and 3,000 answers are the most they can use. Thresholds are chosen on
@@ -18,11 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from collections.abc import Callable
 from functools import cache
 
-import kept
 import numpy as np
-from kept import Found, Job, Result, counted, interval, markdown, short, spelled
 from matplotlib.figure import Figure
 
+from benchmarks import cli
+from benchmarks.formatting import markdown_table, mean_interval, plural, short, with_interval
+from benchmarks.store import Job, Measurement, Results
 from trickster import attacks, defenses, evaluation, models, ood, plots, training
 from trickster.api import PredictionAPI, Query
 from trickster.limiters import ManualClock, SlidingWindow
@@ -171,7 +172,7 @@ class _InRequests:
         return np.concatenate([self.client.query(part) for part in parts])
 
 
-def honest(defense: str, seed: int) -> Result:
+def honest(defense: str, seed: int) -> Measurement:
     """What honest customers get; each account sends three requests of a hundred pictures."""
     api, (_, measuring) = service(defense, seed), halves()
     x, y = scenario.data.x_test[measuring], scenario.data.y_test[measuring]
@@ -183,83 +184,85 @@ def honest(defense: str, seed: int) -> Result:
     )
     right = answers.argmax(axis=1) == y
     undefended = scenario.victim.labels(x) == y
-    kept, lost = (
+    served, lost = (
         evaluation.bootstrap_interval(each, resamples=2_000)
         for each in (right, undefended.astype(float) - right)
     )
-    return {"utility": list(kept[:3]), "lost": list(lost[:3])}
+    return {"utility": list(served[:3]), "lost": list(lost[:3])}
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> Measurement:
     """One theft (thief, defence, seed), or ("honest users", defence, seed)."""
     thief, defense, seed = job
     if thief == "honest users":
         return honest(defense, seed)
-    said = theft(thief, defense, seed).labels(scenario.data.x_test)
+    predicted = theft(thief, defense, seed).labels(scenario.data.x_test)
     return {
-        "fidelity": evaluation.fidelity(said, scenario.victim.labels(scenario.data.x_test)),
-        "accuracy": evaluation.accuracy(said, scenario.data.y_test),
+        "fidelity": evaluation.fidelity(predicted, scenario.victim.labels(scenario.data.x_test)),
+        "accuracy": evaluation.accuracy(predicted, scenario.data.y_test),
     }
 
 
-def values(found: Found, thief: str, defense: str, what: str = "fidelity") -> list:
+def values(results: Results, thief: str, defense: str, what: str = "fidelity") -> list:
     """One measurement for each seed."""
-    return [result[what] for job, result in found if job[:2] == (thief, defense)]
+    return [result[what] for job, result in results if job[:2] == (thief, defense)]
 
 
-def worst(found: Found, defense: str) -> str:
+def worst(results: Results, defense: str) -> str:
     """The thief without real pictures whose clones are the most faithful."""
-    return max(WITHOUT_REAL, key=lambda thief: np.mean(values(found, thief, defense)))
+    return max(WITHOUT_REAL, key=lambda thief: np.mean(values(results, thief, defense)))
 
 
-def section(found: Found) -> str:
+def section(results: Results) -> str:
     """Two tables, as Markdown."""
-    seeds = len({job[2] for job, _ in found})
+    seeds = len({job[2] for job, _ in results})
     rows, accuracies = [], []
     for defense in DEFENSES:
-        utility, *_ = values(found, "honest users", defense, "utility")[0]
-        lost = values(found, "honest users", defense, "lost")[0]
-        best = worst(found, defense)
+        utility, *_ = values(results, "honest users", defense, "utility")[0]
+        lost = values(results, "honest users", defense, "lost")[0]
+        best = worst(results, defense)
         cells = []
         for thief in THIEVES:
-            cell = interval(values(found, thief, defense))
+            cell = mean_interval(values(results, thief, defense))
             cells.append(f"**{cell}**" if thief == best else cell)
-        rows.append((defense, *cells, short(utility), spelled(*lost) if any(lost) else short(0)))
-        stolen = (interval(values(found, thief, defense, "accuracy")) for thief in THIEVES)
+        rows.append(
+            (defense, *cells, short(utility), with_interval(*lost) if any(lost) else short(0))
+        )
+        stolen = (mean_interval(values(results, thief, defense, "accuracy")) for thief in THIEVES)
         accuracies.append((defense, *stolen))
     about = "; ".join(f"*{name}*: {what}" for name, what in THIEVES.items())
     terms = "; ".join(f"*{name}*: {what}" for name, what in DEFENSES.items() if what)
     return (
-        f"Fidelity of the clone, mean over {counted(seeds, 'seed')} with a 95 % bootstrap "
+        f"Fidelity of the clone, mean over {plural(seeds, 'seed')} with a 95 % bootstrap "
         "interval; in bold the best thief who has no real pictures. Utility: accuracy of honest "
         "users; lost: what the defence takes of it, picture by picture, its interval from the "
         "pictures.\n\n"
-        + markdown(("", *THIEVES, "utility", "lost"), rows)
+        + markdown_table(("", *THIEVES, "utility", "lost"), rows)
         + f"\n\nThieves, who have one day and use at most {BUDGET:,} answers: {about}. Defences: "
         f"{terms}. An input is weird if its nearest training features are farther away than those "
         f"of all but {FLAGGED:.0%} of honest inputs.\n\n"
-        "Accuracy of the same clones:\n\n" + markdown(("", *THIEVES), accuracies)
+        "Accuracy of the same clones:\n\n" + markdown_table(("", *THIEVES), accuracies)
     )
 
 
-def figure(found: Found) -> plots.Picture:
+def figure(results: Results) -> plots.Picture:
     """What each thief gets behind each defence, beside what honest users lose."""
     names = sorted(
-        DEFENSES, key=lambda d: (d != "none", -np.mean(values(found, worst(found, d), d)))
+        DEFENSES, key=lambda d: (d != "none", -np.mean(values(results, worst(results, d), d)))
     )
     canvas = Figure(figsize=(9, 0.6 * len(names) + 1.2))
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1.3))
     for i, thief in enumerate(THIEVES):
         for row, defense in enumerate(names):
-            kept = evaluation.bootstrap_interval(values(found, thief, defense))
+            fidelity = evaluation.bootstrap_interval(values(results, thief, defense))
             left.errorbar(
-                kept.mean, -row + 0.13 * (2.5 - i), fmt=plots.MARKERS[i], markersize=5,
+                fidelity.mean, -row + 0.13 * (2.5 - i), fmt=plots.MARKERS[i], markersize=5,
                 color=plots.COLOURS[i], elinewidth=1,
-                xerr=[[kept.mean - kept.low], [kept.high - kept.mean]],
+                xerr=[[fidelity.mean - fidelity.low], [fidelity.high - fidelity.mean]],
                 label=thief if row == 0 else None,
             )  # fmt: skip
     for row, defense in enumerate(names):
-        mean, low, high = values(found, "honest users", defense, "lost")[0]
+        mean, low, high = values(results, "honest users", defense, "lost")[0]
         right.errorbar(
             mean, -row, xerr=[[mean - low], [high - mean]], fmt="o", color="0.2", markersize=5
         )
@@ -275,15 +278,15 @@ def figure(found: Found) -> plots.Picture:
         loc="lower center", ncols=len(THIEVES), frameon=False, bbox_to_anchor=(0.5, -0.06)
     )
     canvas.tight_layout()
-    said = "; ".join(
-        f"{d} {np.mean(values(found, worst(found, d), d)):.2f} and "
-        f"{max(np.mean(values(found, who, d)) for who in WITH_REAL):.2f}"
+    listed = "; ".join(
+        f"{d} {np.mean(values(results, worst(results, d), d)):.2f} and "
+        f"{max(np.mean(values(results, who, d)) for who in WITH_REAL):.2f}"
         for d in names
     )
     return plots.Picture(
         canvas,
         "Fidelity of the best thief without real pictures, and of the best with 100, by defence: "
-        f"{said}.",
+        f"{listed}.",
     )
 
 
@@ -298,4 +301,4 @@ def jobs(seeds: int = 10) -> list[Job]:
 
 
 if __name__ == "__main__":
-    kept.main(sys.modules[__name__], chunk=7)
+    cli.main(sys.modules[__name__], chunk=7)

@@ -1,7 +1,7 @@
 """Train the shipped Fashion-MNIST victim again and compare it with the one in datasets/.
 
-    python benchmarks/train_victim.py            # train, compare, change nothing
-    python benchmarks/train_victim.py --write    # also replace the shipped file and its checksum
+    python -m benchmarks.train_victim            # train, compare, change nothing
+    python -m benchmarks.train_victim --write    # also replace the shipped file and its checksum
 
 The two need not agree to the last bit on another machine; their accuracy on the
 held-out pictures should agree within one point.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
+import importlib
 import json
 import re
 import struct
@@ -37,10 +37,7 @@ def row(name: str, field: str) -> str:
 
 def script(name: str):
     """A script of ``benchmarks/`` as a module."""
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(f"benchmarks.{name}")
 
 
 # --- cards ------------------------------------------------------------------------------------
@@ -70,8 +67,8 @@ def test_a_card_states_origin_licence_and_making(name):
     assert len(row(name, "Origin")) > 20
     assert "MIT" in row(name, "Licence")
     making = card(name).split("## How it was made")[1].split("\n## ")[0]
-    (command, *_) = re.findall(r"^python (benchmarks/\w+\.py)", making, re.MULTILINE)
-    assert (REPOSITORY / command).is_file()
+    (name, *_) = re.findall(r"^python -m benchmarks\.(\w+)", making, re.MULTILINE)
+    assert (REPOSITORY / "benchmarks" / f"{name}.py").is_file()
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -1,0 +1,218 @@
+"""Results of long benchmarks, stored line by line: a run that was cut off continues where it was.
+
+``benchmarks/results/<part>.jsonl`` begins with a line about the machine and the versions, its
+provenance, and has another where a run continued elsewhere; each further line is one job and its
+measurement. ``results.py`` makes RESULTS.md of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import torch
+from tqdm import tqdm
+
+from autograder.grading.executor import pooled
+from trickster.checks import thresholds
+from trickster.files import write_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("numpy", "scikit-learn", "scipy", "torch")
+
+Job = tuple[Any, ...]
+Measurement = dict[str, Any]
+Results = Sequence[tuple[Job, Measurement]]
+Run = Callable[[Job], Measurement]
+
+
+class StoreError(SystemExit):
+    """A results file cannot be read, or would mix two versions: a script ends with the sentence."""
+
+
+def measure(
+    part: str,
+    jobs: Sequence[Job],
+    run: Run,
+    *,
+    workers: int = 1,
+    chunk: int = 1,
+    again: bool = False,
+    folder: Path = RESULTS,
+) -> list[tuple[Job, Measurement]]:
+    """Every job with what ``run(job)`` gave, in the order of ``jobs``; what is stored is not run.
+
+    Parameters
+    ----------
+    part : name of the results file.
+    jobs : tuples of plain values that JSON can write.
+    run : a function at the top of a module, so that a worker can find it; returns plain values.
+    workers, chunk : processes, and how many jobs in a row go to the same one.
+    again : measure all of ``jobs`` anew. A change of the script itself is not noticed.
+
+    Where something is to be measured and what is stored came from another version of the library,
+    all of it is put aside: one table must not mix two versions. If ``jobs`` are only some of what
+    is stored, StoreError instead: a quick look must not cost the whole. Where nothing is to be
+    measured, the version does not matter.
+    """
+    path = folder / f"{part}.jsonl"
+    provenances, stored = read_results(path)
+    here = provenance(part)
+    missing = [job for job in jobs if again or job not in stored]
+    if provenances and missing and provenances[-1]["library"] != here["library"]:
+        _set_aside(path, stored, jobs)
+        provenances, missing = [], list(jobs)
+    if not missing:
+        return [(job, stored[job]) for job in jobs]
+    provenances = provenances if _remove_jobs(path, missing) else []
+    with path.open("a", encoding="utf-8") as file:
+        if here not in provenances[-1:]:
+            file.write(json.dumps(here) + "\n")
+        done = len(jobs) - len(missing)
+        with closing(_run_all(missing, run, workers, chunk)) as results:
+            for job, result in tqdm(results, desc=part, total=len(jobs), initial=done):
+                file.write(json.dumps({"job": job, "result": result}) + "\n")
+                file.flush()
+    _, stored = read_results(path)
+    return [(job, stored[job]) for job in jobs]
+
+
+def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[Job, Measurement]]:
+    """A file's provenance lines, and its jobs' measurements; empty where there is no file.
+
+    A last line that was cut off in the middle does not count.
+    """
+    lines = [content for _, content in _read_lines(path)]
+    provenances = [line for line in lines if "job" not in line]
+    return provenances, {_as_job(line["job"]): line["result"] for line in lines if "job" in line}
+
+
+def stored_results(script: ModuleType) -> list[tuple[Job, Measurement]]:
+    """Measurements of a part's own jobs, in their order; nothing while any of them is missing."""
+    _, stored = read_results(RESULTS / f"{script.PART}.jsonl")
+    jobs = script.jobs()
+    return [(job, stored[job]) for job in jobs] if all(job in stored for job in jobs) else []
+
+
+def provenance(part: str) -> dict[str, Any]:
+    """What a reader must know of the machine and the versions."""
+    return {
+        "part": part,
+        "library": library_hash(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def library_hash() -> str:
+    """The first digits of one hash over the library's code and the shipped data's checksums.
+
+    Of the table of thresholds only the numbers: its evidence is written from these results.
+    """
+    table = Path(thresholds.__file__)
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "trickster").rglob("*.py")):
+        code = repr(_threshold_numbers()).encode() if path.samefile(table) else path.read_bytes()
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + code)
+    digest.update((ROOT / "datasets" / "checksums.json").read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _threshold_numbers() -> list[tuple[str, object]]:
+    numbers = {
+        name: (value.full, value.some) if isinstance(value, thresholds.Threshold) else value
+        for name, value in vars(thresholds).items()
+        if name.isupper()
+    }
+    return sorted(numbers.items())
+
+
+def _set_aside(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]) -> None:
+    """Rename what another version of the library has measured; StoreError if that loses results."""
+    if others := len(stored.keys() - set(jobs)):
+        raise StoreError(
+            f"{path} was measured with another version of the library: with what is asked "
+            f"for it would be a mix of two, for {others} of its {len(stored)} results are not "
+            "asked for. Keep a quick look elsewhere (--results FOLDER), measure the whole "
+            "part, or rename the file."
+        )
+    names = (path.with_suffix(f".before{number or ''}") for number in count())
+    before = path.replace(next(name for name in names if not name.exists()))
+    print(
+        f"{path.name} was begun with another version of the library: starting over. What was "
+        f"there is {before.name} now."
+    )
+
+
+def _remove_jobs(path: Path, jobs: Sequence[Job]) -> int:
+    """Take ``jobs`` and a line that was cut off out of the file; how many jobs stay."""
+    removed = set(jobs)
+    staying = [
+        (line, content)
+        for line, content in _read_lines(path)
+        if "job" not in content or _as_job(content["job"]) not in removed
+    ]
+    number = sum("job" in content for _, content in staying)
+    write_atomically(path, "".join(line for line, _ in staying) if number else "")
+    return number
+
+
+def _read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """A file's whole lines, each with its content; none where there is no file."""
+    pairs = []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            pairs.append((line, dict(json.loads(line))))
+        except ValueError:
+            raise StoreError(
+                f"{path}, line {number}, is damaged: take the line out, and what it held is "
+                "measured again."
+            ) from None
+    return pairs
+
+
+def _run_all(
+    jobs: Sequence[Job], run: Run, workers: int, chunk: int
+) -> Generator[tuple[Job, Measurement], None, None]:
+    """Jobs and measurements, as they come."""
+    if workers == 1:  # in this process, with as many threads as its script has chosen
+        for job in jobs:
+            yield job, run(job)
+        return
+    chunks = [jobs[i : i + chunk] for i in range(0, len(jobs), chunk)]
+    with closing(pooled(chunks, workers, partial(_run_chunk, run), _worker_died)) as results:
+        for pairs in results:
+            yield from pairs
+
+
+def _run_chunk(run: Run, jobs: Sequence[Job]) -> list[tuple[Job, Measurement]]:
+    return [(job, run(job)) for job in jobs]
+
+
+def _worker_died(jobs: Sequence[Job]) -> NoReturn:
+    raise StoreError(
+        f"A worker died at one of the jobs {list(jobs)}. What was measured is kept: start again "
+        "to go on."
+    )
+
+
+def _as_job(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(_as_job(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,302 @@
+"""The benchmarks' tools: results that survive interruptions, options, intervals and verdicts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from benchmarks import calibration, cli, demo_a, demo_b, formatting, memory, store
+from trickster import data
+from trickster.checks import thresholds
+from trickster.checks.result import CheckResult, PartResult
+
+JOBS = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+
+
+class Counted:
+    """A measurement that writes down which jobs it was given, and may break at one."""
+
+    def __init__(self, breaks_at=None):
+        self.jobs, self.breaks_at = [], breaks_at
+
+    def __call__(self, job):
+        if job == self.breaks_at:
+            raise KeyboardInterrupt
+        self.jobs.append(job)
+        return {"value": len(job[0]) + job[1]}
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        store.measure("toy", JOBS, Counted(("b", 0)), folder=tmp_path)
+    rest = Counted()
+    found = store.measure("toy", JOBS, rest, folder=tmp_path)
+    assert rest.jobs == JOBS[2:]
+    assert found == [(job, {"value": 1 + job[1]}) for job in JOBS]
+    again = Counted()
+    assert store.measure("toy", JOBS, again, folder=tmp_path) == found
+    assert again.jobs == []
+
+
+def test_a_line_cut_in_the_middle_is_measured_again(tmp_path):
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    path = tmp_path / "toy.jsonl"
+    path.write_text(path.read_text()[:-9])
+    rest = Counted()
+    store.measure("toy", JOBS, rest, folder=tmp_path)
+    assert rest.jobs == JOBS[3:]
+    assert len(store.read_results(path)[1]) == 4
+
+
+def test_another_library_starts_an_unfinished_part_over_and_leaves_a_finished_one(tmp_path, capsys):
+    path = tmp_path / "toy.jsonl"
+    for jobs, measured_anew in ((JOBS[:2], JOBS), (JOBS, [])):
+        store.measure("toy", jobs, Counted(), folder=tmp_path, again=True)
+        head, *lines = path.read_text().splitlines()
+        old = json.dumps({**json.loads(head), "library": "an older one"})
+        path.write_text("\n".join([old, *lines]) + "\n")
+        count = Counted()
+        store.measure("toy", JOBS, count, folder=tmp_path)
+        assert count.jobs == measured_anew
+    assert "starting over. What was there is toy.before" in capsys.readouterr().out
+    assert len(store.read_results(tmp_path / "toy.before")[1]) == 2
+
+
+def test_a_quick_look_does_not_cost_what_another_library_measured(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "demo_b.jsonl"
+    store.measure("demo_b", [*JOBS, ("all five", 0)], Counted(), folder=tmp_path)
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(head), "library": "old"}), *lines]) + "\n")
+    before = path.read_bytes()
+    with pytest.raises(store.StoreError, match=r"4 of its 5 results are not\s+asked for"):
+        store.measure("demo_b", [("all five", 0)], Counted(), folder=tmp_path, again=True)
+    look = ["demo_b.py", "--seeds", "1", "--workers", "1", "--again", "--results"]
+    monkeypatch.setattr(sys, "argv", [*look, str(tmp_path)])
+    with pytest.raises(SystemExit, match="Keep a quick look elsewhere"):
+        cli.main(demo_b)
+    assert path.read_bytes() == before
+    monkeypatch.setattr(sys, "argv", [*look, str(tmp_path / "elsewhere")])
+    cli.main(demo_b)
+    assert "Mean over 1 seed " in capsys.readouterr().out
+    assert set(store.read_results(tmp_path / "elsewhere" / "demo_b.jsonl")[1]) == set(
+        demo_b.jobs(1)
+    )
+
+
+def test_a_damaged_line_is_named_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "demo_b.jsonl"
+    store.measure("demo_b", demo_b.jobs(1), Counted(), folder=tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], "{half a li\n", *lines[3:]]))
+    before = path.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["demo_b.py", "--seeds", "1", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"demo_b\.jsonl, line 4, is damaged: take the line out"):
+        cli.main(demo_b)
+    assert path.read_bytes() == before
+
+
+def test_an_interrupted_run_says_that_it_can_go_on(tmp_path, monkeypatch):
+    options = cli.add_options(argparse.ArgumentParser(), demo_b.jobs).parse_args(
+        ["--workers", "1", "--results", str(tmp_path)]
+    )
+    with pytest.raises(SystemExit, match="What was measured is kept: start again to go on"):
+        cli.measure_with(options, "toy", JOBS, Counted(JOBS[1]))
+    assert list(store.read_results(tmp_path / "toy.jsonl")[1]) == [JOBS[0]]
+
+
+def test_a_complete_part_is_shown_without_what_measuring_it_needs(tmp_path, monkeypatch, capsys):
+    store.measure("demo_b", demo_b.jobs(1), demo_b.run, folder=tmp_path)
+    look = ["demo_b.py", "--seeds", "1", "--results", str(tmp_path)]
+    for argv, sentence in ((look, "Mean over 1 seed "), ([*look, "--again"], "It is not here.")):
+        monkeypatch.setattr(sys, "argv", argv)
+        cli.main(demo_b, why_not=lambda: "It is not here.")
+        assert sentence in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
+    store.measure("toy", JOBS[:2], Counted(), folder=tmp_path)
+    here = store.provenance("toy")
+    monkeypatch.setattr(store, "provenance", lambda part: {**here, "cores": 99})
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    path = tmp_path / "toy.jsonl"
+    provenances, found = store.read_results(path)
+    assert [line["cores"] for line in provenances] == [here["cores"], 99]
+    assert list(found) == JOBS
+    lines = path.read_text().splitlines()
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    assert path.read_text().splitlines() == lines
+    store.measure("toy", JOBS[:1], Counted(), folder=tmp_path, again=True)
+    assert path.read_text().splitlines() == [lines[0], *lines[2:], lines[1]]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many"])
+def test_a_count_that_is_none_is_refused_with_a_sentence(text, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo_b.py", "--seeds", text])
+    with pytest.raises(SystemExit):
+        cli.main(demo_b)
+    assert f"{text} is no count: give 1 or more." in capsys.readouterr().err
+
+
+def test_again_forgets_what_is_asked_for_and_nothing_else(tmp_path):
+    for jobs in (JOBS, JOBS[:1], JOBS[3:], JOBS):
+        count = Counted()
+        store.measure("toy", jobs, count, folder=tmp_path, again=True)
+        assert count.jobs == jobs
+        assert set(store.read_results(tmp_path / "toy.jsonl")[1]) == set(JOBS)
+
+
+def test_looking_at_a_file_leaves_it_as_it_is(tmp_path):
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    path = tmp_path / "toy.jsonl"
+    path.write_text(path.read_text()[:-9])
+    before = path.read_bytes()
+    assert len(store.read_results(path)[1]) == 3
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_workers_find_the_same(tmp_path, chunk):
+    jobs = [(name, seed) for seed in (0, 1) for name in ("no defence", "all five")]
+    found = store.measure("toy", jobs, demo_b.run, workers=2, chunk=chunk, folder=tmp_path)
+    assert found == [(job, demo_b.run(job)) for job in jobs]
+
+
+def die_at_two(job):
+    if job == ("a", 2):
+        os._exit(1)
+    return {"value": job[1]}
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_one_job_and_says_which(tmp_path):
+    jobs = [("a", number) for number in range(4)]
+    with pytest.raises(SystemExit, match=r"A worker died at one of the jobs \[\('a', 2\)\]"):
+        store.measure("toy", jobs, die_at_two, workers=2, folder=tmp_path)
+    _, found = store.read_results(tmp_path / "toy.jsonl")
+    assert {("a", 0), ("a", 1)} <= set(found) and ("a", 2) not in found
+
+
+@pytest.mark.parametrize("kind", ["rss", "pss"])
+def test_memory_below_this_process_is_seen(kind):
+    code = "import time; block = b'x' * 200_000_000; time.sleep(0.5)"
+    with memory.Peak(kind) as peak:
+        subprocess.run([sys.executable, "-c", code], check=True)
+    assert peak.bytes > 200e6
+
+
+@pytest.fixture
+def a_little_cifar(tmp_path, monkeypatch):
+    """Pictures of ten colours in CIFAR-10's layout, and a thief with few queries."""
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 12), ("test", 8)):
+        for label, name in enumerate(data.CIFAR10_CLASSES):
+            folder = tmp_path / "cifar10" / part / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 60, (32, 32, 3)) + np.array(
+                    [20 * label, 190 - 20 * label, 90]
+                )
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
+    monkeypatch.setattr(demo_a, "QUERIES", 100)
+    cached = [one for one in vars(demo_a).values() if hasattr(one, "cache_clear")]
+    yield
+    for one in cached:
+        one.cache_clear()
+
+
+def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
+    jobs = [(condition, "honest users", 0) for condition in demo_a.CONDITIONS]
+    jobs += [(condition, learns, 0) for condition in demo_a.CONDITIONS for learns in demo_a.LEARNS]
+    found = [(job, demo_a.run(job)) for job in jobs]
+    assert all(0 <= result["accuracy"] <= 1 for _, result in found)
+    weird = found[-1]
+    assert demo_a.run(weird[0]) == weird[1]
+    table = demo_a.section(found)
+    assert "(published .34)" in table and "100 queries" in table
+    _, logits, caught = demo_a.service_side("thief")
+    answers = demo_a.defended("Trickster", logits, caught, 0)
+    np.testing.assert_array_equal(answers[~caught], logits[~caught])
+    assert (answers[caught].argmax(axis=1) == logits[caught].argmin(axis=1)).all()
+
+
+def test_demo_a_is_left_out_where_its_pictures_are_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo_a.py", "--root", str(tmp_path), "--seeds", "99"])
+    monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
+    demo_a.cifar.cache_clear()
+    assert demo_a.main() == 0
+    assert "left out" in capsys.readouterr().out
+
+
+def test_the_exact_interval_is_clopper_and_pearson_s():
+    low, high = (float(x) / 100 for x in re.findall(r"[\d.]+", formatting.exact_interval(3, 50)))
+    assert low == pytest.approx(stats.beta.ppf(0.025, 3, 48), abs=1e-3)
+    assert high == pytest.approx(stats.beta.ppf(0.975, 4, 47), abs=1e-3)
+    assert formatting.exact_interval(0, 200) == "[0.0%, 1.8%]"
+
+
+def test_intervals_read_as_in_the_field():
+    assert formatting.mean_interval([0.5]) == ".500"
+    assert formatting.mean_interval(np.full(4, 0.25)) == ".250"
+    assert re.fullmatch(
+        r"-?\.\d{3} \[-?\.\d{3}, \.\d{3}\]", formatting.mean_interval([-0.1, 0.05, 0.02])
+    )
+
+
+CALIBRATED_TOY = calibration.Calibrated(
+    2.0, {"right": "", "wrong": "too low"}, thresholds.Threshold(0.5, 0.3, "", ""), ("near", "far")
+)
+
+
+def toy_result(points: float, *values: float | None, advice: str = "") -> CheckResult:
+    """A check whose two parts compare these values, and whose third compares none."""
+    parts = [
+        PartResult(name, 1.0, points / 2, f"measured {value}", advice=advice, value=value)
+        for name, value in zip(("near", "far"), values, strict=True)
+    ]
+    other = PartResult("other", 0.0, 1.0, "measured -9.0")
+    return CheckResult(points, "A toy check", 2.0, (*parts, other))
+
+
+def test_a_verdict_is_read_from_a_check_s_data():
+    def measure(answer, *given, **more):
+        return calibration.measure_verdict(CALIBRATED_TOY, answer, toy_result(*given, **more))
+
+    low = measure("wrong", 1.0, 0.40004, -0.1004, advice="It is too low.")
+    assert low == {"points": 1.0, "value": -0.1, "told": True}  # the smallest, in three digits
+    silent = measure("wrong", 2.0, None, None)
+    assert silent == {"points": 2.0, "value": None, "told": False}
+    right, partly = measure("right", 2.0, 0.6, None), measure("right", 1.5, 0.5, 0.45)
+    results = [
+        (("c", "wrong", 0), low), (("c", "wrong", 1), silent),
+        (("c", "right", 0), right), (("c", "right", 1), partly),
+    ]  # fmt: skip
+    checks = {"c": CALIBRATED_TOY}
+    assert calibration.false_verdicts(checks, results) == ["c: wrong (run 1)", "c: right (run 1)"]
+    spread = np.std([0.6, 0.45], ddof=1)
+    assert calibration.evidence(results, "c", ("right",)) == ["right .45 to .60"]
+    finer = [*results, (("c", "right", 2), measure("right", 2.0, 0.7, 0.512))]
+    assert calibration.evidence(finer, "c", ("right",)) == ["right .450 to .600"]
+    values = calibration.values_of(results, "c", "right")
+    assert calibration.deviations(values, 0.5) == pytest.approx(0.025 / spread)
+    table = calibration.table(checks, results)
+    assert "| c: right | right | 1 of 2 [1.3%, 98.7%] |  | 1.5 to 2 of 2 |" in table
+    assert "Nearer to the bar than three standard deviations: *c: right* (+0.2)." in table
+    assert calibration.name_the_near({"a": 3.1, "b": -4.0}).startswith("All lie at least three")
+
+
+def test_a_part_that_a_check_no_longer_has_is_an_error_and_no_empty_value():
+    renamed = CALIBRATED_TOY._replace(parts=("near", "farther"))
+    with pytest.raises(KeyError, match="farther"):
+        calibration.measure_verdict(renamed, "right", toy_result(2.0, 0.6, 0.6))
