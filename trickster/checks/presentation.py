@@ -104,7 +104,9 @@ def _rows(part: PartResult, shown: list[str]) -> list[str]:
     facts = [getattr(part, name) for name in shown]
     advice = ""
     if part.advice or not any(facts):
-        words = f"<em>Advice:</em> {escape(part.advice)}" if part.advice else ""
+        # A column of its own needs no label.
+        label = "<em>Advice:</em> " if part.advice and shown else ""
+        words = label + escape(part.advice)
         style = CELL if any(facts) else RULED
         advice = f'<td colspan="{max(1, len(shown))}" style="{style}">{words}</td>'
     tall = ' rowspan="2"' if any(facts) and advice else ""

@@ -239,7 +239,9 @@ class Sheet:
         """
         plain = getattr(error, "plain", None)
         if not isinstance(plain, str):
-            return f"your code raised {type(error).__name__}: {error} {_where(error)}"
+            return (
+                f"{_sentence(f'your code raised {type(error).__name__}: {error}')} {_where(error)}"
+            )
         text = str(error)
         if text in self._explained:
             return plain
@@ -340,6 +342,12 @@ def _clean(text: str) -> str:
     """One line of what can be printed. The text may quote what a student's code returned."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST]).split())
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def _sentence(text: str) -> str:
+    """``text`` with a full stop behind it, wherever it came from."""
+    text = text.rstrip(" :\n")
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _unwritten(error: NotImplementedError) -> str:
