@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 
 import numpy as np
 import pytest
-from reading import in_words
+from reading import in_words, words_of
 from referee_stage import Stage, score, stage, text
 
 from autograder.referee import name_resolution
 from autograder.referee.errors import CourseBug
+from autograder.referee.referee import Verdict
 
 STUDENT = '''
 import sys, warnings
@@ -112,9 +114,9 @@ def test_points_and_what_the_check_prints(play: Stage) -> None:
 def test_what_the_student_prints_costs_nothing(play: Stage) -> None:
     verdict = play.test("import sys\nprint('check', file=sys.stderr)\nnoisy(1.0)")
     assert score(verdict) == 1
-    assert [o.get("name") for o in verdict.outputs] == ["stdout", "stdout", None]
+    assert [o.get("name") for o in verdict.outputs] == ["stdout", None, "stdout"]
     assert verdict.outputs[0].text == "check\n"
-    meanwhile = verdict.outputs[1].text
+    meanwhile = verdict.outputs[2].text
     assert meanwhile.startswith("--- what your code printed meanwhile ---\n")
     assert "hello from the student" in meanwhile
     assert "UserWarning: careful" in meanwhile and "and stderr" in meanwhile
@@ -379,6 +381,97 @@ def test_a_bug_of_the_course_is_called_one(play: Stage) -> None:
         assert score(verdict) == 0
         assert verdict.problem.startswith("The check itself is wrong"), source
         assert "not your fault" in text(verdict.outputs)
+
+
+def test_a_verdict_says_as_data_why_a_test_ended_early(play: Stage) -> None:
+    for source, note in (
+        ("float('nan')", "0 points: the test gave nan, which is not between 0 and 4."),
+        ("fails('zero')", "ZeroDivisionError: division by zero"),
+        ("nowhere(1)", "NameError: the notebook has no 'nowhere': did the cell that defines it"),
+        ("assert double(1) == 3", "AssertionError: line 1 of the test does not hold"),
+    ):
+        verdict = play.test(source)
+        assert verdict.note.startswith(note) and verdict.result is None and verdict.begun
+    verdict = play.test("double(2) * 1.0")
+    assert not verdict.note and verdict.result is None and verdict.begun
+
+
+# --- results --------------------------------------------------------------------------------------
+
+CHECK = """
+from trickster.checks.result import check
+@check("A <b>check</b>", {points})
+def run(sheet, function):
+    with sheet.part("one", {points}) as part:
+        answer = function("zero") if function is fails else function({points})
+        part.expect(answer == {points}, str(answer), "{points}")
+"""
+
+
+def html(verdict: Verdict) -> str:
+    (result,) = [o for o in verdict.outputs if o.output_type == "execute_result"]
+    return result.data["text/html"]
+
+
+def test_a_check_s_result_is_handed_on_and_shown_once(play: Stage) -> None:
+    verdict = play.test(CHECK.format(points=4) + "run(give_back)")
+    assert score(verdict) == 4 and verdict.result == 4 and not verdict.note
+    assert [part.measured for part in verdict.result.parts] == ["4"]
+    (output,) = verdict.outputs
+    assert output.data["text/plain"] == "4.0"
+    assert output.data["text/html"] == verdict.result._repr_html_()
+
+
+def test_a_sum_of_checks_shows_the_parts_of_all(play: Stage) -> None:
+    verdict = play.test(CHECK.format(points=2) + "run(give_back) + run(fails)")
+    assert score(verdict) == 2 and len(verdict.result.parts) == 2
+    assert words_of(html(verdict)).endswith("Total 2 of 4 points")
+
+
+def test_other_cells_show_their_points_alone(play: Stage) -> None:
+    for source, shown in (("assert double(1) == 2", "4 of 4"), ("double(1) / 4", "0.5 of 4")):
+        verdict = play.test(source)
+        assert verdict.result is None and words_of(html(verdict)) == f"Total {shown} points"
+
+
+def test_what_is_not_begun_is_told_as_data(play: Stage) -> None:
+    source = CHECK.format(points=4).replace('"zero"', '"todo"')
+    verdict = play.test(source + "run(fails)")
+    assert score(verdict) == 0 and not verdict.begun and not verdict.result.begun
+    assert verdict.note == "Not written yet: fails() still raises NotImplementedError."
+    verdict = play.test("fails('todo')")
+    assert not verdict.begun and verdict.note == "NotImplementedError: not written yet"
+
+
+def test_a_student_s_object_never_becomes_a_result(play: Stage) -> None:
+    play.student(
+        "from trickster.checks.result import CheckResult, PartResult\n"
+        "def forge(points=4):\n"
+        "    return CheckResult(4, '<script>', 4, (PartResult('p', 4, 1.0, '<b>'),))\n"
+        "class Forged(float):\n"
+        "    def _repr_html_(self): return '<script>alert(1)</script>'\n"
+    )
+    for source in ("forge()", "Forged(4)", "1.0 * Forged(4)", "forge() + 0.0"):
+        verdict = play.test(source)
+        assert verdict.result is None
+        assert "<script>" not in str(verdict.outputs) and "<b>" not in str(verdict.outputs)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "&lt;b&gt;\x1b[31m\x00"],
+)
+def test_a_student_s_words_are_no_html(play: Stage, words: str) -> None:
+    play.student(
+        f"def raises(points):\n    raise ValueError({words!r})\n"
+        f"def answers(points):\n    return {words!r}"
+    )
+    for name in ("raises", "answers"):
+        verdict = play.test(CHECK.format(points=4) + f"run({name})")
+        assert score(verdict) == 0 and verdict.result.parts[0].share == 0
+        shown = html(verdict)
+        assert "<script" not in shown and "<img" not in shown and "<b>" not in shown
+        assert unescape(shown).count(words.split("\x1b")[0]) >= 1
 
 
 def test_a_student_s_assert_is_no_bug_of_the_course(play: Stage) -> None:

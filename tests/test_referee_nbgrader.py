@@ -123,10 +123,10 @@ def test_the_outputs_are_nbgrader_s(graded: Any) -> None:
     root, _ = graded
     cells = cells_of(root, "noisy")
     outputs = cells["root_sum_test"].outputs
-    assert [o.get("name") for o in outputs] == ["stdout", "stdout", None]
+    assert [o.get("name") for o in outputs] == ["stdout", None, "stdout"]
     assert outputs[0].text == "measured 3.0, asked 3.0\n"
-    assert "UserWarning: careful" in outputs[1].text and "err" in outputs[1].text
-    assert outputs[2].data["text/plain"] == "4.0"
+    assert outputs[1].data["text/plain"] == "4.0"
+    assert "UserWarning: careful" in outputs[2].text and "err" in outputs[2].text
     assert "SEEN measured" not in str(cells_of(root, "cheat")["root_sum_test"])
     page = (root / "feedback" / "noisy" / LAB / f"{LAB}.html").read_text(encoding="utf-8")
     assert "measured 3.0, asked 3.0" in page and "careful" in page

@@ -211,7 +211,7 @@ class RefereeExecute(Execute):
             if output.output_type == "execute_result":
                 output.execution_count = self._count
         self.traffic[name] = verdict.traffic
-        if cell.outputs[-1].output_type != "error":
+        if all(output.output_type != "error" for output in cell.outputs):
             whole = verdict.result is not None and not verdict.note
             self.texts[name] = verdict.result.as_text() if whole else verdict.note
         if verdict.limit_hit:

@@ -114,7 +114,10 @@ class Referee:
         if link.begun:
             self._part(link)
         verdict.limit_hit = link.limit_hit
-        verdict.outputs = [*stream(paper.text()), *stream(meanwhile.text()), last]
+        # A result stands above what the student's code printed, an error below it.
+        printed = stream(meanwhile.text())
+        ending = [*printed, last] if last.output_type == "error" else [last, *printed]
+        verdict.outputs = [*stream(paper.text()), *ending]
         return verdict
 
     def _judged(

@@ -33,7 +33,7 @@ CELL = (
 )
 RULED = f"{CELL};border-top:1px solid {RULE}"
 NAME = f"{RULED};font-weight:bold;min-width:9em"
-MARK = f"{RULED};min-width:5.5em"
+MARK = f"{RULED};white-space:nowrap"
 FACT = f"{RULED};min-width:8em"
 ROW = "background:none"
 
