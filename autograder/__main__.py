@@ -80,7 +80,6 @@ def build(
     ] = False,
     execute: Annotated[bool, typer.Option(help="Run the solutions whose code has changed.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Run every solution again.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Solutions that run at once.")] = 1,
     root: Root = None,
 ) -> None:
     """Make labs/ and the executed notebooks in solutions/ from the sources in solutions/."""
@@ -90,7 +89,7 @@ def build(
     if check:
         problems = builder.check(home, labs, typer.echo)
     else:
-        problems = builder.build(home, labs, execute, force, jobs, typer.echo)
+        problems = builder.build(home, labs, execute, force, typer.echo)
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:

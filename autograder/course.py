@@ -1,7 +1,7 @@
 """Where the course lives: its root, its `course.toml`, its labs.
 
 Nothing here imports nbgrader or Jupyter, so that `nbgrader_config.py` and the
-command line can read it at once. How a lab is parsed is `author`'s business.
+command line can read it at once. How a lab's source is read is the business of `authoring`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Environment variables that processes started meanwhile inherit."""
+"""Environment variables of the processes that this one starts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ONE_THREAD = dict.fromkeys(
 
 
 @contextmanager
-def variables(told: Mapping[str, str]) -> Iterator[None]:
-    """Set these, and put back at the end whatever was there before."""
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set these for a while, and put back what was there before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -28,5 +28,5 @@ def variables(told: Mapping[str, str]) -> Iterator[None]:
 
 
 def one_thread() -> AbstractContextManager[None]:
-    """Processes started in here compute with one thread."""
+    """While this is entered, processes are started to compute with one thread."""
     return variables(ONE_THREAD)

@@ -7,11 +7,9 @@ be seen that of `leaks`, what a scaffold promises that of `scaffold`.
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
@@ -55,7 +53,6 @@ def build(
     names: list[str] | None = None,
     run: bool = True,
     force: bool = False,
-    jobs: int = 1,
     say: Say = print,
 ) -> list[str]:
     """Write `labs/` and `solutions/*.ipynb`; returns a sentence for each problem left.
@@ -73,7 +70,7 @@ def build(
     for lab in labs:
         _write_release(lab, say)
     say(f"released {len(labs)} labs in {time.monotonic() - started:.1f} s")
-    problems += _build_executed(labs, run, force, jobs, say)
+    problems += _build_executed(labs, run, force, say)
     return problems
 
 
@@ -274,7 +271,7 @@ def _diff(old: NotebookNode, new: NotebookNode, limit: int = 6) -> str:
 # --- the executed solution -------------------------------------------------------
 
 
-def _build_executed(labs: list[Built], run: bool, force: bool, jobs: int, say: Say) -> list[str]:
+def _build_executed(labs: list[Built], run: bool, force: bool, say: Say) -> list[str]:
     """Write `solutions/<lab>/<lab>.ipynb`, keeping the outputs of code that did not change."""
     problems: list[str] = []
     stale: list[Built] = []
@@ -289,40 +286,22 @@ def _build_executed(labs: list[Built], run: bool, force: bool, jobs: int, say: S
         names = _listed(lab.lab.name for lab in stale)
         say(f"not executed: {names}. Their outputs are stale until a build without --no-execute.")
         return problems
-    for lab, text, seconds, error in _executions(stale, jobs, say):
-        if error:
-            problems.append(f"{error} The executed notebook was left as it was.")
-            continue
-        say(f"executed {lab.lab.name} in {seconds:.1f} s")
-        _write(lab.lab.executed, text, lab.lab.root, say)
-        notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-        problems += [f"{lab.lab.name}: {what}" for what in _reference_scores(notebook)]
+    for lab in stale:
+        problems += _execute(lab, say)
     return problems
 
 
-def _executions(labs: list[Built], jobs: int, say: Say) -> Iterator[tuple[Built, str, float, str]]:
-    for lab in labs:
-        say(f"executing {lab.lab.name} ...")
-    if jobs <= 1 or len(labs) <= 1:
-        for lab in labs:
-            yield (lab, *_execute_text(to_text(lab.source), lab.lab.name))
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(labs)), mp_context=spawn) as pool:
-        tasks = {pool.submit(_execute_text, to_text(lab.source), lab.lab.name): lab for lab in labs}
-        for task in as_completed(tasks):
-            yield (tasks[task], *task.result())
-
-
-def _execute_text(text: str, name: str) -> tuple[str, float, str]:
-    """The executed notebook's text, its seconds, and the error if there was one."""
+def _execute(lab: Built, say: Say) -> list[str]:
+    """Run one lab and write what came of it; a sentence for each problem."""
+    say(f"executing {lab.lab.name} ...")
     started = time.monotonic()
-    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
     try:
-        done = to_text(execute(notebook, name))
+        notebook = execute(copy.deepcopy(lab.source), lab.lab.name)
     except CourseError as error:
-        return "", time.monotonic() - started, str(error)
-    return done, time.monotonic() - started, ""
+        return [f"{error} The executed notebook was left as it was."]
+    say(f"executed {lab.lab.name} in {time.monotonic() - started:.1f} s")
+    _write(lab.lab.executed, to_text(notebook), lab.lab.root, say)
+    return [f"{lab.lab.name}: {what}" for what in _reference_scores(notebook)]
 
 
 def _with_kept_outputs(lab: Built) -> NotebookNode | None:

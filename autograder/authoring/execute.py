@@ -1,7 +1,7 @@
 """Runs a lab's own notebook and keeps of its outputs what a rebuild would give again.
 
 Only the course's own notebooks run here, in a kernel of this very interpreter.
-Students' notebooks are graded by `classroom`.
+Students' notebooks are graded by `grading`, in a sandbox.
 """
 
 from __future__ import annotations

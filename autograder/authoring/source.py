@@ -255,8 +255,8 @@ def _nbgrader_metadata(
         return meta
     number = isinstance(points, int | float) and not isinstance(points, bool)
     if not (number and 0 < points < float("inf")):
-        said = "no points" if points is None else f"points={points!r}"
-        raise AuthorError(f"{where} has {said}. A {kind} cell needs a positive number: points=2")
+        given = "no points" if points is None else f"points={points!r}"
+        raise AuthorError(f"{where} has {given}. A {kind} cell needs a positive number: points=2")
     meta["points"] = _plain_number(points)
     return meta
 
