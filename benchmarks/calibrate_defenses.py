@@ -38,17 +38,17 @@ from trickster.scenario import Scenario
 
 PART = "calibrate_defenses"
 DAY = 86_400
-Wrong = Callable[[np.ndarray], np.ndarray]
+Change = Callable[[np.ndarray], np.ndarray]
 SCORES: dict[tuple[bytes, bytes, int], np.ndarray] = {}  # of the features that a run has seen
 
 
 class Answer(NamedTuple):
     """A defence: what weird inputs get, who is weird, and what everybody gets."""
 
-    wrong: Wrong = defenses.misinform
+    lie: Change = defenses.misinform
     share: float = 0.02  # of honest inputs that are treated as weird
     neighbour: int = 1
-    tell: Wrong = lambda p: p
+    to_all: Change = lambda p: p
     limit: Callable[[], Any] = lambda: limiters.SlidingWindow(900, DAY)
     whole_batch: bool = False
     from_pool: bool = False  # the threshold catches 90 % of the shapes
@@ -75,16 +75,15 @@ class Weird:
         return scores < self.threshold
 
     def _scores(self, features: np.ndarray) -> np.ndarray:
-        """Once for all answers of a run: they meet the same pools."""
+        """Once for all answers of a run, which are attacked with the same pools."""
         key = self.name, _digest(features), self.answer.neighbour
         if key not in SCORES:
             SCORES[key] = ood.score_knn(features, self.bank, k=self.answer.neighbour)
         return SCORES[key]
 
     def answers(self, posteriors: np.ndarray, features: np.ndarray) -> np.ndarray:
-        wrong = self.answer.wrong(posteriors)
-        given = np.where(self(features)[:, None], wrong, posteriors)
-        return self.answer.tell(given)
+        lies = self.answer.lie(posteriors)
+        return self.answer.to_all(np.where(self(features)[:, None], lies, posteriors))
 
 
 def _digest(x: np.ndarray) -> bytes:
@@ -171,23 +170,23 @@ def unchanged(p: np.ndarray) -> np.ndarray:
 
 BOTH_RIGHT = {
     "reversed": Answer(),
-    "least likely class": Answer(wrong=least_likely),
-    "rolled by one": Answer(wrong=rolled),
-    "largest and smallest swapped": Answer(wrong=swapped),
+    "least likely class": Answer(lie=least_likely),
+    "rolled by one": Answer(lie=rolled),
+    "largest and smallest swapped": Answer(lie=swapped),
     "reversed, 5th neighbour": Answer(neighbour=5),
 }
 CHANGES = "Answers that change"
 CHECKS: dict[str, dict[str, Answer]] = {
     "trickster": {
         **BOTH_RIGHT,
-        "nothing": Answer(wrong=unchanged, advice="nothing is defended yet"),
-        "zero-mean noise, fresh": Answer(wrong=fresh_noise, advice=CHANGES),
-        "zero-mean noise, fixed": Answer(wrong=noisy, advice="really wrong"),
-        "keeps the argmax": Answer(wrong=keeps_argmax, advice="really wrong"),
-        "hard labels": Answer(wrong=unchanged, tell=defenses.hard_labels, advice="as weird"),
-        "uniform to all": Answer(tell=uniform, advice="Honest users lose"),
-        "one class to all": Answer(tell=first_class, advice="Honest users lose"),
-        "random lies": Answer(wrong=random_lies, advice=CHANGES),
+        "nothing": Answer(lie=unchanged, advice="nothing is defended yet"),
+        "zero-mean noise, fresh": Answer(lie=fresh_noise, advice=CHANGES),
+        "zero-mean noise, fixed": Answer(lie=noisy, advice="really wrong"),
+        "keeps the argmax": Answer(lie=keeps_argmax, advice="really wrong"),
+        "hard labels": Answer(lie=unchanged, to_all=defenses.hard_labels, advice="as weird"),
+        "uniform to all": Answer(to_all=uniform, advice="Honest users lose"),
+        "one class to all": Answer(to_all=first_class, advice="Honest users lose"),
+        "random lies": Answer(lie=random_lies, advice=CHANGES),
         "misleads everybody": Answer(share=1.0, advice="Honest users lose"),
         "whole batches": Answer(whole_batch=True, advice="depends on its neighbours"),
         "threshold of the pool": Answer(from_pool=True, advice="not from the pool"),
@@ -195,16 +194,16 @@ CHECKS: dict[str, dict[str, Answer]] = {
     "layered": {
         **BOTH_RIGHT,
         "reversed, labels, bucket": Answer(
-            tell=defenses.hard_labels, limit=lambda: limiters.TokenBucket(400 / DAY, 500)
+            to_all=defenses.hard_labels, limit=lambda: limiters.TokenBucket(400 / DAY, 500)
         ),
         "labels and a limit": Answer(
-            wrong=unchanged, tell=defenses.hard_labels, advice="Labels and limits alone"
+            lie=unchanged, to_all=defenses.hard_labels, advice="Labels and limits alone"
         ),
-        "zero-mean noise, fresh": Answer(wrong=fresh_noise, advice=CHANGES),
-        "zero-mean noise, fixed": Answer(wrong=noisy, advice="Noise around the true"),
-        "keeps the argmax": Answer(wrong=keeps_argmax, advice="whatever keeps the argmax"),
-        "uniform to all": Answer(tell=uniform, advice="one and the same answer"),
-        "random lies": Answer(wrong=random_lies, advice=CHANGES),
+        "zero-mean noise, fresh": Answer(lie=fresh_noise, advice=CHANGES),
+        "zero-mean noise, fixed": Answer(lie=noisy, advice="Noise around the true"),
+        "keeps the argmax": Answer(lie=keeps_argmax, advice="whatever keeps the argmax"),
+        "uniform to all": Answer(to_all=uniform, advice="one and the same answer"),
+        "random lies": Answer(lie=random_lies, advice=CHANGES),
         "misleads everybody": Answer(share=1.0, advice="misled"),
         "whole batches": Answer(whole_batch=True, advice="never for a batch"),
         "no limit": Answer(limit=no_limit, advice="Is the limiter asked"),
@@ -215,7 +214,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
-QUOTED = {  # in the table of bars
+QUOTED = {  # in thresholds.py
     "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax", "hard labels"),
     "layered": (*BOTH_RIGHT, "labels and a limit", "zero-mean noise, fixed", "keeps the argmax"),
 }

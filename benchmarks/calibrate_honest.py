@@ -38,17 +38,17 @@ class Answer(NamedTuple):
 
     right: bool
     share: float = 0.02
-    wrong: Callable[[np.ndarray], np.ndarray] = defenses.misinform
+    lie: Callable[[np.ndarray], np.ndarray] = defenses.misinform
     neighbour: int = 1
 
 
 ANSWERS = {
     "reversed, 2 %": Answer(True),
     "1 %": Answer(True, 0.01),
-    "rolled by one": Answer(True, wrong=rolled),
-    "largest and smallest swapped": Answer(True, wrong=swapped),
+    "rolled by one": Answer(True, lie=rolled),
+    "largest and smallest swapped": Answer(True, lie=swapped),
     "5th neighbour": Answer(True, neighbour=5),
-    "rolled, 10th neighbour": Answer(True, wrong=rolled, neighbour=10),
+    "rolled, 10th neighbour": Answer(True, lie=rolled, neighbour=10),
     "5 %": Answer(False, 0.05),
     "10 %": Answer(False, 0.10),
 }
@@ -80,7 +80,7 @@ def run(job: Job) -> Measurement:
     every = scores(answer.neighbour)
     weird = every[rest] < ood.choose_threshold(every[held], answer.share)
     clean = posteriors[rest]
-    given = np.where(weird[:, None], answer.wrong(clean), clean)
+    given = np.where(weird[:, None], answer.lie(clean), clean)
     before, after = (evaluation.accuracy(a, truth[rest]) for a in (clean, given))
     return {"gained": after - before, "spared": -fixtures.changed(given, clean)}
 
@@ -94,7 +94,7 @@ def ranges(results: Results, what: str) -> dict[str, np.ndarray]:
 
 
 def evidence(results: Results, bar: str) -> list[str]:
-    """``reversed, 2 % -.011 to -.004`` for each answer, as the table of bars quotes it."""
+    """``reversed, 2 % -.011 to -.004`` for each answer, as thresholds.py quotes it."""
     values = ranges(results, BARS[bar][0])
     return [f"{name} {value_range(v)}" for name, v in values.items()]
 

@@ -204,7 +204,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEAR = {"steal": ("a tenth of the budget",)}  # the bar hardly; refused for what it left unasked
-QUOTED = {  # in the table of bars
+QUOTED = {  # in thresholds.py
     "train_victim": ("reference", "half as wide", "one epoch"),
     "train_clone": ("reference", "CNN", "300 of 3,000 answers"),
     "steal": ("shapes", "10 epochs", "hard labels", "digits", "patches", "noise"),

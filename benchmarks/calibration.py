@@ -73,7 +73,7 @@ def deviations(values: np.ndarray, full: float) -> float:
 
 
 def evidence(results: Results, check: str, answers: tuple[str, ...]) -> list[str]:
-    """``reference .876 to .884`` for each answer, as the table of thresholds quotes it."""
+    """``reference .876 to .884`` for each answer, as thresholds.py quotes it."""
     return [f"{name} {value_range(values_of(results, check, name))}" for name in answers]
 
 
@@ -171,7 +171,7 @@ def main(about: str, part: str, checks: Checks, run: Run, jobs: Callable[[int], 
     ]
     if not wanted:
         parser.error("no check and answer begin so; `--check layered --answer reversed` would do.")
-    # A few at a time: answers that meet the same pools share them, and the undefended thieves.
+    # A few at a time: answers that are attacked with the same pools share them, and the thieves.
     results = measure_with(options, part, wanted, run, chunk=11)
     print(table(checks, results))
     false = false_verdicts(checks, results)

@@ -119,7 +119,7 @@ def detector() -> tuple[np.ndarray, float]:
 @cache
 def service_side(which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, logits and whether weird, of the thief's queries or of held-out pictures."""
-    x = queries() if which == "thief" else cifar().x_test[len(cifar().x_test) // 2 :]
+    x = queries() if which == "thief" else cifar().x_test[_measuring()]
     bank, threshold = detector()
     features = victim().features(x)
     return features, victim().logits(x), ood.score_knn(features, bank, k=1) < threshold
@@ -141,23 +141,34 @@ def defended(condition: str, logits: np.ndarray, weird: np.ndarray, seed: int) -
 def run(job: Job) -> Measurement:
     """One theft (condition, way to learn, seed), or ("honest users", condition, 0)."""
     condition, learns, seed = job
-    half = len(cifar().x_test) // 2
-    truth, held_out = cifar().y_test[half:], cifar().x_test[half:]
-    if learns == "honest users":
-        _, logits, weird = service_side("honest")
-        # Noise is granted a detector that never errs: its honest users lose nothing.
-        given = defended(condition, logits, weird, seed) if condition == "Trickster" else logits
-        _, _, caught = service_side("thief")
-        return {
-            "accuracy": evaluation.accuracy(given, truth),
-            "weird": {"thief": float(caught.mean()), "honest": float(weird.mean())},
-            "auroc": scores_auroc(),
-            "queries": len(queries()),
-            "confidence": {
-                "thief": float(softmax(service_side("thief")[1]).max(axis=1).mean()),
-                "honest": float(softmax(logits).max(axis=1).mean()),
-            },
-        }
+    return _honest(condition) if learns == "honest users" else _theft(condition, learns, seed)
+
+
+def _measuring() -> slice:
+    """The test pictures that did not choose the threshold."""
+    return slice(len(cifar().x_test) // 2, None)
+
+
+def _honest(condition: str) -> Measurement:
+    """What honest users get, and what the detector sees of them and of the thief."""
+    _, logits, weird = service_side("honest")
+    _, thief_logits, caught = service_side("thief")
+    # Noise is granted a detector that never errs: its honest users lose nothing.
+    given = defended(condition, logits, weird, 0) if condition == "Trickster" else logits
+    return {
+        "accuracy": evaluation.accuracy(given, cifar().y_test[_measuring()]),
+        "weird": {"thief": float(caught.mean()), "honest": float(weird.mean())},
+        "auroc": scores_auroc(),
+        "queries": len(queries()),
+        "confidence": {
+            "thief": float(softmax(thief_logits).max(axis=1).mean()),
+            "honest": float(softmax(logits).max(axis=1).mean()),
+        },
+    }
+
+
+def _theft(condition: str, learns: str, seed: int) -> Measurement:
+    """Accuracy and fidelity of the clone."""
     _, logits, weird = service_side("thief")
     answers = defended(condition, logits, weird, seed)
     clone = network(100 + seed)
@@ -166,9 +177,9 @@ def run(job: Job) -> Measurement:
     else:
         targets = softmax(answers) if LEARNS[learns] == "soft" else answers.argmax(axis=1)
         learn(clone, queries(), targets, epochs=5, seed=seed)
-    labels = models.Classifier(clone).labels(held_out)
+    labels = models.Classifier(clone).labels(cifar().x_test[_measuring()])
     return {
-        "accuracy": evaluation.accuracy(labels, truth),
+        "accuracy": evaluation.accuracy(labels, cifar().y_test[_measuring()]),
         "fidelity": evaluation.fidelity(labels, service_side("honest")[1]),
     }
 

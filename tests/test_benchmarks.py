@@ -216,6 +216,7 @@ def a_little_cifar(tmp_path, monkeypatch):
         one.cache_clear()
 
 
+@pytest.mark.slow
 def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     jobs = [(condition, "honest users", 0) for condition in demo_a.CONDITIONS]
     jobs += [(condition, learns, 0) for condition in demo_a.CONDITIONS for learns in demo_a.LEARNS]
