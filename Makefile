@@ -4,7 +4,7 @@
 #   make grade   grade a small sample class, print its table and the path of its report
 #   make test    run all tests
 #
-# Python 3.10 or newer is all that must be there. PYTHON=python3.12 picks another.
+# Python 3.11 or newer is all that must be there. PYTHON=python3.12 picks another.
 
 PYTHON ?= python3
 # Notebooks graded and tests run at once.
@@ -35,8 +35,8 @@ setup: $(READY)
 
 $(READY): requirements.txt pyproject.toml
 	@echo "== Setting up in $(VENV) (about 3 minutes and 2 GB, once) =="
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "Python 3.10 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "Python cannot make virtual environments here."; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \

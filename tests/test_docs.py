@@ -155,6 +155,13 @@ def test_readme_is_short_and_leads_to_every_other_page():
     assert {target for target, _ in LINK.findall(text)} >= set(PAGES) - {"README.md"}
 
 
+def test_readme_asks_for_the_python_that_the_makefile_needs():
+    (asked,) = re.findall(r"Python (\d+\.\d+) or newer", text_of("README.md"))
+    makefile = text_of("Makefile")
+    assert set(re.findall(r"Python (\d+\.\d+) or newer", makefile)) == {asked}
+    assert f"sys.version_info < ({asked.replace('.', ', ')})" in makefile
+
+
 def test_a_student_s_copy_names_nothing_that_is_not_there(tmp_path):
     copy_files(ROOT, tmp_path)
     pages = [page for page in tmp_path.rglob("*.md") if "zoo" not in page.parts]
