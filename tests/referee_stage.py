@@ -9,13 +9,13 @@ from typing import Any
 from nbformat import NotebookNode
 from reading import words_of
 
+from autograder.native_kernel import NativeKernelManager
 from autograder.referee import wire
 from autograder.referee.kernel import Kernel
-from autograder.referee.preprocessor import NativeKernelManager
-from autograder.referee.referee import Door, Referee, Verdict
-from autograder.referee.session import Patience
+from autograder.referee.referee import Referee, SocketFolder, Verdict
+from autograder.referee.session import TimeLimits
 
-QUICK = Patience(call=2, cell=6, grace=1.5, hello=20)
+QUICK = TimeLimits(call=2, cell=6, grace=1.5, startup=20)
 
 
 class Stage:
@@ -26,9 +26,9 @@ class Stage:
 
     def student(self, source: str) -> dict[str, Any]:
         """Run a student's cell; it must work."""
-        ran = self.kernel.run(source, 60)
-        assert ran.reply.get("status") == "ok", (ran, self.kernel.reason)
-        return ran.reply
+        run = self.kernel.run(source, 60)
+        assert run.reply.get("status") == "ok", (run, self.kernel.reason)
+        return run.reply
 
     def test(self, source: str, points: float = 4, imports: str = "") -> Verdict:
         from autograder.referee.name_resolution import imports_of
@@ -37,12 +37,14 @@ class Stage:
 
 
 @contextmanager
-def stage(patience: Patience = QUICK, limits: wire.Limits | None = None) -> Iterator[Stage]:
+def stage(
+    time_limits: TimeLimits = QUICK, wire_limits: wire.WireLimits | None = None
+) -> Iterator[Stage]:
     kernel = Kernel(NativeKernelManager(), grace=1.5)
-    with Door.temporary() as door:
+    with SocketFolder.temporary() as sockets:
         try:
-            kernel.start(["--IPKernelApp.log_level=40"], cwd=str(door.folder))
-            referee = Referee(kernel, door, patience, limits)
+            kernel.start(["--IPKernelApp.log_level=40"], cwd=str(sockets.folder))
+            referee = Referee(kernel, sockets, time_limits, wire_limits)
             referee.prepare()
             yield Stage(kernel, referee)
         finally:

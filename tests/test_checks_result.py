@@ -169,7 +169,7 @@ def test_what_ends_a_check_is_its_note_and_leaves_no_points():
         raise Ended("it ended here.")
 
     result = run()
-    assert result == 0 and result.begun and result.note == "Not tested to its end: it ended here."
+    assert result == 0 and result.begun and result.note == "The test stopped early: it ended here."
     assert [part.name for part in result.parts] == ["first"]
 
 

@@ -594,7 +594,7 @@ def test_a_limit_met_in_a_test_is_told(tmp_path: Path) -> None:
     assert not receipt.stopped and receipt.limits[0] in result.reason
     assert receipt.limits[0] in (root / "report.html").read_text()
     page = (root / "feedback" / "loops" / LAB / f"{LAB}.html").read_text()
-    assert "does a loop not end?" in page and "TookTooLong" not in page
+    assert "is there an endless loop?" in page and "TimeLimitExceeded" not in page
 
 
 def test_a_receipt_of_an_earlier_file_says_so(tmp_path: Path) -> None:

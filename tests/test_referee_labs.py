@@ -58,13 +58,6 @@ def same_points(notebook: NotebookNode, folder: Path) -> None:
     tests = [cell for cell in notebook.cells if role(cell) == "test"]
     assert tests and set(runner.local) == {grade_id(cell) for cell in tests}
     for cell in tests:
-        traffic = runner.traffic[grade_id(cell)]
-        print(
-            f"{grade_id(cell):34} {points(cell.outputs):g}/{points_of(cell):g}  "
-            f"{traffic.requests:6} requests, {traffic.sent / 2**20:7.2f} MB out, "
-            f"{traffic.received / 2**20:7.2f} MB in, largest {traffic.largest / 2**20:.2f} MB, "
-            f"waited {traffic.waited:.1f} s"
-        )
         assert points(cell.outputs) == points(runner.local[grade_id(cell)]) == points_of(cell)
         assert table(cell.outputs) == table(runner.local[grade_id(cell)])
     assert not runner.problems

@@ -29,36 +29,36 @@ def no_handles(node: list) -> Any:
     raise WireError("there is no such object.")
 
 
-def hold(value: Any) -> list:
+def encode_handle(value: Any) -> list:
     return ["o", 1, callable(value), type(value).__name__]
 
 
-def parts_of(value: Any, limits: wire.Limits = wire.Limits()) -> list:  # noqa: B008
-    return wire.pack("reply", 1, [value], hold, limits)
+def parts_of(value: Any, limits: wire.WireLimits = wire.WireLimits()) -> list:  # noqa: B008
+    return wire.pack("reply", 1, [value], encode_handle, limits)
 
 
-def frame(parts: list, limits: wire.Limits = wire.Limits()) -> tuple:  # noqa: B008
+def frame(parts: list, limits: wire.WireLimits = wire.WireLimits()) -> tuple:  # noqa: B008
     """The parts as they arrive at the other end of a socket."""
     here, there = socket.socketpair()
     with here, there:
         raw = b"".join(bytes(part) for part in parts)
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
-        inbox, found, sent = wire.Inbox(there, limits), None, 0
+        reader, found, sent = wire.FrameReader(there, limits), None, 0
         while found is None:
             if sent < len(raw):
                 sent += here.send(raw[sent : sent + 50_000])
-            found = inbox.pull()
+            found = reader.read()
         return found
 
 
-def crossed(value: Any, limits: wire.Limits = wire.Limits()) -> Any:  # noqa: B008
+def crossed(value: Any, limits: wire.WireLimits = wire.WireLimits()) -> Any:  # noqa: B008
     message = wire.unpack(*frame(parts_of(value, limits), limits), no_handles, limits)
     assert (message.kind, message.call) == ("reply", 1)
     (found,) = message.fields
     return found
 
 
-def decode(node: Any, data: bytes = b"", limits: wire.Limits = wire.Limits()) -> Any:  # noqa: B008
+def decode(node: Any, data: bytes = b"", limits: wire.WireLimits = wire.WireLimits()) -> Any:  # noqa: B008
     """A node that somebody forged."""
     body = msgpack.packb(["reply", 1, [node]])
     return wire.unpack(body, memoryview(bytearray(data)), no_handles, limits).fields[0]
@@ -332,14 +332,14 @@ def test_depth_and_items_are_counted_on_this_side_as_well() -> None:
 )
 def test_garbage_is_refused(body: bytes) -> None:
     with pytest.raises(WireError):
-        wire.unpack(body, memoryview(b""), no_handles, wire.Limits())
+        wire.unpack(body, memoryview(b""), no_handles, wire.WireLimits())
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_message_or_refused(body: bytes) -> None:
     try:
-        wire.unpack(body, memoryview(b""), no_handles, wire.Limits())
+        wire.unpack(body, memoryview(b""), no_handles, wire.WireLimits())
     except WireError as error:
         assert str(error).endswith(".")
 
@@ -352,16 +352,16 @@ def test_a_changed_message_is_a_message_or_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(raw) - 1))
     raw[place] = data.draw(st.integers(0, 255))
     with contextlib.suppress(WireError):
-        wire.unpack(bytes(raw), memoryview(bytearray(16)), no_handles, wire.Limits())
+        wire.unpack(bytes(raw), memoryview(bytearray(16)), no_handles, wire.WireLimits())
 
 
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        (wire.HEADER.pack(b"HTTP", 10, 0), "something else"),
-        (wire.HEADER.pack(wire.MAGIC, 0, 0), "something else"),
-        (wire.HEADER.pack(wire.MAGIC, 2**31, 0), "MB came in"),
-        (wire.HEADER.pack(wire.MAGIC, 10, 2**63), "MB came in"),
+        (wire.HEADER.pack(b"HTTP", 10, 0), "something other"),
+        (wire.HEADER.pack(wire.MAGIC, 0, 0), "something other"),
+        (wire.HEADER.pack(wire.MAGIC, 2**31, 0), "MB arrived"),
+        (wire.HEADER.pack(wire.MAGIC, 10, 2**63), "MB arrived"),
     ],
 )
 def test_a_frame_is_refused_by_its_header(header: bytes, said: str) -> None:
@@ -374,8 +374,8 @@ def test_a_line_that_ends_in_the_middle() -> None:
     with there:
         with here:
             here.sendall(b"".join(map(bytes, parts_of([1, 2, 3])))[:-2])
-        inbox = wire.Inbox(there, wire.Limits())
-        assert inbox.pull() is None
-        assert inbox.pull() is None
+        reader = wire.FrameReader(there, wire.WireLimits())
+        assert reader.read() is None
+        assert reader.read() is None
         with pytest.raises(EOFError):
-            inbox.pull()
+            reader.read()

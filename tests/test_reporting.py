@@ -102,7 +102,7 @@ def test_what_is_not_begun_has_no_other_failure():
     ("text", "reason"),
     [
         ("measured 1.0, asked 3.0\nAssertionError: line 3 does not hold\n", "AssertionError: line"),
-        ("Exercise 1\nNot tested to its end: it took longer than 5 s.\n", "it took longer than"),
+        ("Exercise 1\nThe test stopped early: it took longer than 5 s.\n", "it took longer than"),
         ("0 points: the test gave a str instead of a number.\n", "the test gave a str"),
         ("Epoch: 3\nKernelDied: it used more than 3 GB\n", "KernelDied: it used more than 3 GB"),
         ("ValueError: \n", "ValueError"),

@@ -10,15 +10,13 @@ import re
 import tempfile
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from traitlets import default
 
 from autograder.cells import LANGUAGE_INFO, grade_id
 from autograder.course import CourseError
+from autograder.native_kernel import NativeKernelManager
 
 CELL_LIMIT_S = 600
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -28,14 +26,6 @@ PROGRESS = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/|\d+\w*it? \[\d+:\d+")
 
 class ExecutionError(CourseError):
     """The course's own notebook did not run."""
-
-
-class NativeKernelManager(AsyncKernelManager):
-    """Starts kernels of this interpreter, whatever "python3" is installed elsewhere."""
-
-    @default("kernel_spec_manager")
-    def _native_specs(self) -> KernelSpecManager:
-        return KernelSpecManager(parent=self, kernel_dirs=[], ensure_native_kernel=True)
 
 
 def execute(notebook: NotebookNode, name: str, allow_errors: bool = False) -> NotebookNode:

@@ -20,7 +20,7 @@ from traitlets import Bool, Dict
 from autograder.course import CourseError
 from autograder.grading.required_cells import needed
 from autograder.referee.preprocessor import RefereeExecute
-from autograder.referee.referee import Door
+from autograder.referee.referee import SocketFolder
 from autograder.repair.preprocessors import coursedir_of
 from autograder.sandbox import doctor
 from autograder.sandbox.kernel import SandboxKernelManager, kernel_spec
@@ -44,21 +44,21 @@ class Grade(RefereeExecute):
     run_all = Bool(False, help="Run provided cells that no test needs, too.").tag(config=True)
 
     @contextlib.contextmanager
-    def open_door(self) -> Iterator[Door]:
+    def open_sockets(self) -> Iterator[SocketFolder]:
         """A folder that only this process and the sandbox can reach."""
         if self.trust_submissions:
-            with Door.temporary() as door:
-                yield door
+            with SocketFolder.temporary() as sockets:
+                yield sockets
             return
         require_sandbox()
         with shared_socket_dir() as folder:
-            yield Door(folder, SOCKET_DIR)
+            yield SocketFolder(folder, SOCKET_DIR)
 
     def create_kernel_manager(self) -> KernelManager:
         if self.trust_submissions:
             return super().create_kernel_manager()
         manager = SandboxKernelManager(parent=self)
-        binds = {str(self.door.folder): (SOCKET_DIR, False)}
+        binds = {str(self.sockets.folder): (SOCKET_DIR, False)}
         course = coursedir_of(self)
         hidden = [Path(course.root)] if course is not None else []
         manager.spec = kernel_spec(Limits(**self.limits), binds, ROOT, hidden)

@@ -1,12 +1,12 @@
-"""Runs in the student's kernel and answers the grader's calls while one cell is running.
+"""The grader's agent in the student's kernel: answers the grader's calls while a test cell runs.
 
-The grader sends this file and `wire` as source, since its own packages are not there. The agent
-resolves names in the notebook, calls what the grader asks for, and sends back values, handles or
-what was raised. Grader's functions that are handed to the student's code are stubs here: calling
-one asks the grader in the middle of the call.
+The grader sends this file and `wire` as source, since its own packages do not exist there. The
+agent looks up names in the notebook, calls what the grader asks for, and sends back values, handles
+or errors. The grader's functions that are passed to the student's code are stubs here: calling one
+sends a request to the grader in the middle of the grader's own call.
 
-The student's code can do what it likes to this process. It gains nothing: whatever comes out of
-here is an answer of the student's, and the grader takes it for no more.
+The student's code can do what it likes to this process, and gains nothing: the grader treats
+whatever comes from here as the student's answer, and as no more.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ import numpy as np
 
 from . import wire
 
-TEXT = 2_000  # characters of a message; of a traceback, four times as many
-NAME = 80
+MAX_TEXT = 2_000  # characters of a message; of a traceback, four times as many
+MAX_NAME = 80
 
 
 def serve(path: str, token: str, names: dict[str, Any]) -> None:
-    """Meet the grader at the socket ``path`` and answer until it says that it is done."""
+    """Connect to the grader's socket at ``path`` and answer until it says that it is done."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.connect(path)
         Agent(sock, names).run(token)
 
 
 class Agent:
-    """One meeting with the grader: its handles, and the calls that are open."""
+    """One session with the grader: its handles, and the calls that are running."""
 
     def __init__(self, sock: socket.socket, names: dict[str, Any]):
         self.sock, self.names = sock, names
-        self.inbox = wire.Inbox(sock, wire.WIDE)
-        self.held: dict[int, Any] = {}
+        self.reader = wire.FrameReader(sock, wire.GRADER_LIMITS)
+        self.handles: dict[int, Any] = {}
         self.numbers = itertools.count(1)
-        self.open = self.last = 0
+        self.running_calls = self.last_request = 0
         self.ended = self.interrupted = False
-        self.turn = threading.RLock()  # a student's threads may ask the grader, one at a time
+        self.lock = threading.RLock()  # a student's threads may ask the grader, one at a time
 
-    # --- the grader asks -----------------------------------------------------------------------
+    # --- requests of the grader ----------------------------------------------------------------
 
     def run(self, token: str) -> None:
         """Say hello, then answer one request after the other."""
@@ -62,10 +62,10 @@ class Agent:
 
     @contextmanager
     def _interruptible_answers(self) -> Iterator[None]:
-        """An interrupt reaches the student's code, never the half-read message between calls."""
+        """Let an interrupt reach the student's code, but never a half-read message."""
 
         def interrupt(number: int, frame: Any) -> None:
-            if self.open:
+            if self.running_calls:
                 raise KeyboardInterrupt
             self.interrupted = True
 
@@ -76,74 +76,76 @@ class Agent:
             signal.signal(signal.SIGINT, before)
 
     def answer(self, message: wire.Message) -> None:
-        """Do what one message asks and send what came of it."""
+        """Do what one message asks for, and send the value or the error."""
         if message.kind == "end":
             self.ended = True
             return
         try:
             reply = "reply", [self._do(message.kind, message.fields)]
-        except BaseException as error:  # SystemExit and KeyboardInterrupt are answers, too
+        except BaseException as error:  # SystemExit and KeyboardInterrupt are answers too
             reply = "error", describe(error)
-        with self.turn:
+        with self.lock:
             try:
                 self.send(reply[0], message.call, reply[1])
-            except BaseException as error:  # a value that may not cross, or that fights back
+            except BaseException as error:  # a value that may not cross, or raises when examined
                 self.send("error", message.call, describe(error))
 
     def _do(self, kind: str, fields: list[Any]) -> Any:
         if kind == "names":
             return self._names(*fields)
         if kind == "call":
-            target, positional, named, dropped = fields
-            self._drop(dropped)
-            return self._student(target, *positional, **named)
+            target, positional, named, released = fields
+            self._release(released)
+            return self._call_student(target, *positional, **named)
         if kind == "get":
-            target, name, dropped = fields
-            self._drop(dropped)
-            return self._student(getattr, target, name)
+            target, name, released = fields
+            self._release(released)
+            return self._call_student(getattr, target, name)
         raise RuntimeError(f"The grader asked for {kind!r}, which this agent does not know.")
 
-    def _student(self, function: Any, *positional: Any, **named: Any) -> Any:
-        self.open += 1
+    def _call_student(self, function: Any, *positional: Any, **named: Any) -> Any:
+        self.running_calls += 1
         try:
             return function(*positional, **named)
         finally:
-            self.open -= 1
+            self.running_calls -= 1
 
     def _names(self, wanted: list[str], imported: dict[str, str]) -> dict[str, Any]:
-        """Those of the wanted names that the notebook has; imported ones come from their module."""
+        """The wanted names that the notebook defines; imported ones come from their module."""
         found = {name: self.names[name] for name in wanted if name in self.names}
         for name, place in imported.items():
             module, _, attribute = place.partition(":")
             found[name] = getattr(importlib.import_module(module), attribute)
         return found
 
-    def _drop(self, handles: list[int]) -> None:
-        for number in handles:
-            self.held.pop(number, None)
+    def _release(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.handles.pop(number, None)
 
-    # --- the student asks ----------------------------------------------------------------------
+    # --- requests of the student's code --------------------------------------------------------
 
     def ask(self, kind: str, fields: list[Any]) -> Any:
-        """Ask the grader in the middle of its call; raises what its function raises."""
-        with self.turn:
-            if not self.open or self.ended:
-                raise RuntimeError("This belongs to a check that is over: it can't be used now.")
-            self.last -= 1
-            call = self.last
+        """Send the grader a request in the middle of its call; raises what its function raises."""
+        with self.lock:
+            if not self.running_calls or self.ended:
+                raise RuntimeError(
+                    "This belongs to a check that has ended; it can't be used any more."
+                )
+            self.last_request -= 1
+            call = self.last_request
             self.send(kind, call, fields)
             while True:
                 message = self.receive()
                 if message.call == call and message.kind == "reply":
                     return message.fields[0]
                 if message.call == call and message.kind == "error":
-                    raise rebuilt(*message.fields)
+                    raise rebuild_error(*message.fields)
                 self.answer(message)  # the grader's function calls the student's code in turn
 
     # --- messages ------------------------------------------------------------------------------
 
     def send(self, kind: str, call: int, fields: list[Any]) -> None:
-        parts = wire.pack(kind, call, fields, self._hold, wire.Limits())
+        parts = wire.pack(kind, call, fields, self._encode_handle, wire.WireLimits())
         with self._uninterrupted():
             for part in parts:
                 self.sock.sendall(part)
@@ -152,29 +154,29 @@ class Agent:
         with self._uninterrupted():
             frame = None
             while frame is None:
-                frame = self.inbox.pull()
-        return wire.unpack(*frame, self._meet, wire.WIDE)
+                frame = self.reader.read()
+        return wire.unpack(*frame, self._decode_handle, wire.GRADER_LIMITS)
 
     @contextmanager
     def _uninterrupted(self) -> Iterator[None]:
-        """Half a message must not be lost to an interrupt: it comes after the message."""
-        before, self.open, self.interrupted = self.open, 0, False
+        """Delay an interrupt until the message is complete, so that no half of one is lost."""
+        before, self.running_calls, self.interrupted = self.running_calls, 0, False
         try:
             yield
         finally:
-            self.open = before
-        if self.interrupted and self.open:
+            self.running_calls = before
+        if self.interrupted and self.running_calls:
             raise KeyboardInterrupt
 
-    def _hold(self, value: Any) -> list:
+    def _encode_handle(self, value: Any) -> list:
         number = next(self.numbers)
-        self.held[number] = value
-        return ["o", number, callable(value), name_of(type(value))]
+        self.handles[number] = value
+        return ["o", number, callable(value), class_name(type(value))]
 
-    def _meet(self, node: list) -> Any:
+    def _decode_handle(self, node: list) -> Any:
         tag = node[0]
         if tag == "r":
-            return self.held[node[1]]
+            return self.handles[node[1]]
         if tag == "g":
             return generator(node[1], self._plain(node[2]))
         _, number, name, members = node
@@ -183,7 +185,7 @@ class Agent:
         return self._object(number, name, dict(members))
 
     def _plain(self, node: Any) -> Any:
-        return wire.Decoder(memoryview(b""), self._meet, wire.WIDE).value(node)
+        return wire.Decoder(memoryview(b""), self._decode_handle, wire.GRADER_LIMITS).value(node)
 
     def _function(self, number: int, name: str, member: str = "") -> Any:
         def stub(*positional: Any, **named: Any) -> Any:
@@ -193,67 +195,78 @@ class Agent:
         return stub
 
     def _object(self, number: int, name: str, members: dict[str, bool]) -> Any:
-        """An object of the grader's: only its public names are there; ``True`` marks methods."""
+        """A stub for a grader's object: only its public names exist; ``True`` marks methods."""
 
-        def look(stub: Any, member: str) -> Any:
+        def get_member(stub: Any, member: str) -> Any:
             if member not in members:
                 raise AttributeError(f"{name!r} has no attribute {member!r} that you may use.")
             if members[member]:
                 return self._function(number, name, member)
             return self.ask("get", [number, member])
 
-        return type(name, (), {"__getattr__": look, "__dir__": lambda stub: sorted(members)})()
+        return type(
+            name, (), {"__getattr__": get_member, "__dir__": lambda stub: sorted(members)}
+        )()
 
 
 # --- values -----------------------------------------------------------------------------------
 
 
-def name_of(kind: type) -> str:
-    return str(type.__getattribute__(kind, "__name__"))[:NAME]
+def class_name(kind: type) -> str:
+    return str(type.__getattribute__(kind, "__name__"))[:MAX_NAME]
 
 
 def generator(name: str, state: dict[str, Any]) -> np.random.Generator:
-    """The random generator that the grader's would be, drawing the same numbers."""
+    """A random generator in the state of the grader's, which draws the same numbers."""
     bits = getattr(np.random, name)()
     bits.state = state
     return np.random.Generator(bits)
 
 
 def describe(error: BaseException) -> list[Any]:
-    """What there is to tell of something raised; `errors.Told` reads it."""
+    """The fields of `errors.RemoteErrorDescription` for something raised."""
     try:
-        kinds = [f"{kind.__module__}:{name_of(kind)}" for kind in type(error).__mro__[:20]]
-        told = {}
+        kinds = [f"{kind.__module__}:{class_name(kind)}" for kind in type(error).__mro__[:20]]
+        attributes = {}
         for name in getattr(type(error), "_public_names", ()):
             value = getattr(error, name, None)
-            told[str(name)[:NAME]] = value if type(value) in (int, float, str) else None
+            attributes[str(name)[:MAX_NAME]] = value if type(value) in (int, float, str) else None
         ref = getattr(error, "_referee_ref", 0)
-        return [name_of(type(error)), kinds, text_of(error), told, *story_of(error), ref]
+        return [
+            class_name(type(error)),
+            kinds,
+            message_of(error),
+            attributes,
+            *location_of(error),
+            ref,
+        ]
     except BaseException as other:
-        return ["Exception", [], f"(it can't be shown: {name_of(type(other))})", {}, [], "", 0]
+        return ["Exception", [], f"(it cannot be shown: {class_name(type(other))})", {}, [], "", 0]
 
 
-def text_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     try:
         text = str.__str__(str(error))
     except BaseException as other:
-        return f"(its text cannot be shown: __str__ raised {name_of(type(other))})"
-    return text if len(text) <= TEXT else f"{text[:TEXT]} ..."
+        return f"(its message cannot be shown: __str__ raised {class_name(type(other))})"
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} ..."
 
 
-def story_of(error: BaseException) -> tuple[list[str], str]:
+def location_of(error: BaseException) -> tuple[list[str], str]:
     """The deepest line in the notebook as [function, line], and the traceback through it."""
     try:
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if f.filename.startswith("<ipython") or "ipykernel" in f.filename]
-        shown = "".join(traceback.format_list(own[-8:]))[: 4 * TEXT]
-        return ([own[-1].name[:NAME], (own[-1].line or "")[:TEXT]] if own else []), shown
+        shown = "".join(traceback.format_list(own[-8:]))[: 4 * MAX_TEXT]
+        return ([own[-1].name[:MAX_NAME], (own[-1].line or "")[:MAX_TEXT]] if own else []), shown
     except BaseException:
         return [], ""
 
 
-def rebuilt(name: str, place: str, positional: list[Any], told: dict[str, Any], ref: int) -> Any:
-    """What the grader's function raised, of the same class where this process has it."""
+def rebuild_error(
+    name: str, place: str, positional: list[Any], attributes: dict[str, Any], ref: int
+) -> Any:
+    """What the grader's function raised, of the same class if this process has it."""
     try:
         module, _, attribute = place.partition(":")
         kind = getattr(importlib.import_module(module), attribute)
@@ -262,6 +275,6 @@ def rebuilt(name: str, place: str, positional: list[Any], told: dict[str, Any], 
         kind = type(name, (RuntimeError,), {})
         error = kind.__new__(kind)
     error.args = tuple(positional)
-    for attribute, value in {**told, "_referee_ref": ref}.items():
+    for attribute, value in {**attributes, "_referee_ref": ref}.items():
         setattr(error, attribute, value)
     return error

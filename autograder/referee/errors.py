@@ -1,6 +1,6 @@
-"""What can go wrong between a check and a student's code, each with a name of its own.
+"""The errors that can occur between a check and a student's code.
 
-`StudentError` is what the student's code raised, `Stopped` that it cannot be asked any more,
+`StudentError` is what the student's code raised, `Stopped` means that it cannot be called any more,
 `CourseBug` that the check itself is wrong.
 """
 
@@ -11,20 +11,20 @@ import importlib
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-# Whose exceptions a student's code may raise and a check may expect, beside Python's own.
-EXPECTED = ("trickster.api",)
-TEXT, STORY = 2_100, 8_100  # characters
+# Modules whose exceptions a student's code may raise and a check may expect, beside builtins.
+EXPECTED_MODULES = ("trickster.api",)
+MAX_TEXT, MAX_TRACEBACK = 2_100, 8_100  # characters
 
 
 class StudentError(Exception):
-    """Something that the student's code raised, under the name that it has there.
+    """Something that the student's code raised, under the name of its class there.
 
-    It is also of the builtin class, or of the one from the course library, that it was there.
-    ``notebook_line`` is the deepest (function, line) in the notebook, ``story`` the traceback.
+    It is also an instance of the builtin or course-library class that it was there.
+    ``notebook_line`` is the deepest (function, line) in the notebook.
     """
 
     notebook_line: tuple[str, str] | None = None
-    story: str = ""
+    traceback_text: str = ""
     text: str = ""
 
     def __str__(self) -> str:
@@ -32,80 +32,93 @@ class StudentError(Exception):
 
 
 class Stopped(Exception):
-    """The student's code can't be asked any more; the text says why, to the student."""
+    """The student's code can't be called any more; the text tells the student why."""
 
-    # A check says this where the full text, without the class's name, has been said before.
-    plain = "your code could not be asked any more, as above."
+    # What a check says where it has already shown the full text.
+    plain = "your code could not be called any more, as explained above."
 
 
-class TookTooLong(Stopped):
-    """The student's code was given up on."""
+class TimeLimitExceeded(Stopped):
+    """The student's code took longer than it may."""
 
-    plain = "your code took too long, as above."
+    plain = "your code took too long, as explained above."
 
 
 class KernelDied(Stopped):
     """The student's Python process has ended."""
 
-    plain = "the Python process had ended, as above."
+    plain = "the Python process had ended, as explained above."
 
 
-class BrokeProtocol(Stopped):
-    """What came from the student's process was not an answer."""
+class ProtocolError(Stopped):
+    """What came from the student's process was not a valid answer."""
 
 
 class CourseBug(BaseException):
-    """A check or a test cell is wrong. No ``except Exception`` of a check may hide it."""
+    """A check or a test cell is wrong. No ``except Exception`` in a check may hide it."""
 
 
-class Told(NamedTuple):
-    """How the student's kernel describes something raised; see `agent.describe`."""
+class RemoteErrorDescription(NamedTuple):
+    """What `agent.describe` says of something raised in the student's kernel."""
 
     name: str
     kinds: list[str]
     text: str
     attributes: dict[str, Any]
-    where: list[str]
-    story: str
+    location: list[str]
+    traceback_text: str
     ref: int
 
     def check(self) -> None:
-        """Raises TypeError where a field is not what it should be."""
-        texts = [self.name, self.text, self.story, *self.kinds, *self.where, *self.attributes]
-        right = (
+        """Raises TypeError if a field is not what it should be."""
+        texts = [
+            self.name,
+            self.text,
+            self.traceback_text,
+            *self.kinds,
+            *self.location,
+            *self.attributes,
+        ]
+        valid = (
             all(type(text) is str for text in texts)
+            and (type(self.kinds), type(self.location)) == (list, list)
+            and type(self.attributes) is dict
             and type(self.ref) is int
-            and len(self.where) in (0, 2)
+            and len(self.location) in (0, 2)
             and len(self.kinds) <= 20
         )
-        if not right:
+        if not valid:
             raise TypeError
+
+    def notebook_line(self) -> tuple[str, str] | None:
+        """The deepest (function, line) in the notebook, if there is one."""
+        return (self.location[0][:80], self.location[1][:MAX_TEXT]) if self.location else None
 
     def error(self) -> StudentError:
         """The exception that a check sees."""
-        kind = next(filter(None, map(known, self.kinds)), Exception)
-        made = _named(identifier(self.name, "Exception"), kind)
+        kind = next(filter(None, map(expected_class, self.kinds)), Exception)
+        made = _error_class(valid_class_name(self.name, "Exception"), kind)
         error = made.__new__(made)
-        error.text, error.story = self.text[:TEXT], self.story[:STORY]
+        error.text = self.text[:MAX_TEXT]
+        error.traceback_text = self.traceback_text[:MAX_TRACEBACK]
         error.args = (error.text,)
-        if self.where:
-            error.notebook_line = (self.where[0][:80], self.where[1][:TEXT])
+        error.notebook_line = self.notebook_line()
         for name in getattr(kind, "_public_names", ()):
             value = self.attributes.get(name)
             setattr(error, name, value if type(value) in (int, float, str) else None)
         return error
 
 
-def known(place: str) -> type[Exception] | None:
-    """The exception class at "module:name", if it is Python's own or one that checks expect."""
+def expected_class(place: str) -> type[Exception] | None:
+    """The exception class at "module:name", if it is a builtin or one that checks expect."""
     module, _, name = place.partition(":")
     if module == "builtins":
         kind = getattr(builtins, name, None)
-    elif module in EXPECTED:
+    elif module in EXPECTED_MODULES:
         kind = getattr(importlib.import_module(module), name, None)
     else:
         return None
-    # KeyboardInterrupt and its kind must not end the grader: they become plain Exceptions.
+    # KeyboardInterrupt and the like must not end the grader: they become plain Exceptions.
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         return None
     return None if issubclass(kind, ExceptionGroupLike) else kind
@@ -115,11 +128,11 @@ def known(place: str) -> type[Exception] | None:
 ExceptionGroupLike: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 
-def identifier(name: str, otherwise: str) -> str:
-    """A class name from the student's process, if it is one."""
+def valid_class_name(name: str, otherwise: str) -> str:
+    """A class name that came from the student's process, if it is a valid one."""
     return name[:80] if name.isidentifier() else otherwise
 
 
 @lru_cache(maxsize=256)
-def _named(name: str, kind: type[Exception]) -> type[StudentError]:
+def _error_class(name: str, kind: type[Exception]) -> type[StudentError]:
     return type(name, (StudentError, kind), {"__module__": __name__})

@@ -1,8 +1,8 @@
-"""Where the names in a test cell come from: the grader's own libraries, or the student's notebook.
+"""Decides where each name in a test cell comes from: the grader's libraries or the notebook.
 
-Only cells that nobody but the course can have written are asked what they import. A name that
-they import is the grader's; `trickster.checks.probes`, which looks into the student's objects,
-is taken from the module of that name in the student's process.
+Only imports in the course's own cells count. A name that they import is the grader's, except that
+`trickster.checks.probes`, which looks into the student's objects, is imported in the student's
+process. All other names are the student's.
 """
 
 from __future__ import annotations
@@ -27,12 +27,20 @@ class Source(NamedTuple):
 Imports = Mapping[str, Source]
 
 
+class ResolvedNames(NamedTuple):
+    """The names in a test cell, by where they come from."""
+
+    graders: dict[str, Any]  # the grader's own objects
+    probes: dict[str, str]  # "module:name", to be imported in the student's process
+    students: list[str]  # names in the notebook
+
+
 def free_names(source: str) -> list[str]:
-    """The names that a cell uses and does not make itself, builtins left out, in order."""
+    """The names that a cell uses and does not define itself, without builtins, in order."""
     try:
         top = symtable.symtable(source, "<test cell>", "exec")
     except SyntaxError as error:
-        raise CourseBug(f"The test cell is no Python: {error}") from error
+        raise CourseBug(f"The test cell is not valid Python: {error}") from error
     own = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
     used = [name for name in _global_names(top) if name not in own]
     return [name for name in dict.fromkeys(used) if not hasattr(builtins, name)]
@@ -72,25 +80,23 @@ def _statements(sources: Iterable[str]) -> Iterator[ast.stmt]:
         try:
             yield from ast.parse(source).body
         except SyntaxError as error:
-            raise CourseBug(f"A cell that the course provides is no Python: {error}") from error
+            raise CourseBug(
+                f"A cell that the course provides is not valid Python: {error}"
+            ) from error
 
 
-def sort_out(
-    names: Iterable[str], imports: Imports, asked: Iterable[str] = ()
-) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """The grader's objects, the probes as "module:name", and the student's names.
+def resolve(names: Iterable[str], imports: Imports, exercises: Iterable[str] = ()) -> ResolvedNames:
+    """Where each of the ``names`` comes from.
 
-    ``asked``: what the course asks the student to define, which nothing may hide.
+    exercises: the names that students are to define, which no import may hide.
     """
-    mine: dict[str, Any] = {}
-    probes: dict[str, str] = {}
-    theirs: list[str] = []
+    resolved = ResolvedNames({}, {}, [])
     for name in names:
         source = imports.get(name)
         if source is None:
-            theirs.append(name)
+            resolved.students.append(name)
             continue
-        if name in asked:
+        if name in exercises:
             raise CourseBug(
                 f"A provided cell imports {name!r}, and an exercise asks the student to define "
                 "it: the test would test the import. Rename one."
@@ -98,11 +104,13 @@ def sort_out(
         try:
             module = importlib.import_module(source.module)
             if getattr(module, "BESIDE_THE_STUDENT", False):
-                probes[name] = f"{source.module}:{source.attribute}"
+                resolved.probes[name] = f"{source.module}:{source.attribute}"
             elif source.attribute and not hasattr(module, source.attribute):
-                mine[name] = importlib.import_module(f"{source.module}.{source.attribute}")
+                submodule = importlib.import_module(f"{source.module}.{source.attribute}")
+                resolved.graders[name] = submodule
             else:
-                mine[name] = getattr(module, source.attribute) if source.attribute else module
+                found = getattr(module, source.attribute) if source.attribute else module
+                resolved.graders[name] = found
         except ImportError as error:
             raise CourseBug(f"The grader can't import {name!r}: {error}") from error
-    return mine, probes, theirs
+    return resolved

@@ -1,4 +1,4 @@
-"""Output with an end: what a cell or a check may write into a notebook."""
+"""Bounded output: what a cell or a check may write into a notebook."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from nbformat import NotebookNode, ValidationError
 from nbformat.v4 import new_output, output_from_msg
 from nbformat.v4.nbbase import validate
 
-CELL = 1024**2  # characters and bytes of one cell's outputs
-SHOWN = 20_000  # characters of what the student's code prints during a check
+MAX_CELL_OUTPUT = 1024**2  # characters and bytes
+MAX_PRINTED = 20_000  # characters that the student's code prints during a check
 HEADING = "--- what your code printed meanwhile ---\n"
 
 
-class Outputs:
-    """The outputs of an ordinary cell, up to ``cap`` bytes; the rest is counted and dropped."""
+class CellOutputs:
+    """Collects the outputs of an ordinary cell, up to ``cap`` bytes; drops and counts the rest."""
 
-    def __init__(self, cell: NotebookNode, cap: int = CELL):
+    def __init__(self, cell: NotebookNode, cap: int = MAX_CELL_OUTPUT):
         self.cell, self.left, self.dropped = cell, cap, 0
         self._clear = False
         self._displays: dict[str, list[NotebookNode]] = {}
 
-    def take(self, message: dict[str, Any], size: int) -> None:
-        """One message of the kernel while the cell runs."""
+    def handle(self, message: dict[str, Any], size: int) -> None:
+        """Handle one message of the kernel while the cell runs."""
         kind, content = message["msg_type"], message["content"]
         if kind == "clear_output":
             self._clear = True
             if not content.get("wait"):
-                self._cleared()
+                self._clear_if_asked()
         elif kind == "update_display_data":
             self._update(content, size)
         elif kind in ("stream", "display_data", "execute_result", "error"):
@@ -57,14 +57,14 @@ class Outputs:
             validate(output, ref="output")
         except ValidationError:
             return  # a forged message
-        self._cleared()
+        self._clear_if_asked()
         last = self.cell.outputs[-1] if self.cell.outputs else None
         if output.output_type == "stream" and last is not None and last.get("name") == output.name:
             last.text += output.text
         else:
             self.cell.outputs.append(output)
 
-    def _cleared(self) -> None:
+    def _clear_if_asked(self) -> None:
         if self._clear:
             self.cell.outputs.clear()
             self._clear = False
@@ -76,21 +76,21 @@ class Outputs:
                 output.data = NotebookNode(content["data"])
 
     def close(self, lost: bool = False) -> None:
-        """Say what was left out; ``lost``: something that was too large even to arrive."""
+        """Say what was left out; ``lost``: something was too large even to arrive."""
         more = f"{self.dropped / 1024**2:,.1f} MB more were printed and are not shown"
         if self.dropped or lost:
             text = f"\n[{more if self.dropped else 'output too large to be shown'}]\n"
             self.cell.outputs.append(new_output("stream", name="stdout", text=text))
 
 
-class Meanwhile:
-    """What the student's code writes while a check runs, as text, up to ``cap`` characters."""
+class CapturedOutput:
+    """What the student's code prints while a check runs, up to ``cap`` characters."""
 
-    def __init__(self, cap: int = SHOWN):
+    def __init__(self, cap: int = MAX_PRINTED):
         self.parts: list[str] = []
         self.left, self.dropped = cap, 0
 
-    def take(self, message: dict[str, Any], size: int) -> None:
+    def handle(self, message: dict[str, Any], size: int) -> None:
         text = message["content"].get("text") if message["msg_type"] == "stream" else None
         if type(text) is str:
             self.dropped += max(0, len(text) - self.left)
@@ -106,10 +106,10 @@ class Meanwhile:
         return f"{HEADING}{text.rstrip()}\n" if text.strip() else ""
 
 
-class Paper(io.TextIOBase):
-    """Standard output for a check, up to ``cap`` characters."""
+class BoundedWriter(io.TextIOBase):
+    """A text file in memory that keeps the first ``cap`` characters: a check's standard output."""
 
-    def __init__(self, cap: int = CELL):
+    def __init__(self, cap: int = MAX_CELL_OUTPUT):
         self.parts: list[str] = []
         self.left = cap
 
@@ -125,6 +125,6 @@ class Paper(io.TextIOBase):
         return "".join(self.parts)
 
 
-def stream(text: str) -> list[NotebookNode]:
-    """``text`` as an output of a cell; none for no text."""
+def stream_outputs(text: str) -> list[NotebookNode]:
+    """``text`` as the outputs of a cell: one, or none for no text."""
     return [new_output("stream", name="stdout", text=text)] if text else []

@@ -8,28 +8,20 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jupyter_client import KernelManager
-from jupyter_client.kernelspec import KernelSpecManager
 from nbclient.client import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import Execute
-from traitlets import Float, Integer, Type, default
+from traitlets import Float, Integer, Type
 
 from autograder.cells import grade_id, role
+from autograder.native_kernel import NativeKernelManager
 from autograder.referee import name_resolution, outputs
 from autograder.referee.errors import KernelDied
-from autograder.referee.kernel import Kernel, Ran
-from autograder.referee.referee import Door, Referee, failure
-from autograder.referee.session import Patience, Traffic
-
-
-class NativeKernelManager(KernelManager):
-    """Starts kernels of this interpreter, whatever "python3" is installed elsewhere."""
-
-    @default("kernel_spec_manager")
-    def _native_specs(self) -> KernelSpecManager:
-        return KernelSpecManager(parent=self, kernel_dirs=[], ensure_native_kernel=True)
+from autograder.referee.kernel import CellRun, Kernel
+from autograder.referee.referee import Referee, SocketFolder, error_output
+from autograder.referee.session import TimeLimits
 
 
 class Test(NamedTuple):
@@ -62,7 +54,7 @@ class RefereeExecute(Execute):
     """Stands in `Autograde.autograde_preprocessors` where nbgrader has `Execute`.
 
     Doors for others: `create_kernel_manager` (or the trait `kernel_manager_class`) says how a
-    kernel is started, `open_door` where grader and kernel meet, `course` what to believe,
+    kernel is started, `open_sockets` where grader and kernel meet, `course` what to believe,
     `wanted` which cells to run.
     """
 
@@ -75,15 +67,17 @@ class RefereeExecute(Execute):
     ).tag(config=True)
     call_timeout = Float(300, help="Seconds for one call of a test.").tag(config=True)
     grace = Float(5, help="Seconds to end after an interrupt, before the kill.").tag(config=True)
-    output_limit = Integer(outputs.CELL, help="Bytes of one cell's outputs.").tag(config=True)
+    output_limit = Integer(outputs.MAX_CELL_OUTPUT, help="Bytes of one cell's outputs.").tag(
+        config=True
+    )
 
     # --- doors -----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def open_door(self) -> Iterator[Door]:
+    def open_sockets(self) -> Iterator[SocketFolder]:
         """The folder shared with the kernel: its path here and as the kernel sees it."""
-        with Door.temporary() as door:
-            yield door
+        with SocketFolder.temporary() as sockets:
+            yield sockets
 
     def explain(self, manager: KernelManager) -> str:
         """Why the process ended, if the manager knows (a sandbox does: `limit_hit`); else ""."""
@@ -122,7 +116,7 @@ class RefereeExecute(Execute):
         course = self.course(nb, resources)
         self.problems: list[str] = []
         self.limits_hit: list[str] = []
-        self.traffic: dict[str, Traffic] = {}
+        self.waited: dict[str, float] = {}
         self.texts: dict[str, str] = {}
         self._count, self._ended = 0, ""
         wanted = self.wanted(nb)
@@ -138,15 +132,15 @@ class RefereeExecute(Execute):
     @contextlib.contextmanager
     def _running(self) -> Iterator[tuple[Kernel, Referee]]:
         """A kernel with the agent in it, and the referee who asks it."""
-        with self.open_door() as door:
-            self.door = door
+        with self.open_sockets() as sockets:
+            self.sockets = sockets
             self.km = self.km or self.create_kernel_manager()
             kernel = Kernel(self.km, self.explain, self.grace)
             try:
                 folder = self.resources.get("metadata", {}).get("path") or None
                 options = {"cwd": folder} if folder else {}
                 kernel.start(self.extra_arguments, self.startup_timeout, **options)
-                referee = Referee(kernel, door)
+                referee = Referee(kernel, sockets)
                 referee.prepare()
                 self._left = self.notebook_timeout
                 yield kernel, referee
@@ -165,7 +159,9 @@ class RefereeExecute(Execute):
         if test is not None:
             self._test(cell, name, test, referee, course)
         elif role(cell) == "test":
-            cell.outputs = [failure("UnknownTest", "this test is none of the course's: no points.")]
+            cell.outputs = [
+                error_output("UnknownTest", "this test is none of the course's: no points.")
+            ]
         elif cell.source.strip():
             self._own(cell, name, kernel)
         if kernel.reason and not self._ended:
@@ -175,16 +171,16 @@ class RefereeExecute(Execute):
     def _own(self, cell: NotebookNode, name: str, kernel: Kernel) -> None:
         """A cell of the student's, or one that the course provides, in the kernel."""
         if self._ended:
-            cell.outputs = [failure("Not run", kernel.reason)]
+            cell.outputs = [error_output("Not run", kernel.reason)]
             return
         limit = min(self.timeout or self._left, self._left)
-        taken = outputs.Outputs(cell, self.output_limit)
+        taken = outputs.CellOutputs(cell, self.output_limit)
         self._count += 1
         try:
-            kernel.begin(cell.source, taken.take, history=True)
+            kernel.begin(cell.source, taken.handle, history=True)
             ran = kernel.finish(limit)
         except KernelDied:
-            ran = Ran("died", {}, 0.0)
+            ran = CellRun("died", {}, 0.0)
         self._left -= ran.seconds
         cell.execution_count = self._count
         taken.close(ran.lost)
@@ -196,21 +192,21 @@ class RefereeExecute(Execute):
         self, cell: NotebookNode, name: str, test: Test, referee: Referee, course: Course
     ) -> None:
         cell.source = test.source
-        referee.patience = Patience(
+        referee.time_limits = TimeLimits(
             min(self.call_timeout, max(self._left, 1)),
             min(self.timeout or self._left, max(self._left, 1)),
             self.grace,
         )
         began = time.monotonic()
         verdict = referee.run_test(test.source, test.points, course.imports, course.asked)
-        self._left -= verdict.traffic.waited
+        self._left -= verdict.seconds
         self._count += 1
         cell.execution_count = self._count
         cell.outputs = verdict.outputs
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = self._count
-        self.traffic[name] = verdict.traffic
+        self.waited[name] = verdict.seconds
         if all(output.output_type != "error" for output in cell.outputs):
             whole = verdict.result is not None and not verdict.note
             self.texts[name] = verdict.result.as_text() if whole else verdict.note
@@ -224,7 +220,7 @@ class RefereeExecute(Execute):
     def _report(self, nb: NotebookNode) -> None:
         """Leave in the notebook what an instructor should know."""
         found = nb.metadata.setdefault("trickster", NotebookNode())
-        waited = {name: round(traffic.waited, 2) for name, traffic in self.traffic.items()}
+        waited = {name: round(seconds, 2) for name, seconds in self.waited.items()}
         for key, value in (
             ("check_problems", self.problems),
             ("kernel_ended", self._ended),
@@ -237,13 +233,13 @@ class RefereeExecute(Execute):
                 found[key] = value
 
 
-def _ending(ran: Ran, cell: NotebookNode, limit: float, reason: str) -> list[NotebookNode]:
+def _ending(ran: CellRun, cell: NotebookNode, limit: float, reason: str) -> list[NotebookNode]:
     """What is to be said of how a cell ended, beyond what it said itself."""
     if ran.status == "interrupted":
-        text = f"the cell took longer than {limit:g} s and was interrupted (does a loop not end?)."
-        return [failure("Too slow", text)]
+        text = f"the cell took longer than {limit:g} s and was interrupted (an endless loop?)."
+        return [error_output("Too slow", text)]
     if ran.status == "died":
-        return [failure("The Python process ended here", reason or "nobody knows why.")]
+        return [error_output("The Python process ended here", reason or "nobody knows why.")]
     told = any(output.output_type == "error" for output in cell.outputs)
     if ran.reply.get("status") != "error" or told:
         return []

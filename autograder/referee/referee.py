@@ -1,4 +1,4 @@
-"""Runs a test cell in the grader's process, with proxies for what the student made."""
+"""Runs a test cell in the grader's process, with proxies for the student's objects."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import contextlib
 import math
 import tempfile
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from nbformat.v4 import new_output
 from autograder.referee import name_resolution, wire
 from autograder.referee.errors import CourseBug, Stopped, StudentError
 from autograder.referee.kernel import Kernel
-from autograder.referee.outputs import Meanwhile, Paper, stream
-from autograder.referee.session import Link, Patience, Traffic
+from autograder.referee.outputs import BoundedWriter, CapturedOutput, stream_outputs
+from autograder.referee.session import Session, TimeLimits
 from trickster.checks.result import CheckResult
 
 HERE = Path(__file__).parent
-PACKAGE = "trickster_referee"  # under which the agent's files are known in the kernel
+PACKAGE = "trickster_referee"  # of the agent's files in the kernel
 LOADER = """
 def load(package, files):
     import sys, types
@@ -40,6 +40,7 @@ def load(package, files):
         exec(compile(source, f"<{module.__name__}>", "exec"), module.__dict__)
 """
 FILES = ("wire", "agent")
+TEST_CELL = "<test cell>"  # its file name in tracebacks
 
 
 @dataclass
@@ -51,23 +52,23 @@ class Verdict:
     result: CheckResult | None = None  # None where no check came to a result, or none was called
     note: str = ""  # why the test ended early, or that nothing is written yet
     begun: bool = True  # whether anything of the exercise is written
-    problem: str = ""  # nothing about the student's score is hidden here: a slip of the course's
-    traffic: Traffic = field(default_factory=Traffic)
+    problem: str = ""  # a mistake of the course's own: for the instructor
+    seconds: float = 0.0  # waited for the student's code
     limit_hit: str = ""  # of time, by the student's code
 
 
 @dataclass
-class Door:
-    """The folder in which grader and kernel meet, here and as the kernel sees it."""
+class SocketFolder:
+    """The folder of the sockets through which grader and kernel talk."""
 
     folder: Path
-    inside: str
+    in_kernel: str  # its path as the kernel sees it
 
     @classmethod
     @contextlib.contextmanager
-    def temporary(cls) -> Any:
+    def temporary(cls) -> Iterator[SocketFolder]:
         """One for a kernel that sees the same files as the grader."""
-        with tempfile.TemporaryDirectory(prefix="referee-") as folder:
+        with tempfile.TemporaryDirectory(prefix="trickster-socket-") as folder:
             yield cls(Path(folder), folder)
 
 
@@ -77,21 +78,22 @@ class Referee:
     def __init__(
         self,
         kernel: Kernel,
-        door: Door,
-        patience: Patience | None = None,
-        limits: wire.Limits | None = None,
+        sockets: SocketFolder,
+        time_limits: TimeLimits | None = None,
+        wire_limits: wire.WireLimits | None = None,
     ):
-        self.kernel, self.door = kernel, door
-        self.patience, self.limits = patience or Patience(), limits or wire.Limits()
-        self._meetings = 0
+        self.kernel, self.sockets = kernel, sockets
+        self.time_limits = time_limits or TimeLimits()
+        self.wire_limits = wire_limits or wire.WireLimits()
+        self._sessions = 0
 
     def prepare(self) -> None:
         """Send the agent's source into the fresh kernel. Raises RuntimeError if it won't run."""
         files = {name: (HERE / f"{name}.py").read_text(encoding="utf-8") for name in FILES}
         code = f"{LOADER}load({PACKAGE!r}, {files!r})"
-        ran = self.kernel.run(f"exec({code!r}, {{}})", self.patience.hello, history=False)
-        if ran.reply.get("status") != "ok":
-            reason = ran.reply.get("evalue") or self.kernel.reason or ran.status
+        run = self.kernel.run(f"exec({code!r}, {{}})", self.time_limits.startup, history=False)
+        if run.reply.get("status") != "ok":
+            reason = run.reply.get("evalue") or self.kernel.reason or run.status
             raise RuntimeError(f"The grader's agent does not run in the kernel: {reason}")
 
     def run_test(
@@ -99,128 +101,134 @@ class Referee:
         source: str,
         points: float,
         imports: name_resolution.Imports | None = None,
-        asked: Iterable[str] = (),
+        exercises: Iterable[str] = (),
     ) -> Verdict:
         """Run the test cell ``source``, worth ``points``; it must be the course's own text.
 
-        ``imports``: what the course's own cells import (`names.imports_of`). ``asked``: what
-        the course asks the student to define. Raises nothing but what stops the grader itself.
+        imports: what the course's own cells import (`name_resolution.imports_of`).
+        exercises: the names that students are to define. Raises only what stops the grader itself.
         """
-        paper, meanwhile = Paper(), Meanwhile()
-        link = Link(self.kernel, self.patience, self.limits)
-        verdict = Verdict([], traffic=link.traffic)
-        with contextlib.redirect_stdout(paper), contextlib.redirect_stderr(paper):
-            last = self._judged(verdict, link, meanwhile, source, points, imports or {}, asked)
-        if link.begun:
-            self._part(link)
-        verdict.limit_hit = link.limit_hit
+        stdout, printed = BoundedWriter(), CapturedOutput()
+        session = Session(self.kernel, self.time_limits, self.wire_limits)
+        verdict = Verdict([])
+
+        def evaluate() -> Any:
+            names = name_resolution.resolve(
+                name_resolution.free_names(source), imports or {}, exercises
+            )
+            self._open(session, printed)
+            return run_source(source, {**_student_objects(session, names), **names.graders})
+
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stdout):
+            last = _judge(verdict, points, evaluate)
+        self._close(session)
+        verdict.seconds, verdict.limit_hit = session.seconds, session.limit_hit
         # A result stands above what the student's code printed, an error below it.
-        printed = stream(meanwhile.text())
-        ending = [*printed, last] if last.output_type == "error" else [last, *printed]
-        verdict.outputs = [*stream(paper.text()), *ending]
+        shown = stream_outputs(printed.text())
+        ending = [*shown, last] if last.output_type == "error" else [last, *shown]
+        verdict.outputs = [*stream_outputs(stdout.text()), *ending]
         return verdict
 
-    def _judged(
-        self,
-        verdict: Verdict,
-        link: Link,
-        meanwhile: Meanwhile,
-        source: str,
-        points: float,
-        imports: name_resolution.Imports,
-        asked: Iterable[str],
-    ) -> NotebookNode:
-        """Fill in the verdict; returns the output that tells nbgrader the points."""
-        try:
-            mine, probes, theirs = name_resolution.sort_out(
-                name_resolution.free_names(source), imports, asked
-            )
-            self._meet(link, meanwhile)
-            found = link.names(theirs, probes)
-            missing = [name for name in theirs if name not in found]
-            if missing:
-                return failed(
-                    verdict,
-                    "NameError",
-                    f"the notebook has no {missing[0]!r}: did the cell that defines it run without "
-                    "an error?",
-                )
-            value = execute(source, {**found, **mine})
-            verdict.points = worth(value, points)
-            if isinstance(value, CheckResult):
-                verdict.result, verdict.note, verdict.begun = value, value.note, value.begun
-        except Stopped as error:
-            verdict.note = f"Not tested to its end: {error}"
-        except NoPoints as error:
-            verdict.note = f"0 points: {error}"
-        except StudentError as error:
-            verdict.begun = not isinstance(error, NotImplementedError)
-            return failed(verdict, type(error).__name__, str(error), error.story)
-        except (Exception, SystemExit, CourseBug) as error:
-            return self._unexpected(verdict, error)
-        return presented(verdict, points)
+    def _open(self, session: Session, printed: CapturedOutput) -> None:
+        """Start the agent in the kernel and connect the session to it."""
+        self._sessions += 1
+        name = f"{self._sessions}.sock"
 
-    def _unexpected(self, verdict: Verdict, error: BaseException) -> NotebookNode:
-        """The test cell's own assert, its trouble with what it was given, or a slip of a check."""
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next((f.lineno for f in reversed(frames) if f.filename == CELL), None)
-        inside = bool(frames) and frames[-1].filename == CELL
-        kind, text = type(error).__name__, str(error)
-        if inside and not isinstance(error, CourseBug):
-            return failed(verdict, kind, text or f"line {line} of the test does not hold")
-        if isinstance(error, (AssertionError, CourseBug)):
-            verdict.problem = f"The check itself is wrong: {text or kind}"
-            return failed(
-                verdict, "CourseBug", f"{verdict.problem} This is not your fault; tell the staff."
-            )
-        verdict.problem = f"The check stopped with {kind}: {text}"
-        return failed(verdict, kind, text)
-
-    # --- meeting the kernel ----------------------------------------------------------------------
-
-    def _meet(self, link: Link, meanwhile: Meanwhile) -> None:
-        self._meetings += 1
-        name = f"{self._meetings}.sock"
-
-        def start(inside: str, token: str) -> None:
+        def start_agent(token: str) -> None:
             code = (
                 f"__import__('sys').modules['{PACKAGE}.agent']"
-                f".serve({inside!r}, {token!r}, get_ipython().user_ns)"
+                f".serve({f'{self.sockets.in_kernel}/{name}'!r}, {token!r}, get_ipython().user_ns)"
             )
-            self.kernel.begin(code, meanwhile.take)
+            self.kernel.begin(code, printed.handle)
 
-        link.meet(self.door.folder / name, f"{self.door.inside}/{name}", start)
+        session.open(self.sockets.folder / name, start_agent)
 
-    def _part(self, link: Link) -> None:
-        """End the meeting, whatever the student's code is doing."""
-        link.close()
-        if not self.kernel.reason:
-            self.kernel.finish(self.patience.grace)
+    def _close(self, session: Session) -> None:
+        """End the session, whatever the student's code is doing."""
+        if session.opened:
+            session.close()
+            if not self.kernel.reason:
+                self.kernel.finish(self.time_limits.grace)
 
 
-CELL = "<test cell>"
+def _student_objects(session: Session, names: name_resolution.ResolvedNames) -> dict[str, Any]:
+    """What the notebook holds under a test cell's names. Raises MissingName."""
+    found = session.names(names.students, names.probes)
+    for name in names.students:
+        if name not in found:
+            raise MissingName(
+                f"the notebook has no {name!r}: did the cell that defines it run without an error?"
+            )
+    return found
+
+
+# --- from a test cell to points ---------------------------------------------------------------
+
+
+class MissingName(Exception):
+    """The notebook does not define a name that the test cell needs."""
 
 
 class NoPoints(Exception):
-    """A test cell's result is no number of points; the text says why."""
+    """A test cell's value is not a number of points; the text says why."""
 
 
-def execute(source: str, given: dict[str, Any]) -> Any:
-    """Run a test cell; the value of its last expression, or of True for a cell of asserts."""
-    tree = ast.parse(source, CELL)
-    space = {"__name__": "__test__", "__builtins__": builtins, **given}
+def _judge(verdict: Verdict, points: float, evaluate: Callable[[], Any]) -> NotebookNode:
+    """Fill in the verdict on a test cell; returns the output that tells nbgrader the points."""
+    try:
+        value = evaluate()
+        verdict.points = points_for(value, points)
+        if isinstance(value, CheckResult):
+            verdict.result, verdict.note, verdict.begun = value, value.note, value.begun
+    except Stopped as error:
+        verdict.note = f"The test stopped early: {error}"
+    except NoPoints as error:
+        verdict.note = f"0 points: {error}"
+    except MissingName as error:
+        return _failed(verdict, "NameError", str(error))
+    except StudentError as error:
+        verdict.begun = not isinstance(error, NotImplementedError)
+        return _failed(verdict, type(error).__name__, str(error), error.traceback_text)
+    except (Exception, SystemExit, CourseBug) as error:
+        return _unexpected(verdict, error)
+    return _points_output(verdict, points)
+
+
+def _unexpected(verdict: Verdict, error: BaseException) -> NotebookNode:
+    """The test cell's own assert, a value that it could not handle, or a mistake in a check."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f.lineno for f in reversed(frames) if f.filename == TEST_CELL), None)
+    inside = bool(frames) and frames[-1].filename == TEST_CELL
+    kind, text = type(error).__name__, str(error)
+    if inside and not isinstance(error, CourseBug):
+        return _failed(verdict, kind, text or f"line {line} of the test does not hold")
+    if isinstance(error, (AssertionError, CourseBug)):
+        verdict.problem = f"The check itself is wrong: {text or kind}"
+        return _failed(
+            verdict,
+            "CourseBug",
+            f"{verdict.problem} This is not your fault; please tell your instructor.",
+        )
+    verdict.problem = f"The check stopped with {kind}: {text}"
+    return _failed(verdict, kind, text)
+
+
+def run_source(source: str, given: dict[str, Any]) -> Any:
+    """Run a test cell; the value of its last expression, or True for a cell of asserts."""
+    tree = ast.parse(source, TEST_CELL)
+    namespace = {"__name__": "__test__", "__builtins__": builtins, **given}
     last = tree.body[-1] if tree.body else None
     asserts = any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     value = None
     if isinstance(last, ast.Expr):
-        exec(compile(ast.Module(tree.body[:-1], []), CELL, "exec"), space)
-        value = eval(compile(ast.Expression(last.value), CELL, "eval"), space)
+        exec(compile(ast.Module(tree.body[:-1], []), TEST_CELL, "exec"), namespace)
+        value = eval(compile(ast.Expression(last.value), TEST_CELL, "eval"), namespace)
     else:
-        exec(compile(tree, CELL, "exec"), space)
+        exec(compile(tree, TEST_CELL, "exec"), namespace)
     return True if value is None and asserts else value
 
 
-def worth(value: Any, points: float) -> float:
+def points_for(value: Any, points: float) -> float:
     """The points that a test cell's value stands for. Raises NoPoints."""
     if value is True:
         return float(points)
@@ -231,10 +239,10 @@ def worth(value: Any, points: float) -> float:
     return min(float(points), max(0.0, float(value)))
 
 
-def presented(verdict: Verdict, points: float) -> NotebookNode:
-    """The points as nbgrader reads them, and the table that people see in their place.
+def _points_output(verdict: Verdict, points: float) -> NotebookNode:
+    """The points as nbgrader reads them, and the table that people see instead.
 
-    A cell of asserts, or of other arithmetic than a sum of checks, has a line with its points.
+    A cell of asserts, or of arithmetic other than a sum of checks, shows one line with its points.
     """
     result = verdict.result
     if result is None:
@@ -243,13 +251,17 @@ def presented(verdict: Verdict, points: float) -> NotebookNode:
     return new_output("execute_result", data, execution_count=None)
 
 
-def failed(verdict: Verdict, kind: str, text: str, story: str = "") -> NotebookNode:
-    """The same error as data and as an output."""
+def _failed(verdict: Verdict, kind: str, text: str, traceback_text: str = "") -> NotebookNode:
+    """Note an error in the verdict; returns it as an output."""
     verdict.note = f"{kind}: {text}"
-    return failure(kind, text, story)
+    return error_output(kind, text, traceback_text)
 
 
-def failure(kind: str, text: str, story: str = "") -> NotebookNode:
-    """An error as nbgrader takes it: no points. Tells nothing of the grader's own code."""
-    lines = [*story.rstrip().split("\n"), f"{kind}: {text}"] if story else [f"{kind}: {text}"]
+def error_output(kind: str, text: str, traceback_text: str = "") -> NotebookNode:
+    """An error as nbgrader reads it: no points. Shows nothing of the grader's own code."""
+    lines = (
+        [*traceback_text.rstrip().split("\n"), f"{kind}: {text}"]
+        if traceback_text
+        else [f"{kind}: {text}"]
+    )
     return new_output("error", ename=kind, evalue=text, traceback=lines)

@@ -1,13 +1,14 @@
-"""What crosses between the grader and a student's kernel, as bytes. Nothing is pickled.
+"""The wire format between the grader and a student's kernel. Nothing is pickled.
 
-None, bool, int, float, str, bytes, lists, tuples and dicts; NumPy arrays and torch tensors of
-plain numbers (raw bytes, dtype, shape); iterators, read to their end; and handles: a number that
-stands for an object which stays where it is. Subclasses of plain types cross as the plain type.
+What may cross: None, bool, int, float, str, bytes, lists, tuples and dicts; NumPy arrays and torch
+tensors of plain numbers (raw bytes, dtype, shape); iterators, read to their end; and handles,
+numbers that stand for objects which stay where they are. Subclasses of plain types cross as the
+plain type.
 
-A frame is a header, the bytes of all arrays, and a body in MessagePack. In the body a list stands
-for whatever is not a scalar: its first item says what it is.
+A frame is a header, the bytes of all arrays, and a body in MessagePack. In the body,
+whatever is not a scalar is a list (a node), whose first item says what it is.
 
-Decoding trusts nothing: what is not exactly as it should be raises :class:`WireError`. This file
+Decoding trusts nothing: any deviation raises :class:`WireError`. This file
 also runs in the student's kernel, where the course's autograder does not exist: it needs the
 standard library, msgpack and NumPy, and torch only for tensors.
 """
@@ -45,7 +46,7 @@ LAZY = frozenset(
 MIB = 1024**2
 
 
-class Limits(NamedTuple):
+class WireLimits(NamedTuple):
     """How large and how deep a message may be."""
 
     frame: int = 64 * MIB
@@ -55,19 +56,21 @@ class Limits(NamedTuple):
     bits: int = 4_096  # of an integer
 
 
-WIDE = Limits(frame=1024 * MIB, body=256 * MIB, items=10_000_000)  # for what the grader sends
+GRADER_LIMITS = WireLimits(
+    frame=1024 * MIB, body=256 * MIB, items=10_000_000
+)  # for messages from the grader
 
 
 class WireError(Exception):
-    """A value or a message that may not cross; its text is a sentence."""
+    """A value or a message that may not cross; its text says why."""
 
 
-Hold = Callable[[Any], list]  # an object that stays here → its node, such as ["o", 7, ...]
-Meet = Callable[[list], Any]  # a handle's node → the object it stands for on this side
+EncodeHandle = Callable[[Any], list]  # an object that stays here → its node
+DecodeHandle = Callable[[list], Any]  # a handle's node → its object on this side
 
 
 class Message(NamedTuple):
-    """One message: what it is, the call it belongs to, and its values."""
+    """One message: its kind, the call it belongs to, and its values."""
 
     kind: str
     call: int
@@ -80,13 +83,13 @@ class Message(NamedTuple):
 class Encoder:
     """Turns the values of one message into nodes; arrays go into ``buffers``."""
 
-    def __init__(self, hold: Hold, limits: Limits):
-        self.hold, self.limits = hold, limits
+    def __init__(self, encode_handle: EncodeHandle, limits: WireLimits):
+        self.encode_handle, self.limits = encode_handle, limits
         self.buffers: list[memoryview | bytes] = []
         self.size = self.items = 0
 
     def node(self, value: Any, depth: int = 0) -> Any:
-        """``value`` as MessagePack can hold it."""
+        """``value`` as MessagePack can represent it."""
         kind = type(value)
         if kind in SCALARS:
             return value
@@ -109,7 +112,7 @@ class Encoder:
         torch = sys.modules.get("torch")
         if torch is not None and issubclass(kind, torch.Tensor):
             return self._tensor(value, torch)
-        return self.hold(value)
+        return self.encode_handle(value)
 
     def _plain(self, value: Any, kind: type, depth: int) -> Any:
         """A dict, or a subclass of a plain type without what it adds to it."""
@@ -150,13 +153,17 @@ class Encoder:
         if value.dtype.kind == "f":
             return float(value)
         plain = value.item()
-        return self.hold(value) if isinstance(plain, np.generic) else self.node(plain, depth + 1)
+        return (
+            self.encode_handle(value)
+            if isinstance(plain, np.generic)
+            else self.node(plain, depth + 1)
+        )
 
     def _array(self, value: np.ndarray, depth: int) -> Any:
         if value.dtype.kind == "f" and value.dtype.itemsize > 8:
             value = value.astype(np.float64)
         dtype = value.dtype.newbyteorder("<")
-        if dtype.str not in DTYPES:  # texts, objects, dates: item by item, as far as they can
+        if dtype.str not in DTYPES:  # texts, objects, dates: item by item, where they may cross
             return self.node(value.tolist(), depth + 1)
         if value.nbytes > self.limits.frame:
             raise WireError(
@@ -182,13 +189,15 @@ class Encoder:
         if plain.dtype is torch.bfloat16:
             plain = plain.float()
         if plain.is_complex():
-            return self.hold(value)
+            return self.encode_handle(value)
         return ["x", self._array(plain.resolve_neg().numpy(), 0), bool(value.requires_grad)]
 
 
-def pack(kind: str, call: int, fields: Iterable[Any], hold: Hold, limits: Limits) -> list:
-    """A message as the pieces of its frame, in the order in which they are sent."""
-    encoder = Encoder(hold, limits)
+def pack(
+    kind: str, call: int, fields: Iterable[Any], encode_handle: EncodeHandle, limits: WireLimits
+) -> list:
+    """A message as the parts of its frame, in the order in which they are sent."""
+    encoder = Encoder(encode_handle, limits)
     nodes = [encoder.node(field) for field in fields]
     body = msgpack.packb([kind, call, nodes], unicode_errors="replace")
     if len(body) > limits.body or len(body) + encoder.size > limits.frame:
@@ -207,8 +216,8 @@ def pack(kind: str, call: int, fields: Iterable[Any], hold: Hold, limits: Limits
 class Decoder:
     """Turns nodes back into values; ``data`` holds the bytes of the arrays."""
 
-    def __init__(self, data: memoryview, meet: Meet, limits: Limits):
-        self.data, self.meet, self.limits = data, meet, limits
+    def __init__(self, data: memoryview, decode_handle: DecodeHandle, limits: WireLimits):
+        self.data, self.decode_handle, self.limits = data, decode_handle, limits
         self.items = 0
 
     def value(self, node: Any, depth: int = 0) -> Any:
@@ -234,7 +243,7 @@ class Decoder:
             return self._tensor(node)
         if tag == "n":
             return self._integer(node)
-        return self.meet(node)
+        return self.decode_handle(node)
 
     def _row(self, node: list, depth: int) -> list:
         self.items += len(node)
@@ -250,7 +259,7 @@ class Decoder:
         try:
             return dict(zip(row[::2], row[1::2], strict=True))
         except TypeError:
-            raise WireError("a dictionary has a key that is no plain value.") from None
+            raise WireError("a dictionary has a key that is not a plain value.") from None
 
     def _integer(self, node: list) -> int:
         if len(node) != 2 or type(node[1]) is not bytes or len(node[1]) * 8 > self.limits.bits + 8:
@@ -259,13 +268,13 @@ class Decoder:
 
     def _array(self, node: list) -> np.ndarray:
         if len(node) != 4:
-            raise WireError("an array in a message is not described by dtype, shape and place.")
+            raise WireError("an array in a message is not described by dtype, shape and position.")
         _, code, shape, start = node
         if type(code) is not str or code not in DTYPES:
             raise WireError("an array in a message has a dtype that may not cross.")
         whole = type(shape) is list and len(shape) <= 32 and all(type(n) is int for n in shape)
         if not whole or type(start) is not int or min(shape, default=0) < 0:
-            raise WireError("an array in a message has a broken shape or place.")
+            raise WireError("an array in a message has a broken shape or position.")
         dtype, count = np.dtype(code), math.prod(shape)
         if count == 0:
             try:
@@ -291,7 +300,9 @@ class Decoder:
             raise WireError("a tensor in a message has a dtype that may not cross.") from None
 
 
-def unpack(body: bytes | memoryview, data: memoryview, meet: Meet, limits: Limits) -> Message:
+def unpack(
+    body: bytes | memoryview, data: memoryview, decode_handle: DecodeHandle, limits: WireLimits
+) -> Message:
     """The message in a frame. Raises :class:`WireError`."""
     try:
         parts = msgpack.unpackb(
@@ -302,53 +313,53 @@ def unpack(body: bytes | memoryview, data: memoryview, meet: Meet, limits: Limit
             max_ext_len=0,
         )
     except Exception as error:  # msgpack has half a dozen, ValueErrors and others
-        raise WireError(f"a message is no MessagePack ({type(error).__name__}).") from None
+        raise WireError(f"a message is not MessagePack ({type(error).__name__}).") from None
     kinds = [type(part) for part in parts] if type(parts) is list else []
     if kinds != [str, int, list]:
         raise WireError("a message does not say what it is.")
-    decoder = Decoder(data, meet, limits)
+    decoder = Decoder(data, decode_handle, limits)
     return Message(parts[0], parts[1], [decoder.value(node, 0) for node in parts[2]])
 
 
 # --- frames ------------------------------------------------------------------------------------
 
 
-class Inbox:
-    """Takes frames from a stream socket, in however many pieces they come."""
+class FrameReader:
+    """Reads frames from a stream socket, in however many parts they arrive."""
 
-    def __init__(self, sock: socket.socket, limits: Limits):
+    def __init__(self, sock: socket.socket, limits: WireLimits):
         self.sock, self.limits = sock, limits
-        self._begin()
+        self._expect_header()
 
-    def pull(self) -> tuple[memoryview, memoryview] | None:
-        """Take what has come: body and arrays if that completes a frame, else None.
+    def read(self) -> tuple[memoryview, memoryview] | None:
+        """Take what has arrived: body and arrays if that completes a frame, else None.
 
-        Raises EOFError where the other side has closed, :class:`WireError` for a bad header.
+        Raises EOFError when the other side has closed, :class:`WireError` for a bad header.
         """
-        got = self.sock.recv_into(self._room[self._have :])
+        got = self.sock.recv_into(self._buffer[self._received :])
         if got == 0:
             raise EOFError
-        self._have += got
-        if self._have < len(self._room):
+        self._received += got
+        if self._received < len(self._buffer):
             return None
-        if self._body is None:
-            self._open()
+        if self._body_size is None:
+            self._read_header()
             return None
-        frame, body = self._room, self._body
-        self._begin()
+        frame, body = self._buffer, self._body_size
+        self._expect_header()
         return frame[-body:], frame[:-body]
 
-    def _begin(self) -> None:
-        self._room, self._have = memoryview(bytearray(HEADER.size)), 0
-        self._body: int | None = None
+    def _expect_header(self) -> None:
+        self._buffer, self._received = memoryview(bytearray(HEADER.size)), 0
+        self._body_size: int | None = None
 
-    def _open(self) -> None:
-        magic, body, data = HEADER.unpack(self._room)
+    def _read_header(self) -> None:
+        magic, body, data = HEADER.unpack(self._buffer)
         if magic != MAGIC or not body:
-            raise WireError("something else than a message came in.")
+            raise WireError("something other than a message arrived.")
         if body > self.limits.body or body + data > self.limits.frame:
             raise WireError(
-                f"a message of {(body + data) / MIB:,.0f} MB came in; at most "
-                f"{self.limits.frame / MIB:,.0f} MB may."
+                f"a message of {(body + data) / MIB:,.0f} MB arrived; at most "
+                f"{self.limits.frame / MIB:,.0f} MB are allowed."
             )
-        self._room, self._have, self._body = memoryview(bytearray(data + body)), 0, body
+        self._buffer, self._received, self._body_size = memoryview(bytearray(data + body)), 0, body

@@ -263,7 +263,7 @@ class Sheet:
         if isinstance(error, NotImplementedError) and not self._earned():
             note, begun = _unwritten(error), False
         elif isinstance(getattr(error, "plain", None), str):
-            note, begun = f"Not tested to its end: {error}", True
+            note, begun = f"The test stopped early: {error}", True
         else:
             return None
         return CheckResult(0.0, self.title, self.points, self._decided(), _clean(note), begun)

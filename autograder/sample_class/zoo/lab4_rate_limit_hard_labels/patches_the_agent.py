@@ -47,8 +47,8 @@ class Generous(agent.Agent):
 
 
 agent.Agent = Generous
-wire.Limits.__new__.__defaults__ = (2**60, 2**60, 2**60, 10_000, 2**30)
-wire.WIDE = wire.Limits()
+wire.WireLimits.__new__.__defaults__ = (2**60, 2**60, 2**60, 10_000, 2**30)
+wire.GRADER_LIMITS = wire.WireLimits()
 agent.describe = lambda error: ["AssertionError", [], "5.0", {}, [], "", 0]
 
 
