@@ -15,8 +15,8 @@ from datetime import datetime
 import nbformat
 from nbclient import NotebookClient
 
-from autograder.authoring.execute import NativeKernelManager
 from autograder.course import pick_labs
+from autograder.native_kernel import NativeKernelManager
 from benchmarks import cli
 from benchmarks.formatting import markdown_table, plural
 from benchmarks.memory import Peak
