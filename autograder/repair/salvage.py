@@ -101,7 +101,7 @@ def _read_file(path: Path) -> str:
         raise NotANotebook(f"{path.name} is not a file: hand in the notebook itself.")
     if found.st_size > MAX_BYTES:
         raise NotANotebook(
-            f"{path.name} has {found.st_size / 1e6:,.0f} MB; at most {MAX_BYTES / 1e6:.0f} "
+            f"{path.name} has {found.st_size / 1e6:,.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB "
             "are accepted. Clear its outputs, save it, and hand it in again."
         )
     try:

@@ -5,5 +5,5 @@
 # [expect]
 # total = 0
 # status = "failed"
-# reason = "at most 50 are accepted"
+# reason = "at most 50 MB are accepted"
 # ///
