@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from functools import cache
 
@@ -14,21 +15,8 @@ from autograder.authoring.execute import execute
 from autograder.authoring.source import build_notebook
 from autograder.cells import grade_id, points_of, role
 from autograder.course import list_labs, read_course
-from trickster.checks import lab1, lab2, lab3, lab4
 
-CHECKS = {
-    "lab1_train_victim": lab1,
-    "lab2_steal_it": lab2,
-    "lab3_trickster_noise": lab3,
-    "lab4_rate_limit_hard_labels": lab4,
-}
 LABS = list_labs(ROOT)
-TOTAL = {
-    "lab1_train_victim": 20,
-    "lab2_steal_it": 20,
-    "lab3_trickster_noise": 25,
-    "lab4_rate_limit_hard_labels": 25,
-}
 every_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 
 
@@ -38,37 +26,37 @@ def source(name: str):
     return build_notebook(lab, read_course(ROOT))
 
 
-def test_every_lab_is_tested_here():
-    assert sorted(CHECKS) == [lab.name for lab in LABS]
+def total(lab) -> float:
+    return sum(points_of(cell) for cell in source(lab.name).cells)
 
 
 @every_lab
 def test_points_are_what_the_checks_give(lab):
-    notebook = source(lab.name)
+    notebook, module = source(lab.name), f"lab{lab.number}"
+    checks = importlib.import_module(f"trickster.checks.{module}")
     seen = []
     for cell in notebook.cells:
         if role(cell) == "test":
-            (name,) = re.findall(rf"^{lab.name[:4]}\.(\w+)\(", cell.source, re.MULTILINE)
-            assert getattr(CHECKS[lab.name], name).points == points_of(cell)
+            (name,) = re.findall(rf"^{module}\.(\w+)\(", cell.source, re.MULTILINE)
+            assert getattr(checks, name).points == points_of(cell)
             assert grade_id(cell) == f"{name}_test"
             seen.append(name)
-    assert len(seen) == len(set(seen)) >= 5
-    assert sum(points_of(cell) for cell in notebook.cells) == TOTAL[lab.name]
-    assert f"**Points** {TOTAL[lab.name]}" in notebook.cells[0].source
+    assert seen and len(seen) == len(set(seen))
+    assert re.search(rf"\*\*Points\*\* {total(lab):g}\b", notebook.cells[0].source)
 
 
 @every_lab
 def test_exercise_tables_tell_the_points_of_their_checks(lab):
     """The points in an exercise's block are those of the graded cells below it."""
-    told, given = [], []
+    promised, given = [], []
     for cell in source(lab.name).cells:
         block = re.search(r"^\| [●○]{5} \| \d+ minutes \| ([\d +]+) \|$", cell.source, re.MULTILINE)
         if cell.cell_type == "markdown" and block:
-            told.append(sum(int(number) for number in block.group(1).split("+")))
+            promised.append(sum(int(number) for number in block.group(1).split("+")))
             given.append(0)
         elif points_of(cell):
             given[-1] += points_of(cell)
-    assert told == given and len(told) >= 6
+    assert promised and promised == given
 
 
 @every_lab
@@ -77,7 +65,7 @@ def test_minutes_of_the_exercises_fit_the_time_of_the_lab(lab):
     minutes = sum(map(int, re.findall(r"\| (\d+) minutes \|", text)))
     (promised,) = map(int, re.findall(r"\*\*Time\*\* about (\d+) minutes", text))
     assert 0.8 * promised <= minutes <= promised
-    assert f"| {promised} min | {TOTAL[lab.name]} |" in (ROOT / "README.md").read_text(
+    assert f"| {promised} min | {total(lab):g} |" in (ROOT / "README.md").read_text(
         encoding="utf-8"
     )
 
@@ -97,7 +85,8 @@ def test_every_picture_has_words(lab):
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    assert shown
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert shown or not any("plots." in source for source in code)
     for output in shown:
         assert len(output["data"]["text/plain"]) > 30
         assert output["metadata"]["image/png"]["alt"] == output["data"]["text/plain"]

@@ -20,6 +20,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 from reference import ROOT
 
+from autograder.course import list_labs
 from autograder.referee.kernel import Kernel
 from autograder.sandbox import bwrap, doctor, policy
 from autograder.sandbox.bwrap import SandboxError
@@ -159,7 +160,7 @@ def test_no_file_it_can_read_holds_a_bar_or_a_hidden_pool(ask):
 
 
 @needs_bwrap
-@pytest.mark.parametrize("lab", ["lab1", "lab2", "lab3", "lab4"])
+@pytest.mark.parametrize("lab", [f"lab{lab.number}" for lab in list_labs(ROOT)])
 def test_checks_can_be_imported_and_say_where_they_run(ask, lab):
     output = ask(
         f"from trickster.checks import {lab}\nimport trickster.checks.{lab}\n{lab}.check(1)"
