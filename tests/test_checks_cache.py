@@ -8,7 +8,8 @@ import stat
 import numpy as np
 import pytest
 
-from trickster.checks import cache, fixtures, lab4, panel
+from trickster.api import RateLimited
+from trickster.checks import cache, fixtures, panel, service_cases
 
 ARRAYS = {"x": np.arange(12, dtype=np.float32).reshape(3, 4), "y": np.array([3, 1, 2])}
 
@@ -176,9 +177,7 @@ def fresh():
 def test_undefended_thieves_are_trained_once_for_a_class(folder, fresh, monkeypatch):
     trained = []
     real = panel.attacks.train_clones
-    monkeypatch.setattr(
-        panel.attacks, "train_clones", lambda lessons: trained.append(1) or real(lessons)
-    )
+    monkeypatch.setattr(panel.attacks, "train_clones", lambda sets: trained.append(1) or real(sets))
     pool = panel.Pool("shapes", 120, 5, 0)
     first = panel.undefended(pool, ("soft", "hard"))
     assert panel.undefended(pool, ("soft", "hard")) is first  # known in this process
@@ -200,20 +199,20 @@ def test_pools_are_kept_bit_by_bit(folder, fresh):
     assert len(list(folder.iterdir())) == 2
 
 
-def test_one_lesson_under_two_names_is_learnt_once_and_an_empty_one_never():
+def test_one_training_set_under_two_names_is_trained_on_once_and_an_empty_one_never():
     pool = fixtures.answered("shapes", 60, 1)
-    lesson = panel.lesson(pool.x, pool.posteriors, "soft", 0)
-    empty = panel.lesson(pool.x[:0], pool.posteriors[:0], "soft", 0)
-    (named,) = panel.learn([{"soft": lesson, "Sybil": lesson, "averaging": empty}])
-    assert named["soft"] is named["Sybil"] and "averaging" not in named
+    one = panel.training_set(pool.x, pool.posteriors, "soft", 0)
+    empty = panel.training_set(pool.x[:0], pool.posteriors[:0], "soft", 0)
+    (labels,) = panel.train([{"soft": one, "Sybil": one, "averaging": empty}])
+    assert labels["soft"] is labels["Sybil"] and "averaging" not in labels
 
 
 def test_a_service_that_answers_nobody_leaves_every_thief_at_chance():
     def make(bank, honest):
         def layered(x, posteriors, features, key, now):
-            raise lab4.RateLimited(key, len(x), 60.0)
+            raise RateLimited(key, len(x), 60.0)
 
         return layered
 
-    _, means = lab4.panel(make, seeds=(0,))
-    assert means == dict.fromkeys(("soft", "hard", "averaging", "Sybil"), lab4.CHANCE)
+    _, means = service_cases.panel(make, seeds=(0,), budget=300)
+    assert means == dict.fromkeys(("soft", "hard", "averaging", "Sybil"), service_cases.CHANCE)

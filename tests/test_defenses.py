@@ -1,12 +1,16 @@
 """Output defences: distributions in, distributions out, row by row."""
 
+import doctest
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trickster import defenses
+from trickster import defenses, ood
+from trickster.api import DefenseError, PredictionAPI, Query
 
 weights = arrays(
     np.float64,
@@ -94,15 +98,15 @@ def test_reverse_sigmoid_is_the_formula_of_the_paper(w, beta, gamma):
 @settings(max_examples=50, deadline=None)
 def test_reverse_sigmoid_keeps_a_majority_s_class(w, beta, gamma):
     p = normalised(w)
-    told = defenses.reverse_sigmoid(p, beta, gamma)
+    got = defenses.reverse_sigmoid(p, beta, gamma)
     leading = p.max(axis=1) > 0.55
-    np.testing.assert_array_equal(told.argmax(axis=1)[leading], p.argmax(axis=1)[leading])
+    np.testing.assert_array_equal(got.argmax(axis=1)[leading], p.argmax(axis=1)[leading])
 
 
 def test_reverse_sigmoid_refuses_negative_strengths_and_bears_certainty():
     sure = np.eye(3, dtype=np.float32)
-    told = defenses.reverse_sigmoid(sure, 1.0, 0.1)
-    assert np.isfinite(told).all() and told.dtype == np.float32
+    got = defenses.reverse_sigmoid(sure, 1.0, 0.1)
+    assert np.isfinite(got).all() and got.dtype == np.float32
     with pytest.raises(ValueError, match="negative"):
         defenses.reverse_sigmoid(sure, beta=-1)
 
@@ -112,16 +116,89 @@ def test_reverse_sigmoid_refuses_negative_strengths_and_bears_certainty():
 def test_adaptive_misinformation_is_the_formula_of_the_paper(w, tau, nu):
     p = normalised(w)
     lies = np.roll(p, 1, axis=1)
-    told = defenses.adaptive_misinformation(p, lies, tau, nu)
-    for row, lie, got in zip(p, lies, told, strict=True):
+    got = defenses.adaptive_misinformation(p, lies, tau, nu)
+    for row, lie, answer in zip(p, lies, got, strict=True):
         a = 1 / (1 + np.exp(nu * (max(row) - tau)))
-        np.testing.assert_allclose(got, (1 - a) * row + a * lie, atol=1e-9)
+        np.testing.assert_allclose(answer, (1 - a) * row + a * lie, atol=1e-9)
 
 
 def test_adaptive_misinformation_is_sharp_and_does_not_overflow():
     p = np.array([[0.9, 0.1], [0.55, 0.45]], dtype=np.float32)
     lies = p[:, ::-1].copy()
-    told = defenses.adaptive_misinformation(p, lies, tau=0.7, nu=1e6)
-    np.testing.assert_allclose(told, [p[0], lies[1]], atol=1e-7)
+    got = defenses.adaptive_misinformation(p, lies, tau=0.7, nu=1e6)
+    np.testing.assert_allclose(got, [p[0], lies[1]], atol=1e-7)
     with pytest.raises(ValueError, match="cannot be mixed"):
         defenses.adaptive_misinformation(p, lies[:1], 0.5)
+
+
+# --- the trickster ------------------------------------------------------------------
+
+
+class Victim:
+    """Its features are a picture's first two pixels; it is sure of class 0."""
+
+    def features_and_posteriors(self, x):
+        return x.reshape(len(x), -1)[:, :2], np.tile([[0.7, 0.2, 0.1]], (len(x), 1))
+
+
+def pictures(n):
+    return np.random.default_rng(0).random((n, 1, 2, 2)).astype(np.float32)
+
+
+@pytest.fixture
+def trickster():
+    """Knows the features on the diagonal, and honest inputs close to it."""
+    bank = np.tile(np.linspace(0.1, 1, 20)[:, None], 2)
+    return defenses.Trickster.from_features(bank, bank + np.array([0, 0.01]), max_fpr=0.0)
+
+
+def test_the_trickster_is_a_defence_of_the_api(trickster):
+    x = np.zeros((2, 1, 2, 2), np.float32)
+    x[0, 0, 0], x[1, 0, 0] = [0.5, 0.5], [1.0, 0.0]  # on the diagonal, and far from it
+    answers = PredictionAPI(Victim(), (1, 2, 2), defenses=[trickster]).query(x)
+    np.testing.assert_array_equal(answers, [[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
+
+
+def test_the_trickster_judges_each_input_by_itself_and_repeats_itself(trickster):
+    x, api = pictures(40), PredictionAPI(Victim(), (1, 2, 2), defenses=[trickster])
+    together = api.query(x)
+    misled = together.argmax(axis=1) != 0
+    assert 0 < misled.sum() < 40
+    np.testing.assert_array_equal(api.query(x[::-1])[::-1], together)
+    np.testing.assert_array_equal(np.concatenate([api.query(one[None]) for one in x]), together)
+
+
+def test_the_trickster_s_score_threshold_and_lie_decide(trickster):
+    x = pictures(40)
+    features, p = Victim().features_and_posteriors(x)
+    query = Query(x, features, "anyone", 0.0)
+    scores = trickster.score(p, query)
+    np.testing.assert_array_equal(trickster.weird(p, query), scores < trickster.threshold)
+    assert not replace(trickster, threshold=-np.inf).weird(p, query).any()
+    everybody = replace(trickster, threshold=np.inf, lie=lambda p: np.roll(p, 1, axis=1))
+    np.testing.assert_array_equal(everybody(p, query), np.roll(p, 1, axis=1))
+    confident = defenses.Trickster(lambda p, query: ood.score_msp(p), 0.9)
+    assert confident.weird(p, query).all()
+
+
+def test_the_trickster_s_threshold_spares_honest_inputs():
+    rng = np.random.default_rng(1)
+    bank, honest = rng.random((50, 3)), rng.random((400, 3))
+    made = defenses.Trickster.from_features(bank, honest, max_fpr=0.05, k=3)
+    query = Query(np.empty((400, 1, 2, 2)), honest, "anyone", 0.0)
+    assert made.weird(np.full((400, 3), 1 / 3), query).mean() == 0.05
+
+
+def test_a_score_of_another_shape_is_refused():
+    whole_batch = defenses.Trickster(lambda p, query: p.max(), 0.5)
+    api = PredictionAPI(Victim(), (1, 2, 2), defenses=[whole_batch])
+    with pytest.raises(ValueError, match="one number for each of the 4 inputs"):
+        api.query(pictures(4))
+    liar = defenses.Trickster(lambda p, query: p.max(axis=1), 1.0, lie=lambda p: -p)
+    with pytest.raises(DefenseError, match="Trickster"):
+        PredictionAPI(Victim(), (1, 2, 2), defenses=[liar]).query(pictures(4))
+
+
+def test_the_examples_in_the_docstrings_run():
+    found = doctest.testmod(defenses)
+    assert found.attempted >= 6 and found.failed == 0

@@ -1,19 +1,28 @@
-"""Output defences: plain functions from posteriors ``(n, k)`` to posteriors ``(n, k)``.
+"""Output defences: what becomes of the victim's posteriors ``(n, k)`` before a customer sees them.
 
-Each treats every row by itself and returns rows that are distributions. Rate limits live
-in ``limiters``, the question which inputs are weird in ``ood``.
+Most are plain functions of posteriors; :class:`Trickster` is one that looks at the query, too,
+and is an ``api.Defense`` as it stands. Each treats every row by itself and returns rows that are
+distributions. Rate limits live in ``limiters``, the scores that tell weird inputs in ``ood``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import expit
 
+from trickster import ood
 from trickster.models import softmax
+
+if TYPE_CHECKING:  # the API calls defences, and not the other way round
+    from trickster.api import Query
 
 
 def hard_labels(posteriors: np.ndarray) -> np.ndarray:
-    """One-hot rows: only the most probable class is told; of equal ones, the first."""
+    """One-hot rows: only the most probable class is named; on ties, the first."""
     return np.eye(posteriors.shape[1], dtype=posteriors.dtype)[posteriors.argmax(axis=1)]
 
 
@@ -51,13 +60,88 @@ def zero_mean_noise(posteriors: np.ndarray, sigma: float, rng: np.random.Generat
 def misinform(posteriors: np.ndarray) -> np.ndarray:
     """The same probabilities in reverse: the least likely class gets the largest.
 
-    The answer looks as sure as the honest one, is wrong in each of its parts, and is the
-    same whenever the same question comes: asking again tells nothing new.
+    The answer looks as confident as the honest one, is wrong in each of its parts, and is the
+    same whenever the same question comes: asking again reveals nothing new.
     """
     order = np.argsort(posteriors, axis=1, kind="stable")
     wrong = np.empty_like(posteriors)
     np.put_along_axis(wrong, order, np.take_along_axis(posteriors, order[:, ::-1], axis=1), axis=1)
     return wrong
+
+
+@dataclass(frozen=True)
+class Trickster:
+    """Honest answers for inputs that look normal, misleading ones for weird inputs.
+
+    An ``api.Defense``: called with posteriors ``(n, k)`` and their query, it returns posteriors
+    ``(n, k)``. An input is weird if its score lies below the threshold. Each input is judged by
+    itself, and if ``lie`` draws nothing at random, asking again reveals nothing new.
+
+    Parameters
+    ----------
+    score : called like a defence, ``score(posteriors, query)``; returns one float for each input
+        ``(n,)``, higher for normal.
+    threshold : see :func:`trickster.ood.choose_threshold`. A higher one catches more weird inputs
+        and misleads more honest ones.
+    lie : from posteriors ``(n, k)`` to misleading ones.
+
+    The course's headline defence. It follows Adaptive Misinformation (Kariyappa and Qureshi,
+    "Defending Against Model Stealing Attacks with Adaptive Misinformation", 2020), with the
+    distance to training features as the score (Sun et al., "Out-of-Distribution Detection with
+    Deep Nearest Neighbors", 2022) and a deterministic lie in place of a second model.
+
+    Examples
+    --------
+    >>> from trickster.scenario import Scenario
+    >>> fashion = Scenario("fashion")
+    >>> bank, honest = (fashion.victim.features(x) for x in
+    ...                 (fashion.data.x_train, fashion.data.x_test[:2_500]))
+    >>> api = fashion.api(defenses=[Trickster.from_features(bank, honest, max_fpr=0.02)])
+    >>> shapes = fashion.pool("shapes", 200, seed=0)
+    >>> misled = api.query(shapes).argmax(axis=1) != fashion.victim.labels(shapes)
+    >>> bool(misled.mean() > 0.5)
+    True
+    """
+
+    score: Callable[[np.ndarray, Query], np.ndarray]
+    threshold: float
+    lie: Callable[[np.ndarray], np.ndarray] = misinform
+
+    @classmethod
+    def from_features(
+        cls,
+        bank: np.ndarray,
+        honest: np.ndarray,
+        max_fpr: float = 0.02,
+        k: int = 1,
+        lie: Callable[[np.ndarray], np.ndarray] = misinform,
+    ) -> Trickster:
+        """One that knows weird inputs by their distance to the training features ``bank (m, d)``.
+
+        At most ``max_fpr`` of the held-out honest inputs with features ``honest (n, d)`` count as
+        weird. The score is :func:`trickster.ood.score_knn` with ``k``.
+        """
+
+        def score(posteriors: np.ndarray, query: Query) -> np.ndarray:
+            return ood.score_knn(query.features, bank, k)
+
+        threshold = ood.choose_threshold(ood.score_knn(honest, bank, k), max_fpr)
+        return cls(score, threshold, lie)
+
+    def weird(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
+        """Which inputs are answered misleadingly: booleans ``(n,)``."""
+        scores = np.asarray(self.score(posteriors, query))
+        if scores.shape != posteriors.shape[:1]:
+            raise ValueError(
+                f"A score is one number for each of the {len(posteriors)} inputs; "
+                f"this one has shape {scores.shape}."
+            )
+        return scores < self.threshold
+
+    def __call__(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
+        """What the customer gets to see ``(n, k)``."""
+        weird = self.weird(posteriors, query)
+        return np.where(weird[:, None], self.lie(posteriors), posteriors)
 
 
 def reverse_sigmoid(posteriors: np.ndarray, beta: float = 1.0, gamma: float = 0.1) -> np.ndarray:

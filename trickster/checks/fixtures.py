@@ -1,12 +1,12 @@
 """The data and the victim that every check measures with, and the pools it asks about.
 
-Computed once in a process; pools also once for a whole class, see ``store``.
+Computed once in a process; pools also once for a whole class, see ``cache``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,21 @@ class Answered:
         """Some of them, in the order of ``index``."""
         return Answered(self.x[index], self.features[index], self.posteriors[index])
 
+    def find(self, x: np.ndarray) -> Answered:
+        """Those of the pictures ``x (n, c, h, w)``, each of which is one of them, bit for bit."""
+        return self.rows([self._places[hash(picture.tobytes())] for picture in x])
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {hash(picture.tobytes()): i for i, picture in enumerate(self.x)}
+
+
+def joined(*some: Answered) -> Answered:
+    """All of them, one after another."""
+    return Answered(
+        *(np.concatenate([getattr(one, field.name) for one in some]) for field in fields(Answered))
+    )
+
 
 def changed(answers: np.ndarray, posteriors: np.ndarray) -> float:
     """Share of the inputs whose answer is another than the victim's, by more than rounding."""
@@ -58,7 +73,7 @@ def changed(answers: np.ndarray, posteriors: np.ndarray) -> float:
 
 @cache
 def answered(kind: str, n: int, seed: int) -> Answered:
-    """A query pool with what the victim says of it; ``"hidden"`` is the pool no lab shows."""
+    """A query pool with the victim's answers; ``"hidden"`` is the pool no lab shows."""
 
     def make() -> Arrays:
         hidden = kind == "hidden"

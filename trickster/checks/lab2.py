@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from trickster import evaluation
-from trickster.api import BudgetExceeded, Client, PredictionAPI
-from trickster.checks import fixtures
-from trickster.checks.result import Missed, Part, Sheet, array, check, number
+from trickster.api import Client, PredictionAPI
+from trickster.checks import clone_cases, fixtures
+from trickster.checks.clone_cases import POOL_SEED
+from trickster.checks.result import Missed, Sheet, array, check, number
 from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
 from trickster.models import softmax
 from trickster.scenario import Scenario
-
-POOL_SEED = 7_000  # the checks' pools; the labs draw theirs from small seeds
-
 
 # --- exercise 1 --------------------------------------------------------------------
 
@@ -110,14 +108,14 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     x = scenario.pool("shapes", 3000, seed=POOL_SEED)
     answers = scenario.victim.posteriors(x)
     with sheet.part("soft labels carry the victim's doubt", 1) as part:
-        _soft(part, train_clone, x[:400])
+        clone_cases.soft_labels(part, train_clone, x[:400])
     with sheet.part("hard labels are each row's largest", 1) as part:
-        _hard(part, train_clone, x[:600], answers[:600])
+        clone_cases.hard_labels(part, train_clone, x[:600], answers[:600])
     with sheet.part("the same seed gives the same clone", 1) as part:
         probe = fixtures.fashion().x_test[:50].copy()
         options = {"labels": "soft", "epochs": 2}
         first, again, other = (
-            _ask(train_clone(x[:400], answers[:400], seed=seed, **options), probe)
+            clone_cases.ask(train_clone(x[:400], answers[:400], seed=seed, **options), probe)
             for seed in (1, 1, 2)
         )
         same, different = np.abs(first - again).max(), np.abs(first - other).max()
@@ -129,10 +127,10 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
             "Hand the seed both to the network and to training.fit.",
         )
     with sheet.part("fidelity with 3,000 queries", 1) as part:
-        names = _names(0)
+        names = clone_cases.class_names(0)
         clone = train_clone(x, answers[:, names], labels="soft", epochs=10, seed=0)
-        named = _ask(clone, fixtures.fashion().x_test.copy())
-        value = evaluation.fidelity(named, _renamed(names))
+        predicted = clone_cases.ask(clone, fixtures.fashion().x_test.copy())
+        value = evaluation.fidelity(predicted, clone_cases.renamed(names))
         part.award(
             CLONE_FIDELITY.share(value),
             f"{value:.3f} on 5,000 real pictures",
@@ -141,94 +139,6 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
             "Are x and targets in the same order, and does every row of the answers take part?",
             value=value,
         )
-
-
-def _names(seed: int) -> np.ndarray:
-    """An order of the ten classes in which none has its usual place.
-
-    The victim's weights lie in every student's notebook. A clone that answers with them, and not
-    with what was stolen, calls each class by the wrong name; a theft is as hard as ever.
-    """
-    rng = np.random.default_rng([POOL_SEED, seed])
-    while True:
-        order = rng.permutation(10)
-        if (order != np.arange(10)).all():
-            return order
-
-
-def _renamed(names: np.ndarray) -> np.ndarray:
-    """The victim's labels of the test pictures, in these names."""
-    return np.argsort(names)[fixtures.victim_labels()]
-
-
-def _ask(clone: Any, x: np.ndarray) -> np.ndarray:
-    if not callable(clone) or hasattr(clone, "parameters"):
-        raise Missed(
-            f"train_clone returned a {type(clone).__name__}; asked a function from pictures to "
-            "posteriors, such as models.Classifier(network).posteriors."
-        )
-    return array(clone(x), "The clone", (len(x), 10))
-
-
-TOO_LITTLE = (
-    "The clone has learnt little of what it was shown: lr=3e-3 and the epochs you are given are a "
-    "good start."
-)
-
-
-def _soft(part: Part, train: Callable[..., Any], x: np.ndarray) -> None:
-    """Every answer says 0.65 for one class and 0.35 for another: a soft clone repeats that."""
-    answers = np.zeros((len(x), 10), np.float32)
-    bright = x.reshape(len(x), -1).mean(axis=1) > np.median(x.mean(axis=(1, 2, 3)))
-    answers[bright, 1], answers[bright, 2] = 0.65, 0.35
-    answers[~bright, 7], answers[~bright, 8] = 0.65, 0.35
-    got = _ask(train(x, answers, labels="soft", epochs=20, seed=0), x)
-    first = float(np.where(bright, got[:, 1], got[:, 7]).mean())
-    second = float(np.where(bright, got[:, 2], got[:, 8]).mean())
-    part.expect(
-        0.2 < second < 0.5,
-        f"a victim that says .65 and .35 is copied as {first:.2f} and {second:.2f} on average",
-        "the second between .2 and .5",
-        "0.6 and 0.3",
-        TOO_LITTLE
-        if first < 0.4
-        else "The clone is surer than the victim: with soft labels the posteriors themselves are "
-        "the targets, not their argmax."
-        if second <= 0.2
-        else "The clone does not repeat the posteriors it was trained on.",
-    )
-
-
-def _hard(part: Part, train: Callable[..., Any], x: np.ndarray, answers: np.ndarray) -> None:
-    one_hot = np.eye(10, dtype=np.float32)[answers.argmax(axis=1)]
-    axis = (
-        "The largest value was looked for down the columns (axis=0), over the batch. Each row is "
-        "one picture's answer: argmax(axis=1) gives one label for each picture."
-    )
-    try:
-        clone = train(x, answers, labels="hard", epochs=20, seed=0)
-    except (ValueError, IndexError) as error:
-        raise Missed(f"training refused the targets: {error} {axis}") from None
-    got = _ask(clone, x)
-    same = _ask(train(x, one_hot, labels="hard", epochs=20, seed=0), x)
-    agree = float((got.argmax(axis=1) == answers.argmax(axis=1)).mean())
-    blind = bool(np.array_equal(got, same))
-    if agree < 0.6:
-        soft = _ask(train(x, answers, labels="soft", epochs=20, seed=0), x).argmax(axis=1)
-        means = TOO_LITTLE if (soft == answers.argmax(axis=1)).mean() < 0.6 else axis
-    else:
-        means = (
-            "The clone still sees more than the argmax: two victims with the same labels and "
-            "other probabilities must give the same hard-label clone."
-        )
-    part.expect(
-        agree >= 0.6 and blind,
-        f"agreement with the rows' argmax on its own training pictures {agree:.2f}; with one-hot "
-        f"answers the clone is {'the same' if blind else 'another'}",
-        "at least .6, and the same",
-        "about .9",
-        means,
-    )
 
 
 # --- exercise 3 --------------------------------------------------------------------
@@ -354,7 +264,7 @@ def steal(sheet: Sheet, steal: Callable[..., Any], seeds: tuple[int, ...] = STEA
     spent: list[int] = []
     with sheet.part("fidelity with 3,000 queries", 4) as part:
         for seed in seeds:
-            value, used, refused = _one_theft(steal, STEAL_BUDGET, seed)
+            value, used, refused = clone_cases.one_theft(steal, STEAL_BUDGET, seed)
             values.append(value)
             spent.append(used)
             over += refused
@@ -373,7 +283,7 @@ def steal(sheet: Sheet, steal: Callable[..., Any], seeds: tuple[int, ...] = STEA
     with sheet.part("never one query over budget", 1) as part:
         if not values:
             raise Missed("no theft came to its end, so there is nothing to count.")
-        _, used, refused = _one_theft(steal, 500, 9)
+        _, used, refused = clone_cases.one_theft(steal, 500, 9)
         over += refused
         if used == 0:
             raise Missed("nothing was asked, so no budget was kept to.")
@@ -386,30 +296,6 @@ def steal(sheet: Sheet, steal: Callable[..., Any], seeds: tuple[int, ...] = STEA
             "A thief who sends more than the budget allows is seen at once. Use the argument "
             "budget (and api.remaining), not a number of your own.",
         )
-
-
-def _one_theft(steal: Callable[..., Any], budget: int, seed: int) -> tuple[float, int, list[str]]:
-    """Fidelity, answers used, and requests refused for going over the budget."""
-    scenario = Scenario("fashion")
-    # More pictures than the budget allows to ask about, so that asking for too many shows.
-    sizes = dict.fromkeys(scenario.pools, budget + 200) | {"digits": min(budget, 1_500)}
-    pools = {name: scenario.pool(name, n, seed=POOL_SEED + seed) for name, n in sizes.items()}
-    names = _names(seed)
-    service = scenario.api(budget=budget, defenses=[lambda answers, query: answers[:, names]])
-    try:
-        clone = steal(service.client("thief"), pools, budget, seed=seed)
-    except BudgetExceeded as error:
-        raise Missed(
-            f"the API refused you: {error} Ask for no more than budget pictures in all."
-        ) from None
-    refused = [entry.refused for entry in service.log if entry.refused]
-    if not callable(clone):
-        raise Missed(
-            f"steal returned a {type(clone).__name__}; asked the clone: a function from pictures "
-            "to posteriors."
-        )
-    answers = array(clone(fixtures.fashion().x_test.copy()), "The clone", (5000, 10))
-    return evaluation.fidelity(answers, _renamed(names)), service.used("thief"), refused
 
 
 def _why_low(mean: float, spent: list[int]) -> str:

@@ -1,0 +1,39 @@
+"""Whether a student's code returned distributions, and what is wrong where it did not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trickster.checks.result import Missed, array
+
+
+def distributions(value: Any, what: str, n: int, k: int = 10) -> np.ndarray:
+    """``value`` as ``n`` distributions over ``k`` classes; raises :class:`Missed`."""
+    found = array(value, what, (n, k))
+    off = float(np.abs(found.sum(axis=1) - 1).max()) if np.isfinite(found).all() else np.inf
+    if off > 1e-3 and n > 1 and np.allclose(found.sum(axis=0), 1, atol=1e-3):
+        raise Missed(
+            f"{what} returned rows that are no distributions: its columns sum to 1, its rows do "
+            "not. The softmax of a row goes over its classes: axis=1, with keepdims=True."
+        )
+    if off > 1e-3 or found.min() < -1e-9:
+        raise Missed(
+            f"{what} returned rows that are no distributions: smallest value {found.min():.3g}, "
+            f"largest distance of a row's sum from 1 {off:.3g}. Probabilities are at least 0 and "
+            "sum to 1."
+        )
+    return found
+
+
+def sums_to_one(found: np.ndarray, fix: str) -> None:
+    """Raises :class:`Missed` where rows are no distributions."""
+    if not np.isfinite(found).all():
+        raise Missed(f"{int((~np.isfinite(found)).any(axis=1).sum())} rows hold NaN. {fix}")
+    off = np.abs(found.sum(axis=1) - 1)
+    if found.min() < -1e-9 or off.max() > 1e-4:
+        raise Missed(
+            f"{int((off > 1e-4).sum())} of {len(found)} rows are no distribution: their sums run "
+            f"from {found.sum(axis=1).min():.3g} to {found.sum(axis=1).max():.3g}. {fix}"
+        )

@@ -1,0 +1,167 @@
+"""What lab 4 tries with each rung of the information ladder, on posteriors of all kinds.
+
+Each function decides one part of a check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trickster.checks.cases import Case, decide
+from trickster.checks.distributions import sums_to_one
+from trickster.checks.result import Missed, Part, array
+from trickster.models import softmax
+
+
+def answers(n: int = 200) -> np.ndarray:
+    """Posteriors of all kinds, from sure to flat."""
+    rng = np.random.default_rng(11)
+    logits = rng.normal(size=(n, 10)) * rng.uniform(0.1, 6, size=(n, 1))
+    return softmax(logits).astype(np.float32)
+
+
+def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
+    """A 1 at the largest class of each row, also of two equal ones."""
+    found = array(hard_labels(p.copy()), "hard_labels")
+    down = np.zeros(p.shape)
+    down[p.argmax(axis=0), np.arange(10)] = 1
+    if np.array_equal(found, down) or np.array_equal(found, np.eye(10)[p.argmax(axis=0) % 10]):
+        raise Missed(
+            f"hard_labels looked down the columns: for each class, which of the {len(p)} rows has "
+            "most of it? Asked is each row's largest class: argmax(axis=1)."
+        )
+    found = array(found, "hard_labels", p.shape)
+    if np.array_equal(found, all_winners_marked(p)):
+        raise Missed(
+            f"Each of the {len(p)} rows has the winning columns of all rows marked: "
+            f"{int(found[0].sum())} ones in the first. Index row by row: "
+            "answers[np.arange(n), winners] = 1, or np.eye(k)[winners]."
+        )
+    sums_to_one(found, "One 1 in each row, zeros elsewhere.")
+    right = float(np.mean(np.all(found == np.eye(10)[p.argmax(axis=1)], axis=1)))
+    twins = array(hard_labels(np.array([[0.4, 0.4, 0.2] + [0.0] * 7])), "hard_labels", (1, 10))
+    part.expect(
+        right == 1 and np.count_nonzero(twins) == 1,
+        f"{right:.0%} of {len(p)} rows are the one-hot of their largest class; of two equal "
+        f"ones {np.count_nonzero(twins)} marked",
+        "100 %, and 1",
+        "",
+        "argmax(axis=1) gives one class for each row, the first of equal ones."
+        if right < 1
+        else "Comparing with the maximum marks every equal one: use argmax.",
+    )
+
+
+def all_winners_marked(p: np.ndarray) -> np.ndarray:
+    """The shown bug: every winning column is marked in every row."""
+    answers = np.zeros_like(p)
+    answers[:, p.argmax(axis=1)] = 1
+    return answers
+
+
+def three_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
+    """The three largest of each row, normalised."""
+    found = array(top_k(p.copy(), 3), "top_k", p.shape)
+    sums_to_one(found, "Divide each row by what is left of it: sum(axis=1, keepdims=True).")
+    order = np.argsort(-p, axis=1)[:, :3]
+    want = np.zeros(p.shape)
+    np.put_along_axis(want, order, np.take_along_axis(p, order, axis=1), axis=1)
+    off = float(np.abs(found - want / want.sum(axis=1, keepdims=True)).max())
+    largest = np.take_along_axis(found, order[:, :1], axis=1)
+    part.expect(
+        off < 1e-4,
+        f"largest distance from the three largest of each row, normalised: {off:.2g}",
+        "0",
+        "below 1e-6",
+        "These are the smallest of each row: argsort goes upwards, so take the last k places, "
+        "or sort -posteriors."
+        if np.all(largest == 0)
+        else "Sort along axis=1: each row has three largest classes of its own.",
+    )
+
+
+def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
+    """Exactly k classes, also of equal ones, of 1 and of all."""
+    flat = np.vstack([np.full(10, 0.1), np.repeat([0.4, 0.025], [2, 8])])
+    kept = (array(top_k(flat.copy(), 3), "top_k", (2, 10)) > 0).sum(axis=1).tolist()
+    one = array(top_k(p.copy(), 1), "top_k", p.shape)
+    ten = array(top_k(p.copy(), 10), "top_k", p.shape)
+    ties = (
+        "Keeping all that are at least as large as the k-th keeps the ties as well: choose k "
+        "places with argsort, not a level."
+    )
+    decide(
+        part,
+        [
+            Case("classes kept of two rows with ties, k = 3", kept, [3, 3], ties),
+            Case(
+                "k = 1 is the hard label",
+                bool(np.abs(one - np.eye(10)[p.argmax(axis=1)]).max() < 1e-4),
+                True,
+                "Of one class, normalised, 1 is left.",
+            ),
+            Case(
+                "k = 10 changes nothing",
+                bool(np.abs(ten - p).max() < 1e-4),
+                True,
+                "Mind a slice that ends at -k or at 0.",
+            ),
+        ],
+    )
+
+
+def rounded(part: Part, round_posteriors: Callable[..., Any], p: np.ndarray) -> None:
+    """Each row rounded and normalised."""
+    for decimals in (1, 2):
+        found = array(round_posteriors(p.copy(), decimals), "round_posteriors", p.shape)
+        sums_to_one(found, "Rounded parts rarely sum to 1: divide each row by its sum again.")
+        want = np.round(p.astype(float), decimals)
+        want /= want.sum(axis=1, keepdims=True)
+        off = np.abs(found - want).max(axis=1)
+        # A probability on the edge between two roundings may go either way.
+        edge = np.abs((p.astype(float) * 10**decimals) % 1 - 0.5).min(axis=1) < 1e-3
+        off = float(off[~edge].max())
+        if off > 1e-4:
+            break
+    part.expect(
+        off < 1e-4,
+        f"largest distance from the rounded row, normalised: {off:.2g}",
+        "0",
+        "below 1e-6",
+        "Round each probability to `decimals` places first, then divide each row by its sum. "
+        "Was it normalised over the whole batch, or not rounded at all?",
+    )
+
+
+def rounds_to_nothing(part: Part, round_posteriors: Callable[..., Any]) -> None:
+    """A row of which nothing is left becomes its hard label, and no other row does."""
+    vague = softmax(np.array([[0.0, 0.5, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 5, 0, 0, 0, 0, 0, 0]]))
+    found = array(round_posteriors(vague.copy(), 0), "round_posteriors", (2, 10))
+    sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
+    part.expect(
+        bool(np.allclose(found, np.eye(10)[[1, 3]])),
+        f"largest class of two rows {found.argmax(axis=1).tolist()}, with "
+        f"{found.max(axis=1).round(2).tolist()}",
+        "[1, 3], with [1.0, 1.0]",
+        "",
+        "A row of which nothing is left becomes its hard label.",
+    )
+    if part.share == 1:
+        _clear_beside_vague(round_posteriors)
+
+
+def _clear_beside_vague(round_posteriors: Callable[..., Any]) -> None:
+    """Of 30 classes, one row rounds to nothing and another does not: only the first is replaced."""
+    p = np.full((2, 30), 1 / 30)
+    p[1] = np.r_[0.6, 0.4, np.zeros(28)]
+    found = array(round_posteriors(p.copy(), 1), "round_posteriors", p.shape)
+    sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
+    if not np.allclose(found[1], p[1], atol=1e-4):
+        raise Missed(
+            "In one batch of 30 classes, a row of which rounding leaves nothing and a row "
+            f"[.6, .4, 0, ...]: the second came back with {found[1, :2].round(2).tolist()} in "
+            "front instead of [.6, .4]. Give a hard label to the empty rows only, not to all."
+        )
