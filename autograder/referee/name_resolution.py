@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 from autograder.referee.errors import CourseBug
 
 
-class Source(NamedTuple):
+class ImportSource(NamedTuple):
     """Where a name is imported from: a module, or an ``attribute`` of it."""
 
     module: str
     attribute: str = ""
 
 
-Imports = Mapping[str, Source]
+Imports = Mapping[str, ImportSource]
 
 
 class ResolvedNames(NamedTuple):
@@ -55,17 +55,17 @@ def _global_names(table: symtable.SymbolTable) -> Iterator[str]:
         yield from _global_names(child)
 
 
-def imports_of(sources: Iterable[str]) -> dict[str, Source]:
+def imports_of(sources: Iterable[str]) -> dict[str, ImportSource]:
     """What these cells import at their top level, by name."""
-    found: dict[str, Source] = {}
+    found: dict[str, ImportSource] = {}
     for statement in _statements(sources):
         if isinstance(statement, ast.Import):
             for alias in statement.names:
                 whole = alias.name if alias.asname else alias.name.partition(".")[0]
-                found[alias.asname or whole] = Source(whole)
+                found[alias.asname or whole] = ImportSource(whole)
         elif isinstance(statement, ast.ImportFrom) and statement.module:
             for alias in statement.names:
-                found[alias.asname or alias.name] = Source(statement.module, alias.name)
+                found[alias.asname or alias.name] = ImportSource(statement.module, alias.name)
     return found
 
 

@@ -240,12 +240,12 @@ def _assemble(match: Match, filled: list[FilledSlot]) -> list[NotebookNode]:
             anchor = fragment.slot.index
         elif fragment.slot is None:
             extras.setdefault(anchor, []).append(_extra_cell(fragment))
-    theirs, cells = list(extras[-1]), list(extras[-1])
+    additions, cells = list(extras[-1]), list(extras[-1])
     for slot, one in zip(match.slots, filled, strict=True):
         after = [*one.other_versions, *extras.get(slot.index, [])]
-        theirs += after
+        additions += after
         cells += [_filled_cell(slot, one), *after]
-    _set_ids(theirs, set(match.ids))
+    _set_ids(additions, set(match.ids))
     return cells
 
 

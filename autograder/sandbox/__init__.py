@@ -1,4 +1,4 @@
-"""Runs a submission where it can do no harm: it sees little, reaches nobody and ends when told.
+"""Runs a submission where it can do no harm: it sees, reaches and uses only what it may.
 
 In the order in which a submission meets them:
 

@@ -96,16 +96,16 @@ def explain_failure(stderr: str) -> str:
         return (
             "This container hides parts of /proc, so no process namespace can be created in it: "
             "start it with --privileged (or --security-opt systempaths=unconfined), or grade "
-            f"outside it. (bwrap said: {text})"
+            f"outside it. (bubblewrap reports: {text})"
         )
     if any(word in stderr for word in ("uid map", "user namespace", "new namespace", "userns")):
-        return f"{NAMESPACE_ADVICE} (bwrap said: {text})"
+        return f"{NAMESPACE_ADVICE} (bubblewrap reports: {text})"
     if "the sandbox may not run" in stderr:
         why = unreadable_reason(Path(sys.executable))
         return f"{text.rstrip('.')}. {why}".rstrip()
     if "Operation not permitted" in stderr or "Permission denied" in stderr:
         return (
-            f"bwrap said: {text}. If it names a file: all users must be able to read the course's "
-            f"repository and its Python. Otherwise: {NAMESPACE_ADVICE}"
+            f"bubblewrap reports: {text}. If it names a file: all users must be able to read the "
+            f"course's repository and its Python. Otherwise: {NAMESPACE_ADVICE}"
         )
-    return f"bwrap said: {text}"
+    return f"bubblewrap reports: {text}"

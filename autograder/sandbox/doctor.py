@@ -29,7 +29,7 @@ from autograder.sandbox import seccomp
 from autograder.sandbox.bwrap import SandboxError, can_limit_processes, transient_user
 from autograder.sandbox.kernel import start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits
-from autograder.sandbox.sandbox import Outcome, run
+from autograder.sandbox.sandbox import ProgramResult, run
 
 SMALL = Limits(memory=300 * MIB, processes=40, disk=20 * MIB)
 QUICK_S = 20
@@ -324,13 +324,13 @@ PROBES = (
 )
 
 
-def _prints(outcome: Outcome, wanted: str, observed: str) -> tuple[bool, str]:
+def _prints(outcome: ProgramResult, wanted: str, observed: str) -> tuple[bool, str]:
     """`observed` where the code printed `wanted` and nothing else; otherwise what it printed."""
     holds = outcome.output.strip() == wanted
     return holds, observed if holds else f"{outcome.output.strip()}."
 
 
-def _run(code: str, home: Path, limits: Limits | None = None) -> Outcome:
+def _run(code: str, home: Path, limits: Limits | None = None) -> ProgramResult:
     return run(code, QUICK_S, limits=limits, root=home)
 
 

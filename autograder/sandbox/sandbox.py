@@ -214,7 +214,7 @@ class OutputTail:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProgramResult:
     """How a program ended: its exit status (None: out of time), its output, the limit it broke."""
 
     status: int | None
@@ -223,7 +223,7 @@ class Outcome:
     seconds: float
 
 
-def run(code: str, seconds: float = 60, **options: Any) -> Outcome:
+def run(code: str, seconds: float = 60, **options: Any) -> ProgramResult:
     """Run Python code in a sandbox of its own, without a kernel; `options` as of `Sandbox`."""
     with Sandbox(**options) as sandbox:
         process = sandbox.start([sys.executable, "-c", code])
@@ -233,7 +233,7 @@ def run(code: str, seconds: float = 60, **options: Any) -> Outcome:
         except subprocess.TimeoutExpired:
             status = None
         took = time.monotonic() - began
-    return Outcome(status, sandbox.output, sandbox.limit_hit, took)
+    return ProgramResult(status, sandbox.output, sandbox.limit_hit, took)
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
