@@ -49,22 +49,24 @@ c.ClearSolutions.code_stub = {
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # --- grading: mend, run in the sandbox, test from outside, record -----------------
-c.Autograde.exporter_class = "autograder.repair.preprocessors.SubmissionExporter"
+c.Autograde.exporter_class = "autograder.nbgrader_plugins.SubmissionExporter"
 c.Repair.labs = str(HERE / "labs")
+c.WriteRecord.root = str(HERE)
 c.Autograde.sanitize_preprocessors = [
-    "autograder.repair.preprocessors.Repair",
+    "autograder.nbgrader_plugins.Repair",
     # nbgrader's own list, without what Repair does: clear outputs, number cells.
     "nbgrader.preprocessors.OverwriteKernelspec",
     "nbgrader.preprocessors.OverwriteCells",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 c.Autograde.autograde_preprocessors = [
-    "autograder.grading.preprocessor.Grade",  # in place of nbgrader's Execute
+    "autograder.nbgrader_plugins.Grade",  # in place of nbgrader's Execute
     # nbgrader's own list.
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
+    "autograder.nbgrader_plugins.WriteRecord",  # beside the gradebook, in receipts/
 ]
 c.Grade.timeout = 600  # seconds a cell, and all calls of one test
 c.Grade.call_timeout = 300  # seconds a call

@@ -135,14 +135,23 @@ def grade(
         out.print(f"Grading {path.name}; this takes about a minute ...", soft_wrap=True)
         graded = single.grade_notebook(home, path, trust)
         single.show(out, graded)
-        _write_json(json, [graded.result])
+        _write_json(json, [graded.record])
         return
     started = time.monotonic()
     folder = (path or home).resolve()
     say = _said(out.print)
     with console.progress(out) as (began, step):
         done = run.grade_class(
-            home, folder, labs, students, workers, None, say, step, began, trust, again
+            home,
+            folder,
+            labs,
+            students,
+            workers,
+            say=say,
+            step=step,
+            began=began,
+            trusted=trust,
+            again=again,
         )
     console.class_table(out, done, details)
     out.print(console.class_summary(done, started), soft_wrap=True)
@@ -289,7 +298,7 @@ def formgrader(
 def _write_json(path: Path | None, done: list) -> None:
     """The rows of `scores.json`, in a file of the caller's choice."""
     if path is not None:
-        from autograder.results import as_json
+        from autograder.records import as_json
 
         path.write_text(as_json(done), encoding="utf-8")
 

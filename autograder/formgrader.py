@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autograder import nbgrader_api, records
+from autograder import nbgrader_api
 from autograder.authoring.source import lab_notebook
 from autograder.cells import grade_id, headings_of, role
-from autograder.course import CourseError, Lab, read_course
-from autograder.grading import run
+from autograder.course import CourseError, Lab, pick_labs, read_course
 from autograder.grading.executor import die_with
+from autograder.grading.gradebook import ClassGradebook
+from autograder.grading.submitted import check_timestamp
+from autograder.records import TIMESTAMP
 from autograder.sample_class.runner import FOLDER as SAMPLE
 
 PAGE = "/formgrader/gradebook"
@@ -56,7 +58,7 @@ def open_formgrader(
         raise CourseError(f"Port {port} is in use: choose another, as in --port {port + 1}.")
     labs = labs_in(root, course)
     if not nbgrader_api.database(course).is_file():
-        run.register(root, course, [lab.name for lab in labs])
+        ClassGradebook(root, course).register([lab.name for lab in labs])
     words, environ = command(course, port, browser), environment(root)
     say(f"The course folder is {course}.")
     for sentence in mark_schemes(root, labs):
@@ -111,7 +113,7 @@ def _answers(port: int) -> bool:
 def labs_in(root: Path, course: Path) -> list[Lab]:
     """The labs of which somebody has handed in something."""
     there = {path.name for path in (course / "submitted").glob("*/*") if path.is_dir()}
-    return [lab for lab in run.pick_labs(root) if lab.name in there]
+    return [lab for lab in pick_labs(root) if lab.name in there]
 
 
 def mark_schemes(root: Path, labs: list[Lab]) -> Iterator[str]:
@@ -131,9 +133,9 @@ def mark_schemes(root: Path, labs: list[Lab]) -> Iterator[str]:
 
 def unreadable_dates(course: Path) -> Iterator[str]:
     """What formgrader stumbles over: with such a date beside one submission it lists none."""
-    for path in sorted((course / "submitted").glob(f"*/*/{records.TIMESTAMP}")):
+    for path in sorted((course / "submitted").glob(f"*/*/{TIMESTAMP}")):
         try:
-            run.check_timestamp(path)
+            check_timestamp(path)
         except CourseError as error:
             yield (
                 f"formgrader will answer with an error for {path.parent.name}: mend "

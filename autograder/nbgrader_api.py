@@ -1,7 +1,7 @@
-"""The one door to nbgrader's own API: its config, its generator, its autograder, its gradebook.
+"""All calls of nbgrader's API: its settings, its generator, its autograder, its gradebook.
 
-Everything goes through classes that nbgrader documents. What is built, checked
-or reported with them lives in `build` and `classroom`.
+Everything goes through classes that nbgrader documents. What is built, graded or reported with
+them lives elsewhere; classes that nbgrader calls live in `nbgrader_plugins`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbconvert.exporters import Exporter, HTMLExporter
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.utils import capture_log
+from nbgrader.utils import capture_log, determine_grade, parse_utc
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -30,20 +32,23 @@ from autograder.cells import to_text
 from autograder.course import CourseError
 from autograder.environment import variables
 
-PATIENCE_S = 60
+__all__ = ["MissingEntry", "determine_grade", "parse_utc"]  # nbgrader's own, for others here
+
+BUSY_S = 60  # that a writer waits while another writes
+OURS = "autograder."  # the steps of this course, in lists of settings
 # nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
 RAISED = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Entry)\b(?::.*)?)$", re.MULTILINE)
 UNUSABLE = re.compile(r"[*?\[\],\"\r\n]|^\s|\s$")
 
 
-class HostError(CourseError):
+class NbgraderError(CourseError):
     """nbgrader refused; the message carries its reason."""
 
 
 def settings(root: Path, course_root: Path | None = None, **course_directory: Any) -> Config:
     """`nbgrader_config.py` of the repository at `root`, for the course folder `course_root`."""
     if not (root / "nbgrader_config.py").is_file():
-        raise HostError(f"{root} holds no nbgrader_config.py: restore it from the repository.")
+        raise NbgraderError(f"{root} holds no nbgrader_config.py: restore it from the repository.")
     config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
     course_root = (course_root or root).resolve()
     config.CourseDirectory.root = str(course_root)
@@ -89,29 +94,74 @@ def generate(
     return released
 
 
-def autograde(
-    root: Path,
-    course_root: Path,
-    lab: str,
-    student: str,
-    trusted: bool = False,
-    options: Mapping[str, Any] | None = None,
-) -> None:
-    """nbgrader's autograder on one submission, replacing an earlier result.
+def grade_settings(root: Path) -> dict[str, Any]:
+    """What nbgrader_config.py says of how submissions are run (`c.Grade`)."""
+    return dict(settings(root).Grade)
 
-    A `trusted` one runs without a sandbox. `options` stand in place of settings of `Grade`.
+
+def autograde(root: Path, course_root: Path, lab: str, student: str) -> None:
+    """nbgrader's autograder on one submission, as formgrader's button runs it."""
+    _run(Autograde, _one(root, course_root, lab, student), f"grade {lab} of {student}")
+
+
+def record(root: Path, course_root: Path, lab: str, student: str, notebook: str) -> None:
+    """Enter a notebook that has been run, in place of an earlier result.
+
+    nbgrader's autograder does it with all steps of its settings but this course's own.
     """
     config = _one(root, course_root, lab, student)
-    config.Grade.update(options or {})
-    config.Grade.trust_submissions = trusted
-    _run(Autograde, config, f"grade {lab} of {student}")
+    for steps in ("sanitize_preprocessors", "autograde_preprocessors"):
+        kept = [step for step in config.Autograde[steps] if not str(step).startswith(OURS)]
+        config.Autograde[steps] = kept
+    config.SubmissionExporter.graded = notebook
+    _run(Autograde, config, f"record {lab} of {student}")
 
 
-def feedback(root: Path, course_root: Path, lab: str, student: str) -> None:
-    """nbgrader's feedback page of one graded submission."""
+@dataclass(frozen=True)
+class Page:
+    """A feedback page to be rendered: the notebook with scores and comments in it."""
+
+    notebook: str
+    resources: dict[str, Any]
+    options: dict[str, Any]  # of HTMLExporter
+
+
+def feedback_page(root: Path, course_root: Path, lab: str, student: str) -> Page:
+    """What the gradebook adds to a graded notebook for its page."""
     config = _one(root, course_root, lab, student)
-    config.HTMLExporter.template_name = "feedback"
-    _run(GenerateFeedback, config, f"write the feedback on {lab} for {student}")
+    exporter = Exporter(config=Config(Exporter={"default_preprocessors": []}))
+    for step in config.GenerateFeedback.preprocessors:
+        exporter.register_preprocessor(step, enabled=True)
+    url = str(config.CourseDirectory.db_url)
+    names = {"student": student, "assignment": lab, "notebook": lab}
+    resources = {
+        "unique_key": lab,
+        "output_files_dir": f"{lab}_files",
+        "metadata": {"name": lab},
+        "nbgrader": {**names, "db_url": url},
+    }
+    path = course_root / "autograded" / student / lab / f"{lab}.ipynb"
+    with quiet():
+        graded = nbformat.read(path, as_version=4)
+        notebook, found = exporter.from_notebook_node(graded, resources)
+    found["nbgrader"].pop("db_url")
+    return Page(nbformat.writes(notebook), _plain(found), dict(config.HTMLExporter))
+
+
+def _plain(values: Any) -> Any:
+    """nbconvert's dictionaries as plain ones, which can be pickled."""
+    return {k: _plain(v) for k, v in values.items()} if isinstance(values, dict) else values
+
+
+def render(page: Page) -> str:
+    """The feedback page as HTML, with nbgrader's own template; a pure job."""
+    given = Config(HTMLExporter={"template_name": "feedback", **page.options})
+    with quiet():
+        config = GenerateFeedback(config=given).config
+        html, _ = HTMLExporter(config=config).from_notebook_node(
+            nbformat.reads(page.notebook, as_version=4), page.resources
+        )
+    return html
 
 
 def database(course_root: Path) -> Path:
@@ -154,7 +204,7 @@ def quiet() -> Iterator[None]:
 
 def _url(gradebook: Path) -> str:
     # A writer waits for its turn: SQLite lets one write at a time.
-    return f"sqlite:///{gradebook.resolve()}?timeout={PATIENCE_S}"
+    return f"sqlite:///{gradebook.resolve()}?timeout={BUSY_S}"
 
 
 def _one(root: Path, course_root: Path, lab: str, student: str) -> Config:
@@ -162,7 +212,7 @@ def _one(root: Path, course_root: Path, lab: str, student: str) -> Config:
 
 
 def _run(converter: type, config: Config, task: str) -> None:
-    """Run one of nbgrader's converters. Raises HostError, or KeyboardInterrupt upon Ctrl-C."""
+    """Run one of nbgrader's converters. Raises NbgraderError, or KeyboardInterrupt upon Ctrl-C."""
     with alembic_in_reach(), quiet():
         app = converter(coursedir=CourseDirectory(config=config), config=config)
         app.force = True
@@ -171,7 +221,7 @@ def _run(converter: type, config: Config, task: str) -> None:
         if result["error"].rstrip().endswith("\nKeyboardInterrupt"):
             raise KeyboardInterrupt  # `capture_log` catches everything
         reason = _reason(result.get("log", ""), result["error"])
-        raise HostError(f"nbgrader could not {task}: {reason}")
+        raise NbgraderError(f"nbgrader could not {task}: {reason}")
 
 
 def _reason(log: str, error: str) -> str:

@@ -1,151 +1,130 @@
-"""What is kept of each graded submission: enough to believe its score, and to grade it again.
+"""The record of a grade: all that is stored beside nbgrader's gradebook, and what is made of it.
 
-`receipts/STUDENT/LAB.json` in the course folder holds hashes of everything that went in
-(submission, lab, library, grader), versions, seconds, every test's points with what its check
-measured, and what was mended, stopped or suspicious. It is written last, so that a run which is
-cut off leaves none, and the next run grades that submission again.
+`receipts/STUDENT/LAB.json` in the course folder says what became of one submission: every graded
+cell with its points and the parts of its check, what was repaired, stopped or suspicious, and
+hashes and versions of everything that went in, so that the score can be believed and repeated. It
+is written last: a run that is cut off leaves none, and the next run grades that submission again.
+
+`scores.csv` and `scores.json` have one row a submission. `score` is empty unless the submission is
+graded to its end, so that nothing unfinished is uploaded by mistake; `score_so_far` has what is
+known. They are made from records and never read back.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import platform
 import stat
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from nbformat import NotebookNode
-
-from autograder.cells import grade_id, role
 from autograder.course import Lab
+from autograder.repair.notes import Note
 from autograder.repair.salvage import MAX_BYTES
-from autograder.results import Result
+from trickster.checks.result import PartResult
+from trickster.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = "receipts"
 TIMESTAMP = "timestamp.txt"  # nbgrader's: when the notebook beside it was handed in
 STALE = (
-    "The notebook was replaced since, or graded by nbgrader itself; its receipt is of an earlier "
-    "version: run grade to renew it."
+    "Another notebook has been handed in since this one was graded: run grade to bring the score "
+    "up to date."
 )
-MEASURED = 8_000  # characters kept of what a check said
 PACKAGES = ("torch", "numpy", "scikit-learn", "nbgrader", "ipykernel")
+COLUMNS = ("student", "lab", "status", "score", "score_so_far", "maximum", "penalty", "reason")
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """One graded submission; `cells` are as in `scores.json`."""
+class CellRecord:
+    """One graded cell; `points` is None while nobody has marked it."""
+
+    name: str
+    kind: str  # "test" or "written"
+    points: float | None
+    maximum: float
+    waiting: bool = False  # for a person, who may have marked an earlier version
+    parts: tuple[PartResult, ...] = ()  # of the check, where it has any
+    note: str = ""  # why the test ended early, or what else there is to say
+    begun: bool = True  # False: nothing of the exercise is written yet
+    seconds: float = 0.0  # waited for the student's code
+
+
+@dataclass(frozen=True)
+class GradingRecord:
+    """What became of one submission."""
 
     lab: str
     student: str
-    status: str
+    status: str  # "graded", "needs marking" or "failed"
     maximum: float
-    penalty: float
-    reason: str
-    inputs: dict[str, str]  # what went in → its hash or version
-    seconds: float
-    cells: dict[str, dict[str, Any]]
-    measured: dict[str, str] = field(default_factory=dict)  # test → what its check said
-    waited: dict[str, float] = field(default_factory=dict)  # test → seconds for the student's code
-    repairs: list[dict[str, Any]] = field(default_factory=list)
+    cells: tuple[CellRecord, ...] = ()
+    penalty: float = 0.0  # taken off for handing in late
+    reason: str = ""  # why it failed, or what else the instructor should know
+    inputs: dict[str, str] = field(default_factory=dict)  # what went in → its hash or version
+    seconds: float = 0.0
+    repairs: tuple[Note, ...] = ()
     stopped: str = ""  # why the student's process ended before its time
-    limits: list[str] = field(default_factory=list)  # of time that single cells have met
-    problems: list[str] = field(default_factory=list)  # slips of the course's own checks
+    limits: tuple[str, ...] = ()  # of time that single cells have met
+    problems: tuple[str, ...] = ()  # mistakes of the course's own checks
     refused: bool = False  # failed for what it is: trying again is of no use
-    stale: str = ""  # why this no longer tells of the file that was handed in
+    stale: str = ""  # why this is no longer about the file that was handed in
     format: int = FORMAT
 
     @property
     def score(self) -> float:
-        """The score again, from the points of the cells alone."""
-        points = sum(cell["points"] or 0.0 for cell in self.cells.values())
-        return max(0.0, points - self.penalty)
+        """The points so far, less the penalty. Nothing else adds up points."""
+        return max(0.0, sum(cell.points or 0.0 for cell in self.cells) - self.penalty)
+
+    @property
+    def test_points(self) -> float:
+        """The points that came without a person."""
+        return sum(cell.points or 0.0 for cell in self.cells if cell.kind == "test")
+
+    @property
+    def remark(self) -> str:
+        """What the instructor should know."""
+        return self.stale or self.reason
 
     @property
     def suspicious(self) -> list[str]:
         """Sentences on what a person should look at; they cost no points."""
-        return [note["for_instructor"] for note in self.repairs if note.get("suspicious")]
+        return [note.for_instructor for note in self.repairs if note.suspicious]
 
 
-def of(
-    result: Result, notebook: NotebookNode | None, inputs: dict[str, str], refused: bool = False
-) -> Receipt:
-    """The receipt for a result and the notebook as it was run (None where there is none)."""
-    told = notebook.metadata.get("trickster", {}) if notebook is not None else {}
-    cells = notebook.cells if notebook is not None else []
-    tests = [cell for cell in cells if role(cell) == "test"]
-    return Receipt(
-        lab=result.lab,
-        student=result.student,
-        status=result.status,
-        maximum=result.maximum,
-        penalty=result.penalty,
-        reason=result.reason,
-        inputs=inputs,
-        seconds=round(result.seconds, 1),
-        cells=_cells(result),
-        measured={
-            grade_id(cell): (told.get("check_texts", {}).get(grade_id(cell), "") + _said(cell))[
-                :MEASURED
-            ]
-            for cell in tests
-        },
-        waited=dict(told.get("waited", {})),
-        repairs=[dict(note) for note in told.get("repairs", [])],
-        stopped=str(told.get("kernel_ended", "")),
-        limits=[str(limit) for limit in told.get("limits_hit", [])],
-        problems=[str(problem) for problem in told.get("check_problems", [])],
-        refused=refused,
-    )
+def failed(
+    lab: str, student: str, reason: str, maximum: float = 0.0, **known: Any
+) -> GradingRecord:
+    """The record of a submission that could not be graded."""
+    return GradingRecord(lab, student, "failed", maximum, reason=reason, **known)
 
 
-def marked(receipt: Receipt, result: Result) -> Receipt:
-    """The same receipt with the points that a person, or nbgrader by itself, has given since."""
-    return replace(receipt, status=result.status, penalty=result.penalty, cells=_cells(result))
-
-
-def checked(receipt: Receipt, submission: Path) -> Receipt:
-    """The same receipt, `stale` where the file that was handed in is another by now."""
-    known = receipt.inputs.get("submission")
+def checked(record: GradingRecord, submission: Path) -> GradingRecord:
+    """The same record, `stale` where the file that was handed in is another by now."""
+    known = record.inputs.get("submission")
     same = known is None or known == hash_of_submission(submission)
-    return replace(receipt, stale="" if same else STALE)
-
-
-def _cells(result: Result) -> dict[str, dict[str, Any]]:
-    return {
-        cell.name: {
-            "kind": cell.kind,
-            "points": cell.points,
-            "maximum": cell.maximum,
-            "waiting": cell.waiting,
-        }
-        for cell in result.cells
-    }
-
-
-def _said(cell: NotebookNode) -> str:
-    parts = []
-    for output in cell.outputs:
-        if output.output_type == "stream":
-            parts.append(output.text)
-        elif output.output_type == "error":
-            parts.append(f"{output.ename}: {output.evalue}\n")
-    return "".join(parts)
+    return replace(record, stale="" if same else STALE)
 
 
 # --- what went in -----------------------------------------------------------------------
 
 
-def inputs_of(root: Path, lab: str, submission: Path, trusted: bool) -> dict[str, str]:
+def inputs_of(
+    root: Path, lab: str, submission: Path, trusted: bool, due: str, options: dict[str, Any]
+) -> dict[str, str]:
     """Hashes and versions of all that decides a score."""
-    return {
+    found = {
         "submission": hash_of_submission(submission),
         "handed in": _hash_if_there(submission.with_name(TIMESTAMP)),
+        "due": due,
         "lab": hash_of(Lab(root, lab).source, Lab(root, lab).release),
         "library": _hash_of_folder(root / "trickster"),
         "grader": _hash_of_folder(root / "autograder"),
@@ -156,6 +135,7 @@ def inputs_of(root: Path, lab: str, submission: Path, trusted: bool) -> dict[str
         "machine": platform.machine(),
         **{name: _version(name) for name in PACKAGES},
     }
+    return {**found, "options": repr(sorted(options.items()))} if options else found
 
 
 def hash_of(*files: Path) -> str:
@@ -214,17 +194,10 @@ def path_of(course_root: Path, student: str, lab: str) -> Path:
     return course_root / FOLDER / student / f"{lab}.json"
 
 
-def write(course_root: Path, receipt: Receipt) -> None:
-    """Write a receipt whole or not at all."""
-    path = path_of(course_root, receipt.student, receipt.lab)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    text = json.dumps(asdict(receipt), indent=1, ensure_ascii=False, sort_keys=True)
-    with half.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
+def write(course_root: Path, record: GradingRecord) -> None:
+    """Write a record whole or not at all."""
+    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, sort_keys=True)
+    write_atomically(path_of(course_root, record.student, record.lab), text + "\n")
 
 
 def remove(course_root: Path, student: str, lab: str) -> None:
@@ -232,18 +205,85 @@ def remove(course_root: Path, student: str, lab: str) -> None:
     path_of(course_root, student, lab).unlink(missing_ok=True)
 
 
-def read(course_root: Path, student: str, lab: str) -> Receipt | None:
-    """The receipt of an earlier run, or None when there is none that can be read."""
+def read(course_root: Path, student: str, lab: str) -> GradingRecord | None:
+    """The record of an earlier run, or None when there is none that can be read."""
     try:
-        text = path_of(course_root, student, lab).read_text(encoding="utf-8")
-        found = Receipt(**json.loads(text))
-    except (OSError, ValueError, TypeError):
+        return from_dict(json.loads(path_of(course_root, student, lab).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return found if found.format == FORMAT else None
 
 
-def read_all(course_root: Path) -> list[Receipt]:
-    """Every receipt of a course folder, by lab and student."""
+def from_dict(found: dict[str, Any]) -> GradingRecord:
+    """The record that a file holds. Raises one of several errors where it holds something else."""
+    if found["format"] == 1:
+        found = _from_format_1(found)
+    if found["format"] != FORMAT:
+        raise ValueError(f"A record of format {found['format']} is of another version.")
+    cells = tuple(_cell(cell) for cell in found["cells"])
+    repairs = tuple(Note(**note) for note in found["repairs"])
+    texts = {name: tuple(found[name]) for name in ("limits", "problems")}
+    return GradingRecord(**{**found, "cells": cells, "repairs": repairs, **texts})
+
+
+def _cell(found: dict[str, Any]) -> CellRecord:
+    parts = tuple(PartResult(**part) for part in found["parts"])
+    return CellRecord(**{**found, "parts": parts})
+
+
+def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:
+    """A record as it was written when checks said their parts in words alone: none are known."""
+    cells = [
+        {"name": name, "seconds": found["waited"].get(name, 0.0), "parts": (), **cell}
+        for name, cell in found["cells"].items()
+    ]
+    kept = {name: value for name, value in found.items() if name not in ("measured", "waited")}
+    return {**kept, "cells": cells, "format": FORMAT}
+
+
+def read_all(course_root: Path) -> list[GradingRecord]:
+    """Every record of a course folder, by lab and student."""
     places = (course_root / FOLDER).glob("*/*.json")
     found = [read(course_root, path.parent.name, path.stem) for path in places]
     return sorted((r for r in found if r is not None), key=lambda r: (r.lab, r.student))
+
+
+# --- scores for other programs ----------------------------------------------------------
+
+
+def as_dict(record: GradingRecord) -> dict[str, Any]:
+    """A record's row in `scores.json`."""
+    return {
+        "lab": record.lab,
+        "student": record.student,
+        "status": record.status,
+        "score": record.score if record.status == "graded" else None,
+        "score_so_far": None if record.status == "failed" else record.score,
+        "maximum": record.maximum,
+        "penalty": record.penalty,
+        "reason": record.remark,
+        "seconds": round(record.seconds, 1),
+        "cells": {
+            cell.name: {"kind": cell.kind, "points": cell.points, "maximum": cell.maximum}
+            for cell in record.cells
+        },
+    }
+
+
+def as_json(records: Iterable[GradingRecord]) -> str:
+    """What `scores.json` holds."""
+    return json.dumps([as_dict(record) for record in records], indent=1, ensure_ascii=False) + "\n"
+
+
+def as_csv(records: Iterable[GradingRecord]) -> str:
+    """What `scores.csv` holds; a cell is empty where the JSON has null."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(as_dict(record) for record in records)
+    return text.getvalue()
+
+
+def write_scores(course_root: Path, records: list[GradingRecord]) -> None:
+    """Write both files of a course folder."""
+    write_atomically(course_root / "scores.json", as_json(records))
+    write_atomically(course_root / "scores.csv", as_csv(records))

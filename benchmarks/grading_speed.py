@@ -29,6 +29,7 @@ from autograder import nbgrader_api
 from autograder.cells import to_text
 from autograder.course import pick_labs
 from autograder.grading import run
+from autograder.grading.gradebook import ClassGradebook
 from autograder.sample_class.runner import load_specimens
 from benchmarks.memory import Peak
 from benchmarks.store import ROOT
@@ -58,7 +59,7 @@ def hand_in(course: Path, submissions: dict[str, NotebookNode]) -> None:
 def stock(course: Path, submissions: dict[str, NotebookNode]) -> float:
     """Seconds that `nbgrader autograde` takes with its own settings (but for its 30 s a cell)."""
     hand_in(course, submissions)
-    run.register(ROOT, course, [LAB])
+    ClassGradebook(ROOT, course).register([LAB])
     config = Config()
     config.CourseDirectory.root = str(course)
     config.CourseDirectory.db_url = f"sqlite:///{nbgrader_api.database(course)}"
@@ -93,7 +94,7 @@ def ours(course: Path, submissions: dict[str, NotebookNode], workers: int) -> tu
             course,
             workers=workers,
             say=lambda text: None,
-            step=lambda done, total, result: bar.update(),
+            step=lambda done, total, record: bar.update(),
         )
     seconds = time.monotonic() - began
     wrong = [result for result in results if result.test_points != 21]

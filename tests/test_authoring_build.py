@@ -14,7 +14,7 @@ from toy_course import COURSE, LAB, SOURCE, built_course, cell_of, change_notebo
 from autograder.authoring.build import build, check
 from autograder.authoring.source import AuthorError
 from autograder.course import Lab
-from autograder.nbgrader_api import HostError
+from autograder.nbgrader_api import NbgraderError
 
 MARK_SCHEME = "One point for naming accounts, two for explaining what they cost the thief."
 
@@ -312,7 +312,7 @@ def test_friendly_errors(root: Path) -> None:
         build(root, say=quiet)
     edit_source(root, "points=0", "points=4")
     (root / "nbgrader_config.py").unlink()
-    with pytest.raises(HostError, match=r"holds no nbgrader_config\.py"):
+    with pytest.raises(NbgraderError, match=r"holds no nbgrader_config\.py"):
         build(root, say=quiet)
 
 

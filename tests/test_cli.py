@@ -24,8 +24,8 @@ from toy_course import LAB, REPOSITORY, built_course, change_notebook, zoo_file
 from autograder import formgrader, nbgrader_api
 from autograder.__main__ import main
 from autograder.course import CourseError, Lab
+from autograder.records import GradingRecord
 from autograder.reporting import console
-from autograder.results import Result
 
 WRONG = zoo_file(
     """
@@ -154,7 +154,7 @@ def test_publishing(cli: Cli, root: Path) -> None:
 
 def test_the_table_says_what_each_submission_is(cli: Cli) -> None:
     out = Console(file=io.StringIO(), width=100)
-    result = Result(LAB, "ann", "graded", 9)
+    result = GradingRecord(LAB, "ann", "graded", 9)
     key = (LAB, "ann")
     about = {key: "Forgets to count, and says so in a sentence that is too long for the table"}
     console.class_table(out, [result], False, {key: "as expected"}, about)

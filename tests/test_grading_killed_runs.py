@@ -19,7 +19,6 @@ from test_grading_run import ANSWER, hand_in, submission
 from toy_course import LAB, built_course
 
 from autograder import nbgrader_api, records
-from autograder.results import read_scores
 
 COUNT = int(os.environ.get("KILLED_RUNS", "12"))
 KILLS = 3
@@ -30,7 +29,7 @@ from autograder.grading.run import grade_class
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     grade_class(root, root, workers=2, say=lambda text: None,
-                step=lambda done, total, result: print(result.student, flush=True))
+                step=lambda done, total, record: print(record.student, flush=True))
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 12 * COUNT)]
 
@@ -47,6 +46,10 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cells = ANSWER if number % 3 == 0 else {"root_sum": f"def root_sum(v): return {number}"}
         hand_in(root, f"s{number:03}", json.dumps(submission(root, **cells)))
     return root
+
+
+def rows_of(root: Path) -> list[dict]:
+    return json.loads((root / "scores.json").read_text(encoding="utf-8"))
 
 
 def graded_so_far(root: Path) -> int:
@@ -76,7 +79,7 @@ def test_killed_three_times(course: Path, tmp_path: Path) -> None:
     told = last.stdout.split()
     assert sorted(told) == sorted(set(told)) and len(told) == COUNT
 
-    scores = {student: row for (_, student), row in read_scores(course).items()}
+    scores = {row["student"]: row for row in rows_of(course)}
     assert len(scores) == COUNT
     for number in range(COUNT):
         row = scores[f"s{number:03}"]
@@ -91,7 +94,7 @@ def test_killed_three_times(course: Path, tmp_path: Path) -> None:
             assert len(one.notebooks) == 1 and len(one.notebooks[0].grades) == 3
     for receipt in records.read_all(course):
         assert receipt.score == scores[receipt.student]["score"]
-    assert not list((course / records.FOLDER).rglob("*.part"))
+    assert not list((course / records.FOLDER).rglob(".*"))
 
 
 def test_nothing_is_run_when_all_is_done(course: Path) -> None:
@@ -133,4 +136,4 @@ def test_ctrl_c_costs_nobody_a_score(tmp_path: Path) -> None:
     assert graded_so_far(root) < 4
     again = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert [row["score"] for row in read_scores(root).values()] == [4.0] * 4
+    assert [row["score"] for row in rows_of(root)] == [4.0] * 4

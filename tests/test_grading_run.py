@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -25,12 +28,20 @@ from autograder.cells import grade_id
 from autograder.course import CourseError, Lab, read_course
 from autograder.environment import one_thread
 from autograder.grading import run, single
-from autograder.grading.executor import alone_in, pooled
-from autograder.grading.run import Task, grade_class, publish
+from autograder.grading.executor import (
+    Call,
+    InThisProcess,
+    Lost,
+    WorkerProcesses,
+    alone_in,
+    completed,
+)
+from autograder.grading.run import grade_class, publish
+from autograder.records import GradingRecord
 from autograder.reporting import console
-from autograder.results import Result, read_scores
 from autograder.sample_class.specimen import solved
 
+FORMAT_1 = Path(__file__).parent / "receipts_format_1"  # written by an earlier version
 ODD = "Zoë O'Brien {x}"
 ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for v in values)"
 NOISY = "import warnings\n" + ROOT_SUM.replace("\n", "\n    warnings.warn('careful')\n", 1)
@@ -42,7 +53,7 @@ class Class:
     """A graded class and what was said on the way."""
 
     root: Path
-    results: dict[str, Result]
+    results: dict[str, GradingRecord]
     steps: list[tuple[int, int, str]]
     begun: list[str]
 
@@ -130,7 +141,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
         marks={(LAB, "perfect"): {"why": 2.5}},
         say=lambda text: None,
         step=lambda done, total, result: steps.append((done, total, result.student)),
-        began=lambda task: begun.append(task.student),
+        began=lambda lab, student: begun.append(student),
     )
     return Class(root, {result.student: result for result in results}, steps, begun)
 
@@ -201,11 +212,15 @@ def test_receipts_tell_what_was_mended_and_measured(graded: Class) -> None:
             assert receipt is None
             continue
         assert receipt.status == result.status and receipt.score == result.score
-        kinds[student] = {note["kind"] for note in receipt.repairs}
+        kinds[student] = {note.kind for note in receipt.repairs}
     assert "duplicated" in kinds["twice"] and "metadata" in kinds["stripped"]
     assert "deleted" in kinds["deleted"] and kinds["perfect"] == set()
     perfect = records.read(graded.root, "perfect", LAB)
-    assert "measured 3.0, asked 3.0" in perfect.measured["root_sum_test"]
+    assert [cell.name for cell in perfect.cells] == ["root_sum_test", "counter_test", "why"]
+    assert all(cell.begun and not cell.note for cell in perfect.cells)
+    root_sum, *_ = records.read(graded.root, "syntax", LAB).cells
+    assert "NameError: the notebook has no 'root_sum'" in root_sum.note
+    assert not records.read(graded.root, "half", LAB).cells[1].begun
     assert "ended" in records.read(graded.root, "exits", LAB).stopped
     assert not (graded.root / "autograded" / "linked").exists()
 
@@ -251,8 +266,7 @@ def test_nbgrader_s_own_export_still_works(graded: Class) -> None:
 
 
 def feedback_of(graded: Class, student: str) -> str:
-    page = graded.root / "feedback" / student / LAB / f"{LAB}.html"
-    return page.read_text(encoding="utf-8")
+    return feedback_text(graded.root, student)
 
 
 def test_feedback_for_the_graded_only(graded: Class) -> None:
@@ -289,7 +303,7 @@ def test_a_broken_resubmission_loses_its_old_score(graded: Class) -> None:
         assert not (graded.root / step / "colab" / LAB).exists()
 
 
-def again(graded: Class, student: str) -> Result:
+def again(graded: Class, student: str) -> GradingRecord:
     (result,) = grade_class(
         graded.root, graded.root, students=[student], workers=1, say=lambda text: None
     )
@@ -334,13 +348,15 @@ def test_what_has_not_changed_is_not_graded_again(
 ) -> None:
     again(graded, "perfect")
     with monkeypatch.context() as patch:
-        patch.setattr(run, "work", lambda task: pytest.fail("it was graded again"))
+        patch.setattr(run, "grade_submission", lambda job: pytest.fail("it was graded again"))
         assert again(graded, "perfect").score == 8.5
         page = graded.root / "feedback" / "perfect" / LAB / f"{LAB}.html"
-        page.rename(page.with_suffix(".kept"))
-        with pytest.raises(pytest.fail.Exception):  # a page is missing: the run was cut off
-            again(graded, "perfect")
-    assert again(graded, "perfect").score == 8.5 and page.is_file()
+        text = page.read_bytes()
+        page.unlink()  # as after a run that was cut off: the page alone is made again
+        assert again(graded, "perfect").score == 8.5 and page.read_bytes() == text
+        page.write_text("of an earlier version")
+        os.utime(page, (0, 0))
+        assert again(graded, "perfect").score == 8.5 and page.read_bytes() == text
 
 
 def test_one_run_at_a_time(graded: Class) -> None:
@@ -367,7 +383,7 @@ def test_grading_one_student_keeps_everybody_s_scores(graded: Class) -> None:
 def test_publishing_tells_the_marks_and_runs_nothing(
     graded: Class, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nbgrader_api, "autograde", lambda *words: pytest.fail("something was run"))
+    monkeypatch.setattr(run, "grade_submission", lambda job: pytest.fail("something was run"))
     page = graded.root / "feedback" / "deleted" / LAB / f"{LAB}.html"
     page.unlink()
     mark(graded.root, "deleted", 1.5, "counter_test")
@@ -395,12 +411,6 @@ def test_publishing_a_class_that_nobody_graded(graded: Class, tmp_path: Path) ->
     with pytest.raises(CourseError, match="grade the class first"):
         publish(graded.root, tmp_path)
     assert not (tmp_path / "gradebook.db").exists()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 1}', '[{"lab": "x"}]'])
-def test_broken_earlier_scores_are_no_obstacle(tmp_path: Path, text: str) -> None:
-    (tmp_path / "scores.json").write_text(text)
-    assert read_scores(tmp_path) == {}
 
 
 def test_how_long_a_class_takes() -> None:
@@ -454,26 +464,86 @@ def test_a_folder_that_nbgrader_cannot_read(tmp_path: Path, graded: Class) -> No
 # --- a worker that dies -------------------------------------------------------------------
 
 
-def fragile(task: Task) -> Result:
-    """Stands in for `classroom.work`: one submission takes its whole process along."""
-    if task.student == "killer":
+def fragile(student: str) -> str:
+    """Stands in for a job: one submission takes its whole process along."""
+    if student == "killer":
         os._exit(9)
-    return Result(task.lab, task.student, "graded", 9)
+    return f"graded {student}"
 
 
-def lost(task: Task) -> Result:
-    return run.failure(task, CourseError("it was killed"))
+def results_of(executor: Executor, workers: int, students: list[str]) -> dict[str, Any]:
+    left = iter(students)
+
+    def next_call() -> Call | None:
+        student = next(left, None)
+        return None if student is None else Call(fragile, student)
+
+    return {call.argument: found for call, found in completed(executor, workers, next_call)}
 
 
-def test_a_dead_worker_costs_one_submission(tmp_path: Path) -> None:
-    tasks = [Task(tmp_path, tmp_path, LAB, name) for name in ("killer", "one", "two")]
-    found = {result.student: result for result in pooled(tasks, 2, fragile, lost)}
-    assert [found[name].status for name in ("killer", "one", "two")] == [
-        "failed",
-        "graded",
-        "graded",
-    ]
-    assert "was killed" in found["killer"].reason
+def test_a_dead_worker_costs_one_submission() -> None:
+    students = ["killer", "one", "two", "three"]
+    with WorkerProcesses(2) as pool:
+        found = results_of(pool, 2, students)
+    assert isinstance(found.pop("killer"), Lost)
+    assert found == {name: f"graded {name}" for name in students[1:]}
+
+
+class Unlucky(InThisProcess):
+    """Loses a worker, whoever it works for, in every second call; and each of `doomed`."""
+
+    def __init__(self, *doomed: str):
+        self.calls, self.doomed = 0, doomed
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.calls += 1
+        if args[0] in self.doomed or self.calls % 2:
+            future: Future[Any] = Future()
+            future.set_exception(RuntimeError("KilledWorker"))
+            return future
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_any_executor_s_losses_are_repeated_once() -> None:
+    found = results_of(Unlucky("two"), 1, ["one", "two", "three"])
+    assert found["one"] == "graded one" and found["three"] == "graded three"
+    assert isinstance(found["two"], Lost) and "KilledWorker" in str(found["two"].error)
+
+
+class Elsewhere(Executor):
+    """Stands in for a cluster's client: whatever goes there and comes back is pickled."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.functions = folder, []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.functions.append(fn.__name__)
+        future: Future[Any] = Future()
+        home = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            function, given = pickle.loads(pickle.dumps((fn, args)))
+            future.set_result(pickle.loads(pickle.dumps(function(*given))))
+        finally:
+            os.chdir(home)
+        return future
+
+
+def test_a_class_is_graded_by_any_executor(tmp_path: Path) -> None:
+    root = built_course(tmp_path / "course")
+    hand_in(root, "good", json.dumps(perfect(root)))
+    hand_in(root, "bad", "{")
+    (tmp_path / "elsewhere").mkdir()
+    cluster = Elsewhere(tmp_path / "elsewhere")
+    bad, good = grade_class(root, root, workers=3, executor=cluster, say=lambda text: None)
+    assert (bad.status, good.status, good.score) == ("failed", "needs marking", 6)
+    assert cluster.functions == ["grade_submission", "grade_submission", "render_page"]
+    assert not list(cluster.folder.iterdir())
+    assert "8.0" not in feedback_text(root, "good") and "6.0" in feedback_text(root, "good")
+
+
+def feedback_text(root: Path, student: str) -> str:
+    return (root / "feedback" / student / LAB / f"{LAB}.html").read_text(encoding="utf-8")
 
 
 def test_threads_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -507,8 +577,8 @@ def test_cells_that_stopped_are_named(graded: Class) -> None:
         graded.root / "autograded" / "syntax" / LAB / f"{LAB}.ipynb", as_version=4
     )
     out = Console(file=io.StringIO(), width=100)
-    result = graded.results["syntax"]
-    single.show(out, single.Graded(Lab(graded.root, LAB), result, notebook))
+    record = graded.results["syntax"]
+    single.show(out, single.OwnGrade(Lab(graded.root, LAB), record, notebook))
     text = out.file.getvalue()
     assert "Cell root_sum stopped with an error" in text and "SyntaxError" in text
 
@@ -540,9 +610,9 @@ def test_a_date_or_a_due_date_that_changes_is_graded_again(tmp_path: Path) -> No
     with (root / "nbgrader_config.py").open("a") as file:
         file.write('\nc.LateSubmissionPlugin.penalty_method = "zero"\n')
 
-    def grade() -> Result:
+    def grade() -> GradingRecord:
         begun.clear()
-        (result,) = grade_class(root, root, began=lambda task: begun.append(task.student))
+        (result,) = grade_class(root, root, began=lambda lab, student: begun.append(student))
         return result
 
     assert grade().score == 4 and begun
@@ -573,9 +643,9 @@ def test_the_grader_s_own_trouble_is_tried_again(
     with monkeypatch.context() as patched:
 
         def full(*_: object, **__: object) -> None:
-            raise nbgrader_api.HostError("the disk is full")
+            raise nbgrader_api.NbgraderError("the disk is full")
 
-        patched.setattr(nbgrader_api, "autograde", full)
+        patched.setattr(nbgrader_api, "record", full)
         (result,) = grade_class(root, root, workers=1)
         assert result.status == "failed"
     (result,) = grade_class(root, root, workers=1)
@@ -590,23 +660,79 @@ def test_a_limit_met_in_a_test_is_told(tmp_path: Path) -> None:
     hand_in(root, "loops", json.dumps(submission(root, root_sum=loop)))
     (result,) = grade_class(root, root)
     (receipt,) = records.read_all(root)
-    assert receipt.limits == ["root_sum_test: your code took longer than 1 s."]
+    assert receipt.limits == ("root_sum_test: your code took longer than 1 s.",)
     assert not receipt.stopped and receipt.limits[0] in result.reason
     assert receipt.limits[0] in (root / "report.html").read_text()
     page = (root / "feedback" / "loops" / LAB / f"{LAB}.html").read_text()
     assert "is there an endless loop?" in page and "TimeLimitExceeded" not in page
 
 
-def test_a_receipt_of_an_earlier_file_says_so(tmp_path: Path) -> None:
+def test_a_record_of_an_earlier_file_says_so(tmp_path: Path) -> None:
     root = built_course(tmp_path)
     hand_in(root, "someone", json.dumps(submission(root)))
     grade_class(root, root)
     hand_in(root, "someone", json.dumps(submission(root, **ANSWER)))
-    nbgrader_api.autograde(root, root, LAB, "someone")
-    (result,) = publish(root, root)
-    assert result.score == 4 and "run grade to renew it" in result.reason
-    assert records.read(root, "someone", LAB).stale in result.reason
-    assert "run grade to renew it" in (root / "report.html").read_text()
-    (result,) = grade_class(root, root)
-    assert result.score == 4 and not result.reason
-    assert "run grade to renew it" not in (root / "report.html").read_text()
+    (record,) = publish(root, root)
+    assert record.score == 0 and "run grade to bring the score up to date" in record.stale
+    assert records.read(root, "someone", LAB).stale == record.stale
+    assert record.stale in (root / "report.html").read_text()
+    assert record.stale in (root / "scores.csv").read_text()
+    (record,) = grade_class(root, root)
+    assert record.score == 4 and not record.remark
+    assert "run grade to" not in (root / "report.html").read_text()
+
+
+# --- nbgrader's own way, and what earlier versions of this course have left ----------------
+
+
+def test_nbgrader_s_own_autograder_does_the_same(graded: Class) -> None:
+    students = ("noisy", "twice", "exits", "stripped")
+    for student in students:
+        ours = again_from_scratch(graded, student)
+        nbgrader_api.autograde(graded.root, graded.root, LAB, student)
+        theirs = records.read(graded.root, student, LAB)
+        same = {"seconds": 0, "cells": tuple(replace(c, seconds=0) for c in ours.cells)}
+        assert replace(ours, **same) == replace(
+            theirs, **same | {"cells": tuple(replace(c, seconds=0) for c in theirs.cells)}
+        )
+        assert again(graded, student) == theirs  # nothing is left to do but the page
+
+
+def again_from_scratch(graded: Class, student: str) -> GradingRecord:
+    (record,) = grade_class(
+        graded.root, graded.root, students=[student], workers=1, say=str, again=True
+    )
+    return record
+
+
+def test_a_class_graded_before_checks_returned_their_parts(
+    graded: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gradebook, notebooks and marks are as nbgrader keeps them; its records have format 1."""
+    root = built_course(tmp_path)
+    hand_in(root, "ann", json.dumps(perfect(root)))
+    twice = submission(root, **ANSWER)
+    twice.cells.append(cell_of(submission(root), "root_sum"))
+    hand_in(root, "ben", json.dumps(twice))
+    hand_in(root, "cat", "")
+    hand_in(root, "dan", json.dumps(submission(root, root_sum="import os\nos._exit(3)")))
+    grade_class(root, root, workers=1, marks={(LAB, "ann"): {"why": 2.5}}, say=str)
+    for name in ("receipts", "feedback"):
+        shutil.rmtree(root / name)
+    for name in ("scores.csv", "scores.json", "report.html"):
+        (root / name).unlink()
+    shutil.copytree(FORMAT_1, root / "receipts")
+
+    ann, ben, cat, dan = publish(root, root, 1, say=str)
+    assert (ann.score, ann.status, ben.score, dan.score) == (8.5, "graded", 4, 0)
+    assert cat.status == "failed" and cat.reason == f"{LAB}.ipynb is empty."
+    assert [cell.name for cell in ben.cells] == ["root_sum_test", "counter_test", "why"]
+    assert [note.kind for note in ben.repairs] == ["ids", "duplicated"]
+    assert "the Python process ended" in dan.stopped and "the Python process" in dan.reason
+    assert (root / "feedback" / "ann" / LAB / f"{LAB}.html").is_file()
+    assert records.read(root, "ann", LAB).format == records.FORMAT
+    mark(root, "dan", 1)
+    shutil.copytree(FORMAT_1, root / "receipts", dirs_exist_ok=True)
+    records_of = grade_class(root, root, workers=1, say=str)  # the marks stay, all else is renewed
+    assert [record.score for record in records_of] == [8.5, 4, 0, 1]
+    assert [record.status for record in records_of] == ["graded", "graded", "failed", "graded"]

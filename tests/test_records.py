@@ -1,19 +1,24 @@
-"""The hash of what was handed in, whatever lies in the notebook's place."""
+"""Records: the hash of what was handed in, whatever it is; what is written can be read back."""
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from reference import ROOT
 
-from autograder.records import inputs_of
+from autograder import records
+from autograder.records import CellRecord, GradingRecord, inputs_of
+from autograder.repair.notes import duplicated
 from autograder.repair.salvage import MAX_BYTES
+from trickster.checks.result import PartResult
 
 
 def submission_hash(path: Path) -> str:
-    return inputs_of(ROOT, "lab1_train_victim", path, trusted=False)["submission"]
+    return inputs_of(ROOT, "lab1_train_victim", path, False, "none", {})["submission"]
 
 
 def test_the_same_text_has_the_same_hash_and_another_text_another(tmp_path: Path) -> None:
@@ -49,3 +54,60 @@ def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
     first = submission_hash(path)
     os.truncate(path, MAX_BYTES + 1)
     assert first != submission_hash(path)
+
+
+PART = PartResult("honest users", 2.0, 0.25, "3.1", "1.5", "0.9", "Sort them.", value=3.1)
+RECORD = GradingRecord(
+    "lab1",
+    "Zo\u00eb",
+    "needs marking",
+    6.0,
+    (
+        CellRecord("test", "test", 1.5, 4.0, False, (PART,), "", True, 2.5),
+        CellRecord("early", "test", 0.0, 4.0, note="not written yet", begun=False),
+        CellRecord("essay", "written", None, 2.0, waiting=True),
+    ),
+    penalty=0.5,
+    inputs={"torch": "2.13.0"},
+    repairs=(duplicated("test", 2),),
+    limits=("test: too long",),
+    problems=("a check broke",),
+)
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    records.write(tmp_path, RECORD)
+    assert records.read(tmp_path, RECORD.student, "lab1") == RECORD
+    assert records.read_all(tmp_path) == [RECORD]
+    records.remove(tmp_path, RECORD.student, "lab1")
+    assert records.read(tmp_path, RECORD.student, "lab1") is None
+
+
+def test_the_score_is_the_points_less_the_penalty_and_never_below_nothing() -> None:
+    assert (RECORD.score, RECORD.test_points) == (1.0, 1.5)
+    assert replace(RECORD, penalty=9.0).score == 0
+
+
+def test_a_record_of_format_1_is_read_without_parts() -> None:
+    course = Path(__file__).parent
+    path = course / "receipts_format_1" / "ben" / "lab1_toy.json"
+    old = json.loads(path.read_text(encoding="utf-8"))
+    found = records.from_dict(old)
+    assert found.format == records.FORMAT and found.score == 4.0
+    assert {cell.name: cell.points for cell in found.cells} == {
+        "counter_test": 0.0,
+        "root_sum_test": 4.0,
+        "why": 0.0,
+    }
+    assert all(cell.parts == () for cell in found.cells)
+    assert [note.kind for note in found.repairs] == ["ids", "duplicated"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '{"format": 9}', '{"format": 2}', '{"format": 1}', "\xff"]
+)
+def test_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
+    path = records.path_of(tmp_path, "ann", "lab1")
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="latin-1")
+    assert records.read(tmp_path, "ann", "lab1") is None

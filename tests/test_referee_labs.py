@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -12,7 +11,8 @@ from nbformat import NotebookNode
 from autograder.authoring.source import build_notebook
 from autograder.cells import grade_id, points_of, role
 from autograder.course import Lab, list_labs, read_course
-from autograder.referee.preprocessor import Course, RefereeExecute, course_of
+from autograder.grading import execution
+from autograder.grading.execution import RunSettings, run_notebook, trusted_cells
 
 ROOT = Path(__file__).resolve().parent.parent
 CHEAP = {
@@ -25,18 +25,17 @@ CHEAP = {
 LABS = [lab.name for lab in list_labs(ROOT)]
 
 
-class Both(RefereeExecute):
+class Both(execution.NotebookRunner):
     """Runs each test cell in the kernel as well, as a student does."""
 
-    def course(self, nb: NotebookNode, resources: Any) -> Course:
-        cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in nb.cells]
-        return course_of([cell for cell in cells if cell[1]])
-
-    def _test(self, cell, name, test, referee, course) -> None:
+    def test(self, cell, name, test, referee) -> None:
         local = nbformat.v4.new_code_cell(test.source)
-        self._own(local, name, referee.kernel)
-        super()._test(cell, name, test, referee, course)
-        self.local = {**getattr(self, "local", {}), name: local.outputs}
+        self.own(local, name, referee.kernel)
+        super().test(cell, name, test, referee)
+        LOCAL[name] = local.outputs
+
+
+LOCAL: dict[str, list[NotebookNode]] = {}
 
 
 def points(outputs: list[NotebookNode]) -> float:
@@ -51,30 +50,35 @@ def table(outputs: list[NotebookNode]) -> str:
     return result.data["text/html"]
 
 
-def same_points(notebook: NotebookNode, folder: Path) -> None:
+def same_points(notebook: NotebookNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full points for every test, with the same words from the referee as in the kernel."""
-    runner = Both(extra_arguments=["--IPKernelApp.log_level=40"])
-    runner.preprocess(notebook, {"metadata": {"path": str(folder)}})
+    monkeypatch.setattr(execution, "NotebookRunner", Both)
+    LOCAL.clear()
+    settings = RunSettings(
+        trust_submissions=True, run_all=True, extra_arguments=["--IPKernelApp.log_level=40"]
+    )
+    cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in notebook.cells]
+    outcome = run_notebook(notebook, trusted_cells(c for c in cells if c[1]), settings)
     tests = [cell for cell in notebook.cells if role(cell) == "test"]
-    assert tests and set(runner.local) == {grade_id(cell) for cell in tests}
+    assert tests and set(LOCAL) == set(outcome.tests) == {grade_id(cell) for cell in tests}
     for cell in tests:
-        assert points(cell.outputs) == points(runner.local[grade_id(cell)]) == points_of(cell)
-        assert table(cell.outputs) == table(runner.local[grade_id(cell)])
-    assert not runner.problems
+        assert points(cell.outputs) == points(LOCAL[grade_id(cell)]) == points_of(cell)
+        assert table(cell.outputs) == table(LOCAL[grade_id(cell)])
+    assert not outcome.problems
 
 
 @pytest.mark.parametrize("name", CHEAP)
-def test_cheap_checks_get_the_same_points_from_the_referee(name: str, tmp_path: Path) -> None:
+def test_cheap_checks_get_the_same_points_from_the_referee(name: str, monkeypatch) -> None:
     notebook = build_notebook(Lab(ROOT, name), read_course(ROOT))
     wanted = {"setup", "imports", *CHEAP[name]}
     notebook.cells = [
         cell for cell in notebook.cells if role(cell) == "solution" or grade_id(cell) in wanted
     ]
-    same_points(notebook, tmp_path)
+    same_points(notebook, monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", LABS)
-def test_the_solution_gets_the_same_points_from_the_referee(name: str, tmp_path: Path) -> None:
-    same_points(build_notebook(Lab(ROOT, name), read_course(ROOT)), tmp_path)
+def test_the_solution_gets_the_same_points_from_the_referee(name: str, monkeypatch) -> None:
+    same_points(build_notebook(Lab(ROOT, name), read_course(ROOT)), monkeypatch)

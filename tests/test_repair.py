@@ -20,12 +20,11 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from toy_course import LAB, built_course, cell_of
 
-from autograder import nbgrader_api
+from autograder import nbgrader_api, records
 from autograder.cells import grade_id, points_of, role
 from autograder.course import CourseError, Lab
-from autograder.grading import run
+from autograder.grading.gradebook import ClassGradebook
 from autograder.repair.mend import MendedNotebook, WrongNotebook, check_related, mend
-from autograder.repair.preprocessors import notes_of
 from autograder.repair.salvage import NotANotebook, parse_notebook, read_submission
 
 ROOT_SUM = '''\
@@ -667,11 +666,11 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hand_in(root, "b_other", '{"cells": [{"cell_type": "code", "source": "1"}]}')
     hand_in(root, "c_link", "").unlink()
     os.symlink(Lab(root, LAB).release, root / "submitted" / "c_link" / LAB / f"{LAB}.ipynb")
-    run.register(root, root, [LAB])
+    ClassGradebook(root, root).register([LAB])
     config = nbgrader_api.settings(root, root, assignment_id=LAB)
-    config.Autograde.exporter_class = "autograder.repair.preprocessors.SubmissionExporter"
+    config.Autograde.exporter_class = "autograder.nbgrader_plugins.SubmissionExporter"
     config.Autograde.sanitize_preprocessors = [
-        "autograder.repair.preprocessors.Repair",
+        "autograder.nbgrader_plugins.Repair",
         "nbgrader.preprocessors.OverwriteKernelspec",
         "nbgrader.preprocessors.OverwriteCells",
         "nbgrader.preprocessors.CheckCellMetadata",
@@ -704,10 +703,11 @@ def test_nbgrader_grades_every_damaged_notebook(graded: Path, student: str) -> N
     assert scores["root_sum_test"] == (points[0], 4)
     assert scores["counter_test"] == (points[1], 2)
     notebook = nbformat.read(autograded(graded, student), as_version=4)
-    assert {note.kind for note in notes_of(notebook)} == told
+    notes = records.read(graded, student, LAB).repairs
+    assert {note.kind for note in notes} == told
     top = notebook.cells[0].source
-    assert top.startswith("## What was mended") == bool(told)
-    assert all(note.for_student in top for note in notes_of(notebook))
+    assert top.startswith("## What was repaired") == bool(told)
+    assert all(note.for_student in top for note in notes)
     assert "hidden_measurement" in cell_of(notebook, "root_sum_test").source
     assert [points_of(cell) for cell in notebook.cells if grade_id(cell)] == [0, 0, 4, 0, 2, 3]
 

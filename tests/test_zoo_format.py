@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -14,13 +15,13 @@ from toy_course import LAB, built_course, cell_of, zoo_file
 from autograder.authoring.source import build_notebook
 from autograder.cells import grade_id
 from autograder.course import CourseError, Lab, read_course
-from autograder.records import Receipt
-from autograder.results import CellScore, Result
+from autograder.records import CellRecord, GradingRecord
+from autograder.repair.notes import Note
 from autograder.sample_class.header import Expectation, ZooError
 from autograder.sample_class.mutations import FILE_FORMS, HUGE, MUTATIONS
 from autograder.sample_class.runner import hand_in, load_specimens
 from autograder.sample_class.specimen import Specimen, load
-from autograder.sample_class.verdict import Evidence, verdict
+from autograder.sample_class.verdict import verdict
 
 ABOUT = 'about = "A test"'
 
@@ -326,63 +327,60 @@ def test_handing_in_starts_afresh(root: Path) -> None:
     assert (folder / "submitted" / "half" / LAB / f"{LAB}.ipynb").is_file()
 
 
-def result(status: str = "graded", **points: float | None) -> Result:
-    cells = tuple(CellScore(name, "test", value, 4) for name, value in points.items())
-    return Result(LAB, "someone", status, 9, cells, reason="it is empty.")
+def record(status: str = "graded", **points: float | None) -> GradingRecord:
+    cells = tuple(CellRecord(name, "test", value, 4) for name, value in points.items())
+    return GradingRecord(LAB, "someone", status, 9, cells, reason="it is empty.")
 
 
 @pytest.mark.parametrize(
     ("expect", "got", "said"),
     [
-        (Expectation(), result(a=0), "as expected"),
-        (Expectation({"a": (2, 3)}), result(a=2.5), "as expected"),
-        (Expectation({"a": (0.3, 0.3)}), result(a=0.1 + 0.2), "as expected"),
-        (Expectation({"a": (2, 3)}), result(a=1), "WRONG: a 1, expected 2 to 3"),
-        (Expectation({"a": (2, 2)}), result(a=None), "WRONG: a no score, expected 2"),
-        (Expectation({"a": (2, 2)}), result("failed"), "WRONG: a no score"),
-        (Expectation(total=(3, 3)), result(a=1, b=2), "as expected"),
-        (Expectation(total=(3, 3)), result(a=1, b=1), "WRONG: total 2, expected 3"),
-        (Expectation(), result("failed"), "WRONG: failed: it is empty."),
-        (Expectation(status="failed"), result("failed"), "as expected"),
-        (Expectation(status="graded"), result("needs marking"), "WRONG: needs marking, expected"),
+        (Expectation(), record(a=0), "as expected"),
+        (Expectation({"a": (2, 3)}), record(a=2.5), "as expected"),
+        (Expectation({"a": (0.3, 0.3)}), record(a=0.1 + 0.2), "as expected"),
+        (Expectation({"a": (2, 3)}), record(a=1), "WRONG: a 1, expected 2 to 3"),
+        (Expectation({"a": (2, 2)}), record(a=None), "WRONG: a no score, expected 2"),
+        (Expectation({"a": (2, 2)}), record("failed"), "WRONG: a no score"),
+        (Expectation(total=(3, 3)), record(a=1, b=2), "as expected"),
+        (Expectation(total=(3, 3)), record(a=1, b=1), "WRONG: total 2, expected 3"),
+        (Expectation(), record("failed"), "WRONG: failed: it is empty."),
+        (Expectation(status="failed"), record("failed"), "as expected"),
+        (Expectation(status="graded"), record("needs marking"), "WRONG: needs marking, expected"),
     ],
 )
-def test_verdicts(expect: Expectation, got: Result, said: str) -> None:
+def test_verdicts(expect: Expectation, got: GradingRecord, said: str) -> None:
     wanted = Specimen(LAB, "someone", "about", nbformat.v4.new_notebook(), expect, {})
     assert verdict(wanted, got).startswith(said)
 
 
-def receipt(stopped: str = "", *kinds: str) -> Receipt:
-    repairs = [{"kind": kind, "cell": "a"} for kind in kinds]
-    return Receipt(
-        LAB, "someone", "graded", 9, 0, "", {}, 1.0, {}, repairs=repairs, stopped=stopped
-    )
+def found(stopped: str = "", *kinds: str) -> GradingRecord:
+    repairs = tuple(Note(kind, "a", "", "") for kind in kinds)
+    return replace(record(), repairs=repairs, stopped=stopped)
 
 
 @pytest.mark.parametrize(
-    ("expect", "found", "said"),
+    ("expect", "got", "pages", "said"),
     [
-        (Expectation(reason="is empty"), Evidence(), "as expected"),
-        (Expectation(reason="is full"), Evidence(), "WRONG: reason 'it is empty.', expected"),
-        (Expectation(stopped="memory"), Evidence(receipt("memory: used 3 GB")), "as expected"),
-        (Expectation(stopped="memory"), Evidence(receipt("disk")), "WRONG: stopped 'disk'"),
-        (Expectation(stopped=""), Evidence(receipt("disk")), "WRONG: stopped 'disk', expected ''"),
-        (Expectation(stopped=""), Evidence(receipt()), "as expected"),
+        (Expectation(reason="is empty"), found(), "", "as expected"),
+        (Expectation(reason="is full"), found(), "", "WRONG: reason 'it is empty.', expected"),
+        (Expectation(stopped="memory"), found("memory: used 3 GB"), "", "as expected"),
+        (Expectation(stopped="memory"), found("disk"), "", "WRONG: stopped 'disk'"),
+        (Expectation(stopped=""), found("disk"), "", "WRONG: stopped 'disk', expected ''"),
+        (Expectation(stopped=""), found(), "", "as expected"),
+        (Expectation(repairs=frozenset("ab")), found("", "a", "b", "a"), "", "as expected"),
         (
-            Expectation(repairs=frozenset({"a", "b"})),
-            Evidence(receipt("", "a", "b", "a")),
-            "as expected",
+            Expectation(repairs=frozenset("a")),
+            found("", "a", "b"),
+            "",
+            "WRONG: repaired: a, b, expected a",
         ),
-        (
-            Expectation(repairs=frozenset({"a"})),
-            Evidence(receipt("", "a", "b")),
-            "WRONG: mended: a, b, expected a",
-        ),
-        (Expectation(repairs=frozenset()), Evidence(receipt()), "as expected"),
-        (Expectation(never=("SECRET",)), Evidence(shown="a secret"), "as expected"),
-        (Expectation(never=("SECRET",)), Evidence(shown="a SECRET"), "WRONG: shows 'SECRET'"),
+        (Expectation(repairs=frozenset()), found(), "", "as expected"),
+        (Expectation(never=("SECRET",)), found(), "a secret", "as expected"),
+        (Expectation(never=("SECRET",)), found(), "a SECRET", "WRONG: shows 'SECRET'"),
     ],
 )
-def test_verdicts_on_the_evidence(expect: Expectation, found: Evidence, said: str) -> None:
+def test_verdicts_on_what_was_found(
+    expect: Expectation, got: GradingRecord, pages: str, said: str
+) -> None:
     wanted = Specimen(LAB, "someone", "about", nbformat.v4.new_notebook(), expect, {})
-    assert verdict(wanted, result(a=0), found).startswith(said)
+    assert verdict(wanted, got, pages).startswith(said)

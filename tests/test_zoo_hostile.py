@@ -14,7 +14,7 @@ import psutil
 import pytest
 from reference import ROOT
 
-from autograder.grading.preprocessor import require_sandbox
+from autograder.grading.execution import require_sandbox
 from autograder.records import read
 from autograder.sample_class import runner
 from autograder.sample_class.runner import GradedSample

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.utils import determine_grade
 
 from autograder import nbgrader_api
 from autograder.authoring.copy_list import list_problems
@@ -345,7 +344,7 @@ def _reference_scores(notebook: NotebookNode) -> list[str]:
     for cell in notebook.cells:
         if role(cell) != "test" or any(out.output_type == "error" for out in cell.outputs):
             continue
-        score, points = determine_grade(cell)[0], points_of(cell)
+        score, points = nbgrader_api.determine_grade(cell)[0], points_of(cell)
         if score != points:
             noisy = any(out.get("name") == "stderr" for out in cell.outputs)
             why = " because it writes to stderr" if noisy else ""

@@ -1,7 +1,9 @@
-"""A pool of processes that grade: one notebook each at a time, one thread each.
+"""Runs jobs on any `concurrent.futures.Executor`, and the one that this machine's cores make.
 
-A worker that dies takes nobody's result along, and none outlives the process that started it.
-Ctrl-C reaches the parent alone: it ends the workers, and with them what they were doing.
+A worker that dies costs nobody else's result, and its own job is tried once more, alone. The
+default executor starts processes that compute with one thread each. None of them outlives the
+process that started it, and Ctrl-C reaches that one only: it ends the workers, and with them
+what they were doing.
 """
 
 from __future__ import annotations
@@ -12,82 +14,136 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from autograder.course import CourseError
 from autograder.environment import one_thread
 
 PR_SET_PDEATHSIG = 1
 LOCK = ".grading"
-Job = TypeVar("Job")
-Done = TypeVar("Done")
 
 
-def pooled(
-    jobs: list[Job],
-    workers: int,
-    work: Callable[[Job], Done],
-    lost: Callable[[Job], Done],
-    began: Callable[[Job], None] = lambda job: None,
-) -> Generator[Done, None, None]:
-    """What `work` makes of each job, as it is done, `workers` at a time.
+class Call(NamedTuple):
+    """One piece of work: a module's function and its argument, both of which can be pickled."""
 
-    `lost` makes the result of a job whose worker died, also when it was tried alone.
+    function: Callable[[Any], Any]
+    argument: Any
+    key: Any = None  # the caller's own, which stays here
+
+
+class Lost(NamedTuple):
+    """In place of a result: what the executor raised, twice."""
+
+    error: BaseException
+
+
+def completed(
+    executor: Executor, workers: int, next_call: Callable[[], Call | None]
+) -> Iterator[tuple[Call, Any]]:
+    """Each call with its result, as they are done, `workers` at a time.
+
+    `next_call` gives what is to be done next, or None while there is nothing: it is asked again
+    after each result, so that a result can bring new work. It is asked only when a worker is
+    free. The functions must not raise: an exception is taken for the death of a worker, whose
+    call is then repeated while no other runs. If that fails as well, its result is `Lost`.
     """
-    if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            began(job)
-            with one_thread():
-                yield work(job)
-        return
-    left = dict.fromkeys(range(len(jobs)))
-    with closing(_pool(jobs, workers, work, began)) as coming:
-        for number, result in coming:
-            del left[number]
-            yield result
-    for number in left:  # a worker died and took its pool along: the rest runs one by one
-        with closing(_pool([jobs[number]], 1, work, began)) as coming:
-            alone = next(coming, None)
-        yield alone[1] if alone else lost(jobs[number])
+    running: dict[Future[Any], Call] = {}
+    suspects: deque[Call] = deque()
+    try:
+        while True:
+            while len(running) < workers and not suspects and (call := next_call()) is not None:
+                running[executor.submit(call.function, call.argument)] = call
+            if not running and not suspects:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                call = running.pop(future)
+                if _error_of(future) is None:
+                    yield call, future.result()
+                else:
+                    suspects.append(call)
+            while suspects and not running:
+                yield _repeated(executor, suspects.popleft())
+    finally:
+        for future in running:
+            future.cancel()
 
 
-def _pool(
-    jobs: list[Job], workers: int, work: Callable[[Job], Done], began: Callable[[Job], None]
-) -> Generator[tuple[int, Done], None, None]:
-    """Numbered results from a pool of processes; ends early when a worker has died.
+def _error_of(future: Future[Any]) -> BaseException | None:
+    return CancelledCall() if future.cancelled() else future.exception()
 
-    A job is handed over only when a worker is free, so that `began` tells the truth. Closed
-    before its end, or interrupted, it kills the workers: nobody waits for running jobs.
+
+class CancelledCall(Exception):
+    """An executor gave a call up."""
+
+
+def _repeated(executor: Executor, call: Call) -> tuple[Call, Any]:
+    future = executor.submit(call.function, call.argument)
+    wait([future])
+    error = _error_of(future)
+    return call, (future.result() if error is None else Lost(error))
+
+
+class InThisProcess(Executor):
+    """Does each job at once, while it is submitted: for one job, or one worker."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        with one_thread():
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class WorkerProcesses(Executor):
+    """Processes on this machine, new ones in place of a pool that has lost one.
+
+    Left with an exception, it kills them: nobody waits for jobs that are running.
     """
-    spawn: Any = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    with one_thread():
-        pool = ProcessPoolExecutor(
-            min(workers, len(jobs)), spawn, initializer=_prepare, initargs=(os.getpid(),)
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self._others = set(multiprocessing.active_children())
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        spawn: Any = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(
+            self.workers, spawn, initializer=_prepare, initargs=(os.getpid(),)
         )
-        waiting, running = list(enumerate(jobs)), {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    number, job = waiting.pop(0)
-                    with _no_interrupt():  # a worker that is starting inherits this
-                        running[pool.submit(work, job)] = number
-                    began(job)
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        except BrokenProcessPool:
-            return
-        except BaseException:
-            for worker in set(multiprocessing.active_children()) - others:
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        with one_thread(), _no_interrupt():  # a worker that is starting inherits both
+            try:
+                return self._pool.submit(fn, *args, **kwargs)
+            except BrokenExecutor:
+                self._pool = self._new_pool()
+                return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def __exit__(self, kind: Any, *details: Any) -> None:
+        if kind is not None:
+            for worker in set(multiprocessing.active_children()) - self._others:
                 worker.kill()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+        self.shutdown(cancel_futures=True)
+
+
+def workers_for(jobs: int, workers: int) -> Executor:
+    """What runs this many jobs on this machine, `workers` at a time."""
+    used = min(workers, jobs)
+    return WorkerProcesses(used) if used > 1 else InThisProcess()
 
 
 @contextmanager

@@ -9,10 +9,8 @@ call into the student's kernel. In the order in which a submission meets them:
 - `session`: the connection to the kernel for one test cell, in messages of `wire`; `agent` is its
   other end, inside the kernel.
 - `proxies`: what a test holds of the student's objects; `errors`: what can go wrong with them.
-- `preprocessor`: puts it all into nbgrader's pipeline.
 """
 
-from autograder.referee.preprocessor import RefereeExecute
 from autograder.referee.referee import Referee
 
-__all__ = ["Referee", "RefereeExecute"]
+__all__ = ["Referee"]

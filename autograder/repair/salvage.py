@@ -35,7 +35,7 @@ class NotANotebook(CourseError):
 
 def read_submission(path: Path) -> NotebookNode:
     """The notebook in a student's file as valid nbformat 4.5, or NotANotebook."""
-    return parse_notebook(_read_file(path), path.name)
+    return parse_notebook(read_text(path), path.name)
 
 
 def parse_notebook(text: str, name: str = "the notebook") -> NotebookNode:
@@ -90,7 +90,8 @@ def content_id(cell: NotebookNode, taken: Callable[[str], bool]) -> str:
     return wanted
 
 
-def _read_file(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a student's file, or NotANotebook; follows no link."""
     try:
         found = path.lstat()
     except OSError as error:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from autograder.reporting.console import number
-from autograder.reporting.statistics import Lab, edges, histogram
+from autograder.reporting.statistics import LabStatistics, edges, histogram
 
 # As in `trickster.plots`, which is not imported for it: that takes torch and seconds.
 BLUE, PALE, ORANGE = "#0072B2", "#BBDDEE", "#A84300"
@@ -30,7 +30,7 @@ class Drawing(NamedTuple):
     alt: str
 
 
-def scores(lab: Lab) -> Drawing | None:
+def scores(lab: LabStatistics) -> Drawing | None:
     """The distribution of a lab's scores; None where nothing is graded."""
     spread = lab.scores
     if spread is None:
@@ -58,12 +58,12 @@ def scores(lab: Lab) -> Drawing | None:
 
 
 def _score_words(borders: list[float], settled: list[int], so_far: list[int]) -> str:
-    said = []
+    words = []
     for i, count in enumerate(map(sum, zip(settled, so_far, strict=True))):
         if count:
             waits = f", {so_far[i]} of them waiting for marks" if so_far[i] else ""
-            said.append(f"{number(borders[i])} to {number(borders[i + 1])}: {count}{waits}")
-    return f"Submissions by points. {'; '.join(said)}."
+            words.append(f"{number(borders[i])} to {number(borders[i + 1])}: {count}{waits}")
+    return f"Submissions by points. {'; '.join(words)}."
 
 
 def _address(figure: Figure) -> str:

@@ -10,10 +10,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -22,13 +21,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from autograder.results import CellScore, Result
-
-if TYPE_CHECKING:  # classroom writes the class report, which needs this module
-    from autograder.grading.run import Began, Step, Task
+from autograder.records import CellRecord, GradingRecord
 
 PLAIN_WIDTH = 120  # a file or a pipe has no width of its own
 ABOUT_WIDTH = 20  # with less room than this, what a submission is stands below the table
+Began = Callable[[str, str], None]
+Step = Callable[[int, int, GradingRecord], None]
 COLOURS = {"graded": "green", "needs marking": "yellow", "failed": "red"}
 
 
@@ -43,11 +41,11 @@ def number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def score_line(done: int, total: int, result: Result) -> str:
+def score_line(done: int, total: int, record: GradingRecord) -> str:
     """ "3/14 lab1_train_victim  wrong_axis  8/20  6.1 s"."""
-    score = f"{number(result.score)}/{number(result.maximum)}"
-    shown = "failed" if result.status == "failed" else score
-    return f"{done}/{total} {result.lab}  {result.student}  {shown}  {result.seconds:.1f} s"
+    score = f"{number(record.score)}/{number(record.maximum)}"
+    shown = "failed" if record.status == "failed" else score
+    return f"{done}/{total} {record.lab}  {record.student}  {shown}  {record.seconds:.1f} s"
 
 
 def from_here(path: Path) -> str:
@@ -64,9 +62,9 @@ def this_program() -> str:
 
 @contextmanager
 def progress(out: Console) -> Iterator[tuple[Began, Step]]:
-    """`began` and `step` for `classroom.grade_class`: a line for each submission.
+    """`began` and `step` for `grading.run`: a line for each submission.
 
-    On a terminal a bar tells what runs; elsewhere a line does when it starts.
+    On a terminal a bar shows what runs; elsewhere a line does when it starts.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), console=out, transient=True)
@@ -74,13 +72,13 @@ def progress(out: Console) -> Iterator[tuple[Began, Step]]:
     with bar:
         task = bar.add_task("grading", total=None)
 
-        def began(begun: Task) -> None:
-            bar.update(task, description=escape(f"grading {begun.student}"))
+        def began(lab: str, student: str) -> None:
+            bar.update(task, description=escape(f"grading {student}"))
             if bar.disable:
-                out.print(escape(f"started {begun.lab}  {begun.student}"), soft_wrap=True)
+                out.print(escape(f"started {lab}  {student}"), soft_wrap=True)
 
-        def step(done: int, total: int, result: Result) -> None:
-            out.print(escape(score_line(done, total, result)), soft_wrap=True)
+        def step(done: int, total: int, record: GradingRecord) -> None:
+            out.print(escape(score_line(done, total, record)), soft_wrap=True)
             bar.update(task, completed=done, total=total)
 
         yield began, step
@@ -88,22 +86,22 @@ def progress(out: Console) -> Iterator[tuple[Began, Step]]:
 
 def class_table(
     out: Console,
-    results: list[Result],
+    records: list[GradingRecord],
     details: bool = False,
     verdicts: Mapping[tuple[str, str], str] | None = None,
     abouts: Mapping[tuple[str, str], str] | None = None,
 ) -> None:
     """One row a submission, then a sentence for each that has a reason."""
     columns = {
-        "student": [escape(result.student) for result in results],
+        "student": [escape(record.student) for record in records],
         # Room for what each is; "lab1" is also what --lab takes.
-        "lab": [escape(r.lab.split("_")[0] if abouts else r.lab) for r in results],
-        "score": [_score(result) for result in results],
-        "status": [_status(result) for result in results],
+        "lab": [escape(r.lab.split("_")[0] if abouts else r.lab) for r in records],
+        "score": [_score(record) for record in records],
+        "status": [_status(record) for record in records],
     }
     if details:
-        columns["points of each test and answer"] = [escape(_cells(result)) for result in results]
-    keys = [(result.lab, result.student) for result in results]
+        columns["points of each test and answer"] = [escape(_cells(record)) for record in records]
+    keys = [(record.lab, record.student) for record in records]
     if verdicts is not None:
         columns["verdict"] = [_verdict(verdicts[key]) for key in keys]
     room = out.width - _width(columns)
@@ -120,9 +118,9 @@ def class_table(
         for lab, student in keys:
             text = f"{student}, {lab}: {abouts[lab, student]}"
             out.print(escape(text), soft_wrap=True)
-    for result in results:
-        if result.reason:
-            text = f"{result.student}, {result.lab}: {result.reason}"
+    for record in records:
+        if record.remark:
+            text = f"{record.student}, {record.lab}: {record.remark}"
             out.print(escape(text), soft_wrap=True)
 
 
@@ -143,32 +141,32 @@ def _verdict(verdict: str) -> str:
     return escape(verdict) if verdict == "as expected" else f"[red]{escape(verdict)}[/red]"
 
 
-def class_summary(results: list[Result], started: float) -> str:
+def class_summary(records: list[GradingRecord], started: float) -> str:
     """How many of each status, and how long it took."""
-    counts = {status: sum(r.status == status for r in results) for status in COLOURS}
+    counts = {status: sum(r.status == status for r in records) for status in COLOURS}
     parts = [f"{count} {status}" for status, count in counts.items() if count]
-    many = "submission" if len(results) == 1 else "submissions"
-    return f"{len(results)} {many}: {', '.join(parts)}; {time.monotonic() - started:.0f} s."
+    many = "submission" if len(records) == 1 else "submissions"
+    return f"{len(records)} {many}: {', '.join(parts)}; {time.monotonic() - started:.0f} s."
 
 
-def _score(result: Result) -> str:
-    if result.status == "failed":
+def _score(record: GradingRecord) -> str:
+    if record.status == "failed":
         return "-"
-    late = f" (late: -{number(result.penalty)})" if result.penalty else ""
-    return f"{number(result.score)} / {number(result.maximum)}{late}"
+    late = f" (late: -{number(record.penalty)})" if record.penalty else ""
+    return f"{number(record.score)} / {number(record.maximum)}{late}"
 
 
-def _status(result: Result) -> str:
-    waiting = [cell.name for cell in result.cells if cell.waiting]
-    shown = result.status + (f": {', '.join(waiting)}" if waiting else "")
-    return f"[{COLOURS[result.status]}]{escape(shown)}[/]"
+def _status(record: GradingRecord) -> str:
+    waiting = [cell.name for cell in record.cells if cell.waiting]
+    shown = record.status + (f": {', '.join(waiting)}" if waiting else "")
+    return f"[{COLOURS[record.status]}]{escape(shown)}[/]"
 
 
-def _cells(result: Result) -> str:
-    return "\n".join(f"{cell.name} {cell_points(cell)}" for cell in result.cells)
+def _cells(record: GradingRecord) -> str:
+    return "\n".join(f"{cell.name} {cell_points(cell)}" for cell in record.cells)
 
 
-def cell_points(cell: CellScore) -> str:
+def cell_points(cell: CellRecord) -> str:
     """ "3/4", or "?/4" while nobody has marked the answer."""
     got = "?" if cell.points is None else number(cell.points)
     return f"{got}/{number(cell.maximum)}"

@@ -1,12 +1,11 @@
 """`report.html`: how a class did, for the instructor. One file, without scripts or network.
 
-`said` reads what the checks said, `tally` has the numbers, `charts` the drawings, `page.html`
-the words around them. All comes from the receipts: the same receipts give the same bytes.
+`statistics` has the numbers, `charts` the drawings, `page.html` the words around them. All comes
+from the records of the grades: the same records give the same bytes.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from autograder.authoring.execute import ANSI
 from autograder.authoring.source import lab_notebook
 from autograder.cells import headings_of
 from autograder.course import Lab, list_labs, read_course
-from autograder.records import Receipt
+from autograder.records import GradingRecord
 from autograder.reporting import charts, statistics
 from autograder.reporting.console import number
-from autograder.reporting.said import NOT_BEGUN
+from trickster.files import write_atomically
 
 FILE = "report.html"
 LONGEST = 600  # characters shown of any one text
@@ -31,41 +30,38 @@ HASH_SHOWN = 12
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def write_report(root: Path, course_root: Path, receipts: list[Receipt]) -> Path:
+def write_report(root: Path, course_root: Path, records: list[GradingRecord]) -> Path:
     """Write `report.html` of a course folder whole or not at all; returns where it is."""
     path = course_root / FILE
-    half = path.with_suffix(".part")
-    # A name from a file system need not be valid Unicode.
-    half.write_text(page(root, receipts), encoding="utf-8", errors="replace")
-    os.replace(half, path)
+    write_atomically(path, page(root, records))
     return path
 
 
-def page(root: Path, receipts: list[Receipt]) -> str:
+def page(root: Path, records: list[GradingRecord]) -> str:
     """The report as HTML. Names, reasons and words of checks are escaped, all of them."""
-    receipts = sorted(receipts, key=lambda receipt: (receipt.lab, receipt.student))
+    records = sorted(records, key=lambda record: (record.lab, record.student))
     known = {lab.name: lab for lab in list_labs(root)}
-    found = {receipt.lab for receipt in receipts}
+    found = {record.lab for record in records}
     order = [*(name for name in known if name in found), *sorted(found - set(known))]
-    labs = [statistics.lab(name, receipts, _headings(root, known.get(name))) for name in order]
-    shared, differing = statistics.inputs(receipts)
-    times = [statistics.times(name, receipts) for name in order]
+    labs = [statistics.lab(name, records, _headings(root, known.get(name))) for name in order]
+    shared, differing = statistics.inputs(records)
+    times = [statistics.times(name, records) for name in order]
     return _environment().get_template("page.html").render(
         course=read_course(root).id,
-        students=len({receipt.student for receipt in receipts}),
+        students=len({record.student for record in records}),
         labs=labs,
         drawings={lab.name: charts.scores(lab) for lab in labs},
-        problems=statistics.by_text(receipts, lambda receipt: receipt.problems),
-        stale=statistics.by_text(receipts, lambda receipt: [receipt.stale]),
-        unguarded=statistics.unguarded(receipts),
-        failed=statistics.failed(receipts),
-        stopped=statistics.by_text(receipts, lambda receipt: [receipt.stopped, *receipt.limits]),
-        suspicious=[receipt for receipt in receipts if receipt.suspicious],
-        mended=statistics.mended(receipts),
+        problems=statistics.by_text(records, lambda record: record.problems),
+        stale=statistics.by_text(records, lambda record: [record.stale]),
+        unguarded=statistics.unguarded(records),
+        failed=statistics.failed(records),
+        stopped=statistics.by_text(records, lambda record: [record.stopped, *record.limits]),
+        suspicious=[record for record in records if record.suspicious],
+        repairs=statistics.repairs(records),
         times=[one for one in times if one],
         shared=shared,
         differing=differing,
-        not_begun=NOT_BEGUN,
+        not_begun=statistics.NOT_BEGUN,
     )  # fmt: skip
 
 

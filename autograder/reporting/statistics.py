@@ -1,21 +1,21 @@
-"""The numbers of the report: plain functions from receipts to small records.
+"""The numbers of the report: plain functions from records of grades to small tables.
 
-Nothing here reads or writes a file, draws, or knows HTML. Whatever the order of the receipts,
-the numbers are the same.
+Nothing here reads or writes a file, draws, or knows HTML. Whatever the order of the records, the
+numbers are the same.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import NamedTuple
 
-from autograder.records import Receipt
-from autograder.reporting.said import alike, failures
+from autograder.records import CellRecord, GradingRecord
 
 STATUSES = ("graded", "needs marking", "failed")
 PER_LAB = ("lab", "due")  # inputs that differ between labs because they must
@@ -24,6 +24,10 @@ STEPS = (0.5, 1, 2, 5)
 MOST_BARS = 20
 SLOWEST = 5
 ALL = 1 - 1e-9  # of the points, as floats add up
+NOT_BEGUN = "not begun"
+NOT_ENDED = "the check did not come to its end"
+NUMBER = re.compile(r"\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?")
+WHERE = " It happened in "  # a line of one student's notebook, no part of the reason
 
 
 class Spread(NamedTuple):
@@ -58,7 +62,7 @@ class Miss(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Exercise:
+class ExerciseStatistics:
     """One graded cell over all submissions that were graded."""
 
     name: str
@@ -74,7 +78,7 @@ class Exercise:
 
 
 @dataclass(frozen=True)
-class Lab:
+class LabStatistics:
     """One lab over all its submissions; scores are of those that did not fail."""
 
     name: str
@@ -83,7 +87,7 @@ class Lab:
     settled: list[float]  # scores of the graded
     so_far: list[float]  # scores of those that wait for marks
     late: list[str]
-    exercises: list[Exercise]
+    exercises: list[ExerciseStatistics]
 
     @property
     def submissions(self) -> int:
@@ -98,7 +102,7 @@ class Lab:
         return sum(len(exercise.waiting) for exercise in self.exercises)
 
 
-class Mended(NamedTuple):
+class Repairs(NamedTuple):
     """One kind of repair: how often, in whose notebooks, and the commonest sentence on it."""
 
     kind: str
@@ -166,70 +170,96 @@ def _commonest(counted: Counter[str]) -> str:
     return min(counted, key=lambda text: (-counted[text], text))
 
 
+def alike(text: str) -> str:
+    """What sentences have in common that differ only in their numbers."""
+    same = NUMBER.sub("#", text.split(WHERE)[0])
+    return re.sub(r"#(?:, #)+", "#", same)
+
+
 # --- one lab ----------------------------------------------------------------------------
 
 
-def lab(name: str, receipts: Iterable[Receipt], headings: Mapping[str, str]) -> Lab:
+def lab(name: str, records: Iterable[GradingRecord], headings: Mapping[str, str]) -> LabStatistics:
     """The numbers of one lab; `headings` has its cells in their order."""
-    mine = [receipt for receipt in receipts if receipt.lab == name]
-    whole = [receipt for receipt in mine if receipt.status != "failed"]
-    count = Counter(receipt.status for receipt in mine)
+    mine = [record for record in records if record.lab == name]
+    whole = [record for record in mine if record.status != "failed"]
+    count = Counter(record.status for record in mine)
     places = {cell: place for place, cell in enumerate(headings)}
-    cells = {cell for receipt in whole for cell in receipt.cells}
+    cells = {cell.name for record in whole for cell in record.cells}
     order = sorted(cells, key=lambda cell: (places.get(cell, len(places)), cell))
-    return Lab(
+    return LabStatistics(
         name=name,
         statuses={status: count[status] for status in dict.fromkeys((*STATUSES, *sorted(count)))},
-        maximum=max((receipt.maximum for receipt in mine), default=0.0),
-        settled=[receipt.score for receipt in whole if receipt.status == "graded"],
-        so_far=[receipt.score for receipt in whole if receipt.status != "graded"],
-        late=sorted(receipt.student for receipt in whole if receipt.penalty),
+        maximum=max((record.maximum for record in mine), default=0.0),
+        settled=[record.score for record in whole if record.status == "graded"],
+        so_far=[record.score for record in whole if record.status != "graded"],
+        late=sorted(record.student for record in whole if record.penalty),
         exercises=[exercise(cell, headings.get(cell, ""), whole) for cell in order],
     )
 
 
-def exercise(name: str, heading: str, receipts: Iterable[Receipt]) -> Exercise:
+def exercise(name: str, heading: str, records: Iterable[GradingRecord]) -> ExerciseStatistics:
     """The numbers of one graded cell. A test without a score counts as no points."""
-    having = [receipt for receipt in receipts if name in receipt.cells]
-    kind = having[0].cells[name]["kind"]
-    waiting = [receipt.student for receipt in having if _waits(receipt.cells[name])]
-    shares = []
-    for cell in (receipt.cells[name] for receipt in having):
-        marked = cell["kind"] == "test" or cell["points"] is not None
-        if marked and cell["maximum"]:
-            shares.append((cell["points"] or 0.0) / cell["maximum"])
+    having = list(_cells_named(name, records))
+    cells = [cell for _, cell in having]
+    shares = [
+        (cell.points or 0.0) / cell.maximum
+        for cell in cells
+        if cell.maximum and (cell.kind == "test" or cell.points is not None)
+    ]
     full, none = sum(share >= ALL for share in shares), sum(share <= 0 for share in shares)
-    return Exercise(
+    return ExerciseStatistics(
         name=name,
         heading=heading or name,
-        kind=kind,
-        maximum=max(receipt.cells[name]["maximum"] for receipt in having),
+        kind=cells[0].kind,
+        maximum=max(cell.maximum for cell in cells),
         mean=fmean(shares) if shares else None,
         full=full,
         part=len(shares) - full - none,
         none=none,
-        waiting=sorted(waiting),
-        misses=misses(name, having),
+        waiting=sorted(who for who, cell in having if cell.kind == "written" and cell.waiting),
+        misses=misses(having),
     )
 
 
-def _waits(cell: Mapping[str, object]) -> bool:
-    return cell["kind"] == "written" and bool(cell.get("waiting", cell["points"] is None))
+def _cells_named(name: str, records: Iterable[GradingRecord]) -> Iterator[tuple[str, CellRecord]]:
+    """(student, cell) of every record that has the cell."""
+    for record in records:
+        for cell in record.cells:
+            if cell.name == name:
+                yield record.student, cell
 
 
-def misses(name: str, receipts: Iterable[Receipt]) -> list[Miss]:
+def misses(having: Iterable[tuple[str, CellRecord]]) -> list[Miss]:
     """The parts of a check that were missed, the commonest first."""
     found: dict[str, list[tuple[str, bool, str]]] = defaultdict(list)
-    for receipt in receipts:
-        cell = receipt.cells[name]
-        if cell["kind"] != "test" or (cell["points"] or 0.0) >= cell["maximum"]:
-            continue
-        for failure in failures(receipt.measured.get(name, "")):
-            found[failure.part].append((receipt.student, failure.partly, failure.reason))
+    for student, cell in having:
+        for part, (partly, reason) in _missed(cell).items():
+            found[part].append((student, partly, reason))
     return sorted(
         (_miss(part, students) for part, students in found.items()),
         key=lambda miss: (-miss.students, -miss.missed, miss.part),
     )
+
+
+def _missed(cell: CellRecord) -> dict[str, tuple[bool, str]]:
+    """The parts of a check without all their points: some of them, and the reason.
+
+    What ended the check early is one more. An exercise that nobody has begun has this one only.
+    """
+    if cell.kind != "test" or (cell.points or 0.0) >= cell.maximum:
+        return {}
+    if not cell.begun:
+        return {NOT_BEGUN: (False, "")}
+    missed = {}
+    for part in cell.parts:
+        if part.status != "passed":
+            facts = {"measured": part.measured, "asked": part.asked}
+            words = "; ".join(f"{name} {text}" for name, text in facts.items() if text)
+            missed[part.name] = (part.status == "partial", part.advice or words)
+    if cell.note:
+        missed.setdefault(NOT_ENDED, (False, cell.note))
+    return missed
 
 
 def _miss(part: str, students: list[tuple[str, bool, str]]) -> Miss:
@@ -242,45 +272,44 @@ def _miss(part: str, students: list[tuple[str, bool, str]]) -> Miss:
 # --- over all ---------------------------------------------------------------------------
 
 
-def mended(receipts: Iterable[Receipt]) -> list[Mended]:
+def repairs(records: Iterable[GradingRecord]) -> list[Repairs]:
     """What was repaired, by kind, the commonest first."""
     notes: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for receipt in receipts:
-        for note in receipt.repairs:
-            kind = str(note.get("kind", "other"))
-            notes[kind].append((receipt.student, str(note.get("for_instructor", ""))))
+    for record in records:
+        for note in record.repairs:
+            notes[note.kind].append((record.student, note.for_instructor))
     found = [
-        Mended(kind, len(pairs), group(pairs)[0].text, sorted({who for who, _ in pairs}))
+        Repairs(kind, len(pairs), group(pairs)[0].text, sorted({who for who, _ in pairs}))
         for kind, pairs in notes.items()
     ]
     return sorted(found, key=lambda one: (-one.times, one.kind))
 
 
 def by_text(
-    receipts: Iterable[Receipt], texts: Callable[[Receipt], Iterable[str]]
+    records: Iterable[GradingRecord], texts: Callable[[GradingRecord], Iterable[str]]
 ) -> list[tuple[str, Group]]:
-    """(lab, group) for what `texts` finds in each receipt."""
+    """(lab, group) for what `texts` finds in each record."""
     pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for receipt in receipts:
-        pairs[receipt.lab] += [(receipt.student, text) for text in texts(receipt) if text]
+    for record in records:
+        pairs[record.lab] += [(record.student, text) for text in texts(record) if text]
     return [(name, one) for name in sorted(pairs) for one in group(pairs[name])]
 
 
-def failed(receipts: Iterable[Receipt]) -> list[tuple[str, Group]]:
+def failed(records: Iterable[GradingRecord]) -> list[tuple[str, Group]]:
     """(lab, reason and students) of the submissions that could not be graded."""
     unknown = "no reason was kept"
-    lost = [receipt for receipt in receipts if receipt.status == "failed"]
-    return by_text(lost, lambda receipt: [receipt.reason or unknown])
+    lost = [record for record in records if record.status == "failed"]
+    return by_text(lost, lambda record: [record.reason or unknown])
 
 
-def unguarded(receipts: Iterable[Receipt]) -> list[str]:
+def unguarded(records: Iterable[GradingRecord]) -> list[str]:
     """Whose code ran without the sandbox, where it could have touched the scores of others."""
-    return sorted({r.student for r in receipts if r.inputs.get("sandbox", "").startswith("none")})
+    return sorted({r.student for r in records if r.inputs.get("sandbox", "").startswith("none")})
 
 
-def times(name: str, receipts: Iterable[Receipt]) -> Times | None:
+def times(name: str, records: Iterable[GradingRecord]) -> Times | None:
     """Seconds per submission of one lab; what failed before it was run is left out."""
-    took = [(r.student, r.seconds) for r in receipts if r.lab == name and r.seconds > 0]
+    took = [(r.student, r.seconds) for r in records if r.lab == name and r.seconds > 0]
     seconds = spread(second for _, second in took)
     if seconds is None:
         return None
@@ -288,7 +317,7 @@ def times(name: str, receipts: Iterable[Receipt]) -> Times | None:
     return Times(name, seconds, slowest)
 
 
-def inputs(receipts: Iterable[Receipt]) -> tuple[list[tuple[str, str]], list[Differing]]:
+def inputs(records: Iterable[GradingRecord]) -> tuple[list[tuple[str, str]], list[Differing]]:
     """What went in: (name, value) pairs that all share, and what differs.
 
     The hash of a lab is compared within that lab, that of a submission not at all.
@@ -296,15 +325,15 @@ def inputs(receipts: Iterable[Receipt]) -> tuple[list[tuple[str, str]], list[Dif
     values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     having: dict[str, set[str]] = defaultdict(set)
     everybody: dict[str, set[str]] = defaultdict(set)
-    for receipt in receipts:
-        if not receipt.inputs:  # it failed before anything was read
+    for record in records:
+        if not record.inputs:  # it failed before anything was read
             continue
-        who = f"{receipt.student} ({receipt.lab})"
+        who = f"{record.student} ({record.lab})"
         everybody[""].add(who)
-        everybody[receipt.lab].add(who)
-        for name, value in receipt.inputs.items():
+        everybody[record.lab].add(who)
+        for name, value in record.inputs.items():
             if name not in PER_STUDENT:
-                scope = receipt.lab if name in PER_LAB else ""
+                scope = record.lab if name in PER_LAB else ""
                 key = f"{name}: {scope}" if scope else name
                 values[key][value].add(who)
                 having[key] = everybody[scope]

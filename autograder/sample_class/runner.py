@@ -14,12 +14,13 @@ from autograder import nbgrader_api
 from autograder.authoring.source import build_notebook
 from autograder.course import CourseError, pick_labs, read_course
 from autograder.grading import run
-from autograder.grading.preprocessor import require_sandbox
+from autograder.grading.execution import require_sandbox
+from autograder.grading.gradebook import CellsChanged
 from autograder.grading.run import Began, Say, Step
-from autograder.results import Result, as_dict
+from autograder.records import GradingRecord, as_dict
 from autograder.sample_class.mutations import FILE_FORMS
 from autograder.sample_class.specimen import Specimen, load_zoo
-from autograder.sample_class.verdict import AS_EXPECTED, evidence, verdict
+from autograder.sample_class.verdict import AS_EXPECTED, pages_of, verdict
 
 FOLDER = Path("build") / "sample_class"
 
@@ -28,7 +29,7 @@ FOLDER = Path("build") / "sample_class"
 class GradedSample:
     """The sample class after grading; verdicts and descriptions by (lab, student)."""
 
-    results: list[Result]
+    results: list[GradingRecord]
     verdicts: dict[tuple[str, str], str]
     abouts: dict[tuple[str, str], str]
 
@@ -42,8 +43,8 @@ def grade_sample(
     specimens: list[Specimen],
     workers: int | None = None,
     say: Say = print,
-    step: Step = lambda done, total, result: None,
-    began: Began = lambda task: None,
+    step: Step = lambda done, total, record: None,
+    began: Began = lambda lab, student: None,
     again: bool = False,
     folder: Path | None = None,
 ) -> GradedSample:
@@ -58,13 +59,13 @@ def grade_sample(
     settings = (None, None, workers, marks, say, step, began)
     try:
         results = run.grade_class(root, folder, *settings, again=again, options=options)
-    except run.CellsChanged:  # nobody's marks are in this gradebook: begin anew
+    except CellsChanged:  # nobody's marks are in this gradebook: begin anew
         shutil.rmtree(folder)
         hand_in(root, specimens, folder)
         results = run.grade_class(root, folder, *settings, options=options)
     found = {(result.lab, result.student): result for result in results}
     verdicts = {
-        key: verdict(specimen, found[key], evidence(folder, *key))
+        key: verdict(specimen, found[key], pages_of(folder, *key))
         for specimen in specimens
         for key in [(specimen.lab, specimen.student)]
     }

@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from autograder import records
-from autograder.records import Receipt
-from autograder.results import Result
+from autograder.records import GradingRecord
 from autograder.sample_class.specimen import Specimen
 
 AS_EXPECTED = "as expected"
 ROUNDING = 1e-9  # of sums of points
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What grading left of a submission, beside its result."""
-
-    receipt: Receipt | None = None
-    shown: str = ""  # the graded notebook and the feedback page
-
-
-def evidence(folder: Path, lab: str, student: str) -> Evidence:
-    """What lies in the course folder."""
+def pages_of(folder: Path, lab: str, student: str) -> str:
+    """What the student gets to see: the graded notebook and the feedback page, as text."""
     pages = (
         folder / "autograded" / student / lab / f"{lab}.ipynb",
         folder / "feedback" / student / lab / f"{lab}.html",
     )
-    shown = [page.read_text(encoding="utf-8") for page in pages if page.is_file()]
-    return Evidence(records.read(folder, student, lab), "\n".join(shown))
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages if page.is_file())
 
 
-def verdict(specimen: Specimen, result: Result, found: Evidence | None = None) -> str:
-    """ "as expected", or "WRONG: " and everything in which the result is not."""
+def verdict(specimen: Specimen, record: GradingRecord, pages: str = "") -> str:
+    """ "as expected", or "WRONG: " and everything in which the record or the pages are not."""
     expect, wrong = specimen.expect, []
-    got = {cell.name: cell.points for cell in result.cells}
+    got = {cell.name: cell.points for cell in record.cells}
     for name, (low, high) in expect.points.items():
         points = got.get(name)
         if points is None or not _within(points, low, high):
             wrong.append(f"{name} {_shown(points)}, expected {_span(low, high)}")
     if expect.total is not None:
         low, high = expect.total
-        if not _within(result.test_points, low, high):
-            wrong.append(f"total {_shown(result.test_points)}, expected {_span(low, high)}")
-    if expect.status is None and result.status == "failed":
-        wrong.append(f"failed: {result.reason}")
-    elif expect.status is not None and result.status != expect.status:
-        wrong.append(f"{result.status}, expected {expect.status}")
-    if expect.reason is not None and expect.reason not in result.reason:
-        wrong.append(f"reason {result.reason!r}, expected {expect.reason!r}")
-    wrong += _not_as_found(specimen, found or Evidence())
+        if not _within(record.test_points, low, high):
+            wrong.append(f"total {_shown(record.test_points)}, expected {_span(low, high)}")
+    if expect.status is None and record.status == "failed":
+        wrong.append(f"failed: {record.reason}")
+    elif expect.status is not None and record.status != expect.status:
+        wrong.append(f"{record.status}, expected {expect.status}")
+    if expect.reason is not None and expect.reason not in record.reason:
+        wrong.append(f"reason {record.reason!r}, expected {expect.reason!r}")
+    wrong += _not_as_found(specimen, record, pages)
     return f"WRONG: {'; '.join(wrong)}" if wrong else AS_EXPECTED
 
 
-def _not_as_found(specimen: Specimen, found: Evidence) -> list[str]:
-    """In which the receipt and the pages are not as expected."""
-    expect, wrong = specimen.expect, []
-    stopped = found.receipt.stopped if found.receipt else ""
-    kinds = {note["kind"] for note in found.receipt.repairs} if found.receipt else set()
+def _not_as_found(specimen: Specimen, record: GradingRecord, pages: str) -> list[str]:
+    """In which the record's repairs and limits, and the pages, are not as expected."""
+    expect, wrong, stopped = specimen.expect, [], record.stopped
+    kinds = {note.kind for note in record.repairs}
     if expect.stopped is not None:
         right = expect.stopped in stopped if expect.stopped else not stopped
         if not right:
@@ -66,8 +53,8 @@ def _not_as_found(specimen: Specimen, found: Evidence) -> list[str]:
     if expect.repairs is not None and kinds != expect.repairs:
         listed = ", ".join(sorted(kinds)) or "nothing"
         wanted = ", ".join(sorted(expect.repairs)) or "nothing"
-        wrong.append(f"mended: {listed}, expected {wanted}")
-    wrong += [f"shows {word!r}" for word in expect.never if word in found.shown]
+        wrong.append(f"repaired: {listed}, expected {wanted}")
+    wrong += [f"shows {word!r}" for word in expect.never if word in pages]
     return wrong
 
 

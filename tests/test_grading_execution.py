@@ -1,4 +1,4 @@
-"""The referee in nbgrader's own pipeline: a small class, graded as an instructor would."""
+"""The referee in a whole run: a small class, and single notebooks that meet limits."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ from toy_course import LAB, built_course, cell_of
 
 from autograder.cells import grade_id, points_of, role
 from autograder.course import Lab
+from autograder.grading.execution import (
+    Outcome,
+    RunSettings,
+    TrustedCells,
+    run_notebook,
+    trusted_cells,
+)
 from autograder.grading.run import grade_class
-from autograder.referee import RefereeExecute
-from autograder.referee.preprocessor import Course, course_of
-from autograder.results import Result
+from autograder.records import GradingRecord
 
-PLUG = """
-c.Autograde.autograde_preprocessors = [
-    "autograder.referee.RefereeExecute",
-    "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
-c.RefereeExecute.extra_arguments = ["--IPKernelApp.log_level=40"]
-c.RefereeExecute.call_timeout = 5
-c.RefereeExecute.timeout = 20
-c.RefereeExecute.grace = 2
+LIMITS = """
+c.Grade.call_timeout = 5
+c.Grade.timeout = 20
+c.Grade.grace = 2
 """
 ROOT_SUM = """
 def root_sum(values, start=0.0):
@@ -87,17 +84,17 @@ def hand_in(root: Path, student: str, found: NotebookNode) -> None:
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Result]]:
+def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, GradingRecord]]:
     root = built_course(tmp_path_factory.mktemp("referee"))
     with (root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
-        file.write(PLUG)
+        file.write(LIMITS)
     for student, (root_sum, counter, _) in STUDENTS.items():
         hand_in(root, student, notebook(root, root_sum=root_sum, counter=counter))
     forged = notebook(root, root_sum="root_sum = lambda *a, **k: 0.0")
     for name in ("setup", "root_sum_test"):
         cell_of(forged, name).source = "root_sum_test = 4.0\nroot_sum_test"
     hand_in(root, "forged", forged)
-    results = grade_class(root, root, workers=1, say=lambda text: None)
+    results = grade_class(root, root, workers=1, say=lambda text: None, trusted=True)
     return root, {result.student: result for result in results}
 
 
@@ -149,57 +146,50 @@ def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
 # --- limits, without nbgrader around -------------------------------------------------------------
 
 
-class Alone(RefereeExecute):
-    """Takes the notebook's own word for what the course wrote."""
-
-    def course(self, nb: NotebookNode, resources: Any) -> Course:
-        cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in nb.cells]
-        return course_of([cell for cell in cells if cell[1]])
-
-
 def run(
-    cells: list[str], test: str = "", kind: type[Alone] = Alone, **options: Any
-) -> tuple[Alone, NotebookNode]:
+    cells: list[str], test: str = "", trusted: TrustedCells | None = None, **options: Any
+) -> tuple[Outcome, NotebookNode]:
+    """A notebook of these cells, run on its own word for what the course wrote."""
     made = [nbformat.v4.new_code_cell(source) for source in cells]
     if test:
         meta = {"grade": True, "solution": False, "locked": True, "grade_id": "test", "points": 4}
         made.append(nbformat.v4.new_code_cell(test, metadata={"nbgrader": meta}))
     found = nbformat.v4.new_notebook(cells=made)
-    runner = kind(extra_arguments=["--IPKernelApp.log_level=40"], grace=1.5, **options)
-    runner.preprocess(found, {"metadata": {}})
-    return runner, found
+    known = [(grade_id(c), role(c), c.source, points_of(c)) for c in made if role(c)]
+    settings = RunSettings(
+        trust_submissions=True,
+        extra_arguments=["--IPKernelApp.log_level=40"],
+        **{"grace": 1.5, **options},
+    )
+    return run_notebook(found, trusted or trusted_cells(known), settings), found
 
 
 def test_a_test_cell_that_the_course_never_wrote_is_not_run_here(tmp_path: Path) -> None:
-    class Strict(Alone):
-        def course(self, nb: NotebookNode, resources: Any) -> Course:
-            return Course({}, {}, set())
-
     source = f"import pathlib; pathlib.Path({str(tmp_path / 'here')!r}).write_text('x'); 4.0"
-    _, found = run([], source, kind=Strict)
+    _, found = run([], source, TrustedCells({}, {}, set()))
     assert found.cells[0].outputs[0].ename == "UnknownTest"
     assert not list(tmp_path.iterdir())
 
 
 def test_a_cell_past_its_limit_is_interrupted_and_the_rest_goes_on() -> None:
-    _, found = run(["while True: pass", "1 / 0", "x = 4.0\nx"], "x", timeout=2)
+    outcome, found = run(["while True: pass", "1 / 0", "x = 4.0\nx"], "x", timeout=2)
     kinds = [[o.get("ename") for o in cell.outputs] for cell in found.cells]
     assert "Too slow" in kinds[0] and kinds[1] == ["ZeroDivisionError"]
     assert found.cells[2].outputs[0].data["text/plain"] == "4.0"
     assert found.cells[3].outputs[-1].data["text/plain"] == "4.0"
-    assert found.metadata.trickster.limits_hit == ["cell 1: the cell took longer than 2 s."]
+    assert outcome.limits == ["cell 1: the cell took longer than 2 s."]
     assert [cell.execution_count for cell in found.cells] == [1, 2, 3, 4]
 
 
 def test_a_notebook_past_its_limit_is_ended() -> None:
     began = time.monotonic()
     cells = ["import time\nx = 1.0"] + ["time.sleep(2)"] * 5
-    _, found = run(cells, "x", notebook_timeout=5, timeout=60)
+    outcome, found = run(cells, "x", notebook_timeout=5, timeout=60)
     assert time.monotonic() - began < 20
     told = [output.get("evalue", "") for cell in found.cells for output in cell.outputs]
     assert sum("had used its 5 s" in text for text in told) == 1
     assert "the Python process had ended before" in text(found.cells[-1].outputs)
-    assert found.metadata.trickster.kernel_ended.startswith("the notebook had used")
+    assert outcome.stopped.startswith("the notebook had used")
 
 
 def test_output_is_cut_while_it_comes() -> None:
@@ -235,9 +225,8 @@ def test_input_is_refused_at_once() -> None:
 
 
 def test_problems_of_a_check_are_left_for_the_instructor() -> None:
-    runner, found = run(["x = 1"], "import trickster.checks.result as s\ns.Sheet('A', 4).result()")
-    assert runner.problems == found.metadata.trickster.check_problems
-    assert "The check itself is wrong" in runner.problems[0]
+    outcome, _ = run(["x = 1"], "import trickster.checks.result as s\ns.Sheet('A', 4).result()")
+    assert "The check itself is wrong" in outcome.problems[0]
 
 
 def test_no_process_is_left_behind() -> None:

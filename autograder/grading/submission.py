@@ -1,0 +1,186 @@
+"""Grades one submission: a pure job, from texts and settings to a record and a graded notebook.
+
+A job reads and writes nothing of the class, neither its gradebook nor its folders, so that it can
+run in any process on any machine that has this repository's software. What needs the gradebook
+(marks given by a person, the penalty for handing in late) is added by whoever records it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder.cells import grade_id, points_of, role, to_text
+from autograder.course import CourseError
+from autograder.grading.execution import (
+    Outcome,
+    RunSettings,
+    TrustedCells,
+    run_notebook,
+    trusted_cells,
+)
+from autograder.records import CellRecord, GradingRecord, failed
+from autograder.repair.mend import WrongNotebook, check_related, mend
+from autograder.repair.notes import Note
+from autograder.repair.salvage import NotANotebook, parse_notebook
+from autograder.repair.summary import with_summary
+
+KILLED = "the process that graded it was killed, perhaps for memory."
+
+
+class Refused(CourseError):
+    """A submission that can never be graded, for what it is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is needed to grade one submission; it can be pickled."""
+
+    lab: str
+    student: str
+    submission: str  # the text of the notebook that was handed in
+    source: str  # the lab's own notebook, with its hidden tests
+    release: str  # the notebook that students were given
+    settings: RunSettings = field(default_factory=RunSettings)
+    inputs: dict[str, str] = field(default_factory=dict)  # for the record
+    hidden: tuple[str, ...] = ()  # folders that no submission may see
+    refusal: str = ""  # why there is no text that could be graded
+
+
+@dataclass(frozen=True)
+class GradedSubmission:
+    """The record so far, and the text of the notebook as it was run; "" where it failed.
+
+    What needs the gradebook is missing in the record: marks, and a penalty for handing in late.
+    """
+
+    record: GradingRecord
+    notebook: str = ""
+
+
+def grade_submission(job: Job) -> GradedSubmission:
+    """Mend the submission, run it, test it. Raises nothing: a failure is a record as well."""
+    started = time.monotonic()
+    try:
+        record, notebook = _graded(job)
+        text = to_text(notebook)
+    except Exception as error:  # whatever a submission can provoke, the next one is graded
+        refused = isinstance(error, (Refused, NotANotebook, WrongNotebook))
+        record, text = failed(job.lab, job.student, reason_of(error), refused=refused), ""
+    seconds = round(time.monotonic() - started, 1)
+    maximum = sum(points_in(_notebook(job.source)).values())
+    record = replace(record, maximum=maximum, inputs=job.inputs, seconds=seconds)
+    return GradedSubmission(record, text)
+
+
+def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
+    if job.refusal:
+        raise Refused(job.refusal)
+    source, release = _notebook(job.source), _notebook(job.release)
+    check_release(release, {grade_id(c) for c in source.cells if grade_id(c)}, job.lab)
+    submitted = parse_notebook(job.submission, f"{job.lab}.ipynb")
+    mended = mend(submitted, release)
+    check_related(mended, submitted, job.lab)
+    notebook = with_summary(mended)
+    restore_locked(notebook, source)
+    hidden = [Path(folder) for folder in job.hidden]
+    outcome = run_notebook(notebook, _trusted(source, release), job.settings, hidden)
+    unsolved = {grade_id(cell): cell.source for cell in release.cells}
+    return draft_record(job.lab, job.student, notebook, outcome, mended.notes, unsolved), notebook
+
+
+def _notebook(text: str) -> NotebookNode:
+    return nbformat.reads(text, as_version=4)
+
+
+def points_in(notebook: NotebookNode) -> dict[str, float]:
+    """The points of each graded cell, in order."""
+    return {grade_id(cell): points_of(cell) for cell in notebook.cells if points_of(cell)}
+
+
+def check_release(release: NotebookNode, known: set[str], lab: str) -> None:
+    """Raise CourseError where the release has other cells than the course knows: `known`."""
+    here = {grade_id(cell) for cell in release.cells if grade_id(cell)}
+    if known != here:
+        odd = ", ".join(sorted(known ^ here))
+        raise CourseError(
+            f"The release of {lab} and the gradebook know different cells ({odd}): "
+            "build the labs anew with `python -m autograder build`, and enter them again."
+        )
+
+
+def restore_locked(notebook: NotebookNode, source: NotebookNode) -> None:
+    """Put the course's own text into tests (hidden ones included) and provided cells."""
+    locked = {
+        grade_id(cell): cell.source for cell in source.cells if role(cell) in ("test", "provided")
+    }
+    for cell in notebook.cells:
+        cell.source = locked.get(grade_id(cell), cell.source)
+
+
+def _trusted(source: NotebookNode, release: NotebookNode) -> TrustedCells:
+    """Tests and provided cells as the course has them, solution cells as students got them.
+
+    A solution may define helpers that nobody is asked for.
+    """
+    code = [cell for cell in source.cells if role(cell) in ("test", "provided")]
+    code += [cell for cell in release.cells if role(cell) == "solution"]
+    return trusted_cells((grade_id(c), role(c), c.source, points_of(c)) for c in code)
+
+
+def draft_record(
+    lab: str,
+    student: str,
+    notebook: NotebookNode,
+    outcome: Outcome,
+    notes: list[Note],
+    unsolved: Mapping[str, str],
+) -> GradingRecord:
+    """The record of a notebook that was run. `unsolved` has the texts of the release's cells."""
+    cells = []
+    for cell in notebook.cells:
+        name, maximum = grade_id(cell), points_of(cell)
+        if role(cell) == "written":
+            empty = cell.source == unsolved.get(name)  # nbgrader gives these 0 points at once
+            cells.append(CellRecord(name, "written", 0.0 if empty else None, maximum, not empty))
+        elif role(cell) == "test" and maximum:
+            cells.append(_test_record(name, maximum, outcome))
+    suspicious = [note.for_instructor for note in notes if note.suspicious]
+    reasons = [*outcome.problems, *(f"It met a limit: {limit}" for limit in outcome.limits)]
+    reasons += [f"Its code was ended: {outcome.stopped}."] if outcome.stopped else []
+    return GradingRecord(
+        lab=lab,
+        student=student,
+        status="needs marking" if any(cell.waiting for cell in cells) else "graded",
+        maximum=sum(cell.maximum for cell in cells),
+        cells=tuple(cells),
+        reason=" ".join([*reasons, *suspicious]),
+        repairs=tuple(notes),
+        stopped=outcome.stopped,
+        limits=tuple(outcome.limits),
+        problems=tuple(outcome.problems),
+    )
+
+
+def _test_record(name: str, maximum: float, outcome: Outcome) -> CellRecord:
+    verdict = outcome.tests[name]
+    return CellRecord(
+        name,
+        "test",
+        verdict.points,
+        maximum,
+        parts=verdict.result.parts if verdict.result is not None else (),
+        note=verdict.note,
+        begun=verdict.begun,
+        seconds=round(verdict.seconds, 2),
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """A sentence for the instructor on why a submission could not be graded."""
+    return str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}"
