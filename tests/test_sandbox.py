@@ -166,7 +166,36 @@ def test_checks_can_be_imported_and_say_where_they_run(ask, lab):
         f"from trickster.checks import {lab}\nimport trickster.checks.{lab}\n{lab}.check(1)"
     )
     assert output.startswith("RuntimeError") and "grader's side" in output
-    assert ask("import trickster.checks.thresholds").startswith("ModuleNotFoundError")
+    output = ask("from trickster.checks import thresholds; thresholds.DROP()")
+    assert output.startswith("RuntimeError") and "grader's side" in output
+
+
+@needs_bwrap
+def test_a_new_check_gets_its_stand_in_as_a_module_and_as_a_package(tmp_path):
+    real, root = "SECRET = 'a hidden threshold'\n", tmp_path / "course"
+    shutil.copytree(ROOT / "trickster", root / "trickster")
+    (root / "datasets").mkdir()
+    shutil.copy(ROOT / "course.toml", root)
+    checks = root / "trickster" / "checks"
+    (checks / "lab8" / "deeper").mkdir(parents=True)
+    names = ["lab9.py", "forensics.py", *(f"lab8/{n}" for n in ("__init__", "theft", "deeper/far"))]
+    for name in names:
+        (checks / name).with_suffix(".py").write_text(real)
+    (checks / "lab8" / "data.txt").write_text(real)
+    code = (
+        "import pathlib, trickster\n"
+        "folder = pathlib.Path(trickster.__path__[0], 'checks')\n"
+        "print([str(p) for p in folder.rglob('*') if p.is_file() and 'SECRET' in p.read_text()])\n"
+        "from trickster.checks import forensics, lab8, lab9\n"
+        "from trickster.checks.lab8 import theft\n"
+        "import trickster.checks.lab8.deeper.far as far\n"
+        "for call in forensics.SECRET, lab9.SECRET, lab8.SECRET, theft.SECRET, far.SECRET:\n"
+        "    try: call()\n"
+        "    except RuntimeError as error: print(str(error).split()[0])\n"
+    )
+    output = run(code, root=root).output.split("\n")
+    modules = ("forensics", "lab9", "lab8", "lab8.theft", "lab8.deeper.far")
+    assert output[:6] == ["[]", *(f"trickster.checks.{module}.SECRET" for module in modules)]
 
 
 @needs_bwrap

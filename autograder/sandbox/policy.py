@@ -18,6 +18,7 @@ from autograder.environment import ONE_THREAD
 STAND_IN = Path(__file__).resolve().parent / "stand_in"
 INIT = Path(__file__).resolve().parent / "init.py"
 COURSE = "/course"  # the library and its data, inside
+CHECKS = "trickster/checks"
 TOOLS = "/run/trickster"  # the program that starts there first
 KERNEL_SOCKETS = "/run/kernel"  # the kernel's own sockets
 WORK = "/tmp/work"  # the private work folder
@@ -99,19 +100,23 @@ class FileSystem:
         return [*places, (f"{TOOLS}/{INIT.name}", _bind(INIT, f"{TOOLS}/{INIT.name}"))]
 
     def _course(self) -> list[tuple[str, list[str]]]:
-        checks = self.root / "trickster" / "checks"
-        inside = f"{COURSE}/trickster/checks"
         places = [
             (f"{COURSE}/{name}", _bind(self.root / name, f"{COURSE}/{name}"))
             for name in ("trickster", "datasets")
         ]
-        places.append((inside, ["--tmpfs", inside]))
-        shown = {"__init__.py": STAND_IN / "__init__.py", "probes.py": checks / "probes.py"}
-        for path in sorted(checks.glob("lab*.py")):
-            shown[path.name] = STAND_IN / "lab.py"
-        for name, path in shown.items():
-            places.append((f"{inside}/{name}", _bind(path, f"{inside}/{name}")))
-        return places
+        return places + self._checks()
+
+    def _checks(self) -> list[tuple[str, list[str]]]:
+        """A stand-in for each module of the checks, in packages as well; the real `probes`."""
+        checks, inside = self.root / CHECKS, f"{COURSE}/{CHECKS}"
+        real = {"__init__.py": STAND_IN / "__init__.py", "probes.py": checks / "probes.py"}
+        places = [(inside, ["--tmpfs", inside])]
+        for path in sorted(checks.rglob("*.py")):
+            name = path.relative_to(checks).as_posix()
+            place = f"{inside}/{name}"
+            places.append((place, _bind(real.get(name, STAND_IN / "check.py"), place)))
+        packages = {os.path.dirname(place) for place, _ in places[1:]} - {inside}
+        return places + [(place, ["--perms", "0755", "--dir", place]) for place in packages]
 
     def _writable(self) -> list[tuple[str, list[str]]]:
         def memory(place: str, size: int) -> list[str]:
