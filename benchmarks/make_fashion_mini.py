@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trickster.data import CHECKSUMS, DEBIAN_FASHION, FASHION_FILE, find_idx, read_idx
+from trickster.data import CHECKSUMS, DEBIAN_FASHION, FASHION_FILE
+from trickster.data_folder import find_idx, read_idx
 
 SEED = 2017
 TRAIN_PER_CLASS = 1_200

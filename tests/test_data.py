@@ -17,14 +17,18 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import platformdirs.windows
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows, get_win_folder_from_env_vars
 from sklearn.datasets import load_digits
 
-from trickster import data
+from trickster import data, data_folder
 
 IDX_SETS = {
     "fashion-full": "FashionMNIST",
@@ -38,7 +42,8 @@ IDX_SETS = {
 def nothing_of_the_users(tmp_path_factory, monkeypatch):
     """No data folder, no cache and no Debian package of whoever runs the tests; no network."""
     empty = tmp_path_factory.mktemp("empty")
-    monkeypatch.delenv("TRICKSTER_DATA", raising=False)
+    for name in ("TRICKSTER_DATA", "TRICKSTER_CACHE"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(empty))
     monkeypatch.setattr(data, "DEBIAN_FASHION", empty / "debian")
@@ -265,9 +270,8 @@ def test_a_download_is_read_from_where_it_landed(tmp_path, monkeypatch):
 
 
 def test_the_data_folder_is_found_in_this_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert data.data_root() == tmp_path / "cache" / "trickster"
+    monkeypatch.setenv("TRICKSTER_CACHE", str(tmp_path / "cache"))
+    assert data.data_root() == tmp_path / "cache"
     monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path / "mine"))
     assert data.data_root() == tmp_path / "mine"
     assert data.data_root(tmp_path / "given") == tmp_path / "given"
@@ -276,22 +280,26 @@ def test_the_data_folder_is_found_in_this_order(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "platform, variable, expected",
+    "system, variable, expected",
     [
-        ("linux", None, ".cache/trickster"),
-        ("darwin", None, "Library/Caches/trickster"),
-        ("win32", None, "AppData/Local/trickster"),
-        ("win32", "LOCALAPPDATA", "local/trickster"),
+        (Unix, None, ".cache/trickster"),
+        (Unix, "XDG_CACHE_HOME", "local/trickster"),
+        (MacOS, None, "Library/Caches/trickster"),
+        (Windows, "LOCALAPPDATA", "local/trickster"),
     ],
 )
-def test_the_cache_folder_of_each_system(platform, variable, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "platform", platform)
+def test_the_cache_folder_of_each_system(system, variable, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(platformdirs, "PlatformDirs", system)
+    monkeypatch.setattr(platformdirs.windows, "get_win_folder", get_win_folder_from_env_vars)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name)
     if variable:
         monkeypatch.setenv(variable, str(tmp_path / "local"))
+    assert data.cache_dir() == tmp_path / expected
     assert data.data_root() == tmp_path / expected
+    monkeypatch.setenv("TRICKSTER_CACHE", str(tmp_path / "chosen"))
+    assert data.cache_dir() == tmp_path / "chosen"
 
 
 def test_the_environment_variable_is_used_and_followed(tmp_path, monkeypatch):
@@ -373,7 +381,7 @@ def test_labels_that_do_not_fit_are_broken_data(tmp_path):
 def test_idx_files_are_read_as_they_were_written(tmp_path_factory, array, gz):
     path = tmp_path_factory.mktemp("idx") / ("a.gz" if gz else "a")
     write_idx(path, array)
-    read = data.read_idx(path)
+    read = data_folder.read_idx(path)
     assert read.dtype == np.uint8 and np.array_equal(read, array)
 
 
@@ -402,7 +410,7 @@ def test_broken_idx_files_are_explained(name, content, sentence, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(data.BrokenData, match=sentence) as caught:
-        data.read_idx(path)
+        data_folder.read_idx(path)
     assert str(path) in str(caught.value)
 
 

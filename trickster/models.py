@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import nn
+
+from trickster.files import write_atomically
 
 
 class Network(nn.Module):
@@ -166,7 +168,8 @@ def count_parameters(network: nn.Module) -> int:
 def save(network: Network, path: str | Path) -> None:
     """Write weights and architecture as one safetensors file (data only, nothing executable)."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    save_file(tensors, str(path), metadata={"spec": json.dumps(network.spec, sort_keys=True)})
+    metadata = {"spec": json.dumps(network.spec, sort_keys=True)}
+    write_atomically(path, to_safetensors(tensors, metadata=metadata))
 
 
 def load(path: str | Path) -> Network:

@@ -7,7 +7,6 @@ use, on the user's machine, and kept.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,14 +54,10 @@ class Scenario:
             data.embedded_bytes(FASHION_VICTIM)  # raises where the file is not the shipped one
             path = data.datasets_dir() / FASHION_VICTIM
         else:
-            path = cache_dir() / f"{self.name}_victim.safetensors"
+            path = data.cache_dir() / f"{self.name}_victim.safetensors"
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
                 network = train_victim(self.data, self.name, progress="training the victim, once")
-                # Under another name first: a half-written victim must not be found next time.
-                unfinished = path.with_suffix(f".{os.getpid()}")
-                models.save(network, unfinished)
-                unfinished.replace(path)
+                models.save(network, path)
         return models.Classifier(models.load(path))
 
     @property
@@ -98,8 +93,3 @@ def train_victim(
         progress=progress,
     )
     return network
-
-
-def cache_dir() -> Path:
-    """Where victims that do not ship are kept: ``$TRICKSTER_CACHE`` or ``~/.cache/trickster``."""
-    return Path(os.environ.get("TRICKSTER_CACHE", Path.home() / ".cache" / "trickster"))

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import platformdirs
+
 from autograder.environment import ONE_THREAD
 
 STAND_IN = Path(__file__).resolve().parent / "stand_in"
@@ -161,8 +163,7 @@ def _remount_read_only(places: list[tuple[str, list[str]]]) -> list[str]:
 def _font_caches() -> list[Path]:
     """matplotlib's list of fonts: without it every kernel spends seconds on making one."""
     configured = os.environ.get("MPLCONFIGDIR")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(configured) if configured else cache / "matplotlib"
+    folder = Path(configured) if configured else platformdirs.user_cache_path("matplotlib")
     return sorted(folder.glob("fontlist-v*.json")) if folder.is_dir() else []
 
 

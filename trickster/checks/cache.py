@@ -1,4 +1,4 @@
-"""What is the same for a whole class, kept on disk by the instructor's run.
+"""What is the same for a whole class: computed once, and kept on disk by the instructor's run.
 
 ``TRICKSTER_STORE`` names the folder. Entries are written only where ``TRICKSTER_STORE_WRITE``
 is ``1``, whole or not at all, so that many workers may share it. Where neither is set, as on a
@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from trickster import data
+from trickster.files import write_atomically
 
 Arrays = dict[str, np.ndarray]
 # Those that draw, compute or train what is kept.
@@ -31,7 +32,7 @@ CONTENTS = "contents"  # in every entry: the names of its arrays
 
 
 def remember(what: str, inputs: Mapping[str, object], make: Callable[[], Arrays]) -> Arrays:
-    """The arrays of ``make()``, from the store if an earlier run left them there.
+    """The arrays of ``make()``, from the cache if an earlier run left them there.
 
     Parameters
     ----------
@@ -89,15 +90,9 @@ def _read(path: Path) -> Arrays | None:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    """Under another name first: nobody may find half an entry. A full disk stops no grading."""
-    unfinished = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            unfinished = file.name
-            np.savez(file, **{CONTENTS: np.array(sorted(arrays))}, **arrays)
-        os.replace(unfinished, path)
-    except OSError:
-        if unfinished:
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished)
+    """All at once: nobody may find half an entry. A full disk stops no grading."""
+    content = io.BytesIO()
+    np.savez(content, **{CONTENTS: np.array(sorted(arrays))}, **arrays)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # hidden pools are in there
+        write_atomically(path, content.getvalue())
