@@ -144,16 +144,22 @@ def test_command_lines_do_not_say_where_the_course_lies(ask, shared):
 
 
 @needs_bwrap
-def test_no_file_it_can_read_holds_a_bar_or_a_hidden_pool(ask):
+def test_no_file_it_can_read_holds_a_threshold_or_a_hidden_pool(ask):
     """Searched by content, so that a copy in another place would be found as well."""
-    names = ["thresholds.py", "hidden_pool.py"]
+    checks, marks = ROOT / "trickster" / "checks", ("VICTIM_ACCURACY = ", "def glyphs(")
+    for name, mark in zip(("thresholds.py", "hidden_pool.py"), marks, strict=True):
+        assert mark in (checks / name).read_text()
     code = (
         "import os\n"
         "found = []\n"
         "for top in ('/course', '/tmp', '/run', '/etc', '/dev/shm', '/root', '/home', '/work'):\n"
         "    for folder, _, files in os.walk(top):\n"
-        "        if 'site-packages' not in folder:\n"
-        f"            found += [n for n in files if n in {names} or n.endswith('.ipynb')]\n"
+        "        for name in files if 'site-packages' not in folder else ():\n"
+        "            path = os.path.join(folder, name)\n"
+        "            if name.endswith('.ipynb') or name.endswith(('.py', '.pyc')) and any(\n"
+        f"                mark.encode() in open(path, 'rb').read() for mark in {marks}\n"
+        "            ):\n"
+        "                found.append(path)\n"
         "print(found)"
     )
     assert ask(code) == "[]"
