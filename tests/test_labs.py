@@ -133,7 +133,7 @@ def test_the_release_stops_at_unwritten_cells_and_nowhere_else(lab):
             assert "Not written yet: " in words_of(output.data["text/html"])
         else:
             errors |= {o.ename for o in cell.get("outputs", []) if o.output_type == "error"}
-    assert errors == {"NotImplementedError"}
+    assert errors <= {"NotImplementedError"}
 
 
 @every_lab
