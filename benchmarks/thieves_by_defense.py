@@ -252,12 +252,13 @@ def figure(results: Results) -> plots.Picture:
     )
     canvas = Figure(figsize=(9, 0.6 * len(names) + 1.2))
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1.3))
+    step = 0.78 / len(THIEVES)  # of a row's height
     for i, thief in enumerate(THIEVES):
         for row, defense in enumerate(names):
             fidelity = evaluation.bootstrap_interval(values(results, thief, defense))
             left.errorbar(
-                fidelity.mean, -row + 0.13 * (2.5 - i), fmt=plots.MARKERS[i], markersize=5,
-                color=plots.COLOURS[i], elinewidth=1,
+                fidelity.mean, -row + step * ((len(THIEVES) - 1) / 2 - i), markersize=5,
+                fmt=plots.MARKERS[i], color=plots.COLOURS[i % len(plots.COLOURS)], elinewidth=1,
                 xerr=[[fidelity.mean - fidelity.low], [fidelity.high - fidelity.mean]],
                 label=thief if row == 0 else None,
             )  # fmt: skip
