@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import itertools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +19,8 @@ from typer.core import TyperGroup
 from autograder.__main__ import app
 from autograder.authoring.student_copy import copy_files
 
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+ROOT_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+PAGES = [*ROOT_PAGES, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 every_page = pytest.mark.parametrize("page", PAGES)
 LINK = re.compile(r"\]\((?!https?://)([^)\s#]*)(?:#([^)\s]*))?\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -27,6 +30,8 @@ AUTOGRADER = re.compile(r"python -m autograder ([a-z][\w-]*)([^\n#|]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 FILE = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|txt|html|png|jsonl)|(?:[\w.-]+/)+")
 MODULE = re.compile(r"(?:autograder|trickster|benchmarks)(?:\.\w+)+")
+NAME = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)?")
+CODED = re.compile(r"\w_\w|[a-z][A-Z]|^[A-Z]{3,}$")  # not a word of English
 # What a course folder or a build holds, and the repository does not.
 GENERATED = {
     *("submitted/", "autograded/", "feedback/", "receipts/", "report.html", "timestamp.txt"),
@@ -56,6 +61,14 @@ def tracked() -> frozenset[str]:
     return frozenset({*files, *folders})
 
 
+@cache
+def words_of_the_code() -> frozenset[str]:
+    """Every word of the source code and its settings, tests left out."""
+    files = [name for name in tracked() if name.endswith((".py", ".toml", "Makefile"))]
+    code = (text_of(name) for name in files if not name.startswith("tests/"))
+    return frozenset(word for text in code for word in re.findall(r"\w+", text))
+
+
 def slugs(text: str) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
@@ -76,6 +89,8 @@ def unknown_files(text: str) -> Iterator[str]:
     """Files and folders that a text names, and that the repository does not hold."""
     for span in SPAN.findall(FENCE.sub("", text)):
         if not FILE.fullmatch(span) or span in GENERATED or span in tracked():
+            continue
+        if "lab9" in span or "STUDENT" in span:  # a lab or a student of the reader's
             continue
         # A bare name, or the end of a path, is enough where the text has named its folder.
         if not any(name.endswith(f"/{span}") for name in tracked()):
@@ -137,6 +152,14 @@ def test_every_module_that_is_named_exists(page):
         assert hasattr(found, last) or importlib.import_module(span), span
 
 
+@every_page
+def test_every_name_of_the_code_that_is_named_exists(page):
+    """Functions, classes, constants: what looks like no word of English."""
+    names = {part for span in SPAN.findall(FENCE.sub("", text_of(page)))
+             if NAME.fullmatch(span) for part in span.split(".")}  # fmt: skip
+    assert {name for name in names if CODED.search(name)} <= words_of_the_code()
+
+
 def test_the_table_of_options_is_the_command_line():
     """Each row names its command's options, all of them but --root, and no other."""
     rows = re.findall(r"^\| `([a-z-]+)[^`]*` \| (.*) \|$", text_of("docs/instructors.md"), re.M)
@@ -147,6 +170,89 @@ def test_the_table_of_options_is_the_command_line():
         assert options <= there, name
         missing = there - options - {"--root", "--labs", "--students", "--browser"}
         assert not missing, f"{name}: the table does not name {missing}"
+
+
+# --- the diagram of imports ---------------------------------------------------------------
+
+# Left out of the diagram.
+EVERYBODY_S = {"course", "cells", "environment", "native_kernel", "files"}
+
+
+def room_of(module: str) -> str:
+    """The room of `autograder` that a module is in; the library has two, the checks and the rest.
+
+    "" for what the diagram leaves out.
+    """
+    package, room, *_ = (*module.split("."), "")
+    if room in EVERYBODY_S:
+        return ""
+    if package == "trickster":
+        return "trickster.checks" if room == "checks" else "trickster"
+    return room
+
+
+def imported_by(path: Path) -> set[str]:
+    """The modules of this repository that a file imports, here or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith(("autograder.", "trickster."))}
+
+
+def imports_of_rooms() -> set[tuple[str, str]]:
+    """Pairs of rooms of which the first imports the second."""
+    pairs = set()
+    for name in tracked():
+        inside = Path(name).suffix == ".py" and name.startswith(("autograder/", "trickster/"))
+        if inside and not {"zoo", "stand_in"} & set(Path(name).parts):
+            room = room_of(".".join(Path(name).with_suffix("").parts))
+            pairs |= {(room, room_of(module)) for module in imported_by(ROOT / name)}
+    return {(one, other) for one, other in pairs if one and other and one != other}
+
+
+def drawn() -> set[tuple[str, str]]:
+    """The arrows of ARCHITECTURE.md's diagram of imports."""
+    diagram = next(b for kind, b in FENCE.findall(text_of("ARCHITECTURE.md")) if kind == "mermaid")
+    labels = dict(re.findall(r'(\w+)\["([^"]+)"\]', diagram))
+    pairs = set()
+    for line in re.sub(r'\["[^"]+"\]', "", diagram).splitlines()[1:]:
+        chain = [labels.get(name, name) for name in re.split(r"\s*-->\s*", line.strip())]
+        pairs |= set(itertools.pairwise(chain))
+    return pairs
+
+
+def reachable(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """What follows from the pairs, step by step."""
+    while more := {(a, d) for a, b in pairs for c, d in pairs if b == c} - pairs:
+        pairs = pairs | more
+    return pairs
+
+
+def test_the_diagram_of_imports_is_the_code():
+    real, shown = imports_of_rooms(), drawn()
+    assert len(real) > 20
+    assert all(one != other for one, other in reachable(real)), "a circle"
+    library = {pair for pair in shown if "labs" not in pair}
+    assert library <= real, "an arrow without an import"
+    assert reachable(library) == reachable(real), "an import without an arrow"
+    for pair in library:
+        assert pair not in reachable(library - {pair}), f"{pair} follows from other arrows"
+
+
+def test_every_room_is_in_the_tables_of_the_architecture():
+    text = text_of("ARCHITECTURE.md")
+    rooms = {room_of(name.removesuffix(".py").replace("/", ".")) for name in tracked()
+             if name.startswith("autograder/") and name.endswith(".py")}  # fmt: skip
+    for room in rooms - {"", "__init__"}:
+        assert f"`autograder/{room}/`" in text or f"`autograder/{room}.py`" in text, room
+    for path in (ROOT / "trickster").glob("[a-z]*.py"):
+        assert f"`{path.stem}`" in text, path
+
+
+# --- README and the student copy ------------------------------------------------------------
 
 
 def test_readme_is_short_and_leads_to_every_other_page():
