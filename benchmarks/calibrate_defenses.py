@@ -32,7 +32,7 @@ from benchmarks.calibration import (
 from benchmarks.formatting import short
 from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, limiters, ood
-from trickster.api import RateLimited
+from trickster.api import Query, RateLimited
 from trickster.checks import fixtures, lab3, lab4, panel, thresholds
 from trickster.scenario import Scenario
 
@@ -55,57 +55,52 @@ class Answer(NamedTuple):
     advice: str = ""  # part of what the check must advise against a wrong answer
 
 
-class Weird:
-    """Which rows are weird, by their neighbours among the training features."""
+def trickster_of(answer: Answer, bank: np.ndarray, honest: np.ndarray) -> defenses.Trickster:
+    """The answer's defence, from the features of training pictures and of held-out ones."""
+    bank_digest = _digest(bank)
 
-    def __init__(self, answer: Answer, bank: np.ndarray, honest: np.ndarray):
-        self.answer, self.bank, self.name = answer, bank, _digest(bank)
-        scores, share = self._scores(honest), answer.share
-        if answer.from_pool:
-            pool = Scenario("fashion").pool("shapes", 3_000, seed=0)
-            scores, share = self._scores(Scenario("fashion").victim.features(pool)), 0.9
-        elif answer.whole_batch:  # a mean hardly varies: a little below the usual one is enough
-            scores, share = scores.mean(keepdims=True) - 0.05, 0.0
-        self.threshold = ood.choose_threshold(scores, share)
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        scores = self._scores(features)
-        if self.answer.whole_batch:
-            scores = np.full(len(scores), scores.mean())
-        return scores < self.threshold
-
-    def _scores(self, features: np.ndarray) -> np.ndarray:
-        """Once for all answers of a run, which are attacked with the same pools."""
-        key = self.name, _digest(features), self.answer.neighbour
+    def score_each(features: np.ndarray) -> np.ndarray:
+        # Once for all answers of a run, which are attacked with the same pools.
+        key = bank_digest, _digest(features), answer.neighbour
         if key not in SCORES:
-            SCORES[key] = ood.score_knn(features, self.bank, k=self.answer.neighbour)
+            SCORES[key] = ood.score_knn(features, bank, k=answer.neighbour)
         return SCORES[key]
 
-    def answers(self, posteriors: np.ndarray, features: np.ndarray) -> np.ndarray:
-        lies = self.answer.lie(posteriors)
-        return self.answer.to_all(np.where(self(features)[:, None], lies, posteriors))
+    def score(posteriors: np.ndarray, query: Query) -> np.ndarray:
+        scores = score_each(query.features)
+        return np.full(len(scores), scores.mean()) if answer.whole_batch else scores
+
+    chosen_on, share = score_each(honest), answer.share
+    if answer.from_pool:
+        pool = Scenario("fashion").pool("shapes", 3_000, seed=0)
+        chosen_on, share = score_each(Scenario("fashion").victim.features(pool)), 0.9
+    elif answer.whole_batch:  # a mean hardly varies: a little below the usual one is enough
+        chosen_on, share = chosen_on.mean(keepdims=True) - 0.05, 0.0
+    return defenses.Trickster(score, ood.choose_threshold(chosen_on, share), answer.lie)
 
 
 def _digest(x: np.ndarray) -> bytes:
     return hashlib.blake2b(x.tobytes()).digest()
 
 
-def trickster_of(answer: Answer) -> Callable[..., np.ndarray]:
-    """The answer as lab 3 asks for it."""
-    weird = Weird(answer, fixtures.bank(), fixtures.owners().features)
-    return lambda x, posteriors, features: weird.answers(posteriors, features)
+def as_lab3_asks(answer: Answer) -> Callable[..., np.ndarray]:
+    """The answer as a student of lab 3 hands it in."""
+    trickster = trickster_of(answer, fixtures.bank(), fixtures.owners().features)
+    return lambda x, posteriors, features: answer.to_all(
+        trickster(posteriors, Query(x, features, key="", now=0.0))
+    )
 
 
-def stack_of(answer: Answer) -> Callable[..., Any]:
-    """The answer as lab 4 asks for it: a function that makes a fresh service."""
+def as_lab4_asks(answer: Answer) -> Callable[..., Any]:
+    """The answer as a student of lab 4 hands it in: a function that makes a fresh service."""
 
     def make_layered(bank: np.ndarray, honest: np.ndarray) -> Callable[..., np.ndarray]:
-        weird, limit = Weird(answer, bank, honest), answer.limit()
+        trickster, limit = trickster_of(answer, bank, honest), answer.limit()
 
         def layered(x, posteriors, features, key, now):
             if not limit.allow(key, now, len(x)):
                 raise RateLimited(key, len(x), limit.retry_after(key, now, len(x)))
-            return weird.answers(posteriors, features)
+            return answer.to_all(trickster(posteriors, Query(x, features, key, now)))
 
         return layered
 
@@ -242,9 +237,9 @@ def run_check(job: Job) -> Measurement:
     _only(number)
 
     if check == "trickster":
-        result = lab3.trickster(trickster_of(answer), seeds=seeds)
+        result = lab3.trickster(as_lab3_asks(answer), seeds=seeds)
     else:
-        result = lab4.layered(stack_of(answer), seeds=seeds)
+        result = lab4.layered(as_lab4_asks(answer), seeds=seeds)
     return measure_verdict(CHECKED[check], name, result)
 
 

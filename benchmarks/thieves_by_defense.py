@@ -74,14 +74,10 @@ def halves() -> tuple[slice, slice]:
 
 
 @cache
-def bank() -> np.ndarray:
-    return scenario.victim.features(scenario.data.x_train)
-
-
-@cache
-def knn_threshold() -> float:
-    features = scenario.victim.features(scenario.data.x_test[halves()[0]])
-    return ood.choose_threshold(ood.score_knn(features, bank(), k=1), FLAGGED)
+def trickster() -> defenses.Trickster:
+    bank = scenario.victim.features(scenario.data.x_train)
+    honest = scenario.victim.features(scenario.data.x_test[halves()[0]])
+    return defenses.Trickster.from_features(bank, honest, max_fpr=FLAGGED)
 
 
 @cache
@@ -99,24 +95,17 @@ def liar() -> models.Classifier:
     return models.Classifier(network)
 
 
-def weird(query: Query) -> np.ndarray:
-    """A column that says which inputs of a request are weird."""
-    return (ood.score_knn(query.features, bank(), k=1) < knn_threshold())[:, None]
-
-
 def outputs(name: str, seed: int) -> list[Output]:
     """What a defence does to an answer."""
     rng = np.random.default_rng(10_000 + seed)
 
     def noise(p: np.ndarray, query: Query) -> np.ndarray:
-        return np.where(weird(query), defenses.zero_mean_noise(p, SIGMA, rng), p)
+        weird = trickster().weird(p, query)[:, None]
+        return np.where(weird, defenses.zero_mean_noise(p, SIGMA, rng), p)
 
     def lies(p: np.ndarray, query: Query) -> np.ndarray:
         wrong = liar().posteriors(query.x)
         return defenses.adaptive_misinformation(p, wrong, tau=msp_threshold())
-
-    def trickster(p: np.ndarray, query: Query) -> np.ndarray:
-        return np.where(weird(query), defenses.misinform(p), p)
 
     def labels(p: np.ndarray, query: Query) -> np.ndarray:
         return defenses.hard_labels(p)
@@ -128,8 +117,8 @@ def outputs(name: str, seed: int) -> list[Output]:
         "noise": [noise],
         "reverse sigmoid": [lambda p, query: defenses.reverse_sigmoid(p)],
         "adaptive misinformation": [lies],
-        "Trickster": [trickster],
-        "layered": [trickster, labels],
+        "Trickster": [trickster()],
+        "layered": [trickster(), labels],
     }.get(name, [])
 
 

@@ -103,7 +103,7 @@ def test_what_honest_users_lose_is_what_their_accuracy_falls_by(defense):
 
 def test_the_checks_own_half_is_what_the_checks_measure():
     honest = fixtures.held_out()
-    defense = calibrate_defenses.trickster_of(calibrate_defenses.Answer())
+    defense = calibrate_defenses.as_lab3_asks(calibrate_defenses.Answer())
     answers = defense(honest.x, honest.posteriors, honest.features)
     measured = calibrate_honest.run(("reversed, 2 %", calibrate_honest.OWN))
     assert measured["spared"] == -fixtures.changed(answers, honest.posteriors)
