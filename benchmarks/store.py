@@ -18,12 +18,12 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from autograder.grading.executor import pooled
+from autograder.grading.executor import Call, Lost, completed, workers_for
 from trickster.checks import thresholds
 from trickster.files import write_atomically
 
@@ -197,20 +197,22 @@ def _run_all(
             yield job, run(job)
         return
     chunks = [jobs[i : i + chunk] for i in range(0, len(jobs), chunk)]
-    with closing(pooled(chunks, workers, partial(_run_chunk, run), _worker_died)) as results:
-        for pairs in results:
+    calls = (Call(partial(_run_chunk, run), some) for some in chunks)
+    with (
+        workers_for(len(chunks), workers) as executor,
+        closing(completed(executor, workers, lambda: next(calls, None))) as results,
+    ):
+        for call, pairs in results:
+            if isinstance(pairs, Lost):
+                raise StoreError(
+                    f"Jobs {list(call.argument)} failed: {pairs.error!r}. What was measured is "
+                    "kept: start again to go on."
+                ) from pairs.error
             yield from pairs
 
 
 def _run_chunk(run: Run, jobs: Sequence[Job]) -> list[tuple[Job, Measurement]]:
     return [(job, run(job)) for job in jobs]
-
-
-def _worker_died(jobs: Sequence[Job]) -> NoReturn:
-    raise StoreError(
-        f"A worker died at one of the jobs {list(jobs)}. What was measured is kept: start again "
-        "to go on."
-    )
 
 
 def _as_job(value: Any) -> Any:

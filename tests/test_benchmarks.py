@@ -181,7 +181,7 @@ def die_at_two(job):
 @pytest.mark.slow
 def test_a_worker_that_dies_costs_one_job_and_says_which(tmp_path):
     jobs = [("a", number) for number in range(4)]
-    with pytest.raises(SystemExit, match=r"A worker died at one of the jobs \[\('a', 2\)\]"):
+    with pytest.raises(SystemExit, match=r"Jobs \[\('a', 2\)\] failed: .*Broken"):
         store.measure("toy", jobs, die_at_two, workers=2, folder=tmp_path)
     _, found = store.read_results(tmp_path / "toy.jsonl")
     assert {("a", 0), ("a", 1)} <= set(found) and ("a", 2) not in found
