@@ -96,7 +96,7 @@ def bootstrap_interval(
 
     ``values`` are the measurements of independent runs. One run has no spread
     to show: its interval is ``(-inf, inf)``. With fewer than about ten runs a
-    bootstrap interval is too narrow; read it as a lower bound on the doubt.
+    bootstrap interval is too narrow; treat it as a lower bound on the uncertainty.
     (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993.)
     """
     values = np.asarray(list(values), dtype=float)

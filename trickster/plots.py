@@ -137,7 +137,7 @@ def curves(
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines.
     """
     figure, axes = _axes(title, xlabel, ylabel)
-    said = []
+    readings = []
     for i, (name, points) in enumerate(lines.items()):
         xs = sorted(points)
         mean = np.array([points[x].mean for x in xs])
@@ -153,7 +153,7 @@ def curves(
             capsize=3,
             **_line_style(i),
         )
-        said.append(f"{name} from {mean[0]:.2f} at {xs[0]:g} to {mean[-1]:.2f} at {xs[-1]:g}")
+        readings.append(f"{name} from {mean[0]:.2f} at {xs[0]:g} to {mean[-1]:.2f} at {xs[-1]:g}")
     for name, level in (marks or {}).items():
         axes.axhline(level, color="0.4", linestyle=":", linewidth=1)
         # At the axis's edge, in its own units: a place in data units gets lost on a log axis.
@@ -164,7 +164,7 @@ def curves(
         axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
         axes.minorticks_off()
     axes.legend(frameon=False)
-    return Picture(figure, f"{title}: {'; '.join(said)}.{_marked(marks)}")
+    return Picture(figure, f"{title}: {'; '.join(readings)}.{_marked(marks)}")
 
 
 def bars(
@@ -178,7 +178,7 @@ def bars(
     categories = list(next(iter(groups.values())))
     width = 0.8 / len(groups)
     figure, axes = _axes(title, "", ylabel, size=(1.4 * len(categories) + 2, 3.6))
-    said = []
+    readings = []
     for i, (name, values) in enumerate(groups.items()):
         at = np.arange(len(categories)) + (i - (len(groups) - 1) / 2) * width
         mean = np.array([values[c].mean for c in categories])
@@ -191,7 +191,7 @@ def bars(
             color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)], edgecolor="white",
             ecolor="0.2",
         )  # fmt: skip
-        said.append(
+        readings.append(
             f"{name}: " + ", ".join(f"{c} {m:.2f}" for c, m in zip(categories, mean, strict=True))
         )
     axes.set_xticks(range(len(categories)), categories)
@@ -199,7 +199,7 @@ def bars(
         axes.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # never over a bar
     marks = None if chance is None else {"chance": chance}
-    return Picture(figure, f"{title} ({ylabel}). {'; '.join(said)}.{_marked(marks)}")
+    return Picture(figure, f"{title} ({ylabel}). {'; '.join(readings)}.{_marked(marks)}")
 
 
 def dots(
@@ -211,14 +211,14 @@ def dots(
 ) -> Picture:
     """One row of dots for each series, one dot for each run: what a single seed hides."""
     figure, axes = _axes(title, xlabel, "", size=(7, 0.6 * len(series) + 1.4))
-    said = []
+    readings = []
     for i, (name, values) in enumerate(series.items()):
         values = np.asarray(values, dtype=float)
         spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0]
         style = _line_style(i)
         style.pop("linestyle")
         axes.scatter(values, -i + np.asarray(spread), s=22, **style)
-        said.append(
+        readings.append(
             f"{name}: mean {values.mean():.2f}, from {values.min():.2f} to {values.max():.2f}"
         )
     for name, x in (marks or {}).items():
@@ -226,7 +226,7 @@ def dots(
         axes.text(x, 0.45, f" {name}", fontsize=8, va="bottom")
     axes.set_yticks([-i for i in range(len(series))], list(series))
     axes.set_ylim(-len(series) + 0.5, 0.8)
-    return Picture(figure, f"{title}. {'; '.join(said)}.{_marked(marks)}")
+    return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
 
 
 def histograms(
@@ -280,11 +280,11 @@ def frontier(
         if name == chosen:
             axes.plot(x, y, "o", markersize=14, fillstyle="none", color=COLOURS[1])
     axes.set_ylim(bottom=0)
-    said = "; ".join(
+    readings = "; ".join(
         f"{n}: utility {x:.3f}, fidelity {y:.2f}" for n, x, y in zip(points, xs, ys, strict=True)
     )
     ring = f" Chosen: {chosen}." if chosen else ""
-    return Picture(figure, f"{title}. {said}.{ring}")
+    return Picture(figure, f"{title}. {readings}.{ring}")
 
 
 def _marked(marks: Mapping[str, float] | None) -> str:

@@ -33,7 +33,7 @@ def fit(
     device: str | torch.device | None = None,
     progress: str | None = None,
 ) -> list[float]:
-    """Train ``network`` in place and return the mean loss of each epoch.
+    """Train ``network`` in place, end in evaluation mode, return the mean loss of each epoch.
 
     Parameters
     ----------
@@ -47,25 +47,16 @@ def fit(
         and same number of threads: same weights, to the last bit.
     loss_of : the loss of a batch from its logits ``(b, k)`` and targets; default: cross-entropy.
         With another one, targets are whatever it takes.
-    device : where to train; default: a GPU if there is one.
+    device : where to train; default: a GPU if there is one. The network ends on the CPU.
     progress : a label for a progress bar on standard output; ``None``: no bar.
-
-    The network ends in evaluation mode on the CPU.
 
     Raises ``ValueError`` for empty, misaligned or non-finite data, and for targets that
     name other classes than the network's.
     """
-    if loss_of is F.cross_entropy:
-        x, targets = checked(network, x, targets)
-    else:
-        x, targets = _aligned(x, targets)
+    plain = loss_of is F.cross_entropy
+    x, targets = checked(network, x, targets) if plain else _aligned(x, targets)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    pictures = as_pictures(x)
-    if pictures.ndim == 4:
-        # Convolutions on a CPU are several times faster in this memory layout.
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        network.to(memory_format=torch.channels_last)
-    pictures, wanted = pictures.to(device), torch.as_tensor(targets).to(device)
+    pictures, wanted = _laid_out(network, x).to(device), torch.as_tensor(targets).to(device)
     network.to(device).train()
     steps = -(-len(pictures) // batch_size)
     optimizer, schedule = recipe(network.parameters(), lr, weight_decay, epochs * steps)
@@ -75,9 +66,8 @@ def fit(
         order = torch.Generator().manual_seed(seed)
         for _ in range(epochs):
             total = torch.zeros((), device=device)
-            for batch in (
-                torch.randperm(len(pictures), generator=order).to(device).split(batch_size)
-            ):
+            shuffled = torch.randperm(len(pictures), generator=order).to(device)
+            for batch in shuffled.split(batch_size):
                 loss = loss_of(network(pictures[batch]), wanted[batch])
                 optimizer.zero_grad()
                 loss.backward()
@@ -89,6 +79,15 @@ def fit(
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
     network.cpu().eval()
     return losses
+
+
+def _laid_out(network: nn.Module, x: np.ndarray) -> torch.Tensor:
+    """Pictures and network in the layout in which convolutions on a CPU are much faster."""
+    pictures = as_pictures(x)
+    if pictures.ndim != 4:
+        return pictures
+    network.to(memory_format=torch.channels_last)
+    return pictures.contiguous(memory_format=torch.channels_last)
 
 
 def reverse_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""The bars that graded accuracy, fidelity and drops are compared with, with their evidence.
+"""The thresholds that graded accuracy, fidelity and drops are compared with, with their evidence.
 
 ``HONEST_LOSS`` and ``HONEST_FLAGGED`` have theirs in ``benchmarks/RESULTS.md``. Checks of exact
-properties (shapes, meters, closed forms) have tolerances, not bars, and are not listed.
+properties (shapes, meters, closed forms) have tolerances, not thresholds, and are not listed.
 ``calibrate_training.py``, ``calibrate_honest.py`` and ``calibrate_defenses.py`` in ``benchmarks/``
 of the course's own repository (students' copies have none) measure the evidence.
 """
@@ -58,7 +58,7 @@ STOLEN_FIDELITY = Threshold(
 STOLEN_WELL = 0.68  # above it, a word of praise; no points
 
 # Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
-# The bar was .20 before these runs, where the right answers begin.
+# The threshold was .20 before these runs, where the right answers begin.
 DROP = Threshold(
     0.18,
     0.10,
