@@ -50,9 +50,8 @@ def mutated(notebook: NotebookNode, release: NotebookNode, words: Iterable[str])
     """`notebook` after all that `words` ask for, such as "delete NAME". Raises MutationError."""
     for text in words:
         word, *arguments = text.split()
-        while (
-            word not in MUTATIONS and arguments
-        ):  # "ids twice" and "nbformat 3" are two words each
+        # "ids twice" and "nbformat 3" are two words each.
+        while word not in MUTATIONS and arguments:
             word = f"{word} {arguments.pop(0)}"
         if word not in MUTATIONS:
             raise MutationError(f"{text!r} is no mutation; the words are {', '.join(MUTATIONS)}")
