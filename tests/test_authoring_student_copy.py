@@ -235,6 +235,7 @@ def test_links_of_the_readme_lead_somewhere_in_the_copy(own: Path) -> None:
     assert [link for link in local if not (own / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_students_can_work_and_grade_themselves_in_it(own: Path, tmp_path: Path) -> None:
     """With the toy course's lab, which is graded in seconds."""
     shutil.copytree(own, tmp_path, dirs_exist_ok=True)

@@ -102,6 +102,7 @@ def test_train_clone_reference(names):
     assert lab2.train_clone(names["train_clone"]) == 4.0
 
 
+@pytest.mark.slow
 def test_train_clone_other_right_ways():
     assert lab2.train_clone(cloning(hard=lambda a: one_hot(a, 1))) == 4.0
 
@@ -216,12 +217,14 @@ def stealing(pool, labels="soft", epochs=10, extra=0):
     return steal
 
 
+@pytest.mark.slow
 def test_steal_reference(names):
     result = lab2.steal(names["steal"])
     assert result == 5.0
     assert "Well stolen" in in_words(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["noise", "patches", "digits"])
 def test_steal_from_a_poor_pool_earns_the_budget_point_only(pool):
     result = lab2.steal(stealing(pool))
@@ -239,6 +242,7 @@ def test_steal_partial_credit():
     assert "each unused one is lost" in text and "Well stolen" not in text
 
 
+@pytest.mark.slow
 def test_steal_that_hands_out_the_victim_itself():
     """Its weights are in the notebook; the service's model has other names for the classes."""
     result = lab2.steal(lambda api, pools, budget, seed=0: VICTIM.posteriors)
@@ -254,6 +258,7 @@ def test_steal_that_hands_out_the_victim_itself():
     assert lab2.train_clone(lambda x, answers, **options: VICTIM.posteriors) <= 2.0
 
 
+@pytest.mark.slow
 def test_steal_over_budget():
     def greedy(api, pools, budget, seed=0):
         clone = stealing("shapes")(api, pools, budget, seed)

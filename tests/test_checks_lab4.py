@@ -536,6 +536,7 @@ def making(
     return make_layered
 
 
+@pytest.mark.slow
 def test_layered_reference(names):
     assert lab4.layered(names["make_layered"], **SMALL) == 5.0
 

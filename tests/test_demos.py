@@ -26,6 +26,7 @@ def mean(runs, *defenses: str, what: str = "clone_accuracy") -> float:
     return float(runs[defenses][what].mean())
 
 
+@pytest.mark.slow
 # Measured means over 20 to 30 seeds, with a margin of about two standard errors each way.
 @pytest.mark.parametrize(
     "defenses, low, high",

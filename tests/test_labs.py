@@ -120,6 +120,7 @@ def test_the_solution_runs_and_prints_what_is_committed(lab):
             assert not [o for o in cell.outputs if o.get("name") == "stderr"]
 
 
+@pytest.mark.slow
 @every_lab
 def test_the_release_stops_at_unwritten_cells_and_nowhere_else(lab):
     """Checks say calmly that nothing is written; what uses the exercises raises."""

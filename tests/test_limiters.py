@@ -134,6 +134,7 @@ def test_a_clock_that_jumps_gains_nothing(make):
     assert limiter.allow("a", 110.0, 10)
 
 
+@pytest.mark.slow
 def test_a_million_requests_do_not_drift():
     """At ten times the rate: exactly what fractions give; and at the rate itself, all."""
     n = 1_000_000
