@@ -176,7 +176,9 @@ def fresh():
 def test_undefended_thieves_are_trained_once_for_a_class(folder, fresh, monkeypatch):
     trained = []
     real = panel.attacks.train_clones
-    monkeypatch.setattr(panel.attacks, "train_clones", lambda sets: trained.append(1) or real(sets))
+    monkeypatch.setattr(
+        panel.attacks, "train_clones", lambda sets, **how: trained.append(1) or real(sets, **how)
+    )
     pool = panel.Pool("shapes", 120, 5, 0)
     first = panel.undefended(pool, ("soft", "hard"))
     assert panel.undefended(pool, ("soft", "hard")) is first  # known in this process

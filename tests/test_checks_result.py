@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reading import in_words, words_of
 
 from autograder.authoring.execute import as_terminal
-from trickster.checks import progress, thresholds
+from trickster.checks import panel, progress, thresholds
 from trickster.checks.result import CheckResult, Missed, PartResult, Sheet, array, check, number
 
 
@@ -398,6 +398,25 @@ def test_a_slow_check_shows_what_it_is_doing_and_cleans_up(monkeypatch):
     assert check("Title", 2)(slow)(lambda: time.sleep(0.3)) == 2
     assert "Title: first" in screen.text and "Title: second" in screen.text
     assert "50%" in screen.text and "1/2 points" in screen.text
+    assert not as_terminal(screen.text).strip()
+
+
+def test_a_slow_part_shows_how_far_it_is(monkeypatch):
+    screen = Watched()
+    monkeypatch.setattr(progress, "DELAY_S", 0.05)
+    monkeypatch.setattr(sys, "stdout", screen)
+    x = np.random.default_rng(0).random((20, 1, 28, 28), dtype=np.float32)
+    sets = {i: panel.training_set(x, np.full((20, 10), 0.1), "soft", i) for i in range(5)}
+
+    def theft(sheet: Sheet) -> None:
+        with sheet.part("thieves", 1) as part:
+            time.sleep(0.2)
+            panel.train([sets], part.doing)
+            part.expect(True, "1", "1")
+
+    assert check("Title", 1)(theft)() == 1
+    assert "Title: thieves, 4 of 5 clones trained" in screen.text
+    assert "Title: thieves, 5 of 5 clones trained" in screen.text
     assert not as_terminal(screen.text).strip()
 
 

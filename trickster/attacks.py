@@ -8,7 +8,7 @@ asking that work with each of them, :class:`Averaging` and :class:`Sybil`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -96,10 +96,13 @@ class TrainingSet:
         return clone, self.answers.argmax(axis=1) if hard else self.answers
 
 
-def train_clones(training_sets: Sequence[TrainingSet]) -> list[models.Classifier]:
+def train_clones(
+    training_sets: Sequence[TrainingSet], *, trained: Callable[[int], object] | None = None
+) -> list[models.Classifier]:
     """The clones that :func:`train_clone` would give one by one, up to float rounding.
 
     MLPs with equally many pictures (and the same epochs and lr) train as one batched model.
+    ``trained`` is told now and then how many clones are ready.
     """
     clones: list[models.Classifier | None] = [None] * len(training_sets)
     for places in _alike(training_sets):
@@ -114,6 +117,8 @@ def train_clones(training_sets: Sequence[TrainingSet]) -> list[models.Classifier
             training.fit(networks[0], xs[0], targets[0], seed=seeds[0], **how)
         for i, network in zip(places, networks, strict=True):
             clones[i] = models.Classifier(network)
+        if trained is not None:
+            trained(sum(clone is not None for clone in clones))
     return clones
 
 

@@ -160,11 +160,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """How many numbers training can change."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
 def save(network: Network, path: str | Path) -> None:
     """Write weights and architecture as one safetensors file (data only, nothing executable)."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}

@@ -157,12 +157,13 @@ def panel(
     kind: str,
     seeds: tuple[int, ...] = PANEL_SEEDS,
     budget: int = PANEL_BUDGET,
+    report: thieves.Report | None = None,
 ) -> Panel:
     """Thieves with their own pools of ``kind``: undefended, and against ``defense``."""
     pools = [pool(kind, seed, budget) for seed in seeds]
     sets = [thieves.training_sets(defense, one, request=REQUEST) for one in pools]
     before = [_best(thieves.undefended(one, ("soft", "hard")))[1] for one in pools]
-    best = [_best(predictions) for predictions in thieves.train(sets)]
+    best = [_best(predictions) for predictions in thieves.train(sets, report)]
     return Panel(np.array(before), np.array([scores for _, scores in best]), best[-1][0])
 
 
@@ -219,7 +220,7 @@ def poor_pools(part: Part, defense: Defense, seed: int, budget: int, kept: float
         thieves.training_sets(defense, pool(kind, seed, budget), request=REQUEST, repeats=1)
         for kind in kinds
     ]
-    best = [_best(predictions)[1] for predictions in thieves.train(sets)]
+    best = [_best(predictions)[1] for predictions in thieves.train(sets, part.doing)]
     fidelity = {kind: scores[1] for kind, scores in zip(kinds, best, strict=True)}
     part.expect(
         max(fidelity.values()) < POOR_POOL and kept > 0,

@@ -307,7 +307,7 @@ def trickster(
     ):
         with sheet.part(name, points) as part:
             defense_cases.must_defend(caught)
-            found = defense_cases.panel(defense, kind, seeds, budget)
+            found = defense_cases.panel(defense, kind, seeds, budget, part.doing)
             defense_cases.best_thief(part, found, kept, steady, caught)
     with sheet.part("pools that steal badly anyway", 1) as part:
         defense_cases.must_defend(caught)

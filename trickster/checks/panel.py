@@ -7,7 +7,7 @@ panel train together. How well they did is for each lab to measure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ DAY = 86_400  # seconds
 REQUESTS_A_DAY = 5  # as many as an honest customer sends
 REPEATS = 3  # how often the averaging thief asks; so its budget is enough for a third of the pool
 
+Report = Callable[[str], None]  # shows what a slow check is doing
 Predictions = dict[str, np.ndarray]  # for each thief, its clone's labels of the 5,000 test pictures
 
 
@@ -121,13 +122,21 @@ def training_set(x: np.ndarray, answers: np.ndarray, labels: str, seed: int) -> 
     return TrainingSet(x[given], answers[given].astype(np.float32), labels, seed=seed)
 
 
-def train(panels: Sequence[Mapping[str, TrainingSet]]) -> list[Predictions]:
+def train(
+    panels: Sequence[Mapping[str, TrainingSet]], report: Report | None = None
+) -> list[Predictions]:
     """Train the clones of all thieves of all panels together, and let each label the test pictures.
 
     One training set under two names is trained on once; a thief whose set is empty has no clone.
+    ``report`` hears how far it is.
     """
     sets = {id(one): one for panel in panels for one in panel.values() if len(one.x)}
-    clones = attacks.train_clones(list(sets.values()))
+
+    def trained(ready: int) -> None:
+        if report is not None:
+            report(f"{ready} of {len(sets)} clones trained")
+
+    clones = attacks.train_clones(list(sets.values()), trained=trained)
     labels = {key: clone.labels(fashion().x_test) for key, clone in zip(sets, clones, strict=True)}
     return [
         {thief: labels[id(one)] for thief, one in panel.items() if id(one) in labels}

@@ -147,11 +147,16 @@ class CheckResult(float):
 
 
 class Part:
-    """One thing that an exercise asks for. Exactly one of its methods is called."""
+    """One thing that an exercise asks for. It is decided once, by ``expect`` or ``award``."""
 
-    def __init__(self, name: str, points: float):
+    def __init__(self, name: str, points: float, progress: Progress):
         self.name, self.points = name, points
         self.result: PartResult | None = None
+        self._progress = progress
+
+    def doing(self, text: str) -> None:
+        """Show what a slow part is working on."""
+        self._progress.doing(f"{self.name}, {text}")
 
     def expect(
         self,
@@ -208,7 +213,7 @@ class Sheet:
     @contextmanager
     def part(self, name: str, points: float) -> Iterator[Part]:
         """A part worth ``points``. What the student's code raises costs this part only."""
-        part = Part(name, points)
+        part = Part(name, points, self.progress)
         self.parts.append(part)
         self.progress.doing(name)
         try:

@@ -261,7 +261,10 @@ def _answered(service: Service, request: Answered, now: float) -> bool:
 
 
 def panel(
-    make_layered: MakeLayered, seeds: tuple[int, ...] = PANEL_SEEDS, budget: int = PANEL_BUDGET
+    make_layered: MakeLayered,
+    seeds: tuple[int, ...] = PANEL_SEEDS,
+    budget: int = PANEL_BUDGET,
+    report: thieves.Report | None = None,
 ) -> tuple[float, dict[str, float]]:
     """Mean fidelity of an undefended theft, and of each thief against fresh services."""
     pools = [_pool(seed, budget) for seed in seeds]
@@ -269,7 +272,7 @@ def panel(
         thieves.training_sets(Service(make_layered), pool, request=REQUEST, accounts=ACCOUNTS)
         for pool in pools
     ]
-    predictions = thieves.train(sets)
+    predictions = thieves.train(sets, report)
     means = {
         thief: float(np.mean([_fidelity(one.get(thief)) for one in predictions]))
         for thief in sets[0]
@@ -285,7 +288,7 @@ def _fidelity(labels: np.ndarray | None) -> float:
 
 def best_thief(part: Part, make_layered: MakeLayered, seeds: tuple[int, ...], budget: int) -> None:
     """Four thieves over seeds: the best of them, as a drop from the undefended service."""
-    before, means = panel(make_layered, seeds, budget)
+    before, means = panel(make_layered, seeds, budget, part.doing)
     best = max(means, key=means.get)
     part.award(
         LAYERED_DROP.share(before - means[best]),
