@@ -1,4 +1,4 @@
-"""The one door to torchvision, and the cure of a broken import.
+"""The only import of torchvision, and the cure of a broken import.
 
 A CPU build of torch beside a torchvision wheel built for CUDA fails at ``import torchvision``
 with "operator torchvision::nms does not exist": the wheel's compiled operators cannot be

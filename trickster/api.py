@@ -149,7 +149,7 @@ class PredictionAPI:
             n = self._countable(x)
             self._check_budget(key, n)  # before looking at a single pixel
             x = self._valid(np.asarray(x))  # a subclass could lie about itself
-            with _desk:
+            with _counting:
                 self._check_budget(key, n)
                 self._take(key, now, n)
                 self._used[key] = self.used(key) + n
@@ -221,8 +221,8 @@ class PredictionAPI:
         return x.astype(np.float32, copy=False)
 
 
-# One till for all services: it is held for a look and an addition, never for an answer.
-_desk = threading.Lock()
+# One lock for all services: it is held while a request is counted, never while it is answered.
+_counting = threading.Lock()
 
 
 @dataclass(frozen=True)

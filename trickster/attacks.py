@@ -102,7 +102,7 @@ def train_clones(
     """The clones that :func:`train_clone` would give one by one, up to float rounding.
 
     MLPs with equally many pictures (and the same epochs and lr) train as one batched model.
-    ``trained`` is told now and then how many clones are ready.
+    ``trained`` is called now and then with the number of clones that are ready.
     """
     clones: list[models.Classifier | None] = [None] * len(training_sets)
     for places in _alike(training_sets):
@@ -195,8 +195,8 @@ def jacobian_augmentation(
         pictures = models.as_pictures(x[rows]).clone().requires_grad_(True)
         wanted = torch.as_tensor(np.asarray(labels[rows], dtype=np.int64))
         # The logarithm's gradient has the same sign, and does not vanish where F is near 1.
-        surer = torch.log_softmax(clone.network(pictures), dim=1).gather(1, wanted[:, None]).sum()
-        (gradient,) = torch.autograd.grad(surer, pictures)
+        likely = torch.log_softmax(clone.network(pictures), dim=1).gather(1, wanted[:, None]).sum()
+        (gradient,) = torch.autograd.grad(likely, pictures)
         moved.append((pictures.detach() + step * gradient.sign()).clamp(0, 1).numpy())
     return np.concatenate(moved)
 

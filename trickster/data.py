@@ -44,7 +44,7 @@ FASHION_FILE = "fashion_mnist_mini.npz"
 # Where Debian's package dataset-fashion-mnist puts all 70,000 pictures.
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 
-# --- the front door ---------------------------------------------------------------------------
+# --- loading ----------------------------------------------------------------------------------
 
 _cache: dict[tuple[str, str], Dataset] = {}
 

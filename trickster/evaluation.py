@@ -1,4 +1,4 @@
-"""What is measured, and how sure we are: accuracy, fidelity, utility, calibration, intervals.
+"""What is measured, and with what uncertainty: accuracy, fidelity, utility, calibration, intervals.
 
 Pure functions on arrays. Nothing here trains, queries or draws.
 """

@@ -29,7 +29,7 @@ class Limiter(Protocol):
 
 
 class ManualClock:
-    """Seconds that pass only when told: ``clock.now += 60``. For simulations and tests."""
+    """Seconds that pass only when set: ``clock.now += 60``. For simulations and tests."""
 
     def __init__(self, now: float = 0.0):
         self.now = now

@@ -1,4 +1,4 @@
-"""What the labs' test cells call, one module a lab.
+"""What the labs' test cells call, one module a lab; what it tries in detail is in ``*_cases``.
 
 A check takes the student's names, calls them with plain data, arrays and callbacks, and
 returns a :class:`~trickster.checks.result.CheckResult`: the points, and for each part what

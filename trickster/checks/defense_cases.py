@@ -193,7 +193,10 @@ def best_thief(part: Part, found: Panel, kept: float, steady: float, caught: flo
             "2's table."
         )
     elif steady < 1:
-        advice = "Answers that change with time or company can be averaged or steered: half counts."
+        advice = (
+            "Answers that change when asked again, or beside other inputs, can be averaged or "
+            "steered: half counts."
+        )
     elif found.drop < DROP.some:
         advice = (
             "The thief loses too little. Are weird queries recognised (feature distance, not "

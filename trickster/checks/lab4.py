@@ -256,8 +256,8 @@ def _worth_attacking(success: float, loss: float, steady: bool | None) -> None:
         )
     if not steady:
         raise Missed(
-            "not measured: the answers to a picture change (see above). A thief asks again, "
-            "or in the company that suits him, so such a figure would promise too much."
+            "not measured: the answers to a picture change (see above). A thief can ask "
+            "again, or choose what else is in the request: this figure would promise too much."
         )
     if loss > 0.05 or success < 0.9:
         raise Missed(

@@ -28,7 +28,7 @@ REQUEST = 60  # pictures in an honest customer's request
 DAILY_CAP = 1_000  # answers to one account in any 24 hours
 PANEL_BUDGET = 3_000
 ACCOUNTS = 10
-CROWD = 300  # weird pictures that are asked in several companies
+BESIDE_OTHERS = 300  # weird pictures that are asked about alone and beside other inputs
 CHANCE = 0.1  # the fidelity of a clone that nobody answered
 
 MakeLayered = Callable[..., Any]
@@ -164,10 +164,10 @@ def _why_dear(turned: float, given: np.ndarray) -> str:
 
 
 def same_answers(part: Part, make_layered: MakeLayered) -> None:
-    """In another order, in other company, by another account, on another day."""
+    """In another order, beside other inputs, from another account, on another day."""
     service = Service(make_layered)
     try:
-        off = _again_and_in_pieces(service) | _in_company(service, _weird(CROWD))
+        off = _again_and_in_pieces(service) | _beside_others(service, _weird(BESIDE_OTHERS))
     except RateLimited:
         raise Missed(
             "a request of at most 60 pictures was refused, so answers can't be compared."
@@ -199,7 +199,7 @@ def _again_and_in_pieces(service: Service) -> dict[str, float]:
     }
 
 
-def _in_company(service: Service, weird: Answered) -> dict[str, float]:
+def _beside_others(service: Service, weird: Answered) -> dict[str, float]:
     """How far answers to weird pictures change amid honest ones, 12 at a time, and alone.
 
     Whoever decides for a batch by its majority is steady in a mixed one, and in its pieces.
