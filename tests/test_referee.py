@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from html import unescape
 
@@ -11,7 +12,7 @@ from reading import in_words, words_of
 from referee_stage import Stage, score, stage, text
 
 from autograder.referee import name_resolution
-from autograder.referee.errors import CourseBug
+from autograder.referee.errors import CourseBug, RemoteErrorDescription
 from autograder.referee.referee import Verdict
 
 STUDENT = '''
@@ -497,3 +498,13 @@ def test_many_small_calls_and_one_large_array(play: Stage) -> None:
     print(f"round trip {1e6 * small:.0f} µs; 20 MB there and back {large:.3f} s")
     assert score(verdict) == 1 and small < 0.01 and large < 3
     assert verdict.seconds > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, k in vars(builtins).items() if isinstance(k, type) and issubclass(k, Exception)],
+)
+def test_every_builtin_exception_can_cross(name: str) -> None:
+    error = RemoteErrorDescription(name, [f"builtins:{name}"], "full", {}, [], "", 0).error()
+    assert "full" in str(error)
+    assert isinstance(error, getattr(builtins, name)) or "Group" in name
