@@ -48,7 +48,7 @@ c.ClearSolutions.code_stub = {
 }
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
-# --- grading: mend, run in the sandbox, test from outside, record -----------------
+# --- grading: repair, run in the sandbox, test from outside, record ---------------
 c.Autograde.exporter_class = "autograder.nbgrader_plugins.SubmissionExporter"
 c.Repair.labs = str(HERE / "labs")
 c.WriteRecord.root = str(HERE)
@@ -77,7 +77,7 @@ c.Grade.extra_arguments = [
 ]
 c.GenerateAssignment.preprocessors = [
     # nbgrader's own list, without IncludeHeaderFooter and InstantiateTests.
-    "autograder.nbgrader_plugins.DropHashes",
+    "autograder.nbgrader_plugins.RemoveSourceHashes",
     "nbgrader.preprocessors.LockCells",
     "nbgrader.preprocessors.ClearSolutions",
     "nbgrader.preprocessors.ClearOutput",
@@ -92,9 +92,9 @@ c.GenerateAssignment.preprocessors = [
 c.GenerateFeedback.preprocessors = [
     # nbgrader's own list, and a word about answers that wait for a mark.
     "nbgrader.preprocessors.GetGrades",
-    "autograder.nbgrader_plugins.SayUnmarked",
+    "autograder.nbgrader_plugins.FlagUnmarkedAnswers",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 
-# --- how much it tells -----------------------------------------------------------
+# --- how much it logs ------------------------------------------------------------
 c.Application.log_level = logging.INFO

@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
 
 # What grades or builds is imported when its command runs: --help answers at once.
 
-INTERRUPTED = 130  # what a shell tells of a command that Ctrl-C has ended
+INTERRUPTED = 130  # a shell's exit code of a command that Ctrl-C has ended
 
 
 class Commands(TyperGroup):
@@ -139,24 +139,16 @@ def grade(
         return
     started = time.monotonic()
     folder = (path or home).resolve()
-    say = _said(out.print)
+    say = _printer(out.print)
     with console.progress(out) as (began, step):
+        hooks = {"say": say, "began": began, "step": step}
         done = run.grade_class(
-            home,
-            folder,
-            labs,
-            students,
-            workers,
-            say=say,
-            step=step,
-            began=began,
-            trusted=trust,
-            again=again,
+            home, folder, labs, students, workers, trusted=trust, again=again, **hooks
         )
     console.class_table(out, done, details)
     out.print(console.class_summary(done, started), soft_wrap=True)
     _write_json(json, done)
-    _end_of_class(say, folder, [result.status for result in done])
+    _end_of_class(say, folder, [record.status for record in done])
 
 
 @app.command()
@@ -180,10 +172,10 @@ def publish(
     started = time.monotonic()
     folder = (path or home).resolve()
     with console.progress(out) as (_, step):
-        results = run.publish(home, folder, workers, _said(out.print), step)
-    console.class_table(out, results, details)
-    out.print(console.class_summary(results, started), soft_wrap=True)
-    _end_of_class(_said(out.print), folder, [result.status for result in results])
+        published = run.publish(home, folder, workers, _printer(out.print), step)
+    console.class_table(out, published, details)
+    out.print(console.class_summary(published, started), soft_wrap=True)
+    _end_of_class(_printer(out.print), folder, [record.status for record in published])
 
 
 @app.command()
@@ -213,7 +205,7 @@ def sample(
 
     home = find_root(root)
     out = console.console()
-    say = _said(out.print)
+    say = _printer(out.print)
     started = time.monotonic()
     say("building the sample class from the zoo ...")
     specimens = sampler.load_specimens(home, labs, students, whole_zoo)
@@ -304,7 +296,7 @@ def _write_json(path: Path | None, done: list) -> None:
 
 
 def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str]) -> None:
-    """Say where the scores are, and tell whoever called whether something failed."""
+    """Say where the scores are; the exit code says whether something failed."""
     say(f"Scores: scores.csv, scores.json and report.html in {folder}; feedback in feedback/.")
     if "needs marking" in statuses:
         say("After marking (formgrader), publish writes them anew.")
@@ -312,12 +304,12 @@ def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str])
         raise typer.Exit(1)
 
 
-def _said(show: Callable[..., None]) -> Callable[[str], None]:
+def _printer(show: Callable[..., None]) -> Callable[[str], None]:
     return lambda text: show(text, soft_wrap=True, markup=False)
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one sentence, not a traceback."""
+    """Run the command line; what the user can put right is one sentence, not a traceback."""
     try:
         app()
     except CourseError as error:

@@ -138,8 +138,8 @@ def unreadable_dates(course: Path) -> Iterator[str]:
             check_timestamp(path)
         except CourseError as error:
             yield (
-                f"formgrader will answer with an error for {path.parent.name}: mend "
-                f"{path.relative_to(course).as_posix()}, or take it away. {error}"
+                f"formgrader will answer with an error for {path.parent.name}: correct "
+                f"{path.relative_to(course).as_posix()}, or remove it. {error}"
             )
 
 

@@ -227,6 +227,6 @@ def _run(converter: type, config: Config, task: str) -> None:
 def _reason(log: str, error: str) -> str:
     """The exception that stopped nbgrader: the first that is not its own summary."""
     named = [match.group(1) for match in RAISED.finditer(f"{log}\n{error}")]
-    told = [line for line in named if "NbGraderException" not in line]
+    causes = [line for line in named if "NbGraderException" not in line]
     lines = [line.strip() for line in (log or error).split("\n") if line.strip()]
-    return next(iter(told or named or lines[-1:]), "it gave no reason.")
+    return next(iter(causes or named or lines[-1:]), "it gave no reason.")

@@ -2,7 +2,7 @@
 
 They make `nbgrader autograde` and formgrader's button grade as `python -m autograder grade` does:
 each step is thin and calls what that command calls. What one step learns of a submission is kept
-by the exporter that runs them all, for the steps behind it (`Progress`).
+by the exporter that runs them all, for the steps behind it (`SubmissionState`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DEFAULTS = RunSettings()
 
 
 @dataclass
-class Progress:
+class SubmissionState:
     """What is known of the submission that is being graded."""
 
     started: float = field(default_factory=time.monotonic)
@@ -64,7 +64,7 @@ class SubmissionExporter(NotebookExporter):
     graded = Unicode(
         "", help="A notebook that was run already, to be recorded in place of the file."
     ).tag(config=True)
-    progress = Progress()
+    state = SubmissionState()
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **options: Any
@@ -72,7 +72,7 @@ class SubmissionExporter(NotebookExporter):
         if self.graded:
             options["submitted"], self.graded = nbformat.reads(self.graded, as_version=4), ""
         elif any(isinstance(step, Repair) for step in self._preprocessors):
-            self.progress = Progress()
+            self.state = SubmissionState()
             options["submitted"] = read_submission(Path(filename))
         return super().from_filename(filename, resources, **options)
 
@@ -86,14 +86,14 @@ class SubmissionExporter(NotebookExporter):
 
 
 class Step(NbGraderPreprocessor):
-    """A step of grading, which takes part in the exporter's `Progress`."""
+    """A step of grading, which takes part in the exporter's `SubmissionState`."""
 
     @property
-    def progress(self) -> Progress:
+    def state(self) -> SubmissionState:
         if not isinstance(self.parent, SubmissionExporter):
             name = f"{SubmissionExporter.__module__}.{SubmissionExporter.__name__}"
             raise CourseError(f"Grading needs c.Autograde.exporter_class = {name!r}.")
-        return self.parent.progress
+        return self.parent.state
 
     @property
     def coursedir(self) -> CourseDirectory | None:
@@ -129,8 +129,8 @@ class Repair(Step):
         check_related(mended, nb, lab)
         for note in mended.notes:
             self.log.warning("%s: %s", note.kind, note.for_instructor)
-        self.progress.notes = mended.notes
-        self.progress.unsolved = {grade_id(cell): cell.source for cell in release.cells}
+        self.state.notes = mended.notes
+        self.state.unsolved = {grade_id(cell): cell.source for cell in release.cells}
         return with_summary(mended), resources
 
     def _release(self, lab: str, name: str) -> NotebookNode:
@@ -204,7 +204,7 @@ class Grade(Step):
         outcome = run_notebook(nb, trusted, self.settings, hidden)
         for problem in outcome.problems:
             self.log.error(problem)
-        self.progress.outcome, self.progress.trusted = outcome, self.trust_submissions
+        self.state.outcome, self.state.trusted = outcome, self.trust_submissions
         return nb, resources
 
 
@@ -238,22 +238,22 @@ class WriteRecord(Step):
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        where, progress = resources["nbgrader"], self.progress
+        where, state = resources["nbgrader"], self.state
         lab, student = where["assignment"], where["student"]
         course_root = Path(self.coursedir.root)
-        draft = draft_record(lab, student, nb, progress.outcome, progress.notes, progress.unsolved)
+        draft = draft_record(lab, student, nb, state.outcome, state.notes, state.unsolved)
         with Gradebook(where["db_url"]) as gradebook:
             record = completed(gradebook, draft)
             due = due_date(gradebook, lab)
         submission = Submission(course_root, lab, student).notebook
-        inputs = records.inputs_of(Path(self.root), lab, submission, progress.trusted, due, {})
-        seconds = round(time.monotonic() - progress.started, 1)
+        inputs = records.inputs_of(Path(self.root), lab, submission, state.trusted, due, {})
+        seconds = round(time.monotonic() - state.started, 1)
         records.write(course_root, replace(record, inputs=inputs, seconds=seconds))
         return nb, resources
 
 
-class DropHashes(NbGraderPreprocessor):
-    """Takes the source's hashes out: a release changes only when a student can see a change."""
+class RemoveSourceHashes(NbGraderPreprocessor):
+    """Removes the source's hashes: a release changes only when a student can see a change."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         for key in HASHES:
@@ -261,7 +261,7 @@ class DropHashes(NbGraderPreprocessor):
         return nb, resources
 
 
-class SayUnmarked(NbGraderPreprocessor):
+class FlagUnmarkedAnswers(NbGraderPreprocessor):
     """Says on a feedback page which answers wait for a mark: nbgrader shows 0.0 for them."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:

@@ -231,7 +231,7 @@ def _cell(found: dict[str, Any]) -> CellRecord:
 
 
 def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:
-    """A record as it was written when checks said their parts in words alone: none are known."""
+    """A record from before checks returned their parts as data: none are known."""
     cells = [
         {"name": name, "seconds": found["waited"].get(name, 0.0), "parts": (), **cell}
         for name, cell in found["cells"].items()

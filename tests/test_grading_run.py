@@ -348,7 +348,15 @@ def test_a_mark_on_a_test_stays_until_the_code_changes(graded: Class) -> None:
 def test_what_has_not_changed_is_not_graded_again(
     graded: Class, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again(graded, "perfect")
+    steps: list[tuple[int, int]] = []
+    grade_class(
+        graded.root,
+        graded.root,
+        students=["perfect", "mistaken", "noisy"],
+        say=lambda text: None,
+        step=lambda done, total, record: steps.append((done, total)),
+    )
+    assert steps == [(1, 3), (2, 3), (3, 3)]
     with monkeypatch.context() as patch:
         patch.setattr(run, "grade_submission", lambda job: pytest.fail("it was graded again"))
         assert again(graded, "perfect").score == 8.5

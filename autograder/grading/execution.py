@@ -1,4 +1,4 @@
-"""Runs a mended notebook: its own cells in the sandbox, its tests by the referee.
+"""Runs a repaired notebook: its own cells in the sandbox, its tests by the referee.
 
 What runs in the grader's process is the course's own text and nothing else (`TrustedCells`). The
 outputs go into the notebook, everything else that was found out comes back as data (`Outcome`).
@@ -234,7 +234,7 @@ class NotebookRunner:
 
 
 def _ending(ran: CellRun, cell: NotebookNode, limit: float, reason: str) -> list[NotebookNode]:
-    """What is to be said of how a cell ended, beyond what it said itself."""
+    """How a cell ended, where its own output does not show it."""
     if ran.status == "interrupted":
         text = f"the cell took longer than {limit:g} s and was interrupted (an endless loop?)."
         return [error_output("Too slow", text)]

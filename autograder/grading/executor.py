@@ -177,7 +177,7 @@ def die_with(parent: int) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Nobody else grades in this course folder meanwhile; CourseError if somebody does.
+    """Keeps other runs out of this course folder; CourseError if one is there.
 
     The lock is the system's: it goes when this process does, however that ends.
     """

@@ -69,7 +69,7 @@ def grade_class(
 ) -> list[GradingRecord]:
     """Grade every submission in a course folder.
 
-    `began` is told of each when it starts, `step` when it is done. The files of scores are about
+    `began` is called for each when it starts, `step` when it is done. The files of scores are about
     the whole class, also when only some of `labs` or `students` are graded. What an earlier run
     has graded, and nothing of it has changed since, is not graded `again`. `trusted` submissions
     run without a sandbox; CourseError where there is none and they are not. `options` are what
@@ -90,10 +90,10 @@ def grade_class(
         run.register(submission.student for submission in found)
         same = {} if again else run.unchanged(found)
         to_grade = [submission for submission in found if submission.key not in same]
-        to_render, ready = [], unusable
+        to_render, ready = [], list(unusable)
         for record in same.values():
             (to_render if run.lacks_page(record) else ready).append(record)
-        say(told_before(len(found), len(same), workers))
+        say(announcement(len(found), len(same), workers))
         with _pool(executor, len(to_grade) + len(to_render), workers) as pool:
             coming = run.graded(pool, workers, to_grade, to_render, began)
             graded = _collected(ready, coming, len(found) + len(unusable), step)
@@ -111,17 +111,18 @@ def publish(
 ) -> list[GradingRecord]:
     """Write feedback pages and scores from the gradebook, as it is after marking; runs nothing."""
     course_root = course_root.resolve()
-    known = class_records(root, course_root, [])
-    if not known:
-        raise CourseError(f"Nothing in {course_root} is graded yet: grade the class first.")
-    to_render = [record for record in known if record.status != "failed"]
-    ready = [record for record in known if record.status == "failed"]
-    workers = workers or os.cpu_count() or 1
-    run = ClassRun(root, course_root, [])
-    with _pool(executor, len(to_render), workers) as pool:
-        coming = run.graded(pool, workers, [], to_render)
-        published = _collected(ready, coming, len(known), step)
-    _write_files(root, course_root, published)
+    with alone_in(course_root):
+        known = class_records(root, course_root, [])
+        if not known:
+            raise CourseError(f"Nothing in {course_root} is graded yet: grade the class first.")
+        to_render = [record for record in known if record.status != "failed"]
+        ready = [record for record in known if record.status == "failed"]
+        workers = workers or os.cpu_count() or 1
+        run = ClassRun(root, course_root, [])
+        with _pool(executor, len(to_render), workers) as pool:
+            coming = run.graded(pool, workers, [], to_render)
+            published = _collected(ready, coming, len(known), step)
+        _write_files(root, course_root, published)
     everybody, unusable = find_submissions(root, course_root)
     left = len(everybody) + len(unusable) - len(published)
     if left:
@@ -145,7 +146,7 @@ def _store_in(course_root: Path) -> AbstractContextManager[None]:
 def _collected(
     ready: list[GradingRecord], coming: Iterator[GradingRecord], total: int, step: Step
 ) -> list[GradingRecord]:
-    """All records in order, once `step` has been told of each."""
+    """All records in order, once `step` has been called for each."""
     found = []
     with closing(coming):  # also when `step` is interrupted
         for record in chain(ready, coming):
@@ -380,7 +381,7 @@ def _write_files(root: Path, course_root: Path, fresh: list[GradingRecord]) -> N
     write_report(root, course_root, everybody)
 
 
-def told_before(count: int, done: int, workers: int) -> str:
+def announcement(count: int, done: int, workers: int) -> str:
     """What is about to happen, and how long it takes."""
     if not done:
         return forecast(count, workers)

@@ -64,7 +64,7 @@ class GradedSubmission:
 
 
 def grade_submission(job: Job) -> GradedSubmission:
-    """Mend the submission, run it, test it. Raises nothing: a failure is a record as well."""
+    """Repair the submission, run it, test it. Raises nothing: a failure is a record as well."""
     started = time.monotonic()
     try:
         record, notebook = _graded(job)
