@@ -93,6 +93,7 @@ def test_build_and_check(cli: Cli, root: Path) -> None:
         (("grade",), "has no folder submitted/"),
         (("grade", "none.ipynb"), "There is no file none.ipynb"),
         (("grade", "none"), "has no folder submitted/"),
+        (("publish", "none"), "has no folder submitted/"),
         (("sample", "--labs", "lab7"), "'lab7' is no lab of this course"),
         (("workspace", "--to", "labs"), "pick another"),
         (("formgrader",), "There is no class yet"),

@@ -35,7 +35,7 @@ CODED = re.compile(r"\w_\w|[a-z][A-Z]|^[A-Z]{3,}$")  # not a word of English
 # What a course folder or a build holds, and the repository does not.
 GENERATED = {
     *("submitted/", "autograded/", "feedback/", "receipts/", "report.html", "timestamp.txt"),
-    *("my_labs/", "build/", "build/student_copy/", "build/sample_class/", ".store/"),
+    *("my_labs/", "build/", "build/student_copy/", "build/sample_class/"),
 }
 
 

@@ -521,20 +521,26 @@ def test_any_executor_s_losses_are_repeated_once() -> None:
 
 
 class Elsewhere(Executor):
-    """Stands in for a cluster's client: whatever goes there and comes back is pickled."""
+    """Stands in for a cluster's client: what goes there and comes back is pickled.
 
-    def __init__(self, folder: Path):
-        self.folder, self.functions = folder, []
+    While a job runs, the class's folder is not to be found.
+    """
+
+    def __init__(self, folder: Path, course: Path):
+        self.folder, self.course, self.functions = folder, course, []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.functions.append(fn.__name__)
         future: Future[Any] = Future()
         home = Path.cwd()
         os.chdir(self.folder)
+        away = self.course.rename(self.course.with_name("away"))
         try:
             function, given = pickle.loads(pickle.dumps((fn, args)))
             future.set_result(pickle.loads(pickle.dumps(function(*given))))
         finally:
+            assert not self.course.exists()
+            away.rename(self.course)
             os.chdir(home)
         return future
 
@@ -544,7 +550,7 @@ def test_a_class_is_graded_by_any_executor(tmp_path: Path) -> None:
     hand_in(root, "good", json.dumps(perfect(root)))
     hand_in(root, "bad", "{")
     (tmp_path / "elsewhere").mkdir()
-    cluster = Elsewhere(tmp_path / "elsewhere")
+    cluster = Elsewhere(tmp_path / "elsewhere", root)
     bad, good = grade_class(root, root, workers=3, executor=cluster, say=lambda text: None)
     assert (bad.status, good.status, good.score) == ("failed", "needs marking", 6)
     assert cluster.functions == ["grade_submission", "grade_submission", "render_page"]

@@ -41,9 +41,9 @@ from autograder.grading.submitted import Submission, find_submissions
 from autograder.nbgrader_api import MissingEntry
 from autograder.records import CellRecord, GradingRecord, failed
 from autograder.reporting.html import write_report
+from trickster.data import cache_dir
 from trickster.files import write_atomically
 
-STORE = ".store"  # of a course folder
 SECONDS_EACH = 25  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Began = Callable[[str, str], None]  # a lab and a student
@@ -83,7 +83,7 @@ def grade_class(
         require_sandbox()
     found, unusable = find_submissions(root, course_root, labs, students)
     workers = workers or os.cpu_count() or 1
-    with alone_in(course_root), _store_in(course_root):
+    with alone_in(course_root), _shared_cache():
         names = sorted({submission.lab for submission in found})
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
         run = ClassRun(root, course_root, names, marks or {}, options or {}, trusted)
@@ -111,6 +111,7 @@ def publish(
 ) -> list[GradingRecord]:
     """Write feedback pages and scores from the gradebook, as it is after marking; runs nothing."""
     course_root = course_root.resolve()
+    everybody, unusable = find_submissions(root, course_root)
     with alone_in(course_root):
         known = class_records(root, course_root, [])
         if not known:
@@ -123,7 +124,6 @@ def publish(
             coming = run.graded(pool, workers, [], to_render)
             published = _collected(ready, coming, len(known), step)
         _write_files(root, course_root, published)
-    everybody, unusable = find_submissions(root, course_root)
     left = len(everybody) + len(unusable) - len(published)
     if left:
         say(f"Not graded yet, and left out: {left} of {left + len(published)} submissions.")
@@ -135,12 +135,13 @@ def _pool(executor: Executor | None, jobs: int, workers: int) -> AbstractContext
     return nullcontext(executor) if executor is not None else workers_for(jobs, workers)
 
 
-def _store_in(course_root: Path) -> AbstractContextManager[None]:
-    """What is the same for the whole class is computed once: the checks keep it in here.
+def _shared_cache() -> AbstractContextManager[None]:
+    """What is the same for a whole class is computed once: this machine's workers keep it.
 
     The sandbox sees neither the folder nor the variables.
     """
-    return variables({"TRICKSTER_STORE": str(course_root / STORE), "TRICKSTER_STORE_WRITE": "1"})
+    folder = cache_dir() / "checks"
+    return variables({"TRICKSTER_STORE": str(folder), "TRICKSTER_STORE_WRITE": "1"})
 
 
 def _collected(
