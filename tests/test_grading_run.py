@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -545,7 +546,12 @@ class Elsewhere(Executor):
         return future
 
 
-def test_a_class_is_graded_by_any_executor(tmp_path: Path) -> None:
+def test_a_class_is_graded_by_any_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICKSTER_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "checks").mkdir(parents=True)
+    for name, changed in (("old", 0), ("new", time.time())):
+        (tmp_path / "cache" / "checks" / f"{name}.npz").touch()
+        os.utime(tmp_path / "cache" / "checks" / f"{name}.npz", (changed, changed))
     root = built_course(tmp_path / "course")
     hand_in(root, "good", json.dumps(perfect(root)))
     hand_in(root, "bad", "{")
@@ -555,6 +561,7 @@ def test_a_class_is_graded_by_any_executor(tmp_path: Path) -> None:
     assert (bad.status, good.status, good.score) == ("failed", "needs marking", 6)
     assert cluster.functions == ["grade_submission", "grade_submission", "render_page"]
     assert not list(cluster.folder.iterdir())
+    assert [path.name for path in (tmp_path / "cache" / "checks").iterdir()] == ["new.npz"]
     assert "8.0" not in feedback_text(root, "good") and "6.0" in feedback_text(root, "good")
 
 

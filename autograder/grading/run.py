@@ -11,6 +11,7 @@ what was handed in and writes gradebook, notebooks, pages and records, one at a 
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -44,6 +45,7 @@ from autograder.reporting.html import write_report
 from trickster.data import cache_dir
 from trickster.files import write_atomically
 
+CACHE_DAYS = 7  # that what checks have computed once is kept
 SECONDS_EACH = 25  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Began = Callable[[str, str], None]  # a lab and a student
@@ -141,6 +143,9 @@ def _shared_cache() -> AbstractContextManager[None]:
     The sandbox sees neither the folder nor the variables.
     """
     folder = cache_dir() / "checks"
+    for path in folder.glob("*.npz"):  # an entry of an older library is never asked for again
+        if time.time() - path.stat().st_mtime > CACHE_DAYS * 86_400:
+            path.unlink(missing_ok=True)
     return variables({"TRICKSTER_STORE": str(folder), "TRICKSTER_STORE_WRITE": "1"})
 
 
