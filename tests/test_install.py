@@ -28,6 +28,7 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_library_and_data_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"trickster"}
@@ -36,6 +37,7 @@ def test_the_wheel_holds_library_and_data_and_nothing_else(wheel):
     assert wheel.stat().st_size < 15e6
 
 
+@pytest.mark.slow
 def test_the_installed_library_finds_its_data(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
@@ -78,6 +80,7 @@ def test_the_setup_cell_says_when_the_course_has_no_address(monkeypatch):
         run_setup(monkeypatch, "https://github.com/YOUR-ORGANISATION/trickster-labs")
 
 
+@pytest.mark.slow
 def test_constraints_let_pip_install_the_wheel_beside_this_torch(wheel, monkeypatch):
     """What the set-up cell writes is satisfiable here: pip would change nothing but the course."""
     (command,) = run_setup(monkeypatch, "https://github.com/someone/labs")
