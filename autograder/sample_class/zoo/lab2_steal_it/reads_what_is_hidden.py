@@ -9,13 +9,15 @@
 # ///
 
 # %% collect
-import importlib
 import os
 import pathlib
-import sys
 
+import trickster.checks
+
+CHECKS = pathlib.Path(trickster.checks.__file__).parent
+SHOWN = ("__init__.py", "probes.py")  # the labs import these
 SECRET = ("gradebook.db", "hidden_pool.py", "thresholds.py", "course.toml", "nbgrader_config.py", "id_rsa")
-SKIPPED = ("/proc", "/sys", "/dev")
+SKIPPED = ("/proc", "/sys", "/dev", str(CHECKS))
 
 
 def look():
@@ -40,17 +42,16 @@ def read(path):
 
 
 def library():
-    """The checks' modules, as the student's process has them."""
-    for name in ("thresholds", "hidden_pool", "result"):
-        try:
-            importlib.import_module(f"trickster.checks.{name}")
-            yield f"trickster.checks.{name} can be imported"
-        except ImportError:
-            pass
-    for name in ("lab1", "lab2", "lab3", "lab4"):
-        module = importlib.import_module(f"trickster.checks.{name}")
-        if "POOL_SEED" in dir(module) or "def _one_theft" in read(module.__file__):
-            yield f"trickster.checks.{name} is the real one"
+    """The checks' modules: all of them should be one and the same, which does nothing."""
+    texts = {}
+    for path in sorted(CHECKS.rglob("*.py")):
+        if path.name not in SHOWN:
+            texts.setdefault(read(path), []).append(path.name)
+    if len(texts) != 1:
+        yield f"there are several kinds of checks: {list(texts.values())}"
+    for text in texts:
+        if any(word in text for word in ("@check(", "Threshold(", "rng", "import numpy")):
+            yield f"a check can be read: {text[:80]}"
 
 
 for place in look():
