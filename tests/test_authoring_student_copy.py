@@ -248,6 +248,7 @@ def test_students_can_work_and_grade_themselves_in_it(own: Path, tmp_path: Path)
     assert "0/6" in shown and "Your instructor has the mark scheme." in shown
 
 
+@pytest.mark.slow
 def test_commands_that_need_more_say_that_this_is_a_student_copy(own: Path) -> None:
     command = [sys.executable, "-m", "autograder", "sample"]
     done = subprocess.run(command, cwd=own, capture_output=True, text=True)

@@ -44,6 +44,7 @@ def test_clone_accuracy_is_of_the_measured_magnitude(runs, defenses, low, high):
     assert low < mean(runs, *defenses) < high
 
 
+@pytest.mark.slow
 def test_one_seed_says_little(runs):
     accuracy = runs[()]["clone_accuracy"]
     assert 0.04 < accuracy.std(ddof=1) < 0.12
@@ -93,6 +94,7 @@ def test_the_first_150_queries_are_always_served():
 # --- the thief whom the original left out -----------------------------------------------------
 
 
+@pytest.mark.slow
 def test_accounts_pass_the_rate_limit_and_repeated_questions_see_through_the_noise(runs):
     asked_once = [DemoB(accounts=2).run(seed) for seed in SEEDS]
     majority = [DemoB(accounts=30, repeats=15).run(seed) for seed in SEEDS]

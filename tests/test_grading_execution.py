@@ -103,6 +103,7 @@ def cells_of(root: Path, student: str) -> dict[str, NotebookNode]:
     return {grade_id(cell): cell for cell in nbformat.read(path, as_version=4).cells}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", STUDENTS)
 def test_everybody_gets_what_the_work_is_worth(graded: Any, student: str) -> None:
     _, results = graded

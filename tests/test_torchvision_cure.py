@@ -35,6 +35,7 @@ def in_a_new_process(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_real_torchvision_can_be_used_afterwards():
     code = """
 from trickster import _torchvision
@@ -48,6 +49,7 @@ print(tuple(F.resize(torch.rand(1, 8, 8), [4, 4]).shape))
     assert in_a_new_process(code).split("\n")[-2] == "(1, 4, 4)"
 
 
+@pytest.mark.slow
 def test_the_cure_makes_undeclared_operators_known():
     # Also where the installed torchvision is healthy: in a namespace that nobody has declared.
     code = """
