@@ -2,7 +2,8 @@
 
 Runs before any of a student's code, with the standard library alone: `init.py SETTINGS PROGRAM
 ARGUMENT ...`, where SETTINGS is JSON: `limits` (by their names in `resource`), `uid` (0: keep the
-present one), `ready` (a file descriptor to which it writes when all is in place).
+present one), `ready` (a file descriptor to which it writes when all is in place), `go` (another
+one, on which the grader answers).
 """
 
 import json
@@ -34,6 +35,10 @@ def main() -> None:
     if not os.access(command[0], os.X_OK):
         sys.exit(f"the sandbox may not run {command[0]}: it must be readable for all users")
     os.write(settings["ready"], b"ready")
+    # A grader that was killed while bubblewrap was starting says nothing: nobody would ever end
+    # this sandbox, since bubblewrap was not yet bound to its parent.
+    if os.read(settings["go"], 2) != b"go":
+        sys.exit("the grader has gone")
     os.closerange(3, 4096)  # the pipes that were for the start only
     os.execv(command[0], command)
 

@@ -86,6 +86,7 @@ class Sandbox:
         with contextlib.ExitStack() as stack:
             info, info_writer = _pipe(stack)
             ready, ready_writer = _pipe(stack)
+            go_reader, go = _pipe(stack)
             rules = stack.enter_context(_file(seccomp.program() if seccomp.supported() else b""))
             options = [*bwrap.isolation_arguments(self.user), *self.files.arguments()]
             options += ["--info-fd", str(info_writer.fileno()), "--chdir", WORK]
@@ -95,13 +96,16 @@ class Sandbox:
             # from it where the course and its gradebook are.
             arguments = stack.enter_context(_file("\0".join(options).encode()))
             command = [self.bwrap, "--args", str(arguments.fileno()), "--"]
-            command += [*self._init_command(ready_writer.fileno()), *program]
-            inherited = (info_writer, ready_writer, rules, arguments)
+            command += [*self._init_command(ready_writer.fileno(), go_reader.fileno()), *program]
+            inherited = (info_writer, ready_writer, go_reader, rules, arguments)
             self.process = self._launch(command, [file.fileno() for file in inherited])
             self._tail = OutputTail(self.process.stdout)
             info_writer.close()
             ready_writer.close()
+            go_reader.close()
             self._wait_until_ready(info, ready)
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                go.write(b"go")
         return self.process
 
     def interrupt(self) -> None:
@@ -148,11 +152,12 @@ class Sandbox:
     def __exit__(self, *error: object) -> None:
         self.end()
 
-    def _init_command(self, ready: int) -> list[str]:
+    def _init_command(self, ready: int, go: int) -> list[str]:
         settings = {
             "limits": self.limits.resources(bwrap.can_limit_processes(self.user)),
             "uid": self.user,
             "ready": ready,
+            "go": go,
         }
         return [sys.executable, "-I", "-S", f"{TOOLS}/{INIT.name}", json.dumps(settings)]
 
