@@ -20,6 +20,7 @@ try:
     from typer.core import TyperGroup
 
     from autograder.course import CourseError, find_root
+    from autograder.foreign_text import visible
 except ModuleNotFoundError as error:
     print(NOT_SET_UP.format(name=error.name), file=sys.stderr)
     sys.exit(2)
@@ -313,7 +314,7 @@ def main() -> None:
     try:
         app()
     except CourseError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(visible(str(error), keep="\n"), err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
         ours = (error.name or "").startswith("autograder.")

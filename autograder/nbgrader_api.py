@@ -31,6 +31,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from autograder.cells import to_text
 from autograder.course import CourseError
 from autograder.environment import variables
+from autograder.foreign_text import unseen, visible
 
 __all__ = ["MissingEntry", "determine_grade", "parse_utc"]  # nbgrader's own, for others here
 
@@ -38,7 +39,7 @@ BUSY_S = 60  # that a writer waits while another writes
 OURS = "autograder."  # the steps of this course, in lists of settings
 # nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
 RAISED = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Entry)\b(?::.*)?)$", re.MULTILINE)
-UNUSABLE = re.compile(r"[*?\[\],\"\r\n]|^\s|\s$")
+UNUSABLE = re.compile(r"[*?\[\],\"]|^\s|\s$")
 
 
 class NbgraderError(CourseError):
@@ -182,7 +183,9 @@ def open_gradebook(course_root: Path, course_id: str = "default_course") -> Iter
 
 
 def unusable_name(name: str) -> str:
-    """Why nbgrader cannot work with a folder of this name, or ""."""
+    """Why nobody can work with a folder of this name, or ""."""
+    if odd := unseen(name):
+        return f"A folder's name holds {visible(odd)}, which is no visible character: rename it."
     found = UNUSABLE.search(name)
     if found is None:
         return ""

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import Lab
+from autograder.foreign_text import for_spreadsheet, visible_json
 from autograder.repair.notes import Note
 from autograder.repair.salvage import MAX_BYTES
 from trickster.checks.result import PartResult
@@ -271,15 +272,20 @@ def as_dict(record: GradingRecord) -> dict[str, Any]:
 
 def as_json(records: Iterable[GradingRecord]) -> str:
     """What `scores.json` holds."""
-    return json.dumps([as_dict(record) for record in records], indent=1, ensure_ascii=False) + "\n"
+    rows = [as_dict(record) for record in records]
+    return visible_json(json.dumps(rows, indent=1, ensure_ascii=False)) + "\n"
 
 
 def as_csv(records: Iterable[GradingRecord]) -> str:
-    """What `scores.csv` holds; a cell is empty where the JSON has null."""
+    """What `scores.csv` holds; a cell is empty where the JSON has null.
+
+    Text that a spreadsheet would run has an apostrophe before it; the JSON has it as it is.
+    """
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    table.writerows(as_dict(record) for record in records)
+    for record in records:
+        table.writerow({name: for_spreadsheet(value) for name, value in as_dict(record).items()})
     return text.getvalue()
 
 

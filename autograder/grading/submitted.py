@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autograder import nbgrader_api
 from autograder.course import CourseError, pick_labs
+from autograder.foreign_text import visible
 from autograder.records import TIMESTAMP, GradingRecord, failed
 from autograder.repair.salvage import read_text
 
@@ -95,7 +96,7 @@ def find_submissions(
         for name in (lab.name for lab in _folders(folder)):
             why = nbgrader_api.unusable_name(folder.name)
             if name not in known:
-                why = f"{name} is no lab of this course; the labs are {', '.join(known)}."
+                why = f"{visible(name)} is no lab of this course; the labs are {', '.join(known)}."
             if why:
                 unusable.append(failed(name, folder.name, why))
             elif name in wanted:

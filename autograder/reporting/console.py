@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from autograder.foreign_text import visible
 from autograder.records import CellRecord, GradingRecord
 
 PLAIN_WIDTH = 120  # a file or a pipe has no width of its own
@@ -45,7 +46,8 @@ def score_line(done: int, total: int, record: GradingRecord) -> str:
     """ "3/14 lab1_train_victim  wrong_axis  8/20  6.1 s"."""
     score = f"{number(record.score)}/{number(record.maximum)}"
     shown = "failed" if record.status == "failed" else score
-    return f"{done}/{total} {record.lab}  {record.student}  {shown}  {record.seconds:.1f} s"
+    names = f"{visible(record.lab)}  {visible(record.student)}"
+    return f"{done}/{total} {names}  {shown}  {record.seconds:.1f} s"
 
 
 def from_here(path: Path) -> str:
@@ -73,9 +75,9 @@ def progress(out: Console) -> Iterator[tuple[Began, Step]]:
         task = bar.add_task("grading", total=None)
 
         def began(lab: str, student: str) -> None:
-            bar.update(task, description=escape(f"grading {student}"))
+            bar.update(task, description=_plain(f"grading {student}"))
             if bar.disable:
-                out.print(escape(f"started {lab}  {student}"), soft_wrap=True)
+                out.print(_plain(f"started {lab}  {student}"), soft_wrap=True)
 
         def step(done: int, total: int, record: GradingRecord) -> None:
             out.print(escape(score_line(done, total, record)), soft_wrap=True)
@@ -93,9 +95,9 @@ def class_table(
 ) -> None:
     """One row a submission, then a sentence for each that has a reason."""
     columns = {
-        "student": [escape(record.student) for record in records],
+        "student": [_plain(record.student) for record in records],
         # Room for what each is; "lab1" is also what --lab takes.
-        "lab": [escape(r.lab.split("_")[0] if abouts else r.lab) for r in records],
+        "lab": [_plain(r.lab.split("_")[0] if abouts else r.lab) for r in records],
         "score": [_score(record) for record in records],
         "status": [_status(record) for record in records],
     }
@@ -117,11 +119,16 @@ def class_table(
     if abouts and room < ABOUT_WIDTH:
         for lab, student in keys:
             text = f"{student}, {lab}: {abouts[lab, student]}"
-            out.print(escape(text), soft_wrap=True)
+            out.print(_plain(text), soft_wrap=True)
     for record in records:
         if record.remark:
             text = f"{record.student}, {record.lab}: {record.remark}"
-            out.print(escape(text), soft_wrap=True)
+            out.print(_plain(text), soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """Text that others wrote, as rich and the terminal print it: nothing in it is obeyed."""
+    return escape(visible(text))
 
 
 def _width(columns: Mapping[str, list[str]]) -> int:

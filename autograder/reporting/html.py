@@ -17,6 +17,7 @@ from autograder.authoring.execute import ANSI
 from autograder.authoring.source import lab_notebook
 from autograder.cells import headings_of
 from autograder.course import Lab, list_labs, read_course
+from autograder.foreign_text import visible
 from autograder.records import GradingRecord
 from autograder.reporting import charts, statistics
 from autograder.reporting.console import number
@@ -26,8 +27,6 @@ FILE = "report.html"
 LONGEST = 600  # characters shown of any one text
 HASH = re.compile(r"^[0-9a-f]{64}$")
 HASH_SHOWN = 12
-# Control characters, and those that make a text read in another order than it is written.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def write_report(root: Path, course_root: Path, records: list[GradingRecord]) -> Path:
@@ -92,12 +91,12 @@ def _environment() -> Environment:
 
 
 def _clean(value: Any) -> Any:
-    """Any text on its way into the page: of bearable length, without unseen characters."""
+    """Any text on its way into the page: of bearable length, all of it visible."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     if len(value) > LONGEST:
         value = f"{value[:LONGEST].rstrip()} …"
-    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", ANSI.sub("", value))
+    return visible(ANSI.sub("", value), keep="\t\n")
 
 
 def _many(number: int, one: str, many: str = "") -> str:
