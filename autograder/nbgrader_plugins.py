@@ -186,6 +186,9 @@ class Grade(Step):
     output_limit = Integer(DEFAULTS.output_limit, help="Bytes of one cell's outputs.").tag(
         config=True
     )
+    notebook_output_limit = Integer(
+        DEFAULTS.notebook_output_limit, help="Bytes of all outputs of a notebook's own cells."
+    ).tag(config=True)
     run_all = Bool(False, help="Run provided cells that no test needs, too.").tag(config=True)
     trust_submissions = Bool(False, help="Run submissions without a sandbox.").tag(config=True)
     limits = Dict(help="What to change in the sandbox's limits, by name.").tag(config=True)

@@ -74,7 +74,7 @@ class GradingRecord:
     seconds: float = 0.0
     repairs: tuple[Note, ...] = ()
     stopped: str = ""  # why the student's process ended before its time
-    limits: tuple[str, ...] = ()  # of time that single cells have met
+    limits: tuple[str, ...] = ()  # that single cells have met
     problems: tuple[str, ...] = ()  # mistakes of the course's own checks
     refused: bool = False  # failed for what it is: trying again is of no use
     stale: str = ""  # why this is no longer about the file that was handed in

@@ -26,6 +26,7 @@ from autograder.grading.execution import (
 )
 from autograder.grading.run import grade_class
 from autograder.records import GradingRecord
+from autograder.referee.outputs import CellOutputs
 
 LIMITS = """
 c.Grade.call_timeout = 5
@@ -217,6 +218,43 @@ def test_displays_and_clearing_are_kept() -> None:
     assert [o.output_type for o in outputs] == ["stream", "display_data"]
     assert outputs[0].text == "a\nb\n" and outputs[1].data["text/html"] == "<i>y</i>"
     nbformat.validate(found)
+
+
+def shown(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A message that shows or updates the display called "one"."""
+    content = {"data": data, "metadata": {}, "transient": {"display_id": "one"}}
+    return {"msg_type": kind, "header": {"msg_type": kind}, "content": content}
+
+
+def test_an_update_costs_what_it_adds_to_each_output_that_it_replaces() -> None:
+    cell = nbformat.v4.new_code_cell()
+    taken = CellOutputs(cell, 1_000_000)
+    for _ in range(150):
+        taken.handle(shown("display_data", {"text/html": "-"}), 500)
+    for data in ({"text/html": 1}, {"text/html": "x" * 400_000}):
+        taken.handle(shown("update_display_data", data), 400_500)
+        assert {output.data["text/html"] for output in cell.outputs} == {"-"}
+    taken.close()
+    assert taken.kept == 75_000 and "more were printed" in cell.outputs[-1].text
+
+
+def test_a_progress_bar_may_be_updated_for_long() -> None:
+    cell = nbformat.v4.new_code_cell()
+    taken = CellOutputs(cell, 10_000)
+    taken.handle(shown("display_data", {"text/html": "-"}), 500)
+    for number in range(3_000):
+        taken.handle(shown("update_display_data", {"text/html": f"{number}"}), 600 + number % 2)
+    (output,) = cell.outputs
+    assert output.data["text/html"] == "2999" and taken.kept == 601
+
+
+def test_the_outputs_of_a_notebook_have_a_limit_of_their_own() -> None:
+    cells = ["print('x' * 40_000)"] * 5 + ["print('y')", "x = 4.0"]
+    outcome, found = run(cells, "x", notebook_output_limit=100_000, output_limit=50_000)
+    assert len(str(found.cells)) < 110_000
+    assert "All outputs of a notebook together" in found.cells[2].outputs[-1].text
+    assert len(outcome.limits) == 1 and outcome.limits[0].startswith("cell 3: the outputs of")
+    assert found.cells[-1].outputs[-1].data["text/plain"] == "4.0"
 
 
 def test_input_is_refused_at_once() -> None:

@@ -430,6 +430,21 @@ def test_a_hundred_megabytes_of_print_do_not_fill_the_grader() -> None:
         assert psutil.Process().memory_info().rss - before < 300 * wire.MIB
 
 
+def test_a_name_of_a_megabyte_is_not_kept() -> None:
+    with stage() as play:
+        play.student("def greedy(f): return f(**{'x' * 10**6: 1})")
+        verdict = play.test("def f(x=1): return 1\ngreedy(f)\n4.0")
+        assert score(verdict) == 0 and "does not exist" in text(verdict.outputs)
+
+
+def test_check_and_student_do_not_call_each_other_without_end() -> None:
+    with stage() as play:
+        play.student("def bounce(f, x): return f(x)")
+        verdict = play.test("def f(x): return bounce(f, x)\nbounce(f, 1)\n4.0")
+        assert score(verdict) == 0 and "call each other without end" in text(verdict.outputs)
+        assert score(play.test("def f(x): return x\nbounce(f, 4.0)")) == 4
+
+
 def test_handles_are_given_back() -> None:
     with stage() as play:
         play.student("class Thing: pass\nimport gc")

@@ -6,6 +6,7 @@ import contextlib
 import enum
 import math
 import socket
+import tracemalloc
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from typing import Any
 
@@ -310,6 +311,35 @@ def test_depth_and_items_are_counted_on_this_side_as_well() -> None:
     many = ["l", *[["l", *[0] * 1000]] * 300]
     with pytest.raises(WireError, match="more than 250,000 items"):
         decode(many)
+
+
+def test_eight_megabytes_of_nothing_are_not_half_a_gigabyte() -> None:
+    row = b"\xdd" + (200_000).to_bytes(4, "big") + b"\x90" * 200_000
+    body = b"\x93\xa5reply\x01\xdc" + (40).to_bytes(2, "big") + row * 40
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match="more than 250,000 items"):
+            wire.unpack(body, memoryview(b""), no_handles, wire.WireLimits())
+        assert tracemalloc.get_traced_memory()[1] < 100 * wire.MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_arrays_in_one_message_have_bytes_of_their_own() -> None:
+    data = np.arange(4.0).tobytes()
+    assert len(decode(["l", ["a", "<f8", [2], 0], ["a", "<f8", [2], 16]], data)) == 2
+    with pytest.raises(WireError, match="share their bytes"):
+        decode(["l", *[["a", "<f8", [4], 0]] * 1_000], data)
+
+
+@pytest.mark.parametrize("tuples", [False, True])
+def test_keys_that_collide_do_not_keep_the_grader_busy(tuples: bool) -> None:
+    prime = 2**61 - 1  # all of its multiples have the hash 0
+    keys: list[Any] = [n * prime for n in range(11_000)]
+    keys = [(key, "a") for key in keys] if tuples else keys
+    with pytest.raises(WireError, match="keys that are no texts"):
+        crossed([{key: 1} for key in keys])
+    assert len(crossed({f"{n}": n for n in range(20_000)})) == 20_000
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class RunSettings:
     grace: float = 5  # to end after an interrupt, before the kill
     startup_timeout: float = 60  # of the kernel
     output_limit: int = outputs.MAX_CELL_OUTPUT  # bytes of one cell's outputs
+    notebook_output_limit: int = outputs.MAX_NOTEBOOK_OUTPUT  # of all cells but the tests
     run_all: bool = False  # run provided cells that no test needs, too
     trust_submissions: bool = False  # run submissions without a sandbox
     limits: Mapping[str, Any] = field(default_factory=dict)  # of the sandbox, by their names
@@ -105,7 +106,7 @@ class Outcome:
 
     tests: dict[str, Verdict] = field(default_factory=dict)  # by grade_id
     stopped: str = ""  # why the student's process ended before its time
-    limits: list[str] = field(default_factory=list)  # of time that single cells have met
+    limits: list[str] = field(default_factory=list)  # that single cells have met
     problems: list[str] = field(default_factory=list)  # mistakes of the course's own checks
 
 
@@ -168,6 +169,7 @@ class NotebookRunner:
         self.trusted, self.settings = trusted, settings
         self.outcome = Outcome()
         self._left = settings.notebook_timeout
+        self._outputs = outputs.NotebookOutputs(settings.notebook_output_limit)
         self._count = 0
 
     def run(self, cell: NotebookNode, name: str, kernel: Kernel, referee: Referee) -> None:
@@ -193,7 +195,7 @@ class NotebookRunner:
             cell.outputs = [error_output("Not run", kernel.reason)]
             return
         limit = min(self.settings.timeout or self._left, self._left)
-        taken = outputs.CellOutputs(cell, self.settings.output_limit)
+        taken = self._outputs.cell(cell, self.settings.output_limit)
         self._count += 1
         try:
             kernel.begin(cell.source, taken.handle, history=True)
@@ -202,7 +204,9 @@ class NotebookRunner:
             ran = CellRun("died", {}, 0.0)
         self._left -= ran.seconds
         cell.execution_count = self._count
-        taken.close(ran.lost)
+        cut = self._outputs.close(taken, self.settings.output_limit, ran.lost)
+        if cut:
+            self.outcome.limits.append(f"{name}: {cut}")
         if ran.status == "interrupted" or ran.seconds >= limit:
             self.outcome.limits.append(f"{name}: the cell took longer than {limit:g} s.")
         cell.outputs += _ending(ran, cell, limit, kernel.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Any
 
 from nbformat import NotebookNode, ValidationError
@@ -10,17 +11,23 @@ from nbformat.v4 import new_output, output_from_msg
 from nbformat.v4.nbbase import validate
 
 MAX_CELL_OUTPUT = 1024**2  # characters and bytes
+MAX_NOTEBOOK_OUTPUT = 10 * MAX_CELL_OUTPUT  # of all cells that are not tests
 MAX_PRINTED = 20_000  # characters that the student's code prints during a check
 HEADING = "--- what your code printed meanwhile ---\n"
 
 
 class CellOutputs:
-    """Collects the outputs of an ordinary cell, up to ``cap`` bytes; drops and counts the rest."""
+    """Collects the outputs of an ordinary cell, up to ``cap`` bytes; drops and counts the rest.
+
+    What counts is what the notebook holds: an update costs what it adds to each of the outputs that
+    it replaces.
+    """
 
     def __init__(self, cell: NotebookNode, cap: int = MAX_CELL_OUTPUT):
         self.cell, self.left, self.dropped = cell, cap, 0
+        self.kept = 0  # bytes
         self._clear = False
-        self._displays: dict[str, list[NotebookNode]] = {}
+        self._displays: dict[str, list[_Display]] = {}
 
     def handle(self, message: dict[str, Any], size: int) -> None:
         """Handle one message of the kernel while the cell runs."""
@@ -30,7 +37,7 @@ class CellOutputs:
             if not content.get("wait"):
                 self._clear_if_asked()
         elif kind == "update_display_data":
-            self._update(content, size)
+            self._update(message, size)
         elif kind in ("stream", "display_data", "execute_result", "error"):
             self._add(kind, message, size)
 
@@ -40,17 +47,18 @@ class CellOutputs:
             if kind == "stream" and not self.dropped and type(content["text"]) is str:
                 content["text"] = content["text"][: self.left]
                 self._append(output_from_msg(message))
+                self.kept += self.left
             self.dropped += size
             self.left = 0
             return
-        self.left -= size
+        self._charge(size)
         output = output_from_msg(message)
         if "execution_count" in output:
             self.cell.execution_count = output.execution_count
         self._append(output)
         name = (content.get("transient") or {}).get("display_id")
         if type(name) is str:
-            self._displays.setdefault(name, []).append(output)
+            self._displays.setdefault(name, []).append(_Display(output, size))
 
     def _append(self, output: NotebookNode) -> None:
         try:
@@ -69,11 +77,27 @@ class CellOutputs:
             self.cell.outputs.clear()
             self._clear = False
 
-    def _update(self, content: dict[str, Any], size: int) -> None:
-        self.left -= min(size, self.left)
-        if self.left:
-            for output in self._displays.get(content["transient"]["display_id"], []):
-                output.data = NotebookNode(content["data"])
+    def _update(self, message: dict[str, Any], size: int) -> None:
+        """Replace what all displays of one id show, or none of them if that does not fit."""
+        displays = self._displays.get(message["content"]["transient"]["display_id"], [])
+        added = sum(size - display.size for display in displays)
+        if added > self.left:
+            self.dropped += size
+            self.left = 0
+            return
+        header = {**message["header"], "msg_type": "display_data"}
+        new = output_from_msg({**message, "header": header})
+        try:
+            validate(new, ref="output")
+        except ValidationError:
+            return  # a forged message
+        self._charge(added)
+        for display in displays:
+            display.output.data, display.size = new.data, size
+
+    def _charge(self, size: int) -> None:
+        self.left -= size
+        self.kept += size
 
     def close(self, lost: bool = False) -> None:
         """Say what was left out; ``lost``: something was too large even to arrive."""
@@ -81,6 +105,38 @@ class CellOutputs:
         if self.dropped or lost:
             text = f"\n[{more if self.dropped else 'output too large to be shown'}]\n"
             self.cell.outputs.append(new_output("stream", name="stdout", text=text))
+
+
+@dataclass
+class _Display:
+    """An output that can be updated, and how much of the cap it takes."""
+
+    output: NotebookNode
+    size: int
+
+
+class NotebookOutputs:
+    """Shares one cap among the cells of a notebook: what a cell keeps, later ones cannot."""
+
+    def __init__(self, cap: int = MAX_NOTEBOOK_OUTPUT):
+        self.cap = self.left = cap
+        self._told = False
+
+    def cell(self, cell: NotebookNode, cap: int) -> CellOutputs:
+        """For the outputs of one cell, which may take ``cap`` bytes of what is left."""
+        return CellOutputs(cell, min(cap, self.left))
+
+    def close(self, taken: CellOutputs, cap: int, lost: bool = False) -> str:
+        """End a cell's outputs; the first time that the notebook's cap cut them, a sentence."""
+        taken.close(lost)
+        short, self.left = cap > self.left, self.left - taken.kept
+        if not (taken.dropped and short):
+            return ""
+        size = f"{self.cap / 1024**2:,.3g} MB"
+        text = f"[All outputs of a notebook together may take {size}, and these went beyond it.]\n"
+        taken.cell.outputs[-1].text += text
+        told, self._told = self._told, True
+        return "" if told else f"the outputs of the notebook went beyond {size}."
 
 
 class CapturedOutput:

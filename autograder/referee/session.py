@@ -33,6 +33,8 @@ from autograder.referee.proxies import RemoteObject, remote_class
 
 MAX_CALLBACKS = 200_000  # of a student's code in one check
 MAX_REMEMBERED = 64  # of the exceptions that callbacks raised
+MAX_NESTED = 16  # calls within calls: each holds its arguments until it returns
+MAX_NAME = 200  # characters of an argument's name
 
 
 class TimeLimits(NamedTuple):
@@ -135,6 +137,8 @@ class Session:
             text = f"your code took longer than {self.time_limits.cell:g} s in this check."
             self.limit_hit = self.limit_hit or text
             raise TimeLimitExceeded(text)
+        if len(self._open_requests) >= MAX_NESTED:
+            self._fail(ProtocolError("your code and the check call each other without end."))
         number = next(self._numbers)
         if not self._open_requests:
             self._call_time_left = self._time_left if kind == "names" else self.time_limits.call
@@ -204,6 +208,7 @@ class Session:
             valid = (
                 type(member) is str and type(positional) in (list, tuple) and type(named) is dict
             )
+            valid = valid and all(type(name) is str and len(name) <= MAX_NAME for name in named)
         except (KeyError, TypeError, ValueError):
             allowed = valid = False
         if not (allowed and valid):

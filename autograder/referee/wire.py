@@ -54,6 +54,7 @@ class WireLimits(NamedTuple):
     items: int = 250_000  # in one message, over all lists, tuples and dicts
     depth: int = 32
     bits: int = 4_096  # of an integer
+    odd_keys: int = 10_000  # keys of dicts that are no text: these can be made to collide
 
 
 GRADER_LIMITS = WireLimits(
@@ -218,7 +219,7 @@ class Decoder:
 
     def __init__(self, data: memoryview, decode_handle: DecodeHandle, limits: WireLimits):
         self.data, self.decode_handle, self.limits = data, decode_handle, limits
-        self.items = 0
+        self.items = self.array_bytes = self.odd_keys = 0
 
     def value(self, node: Any, depth: int = 0) -> Any:
         kind = type(node)
@@ -256,6 +257,12 @@ class Decoder:
         row = self._row(node, depth)
         if len(row) % 2:
             raise WireError("a dictionary in a message has a key without a value.")
+        self.odd_keys += sum(type(key) not in (str, bytes) for key in row[::2])
+        if self.odd_keys > self.limits.odd_keys:
+            raise WireError(
+                f"dictionaries in a message have more than {self.limits.odd_keys:,} keys that are "
+                "no texts."
+            )
         try:
             return dict(zip(row[::2], row[1::2], strict=True))
         except TypeError:
@@ -283,6 +290,10 @@ class Decoder:
                 raise WireError("an empty array in a message has an absurd shape.") from None
         if start < 0 or start + count * dtype.itemsize > len(self.data):
             raise WireError("an array in a message is larger than the bytes that came with it.")
+        # Many arrays in the same bytes would cost nothing to send and gigabytes to stack.
+        self.array_bytes += count * dtype.itemsize
+        if self.array_bytes > len(self.data):
+            raise WireError("arrays in a message share their bytes.")
         found = np.frombuffer(self.data, dtype, count, start)
         # Other bytes than 0 and 1 would make True count more than 1.
         if dtype.kind == "b" and found.view(np.uint8).max() > 1:
@@ -304,6 +315,16 @@ def unpack(
     body: bytes | memoryview, data: memoryview, decode_handle: DecodeHandle, limits: WireLimits
 ) -> Message:
     """The message in a frame. Raises :class:`WireError`."""
+    items = 0
+
+    def count(row: list) -> list:
+        """Called for each list once it is read: eight million empty ones fit into 8 MB."""
+        nonlocal items
+        items += len(row) + 1
+        if items > 4 * limits.items:  # the decoder counts exactly
+            raise WireError("too many items")
+        return row
+
     try:
         parts = msgpack.unpackb(
             body,
@@ -311,7 +332,10 @@ def unpack(
             max_array_len=limits.items,
             max_map_len=0,
             max_ext_len=0,
+            list_hook=count,
         )
+    except WireError:
+        raise WireError(f"a message holds more than {limits.items:,} items.") from None
     except Exception as error:  # msgpack has half a dozen, ValueErrors and others
         raise WireError(f"a message is not MessagePack ({type(error).__name__}).") from None
     kinds = [type(part) for part in parts] if type(parts) is list else []
