@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -108,14 +109,27 @@ def autograde(root: Path, course_root: Path, lab: str, student: str) -> None:
 def record(root: Path, course_root: Path, lab: str, student: str, notebook: str) -> None:
     """Enter a notebook that has been run, in place of an earlier result.
 
-    nbgrader's autograder does it with all steps of its settings but this course's own.
+    nbgrader's autograder does it with all steps of its settings but this course's own. It finds the
+    notebook by its name, which a student's may not have, and nothing beside it but the date.
     """
-    config = _one(root, course_root, lab, student)
+    date = course_root / "submitted" / student / lab / "timestamp.txt"
+    with tempfile.TemporaryDirectory(prefix="trickster-record-") as folder:
+        place = Path(folder) / student / lab
+        place.mkdir(parents=True)
+        (place / f"{lab}.ipynb").write_text(notebook, encoding="utf-8")
+        if date.is_file():
+            shutil.copy(date, place)
+        config = _one(root, course_root, lab, student)
+        config.CourseDirectory.submitted_directory = str(Path(folder).resolve())
+        _record(config, notebook, f"record {lab} of {student}")
+
+
+def _record(config: Config, notebook: str, task: str) -> None:
     for steps in ("sanitize_preprocessors", "autograde_preprocessors"):
         kept = [step for step in config.Autograde[steps] if not str(step).startswith(OURS)]
         config.Autograde[steps] = kept
     config.SubmissionExporter.graded = notebook
-    _run(Autograde, config, f"record {lab} of {student}")
+    _run(Autograde, config, task)
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ class WriteRecord(Step):
         with Gradebook(where["db_url"]) as gradebook:
             record = completed(gradebook, draft)
             due = due_date(gradebook, lab)
-        submission = Submission(course_root, lab, student).notebook
+        submission = Submission(course_root, lab, student).notebooks()
         inputs = records.inputs_of(Path(self.root), lab, submission, state.trusted, due, {})
         seconds = round(time.monotonic() - state.started, 1)
         records.write(course_root, replace(record, inputs=inputs, seconds=seconds))

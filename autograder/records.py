@@ -19,7 +19,7 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -108,10 +108,10 @@ def failed(
     return GradingRecord(lab, student, "failed", maximum, reason=reason, **known)
 
 
-def checked(record: GradingRecord, submission: Path) -> GradingRecord:
+def checked(record: GradingRecord, submission: Sequence[Path]) -> GradingRecord:
     """The same record, `stale` where the file that was handed in is another by now."""
     known = record.inputs.get("submission")
-    same = known is None or known == hash_of_submission(submission)
+    same = known is None or known == hash_of_all(submission)
     return replace(record, stale="" if same else STALE)
 
 
@@ -119,12 +119,17 @@ def checked(record: GradingRecord, submission: Path) -> GradingRecord:
 
 
 def inputs_of(
-    root: Path, lab: str, submission: Path, trusted: bool, due: str, options: dict[str, Any]
+    root: Path,
+    lab: str,
+    submission: Sequence[Path],
+    trusted: bool,
+    due: str,
+    options: dict[str, Any],
 ) -> dict[str, str]:
-    """Hashes and versions of all that decides a score."""
+    """Hashes and versions of all that decides a score; the first notebook is the expected one."""
     found = {
-        "submission": hash_of_submission(submission),
-        "handed in": _hash_if_there(submission.with_name(TIMESTAMP)),
+        "submission": hash_of_all(submission),
+        "handed in": _hash_if_there(submission[0].with_name(TIMESTAMP)),
         "due": due,
         "lab": hash_of(Lab(root, lab).source, Lab(root, lab).release),
         "library": _hash_of_folder(root / "trickster"),
@@ -156,6 +161,14 @@ def hash_of(*files: Path) -> str:
 
 def _hash_if_there(path: Path) -> str:
     return hash_of_submission(path) if os.path.lexists(path) else "none"
+
+
+def hash_of_all(notebooks: Sequence[Path]) -> str:
+    """What identifies a submission: its notebook, or all that might be it, with their names."""
+    if len(notebooks) == 1:
+        return hash_of_submission(notebooks[0])
+    found = "\0".join(f"{path.name}\0{hash_of_submission(path)}" for path in notebooks)
+    return hashlib.sha256(found.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def hash_of_submission(path: Path) -> str:

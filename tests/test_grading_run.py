@@ -183,7 +183,7 @@ def test_exact_scores(
         ("no_notebook", "is not a Jupyter notebook"),
         ("empty", "is empty"),
         ("missing", "is missing in its folder."),
-        ("renamed", f"Rename '{LAB} (1).ipynb'"),
+        ("renamed", f"{LAB} (1).ipynb is not a Jupyter notebook"),
         ("damaged", "not text in UTF-8"),
         ("linked", "is a link to another place"),
         ("other", "has no cell of lab1_toy"),

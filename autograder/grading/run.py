@@ -41,6 +41,7 @@ from autograder.grading.submission import (
 from autograder.grading.submitted import Submission, find_submissions
 from autograder.nbgrader_api import MissingEntry
 from autograder.records import CellRecord, GradingRecord, failed
+from autograder.repair.salvage import FileText
 from autograder.reporting.html import write_report
 from trickster.data import cache_dir
 from trickster.files import write_atomically
@@ -229,23 +230,24 @@ class ClassRun:
         return records.inputs_of(
             self.root,
             submission.lab,
-            submission.notebook,
+            submission.notebooks(),
             self.trusted,
             self.due[submission.lab],
             self.options.get(submission.key, {}),
         )
 
     def _job(self, submission: Submission) -> Job:
-        text = refusal = ""
+        files: tuple[FileText, ...] = ()
+        refusal = ""
         try:
-            text = submission.read()
+            files = submission.read()
         except CourseError as error:
             refusal = str(error)
         given = {**self.settings, **self.options.get(submission.key, {})}
         return Job(
             lab=submission.lab,
             student=submission.student,
-            submission=text,
+            files=files,
             source=self.sources[submission.lab],
             release=Lab(self.root, submission.lab).release.read_text(encoding="utf-8"),
             settings=RunSettings.of({**given, "trust_submissions": self.trusted}),
@@ -370,7 +372,7 @@ def _earlier(
         lost = [cell.name for cell in record.cells if cell.kind == "test" and cell.points is None]
         reason = f"no score for {', '.join(lost)}: its cell is missing." if lost else ""
         return replace(record, reason=reason)
-    record = records.checked(record, submission.notebook)
+    record = records.checked(record, submission.notebooks())
     if record != stored:
         records.write(gradebook.course_root, record)
     return record

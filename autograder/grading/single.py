@@ -24,7 +24,7 @@ from autograder.course import CourseError, Lab, list_labs, read_course
 from autograder.grading.execution import RunSettings, require_sandbox
 from autograder.grading.submission import Job, grade_submission
 from autograder.records import CellRecord, GradingRecord
-from autograder.repair.salvage import read_submission, read_text
+from autograder.repair.salvage import read_file, read_submission
 from autograder.reporting.console import cell_points, number
 from trickster.checks.result import CheckResult
 
@@ -55,7 +55,7 @@ def grade_notebook(root: Path, path: Path, trusted: bool = False) -> OwnGrade:
     job = Job(
         lab=lab.name,
         student=STUDENT,
-        submission=read_text(path),
+        files=(read_file(path, path.name)._replace(name=f"{lab.name}.ipynb"),),
         source=to_text(lab_notebook(lab, read_course(root))),
         release=lab.release.read_text(encoding="utf-8"),
         settings=RunSettings.of(given),

@@ -24,10 +24,11 @@ from autograder.grading.execution import (
     run_notebook,
     trusted_cells,
 )
+from autograder.grading.file_choice import choose
 from autograder.records import CellRecord, GradingRecord, failed
 from autograder.repair.mend import WrongNotebook, check_related, mend
 from autograder.repair.notes import Note
-from autograder.repair.salvage import NotANotebook, parse_notebook
+from autograder.repair.salvage import FileText, NotANotebook, parse_notebook
 from autograder.repair.summary import with_summary
 
 KILLED = "the process that graded it was killed, perhaps for memory."
@@ -43,7 +44,7 @@ class Job:
 
     lab: str
     student: str
-    submission: str  # the text of the notebook that was handed in
+    files: tuple[FileText, ...]  # the notebooks that were handed in, mostly one
     source: str  # the lab's own notebook, with its hidden tests
     release: str  # the notebook that students were given
     settings: RunSettings = field(default_factory=RunSettings)
@@ -83,9 +84,11 @@ def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
         raise Refused(job.refusal)
     source, release = _notebook(job.source), _notebook(job.release)
     check_release(release, {grade_id(c) for c in source.cells if grade_id(c)}, job.lab)
-    submitted = parse_notebook(job.submission, f"{job.lab}.ipynb")
+    chosen, about_files = choose(job.files, job.lab, release)
+    submitted = parse_notebook(chosen.text, chosen.name)
     mended = mend(submitted, release)
     check_related(mended, submitted, job.lab)
+    mended = replace(mended, notes=[*about_files, *mended.notes])
     notebook = with_summary(mended)
     restore_locked(notebook, source)
     hidden = [Path(folder) for folder in job.hidden]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,17 @@ from autograder import nbgrader_api
 from autograder.course import CourseError, pick_labs
 from autograder.foreign_text import visible
 from autograder.records import TIMESTAMP, GradingRecord, failed
-from autograder.repair.salvage import read_text
+from autograder.repair.salvage import MAX_BYTES, FileText, NotANotebook, read_file
 
 A_DATE = "2026-05-04 12:00:00 UTC"
 LONGEST_DATE = 200  # bytes
+# lab1.ipynb, lab1.ipynb.txt, LAB1.IPYNB, lab1.ipynb (2), lab1.json, but no ._lab1.ipynb of macOS.
+NOTEBOOK = re.compile(r"^(?!\.).*(\.ipynb\b|\.json$)", re.IGNORECASE)
+ASTRAY = re.compile(r"^(?!\.).*\.ipynb\b", re.IGNORECASE)
+MACOS = "__MACOSX"
+MOST_FILES = 20  # of one folder that are looked into
+NO_LAB = "(no lab)"
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -37,21 +45,56 @@ class Submission:
     def notebook(self) -> Path:
         return self.folder / f"{self.lab}.ipynb"
 
-    def read(self) -> str:
-        """The notebook's text. Raises CourseError with the reason why it can never be graded."""
-        path = self.notebook
-        if not os.path.lexists(path):
-            others = sorted(path.parent.glob("*.ipynb"))
-            hint = f" Rename {others[0].name!r} if it is meant." if others else ""
-            raise CourseError(f"{path.name} is missing in its folder.{hint}")
-        # nbgrader copies what lies beside the notebook, and would follow a link to anywhere.
+    def notebooks(self) -> list[Path]:
+        """The file as it should be called, there or not, and whatever else may be the notebook."""
+        return [
+            self.notebook,
+            *(path for path in _candidates(self.folder) if path != self.notebook),
+        ]
+
+    def read(self) -> tuple[FileText, ...]:
+        """The texts of these files. Raises CourseError with the reason why there is none."""
         for found in (self.folder.parent, self.folder, *sorted(self.folder.rglob("*"))):
             if found.is_symlink():
                 raise CourseError(
                     f"{found.name} is a link to another place: hand in the file itself."
                 )
         check_timestamp(self.folder / TIMESTAMP)
-        return read_text(path)
+        there = [path for path in self.notebooks() if os.path.lexists(path)]
+        if len(there) == 1:
+            return (read_file(there[0], self._name(there[0])),)
+        return tuple(self._readable(there))
+
+    def _readable(self, paths: list[Path]) -> Iterator[FileText]:
+        """Those of several files that can be read, and no more than one could be long."""
+        left = MAX_BYTES
+        for path in paths:
+            try:
+                found = read_file(path, self._name(path))
+            except NotANotebook:
+                if path == self.notebook:  # let the others show whether that matters
+                    yield FileText(self._name(path), "")
+                continue
+            left -= len(found.text)
+            if left < 0:
+                return
+            yield found
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+def misplaced(student: str, paths: list[Path]) -> GradingRecord:
+    """The row of notebooks that lie where no lab says what they are."""
+    names = ", ".join(path.name for path in paths[:MOST_NAMED])
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    place = f"{paths[0].parent.name}/"
+    return failed(
+        NO_LAB,
+        student,
+        f"Not graded: {names}{more} in {place} itself; the place of a notebook is "
+        "submitted/<student>/<lab>/.",
+    )
 
 
 def check_timestamp(path: Path) -> None:
@@ -90,9 +133,13 @@ def find_submissions(
         raise CourseError(f"{submitted} has no folder {missing[0]!r}.")
     found: list[Submission] = []
     unusable: list[GradingRecord] = []
+    if not students:
+        unusable += [misplaced(path.name, [path]) for path in _notebooks_in(submitted)]
     for folder in _folders(submitted):
         if students and folder.name not in students:
             continue
+        if astray := _notebooks_in(folder):
+            unusable.append(misplaced(folder.name, astray))
         for name in (lab.name for lab in _folders(folder)):
             why = nbgrader_api.unusable_name(folder.name)
             if name not in known:
@@ -106,7 +153,25 @@ def find_submissions(
     return found, unusable
 
 
+def _candidates(folder: Path) -> list[Path]:
+    """The files in a folder, and in those below it, that may be a notebook by their names."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != MACOS)
+        found += [Path(place, name) for name in sorted(files) if NOTEBOOK.search(name)]
+        if len(found) >= MOST_FILES:
+            break
+    return found[:MOST_FILES]
+
+
 def _folders(parent: Path) -> Iterator[Path]:
     for path in sorted(parent.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
+        if path.is_dir() and not path.name.startswith(".") and path.name != MACOS:
             yield path
+
+
+def _notebooks_in(parent: Path) -> list[Path]:
+    """The notebooks directly in a folder where none should be."""
+    return [
+        path for path in sorted(parent.iterdir()) if ASTRAY.search(path.name) and path.is_file()
+    ]

@@ -46,8 +46,8 @@ def cell_notes(slot: Slot, used: list[Fragment]) -> Iterator[Note]:
 
 def notebook_notes(read: NotebookNode, match: Match) -> Iterator[Note]:
     """Notes on the notebook as a whole: its format, ids, missing metadata and order."""
-    if read.metadata.get("orig_nbformat"):
-        yield notes.old_format(read.metadata.orig_nbformat)
+    if old := read.metadata.get("trickster", {}).get("old_format"):
+        yield notes.old_format(old)
     ids = {cell.id for cell in read.cells}
     if any(cell.metadata.get("id") in ids for cell in read.cells):
         yield notes.same_ids()

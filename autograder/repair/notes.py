@@ -173,6 +173,47 @@ def old_format(version: int) -> Note:
     )
 
 
+def decoded(encoding: str) -> Note:
+    return Note(
+        "encoding",
+        "",
+        f"The file was saved as {encoding} and not as UTF-8; it was converted.",
+        f"Your file was saved as {encoding}, as some editors do; it was converted. {NOTHING_LOST} "
+        "Save notebooks from Jupyter or Colab, not from another editor.",
+    )
+
+
+def renamed(name: str, expected: str) -> Note:
+    return Note(
+        "file",
+        "",
+        f"There was no {expected}; {name} was graded.",
+        f"Your file was called `{name}`; it was graded. Hand it in as `{expected}`.",
+    )
+
+
+def untouched_beside(name: str, expected: str) -> Note:
+    return Note(
+        "file",
+        "",
+        f"{expected} was not begun, but {name} beside it was: that one was graded.",
+        f"`{expected}` was not begun, but `{name}` beside it was: that one was graded. Hand in one "
+        "notebook only, so that the choice is yours.",
+        suspicious=True,
+    )
+
+
+def several_files(chosen: str, others: Sequence[str]) -> Note:
+    return Note(
+        "file",
+        "",
+        f"There were several notebooks with answers. {chosen} was graded, and not {_list(others)}.",
+        f"There were several notebooks with answers. `{chosen}` was graded, and not "
+        f"{_list(others, '`')}. Hand in one notebook only, so that the choice is yours.",
+        suspicious=True,
+    )
+
+
 def same_ids() -> Note:
     return Note(
         "ids",

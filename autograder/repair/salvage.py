@@ -15,7 +15,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
@@ -27,6 +27,14 @@ MAX_CELLS = 1_000
 MAX_CODE = 2_000_000  # characters in all code cells; text cells may hold pictures
 CELL_TYPES = ("code", "markdown", "raw")
 CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+class FileText(NamedTuple):
+    """A student's file as text."""
+
+    name: str  # within the folder that was handed in
+    text: str
+    encoding: str = ""  # other than UTF-8
 
 
 class NotANotebook(CourseError):
@@ -42,6 +50,11 @@ def parse_notebook(text: str, name: str = "the notebook") -> NotebookNode:
     """The notebook in `text`; `name` stands for it in errors."""
     if not text.strip():
         raise NotANotebook(f"{name} is empty.")
+    if text.lstrip()[0] == "<":
+        raise NotANotebook(
+            f"{name} is a web page, saved from the browser, and no notebook. In Jupyter or Colab, "
+            "choose Download in the File menu, and hand in that file."
+        )
     try:
         raw = json.loads(text)
     except RecursionError as error:
@@ -92,6 +105,11 @@ def content_id(cell: NotebookNode, taken: Callable[[str], bool]) -> str:
 
 def read_text(path: Path) -> str:
     """The text of a student's file, or NotANotebook; follows no link."""
+    return read_file(path, path.name).text
+
+
+def read_file(path: Path, name: str) -> FileText:
+    """Like `read_text`, with the name and the encoding of the file."""
     try:
         found = path.lstat()
     except OSError as error:
@@ -109,11 +127,25 @@ def read_text(path: Path) -> str:
         # Without following links: the file may have been replaced since it was examined.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with open(handle, "rb") as file:
-            return file.read(MAX_BYTES + 1).decode("utf-8-sig")
+            return FileText(name, *decoded(file.read(MAX_BYTES + 1)))
     except OSError as error:
         raise NotANotebook(f"{path.name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise NotANotebook(f"{path.name} is not text in UTF-8: it is damaged.") from error
+
+
+def decoded(data: bytes) -> tuple[str, str]:
+    """A file's text, and its encoding unless that is UTF-8. Raises UnicodeDecodeError.
+
+    Windows' editors save UTF-16 and cp1252, and both can be told from a damaged file.
+    """
+    try:
+        encoding = json.detect_encoding(data)
+        return data.decode(encoding), "" if encoding.startswith("utf-8") else encoding
+    except UnicodeDecodeError:
+        if encoding.startswith("utf-8") and data.lstrip()[:1] == b"{" and b"\0" not in data:
+            return data.decode("cp1252"), "cp1252"
+        raise
 
 
 def _version(raw: dict[str, Any]) -> int:
@@ -179,14 +211,19 @@ def _set_ids(cells: list[NotebookNode]) -> None:
 
 
 def _metadata(raw: Any, old: int | None) -> dict[str, Any]:
-    """What is kept of a notebook's metadata: which lab it says it is, and its old format."""
-    found: dict[str, Any] = {"orig_nbformat": old} if old else {}
+    """What is kept of a notebook's metadata: which lab it says it is, and its old format.
+
+    The format is kept under a name of this course: editors write an `orig_nbformat` of their own
+    into notebooks that are not old.
+    """
+    kept: dict[str, Any] = {}
     ours = raw.get("trickster") if isinstance(raw, dict) else None
-    if isinstance(ours, dict) and isinstance(ours.get("lab"), str):
-        found["trickster"] = {"lab": _clean(ours["lab"])}
-    if isinstance(raw, dict) and not old and raw.get("orig_nbformat") in (1, 2, 3):
-        found["orig_nbformat"] = raw["orig_nbformat"]
-    return found
+    ours = ours if isinstance(ours, dict) else {}
+    if isinstance(ours.get("lab"), str):
+        kept["lab"] = _clean(ours["lab"])
+    if old or ours.get("old_format") in (1, 2, 3):
+        kept["old_format"] = old or ours["old_format"]
+    return {"trickster": kept} if kept else {}
 
 
 def _attachments(raw: Any) -> Iterator[tuple[str, dict[str, str]]]:

@@ -242,6 +242,13 @@ def _beside(path: Path, text: str, other: Path) -> None:
     (path.parent / "data.csv").symlink_to(other)
 
 
+def _copy(path: Path, text: str, other: Path) -> None:
+    """The work is in Jupyter's copy, the notebook beside it as it was given out."""
+    release = other.parents[2] / "labs" / path.stem / path.name
+    path.write_text(release.read_text("utf-8"), "utf-8")
+    path.with_stem(f"{path.stem}-Copy1").write_text(text, "utf-8")
+
+
 def _odd_names(path: Path, text: str, other: Path) -> None:
     path.write_text(text, encoding="utf-8")
     for name in ("-rf", "a 'quoted' \"name\"", "$(touch x); &", "näme\u202e", "%s{}", ".hidden"):
@@ -262,4 +269,5 @@ FILE_FORMS: dict[str, FileForm] = {
     "link beside it": _beside,
     "odd names beside it": _odd_names,
     "renamed": lambda path, text, other: path.with_stem(f"{path.stem} (1)").write_text(text),
+    "copy beside the release": _copy,
 }

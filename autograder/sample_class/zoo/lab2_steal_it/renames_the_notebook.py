@@ -1,9 +1,9 @@
 # /// zoo
+# base = "solution"
 # about = "The browser called the file (1)"
 # kind = "clumsy"
 # file = "renamed"
 # [expect]
-# total = 0
-# status = "failed"
-# reason = "Rename"
+# total = 18
+# repairs = ["file"]
 # ///

@@ -4,6 +4,5 @@
 # file = "utf-16"
 # [expect]
 # total = 0
-# status = "failed"
-# reason = "not text in UTF-8"
+# repairs = ["encoding"]
 # ///
