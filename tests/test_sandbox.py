@@ -301,11 +301,43 @@ def test_the_doctor_sees_open_walls(monkeypatch):
         assert not found.ok and "NOT ENFORCED" in str(found)
 
 
+SOCKETS = """
+import os, socket, time
+for _ in range(3): os.fork()
+pairs = [socket.socketpair() for _ in range(240)]
+for one, _ in pairs:
+    one.setblocking(False)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**23)
+    try:
+        while True: one.send(bytes(2**16))
+    except BlockingIOError: pass
+time.sleep(10)
+"""
+
+
+@needs_bwrap
+def test_a_socket_holds_no_more_than_the_monitor_thinks():
+    code = (
+        "import socket\n"
+        "one, other = socket.socketpair()\n"
+        "print(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))\n"
+        "print(other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))\n"
+        "one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**23)\n"
+        "other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**23)\n"
+        "one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "print(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))\n"
+        "print(other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))\n"
+        "print(one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))\n"
+    )
+    sent, received, *after = run(code, 20).output.split()
+    assert after == [sent, received, "1"]
+
+
 @needs_bwrap
 @pytest.mark.parametrize(
     ("code", "limit"),
     [
-        ("import mmap\nm = mmap.mmap(-1, 2**31)\nwhile True: m.write(bytes(2**20))", "memory"),
+        (SOCKETS, "memory"),
         ("import os\nwhile True:\n try: os.fork()\n except OSError: pass", "processes"),
         (
             "import threading, time\nwhile True:\n"
@@ -315,7 +347,7 @@ def test_the_doctor_sees_open_walls(monkeypatch):
         ),
         ("n = 0\nwhile True: open(f'{n}', 'w').close(); n += 1", "disk"),
     ],
-    ids=["shared memory", "fork bomb", "threads", "many files"],
+    ids=["sockets", "fork bomb", "threads", "many files"],
 )
 def test_a_broken_limit_ends_all_and_is_told(code, limit):
     with Sandbox(SMALL) as sandbox:
@@ -331,7 +363,10 @@ def test_a_broken_limit_ends_all_and_is_told(code, limit):
     "code",
     [
         "bytearray(50 * 2**30)",
-        "import mmap; mmap.mmap(-1, 50 * 2**30)",
+        "import mmap; mmap.mmap(-1, 2**20)",
+        "import mmap; mmap.mmap(open('/dev/zero', 'r+b').fileno(), 2**20)",
+        "open('/proc/self/oom_score_adj', 'w').write('0')",
+        "import os; open(f'/proc/{os.getpid()}/task/{os.getpid()}/oom_score_adj', 'w')",
         "import os; os.memfd_create('m')",
         "x = open('big', 'wb', 0)\nfor _ in range(100): x.write(bytes(2**20))",
         "files = [open(f'{n}', 'w') for n in range(1000)]",

@@ -205,9 +205,6 @@ def _privileges(home: Path) -> tuple[bool, str]:
 @_probe("memory", "A submission could use up the machine's memory.")
 def _memory(home: Path) -> tuple[bool, str]:
     alone = _run("bytearray(50 * 2**30)", home, SMALL)
-    shared = _run(
-        "import mmap\nm = mmap.mmap(-1, 2**30)\nwhile True: m.write(bytes(2**20))", home, SMALL
-    )
     # Each process stays below the limit, all together do not.
     many = _run(
         "import os\nfor _ in range(4): os.fork()\nx = b'x' * (100 * 2**20)\nimport time\n"
@@ -215,9 +212,53 @@ def _memory(home: Path) -> tuple[bool, str]:
         home,
         SMALL,
     )
-    holds = alone.status == 1 and all(hit.limit_hit.startswith("memory") for hit in (shared, many))
-    ends = [outcome.limit_hit or _last_line(outcome.output) for outcome in (alone, shared, many)]
-    return holds, "; ".join(ends)
+    holds = alone.status == 1 and many.limit_hit.startswith("memory")
+    ends = [outcome.limit_hit or _last_line(outcome.output) for outcome in (alone, many)]
+    return holds, "; ".join([*ends, "by watching, ten times a second"])
+
+
+@_probe("memory of no process", "A submission could use up the machine's memory unseen.")
+def _hidden_memory(home: Path) -> tuple[bool, str]:
+    mapped = _run(
+        "import mmap\n"
+        "for place in (None, '/dev/zero'):\n"
+        "    try: mmap.mmap(open(place, 'r+b').fileno() if place else -1, 2**20)\n"
+        "    except (OSError, ValueError): print('refused')\n"
+        "    else: print('mapped')\n",
+        home,
+        SMALL,
+    )
+    sockets = _run(
+        "import os, socket, time\n"
+        "for _ in range(3): os.fork()\n"
+        "pairs = [socket.socketpair() for _ in range(240)]\n"
+        "for one, _ in pairs:\n"
+        "    one.setblocking(False)\n"
+        "    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**23)\n"
+        "    try:\n"
+        "        while True: one.send(bytes(2**16))\n"
+        "    except BlockingIOError: pass\n"
+        "time.sleep(5)\n",
+        home,
+        SMALL,
+    )
+    refused = mapped.output.split() == ["refused"] * 2
+    seen = f"mappings: {', '.join(mapped.output.split())}; sockets: "
+    return refused and sockets.limit_hit.startswith("memory"), seen + (
+        sockets.limit_hit or "went on."
+    )
+
+
+@_probe("first to end", "When memory runs out, Linux could end the grader in its place.")
+def _first_to_end(home: Path) -> tuple[bool, str]:
+    code = (
+        "place = '/proc/self/oom_score_adj'\n"
+        "print(open(place).read().strip())\n"
+        "try: open(place, 'w').write('0')\n"
+        "except OSError: pass\n"
+        "print(open(place).read().strip())\n"
+    )
+    return _prints(_run(code, home), "1000\n1000", "its oom_score_adj is 1000 and stays so")
 
 
 @_probe("number of processes", "A fork bomb would stop the machine.")
@@ -320,7 +361,7 @@ def _interrupted(manager: KernelManager, client: BlockingKernelClient, request: 
 
 PROBES = (
     *(_network, _files, _checks, _writing, _others, _privileges),
-    *(_memory, _processes, _disk, _time, _orphans, _kernel),
+    *(_memory, _hidden_memory, _first_to_end, _processes, _disk, _time, _orphans, _kernel),
 )
 
 

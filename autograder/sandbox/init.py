@@ -15,13 +15,6 @@ import sys
 def main() -> None:
     settings = json.loads(sys.argv[1])
     command = sys.argv[2:]
-    # When memory runs out, Linux is to end the sandbox first. Where this cannot be set, it may
-    # end another process: no reason not to run.
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-    except OSError:
-        pass
     for name, value in settings["limits"].items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]

@@ -1,6 +1,7 @@
 """Enforces the limits that Linux does not: memory, processes and files of a whole sandbox.
 
-A thread checks ten times a second. Memory is what is resident, with shared pages counted once.
+A thread checks ten times a second. Memory is what is resident, with shared pages counted once, and
+what sockets may hold: that belongs to no process.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -16,6 +18,8 @@ from autograder.sandbox.limits import Limits, format_size
 
 INTERVAL_S = 0.1
 DISK_FULL_BELOW = 64 * 1024  # free bytes
+SOCKET_SIZES = ("/proc/sys/net/core/wmem_default", "/proc/sys/net/core/rmem_default")
+TCP_SOCKET = 10 * 1024**2  # Linux lets its buffers grow
 BURST_S = 1.0  # above the limit on processes: a burst passes, a fork bomb stays
 
 
@@ -53,9 +57,10 @@ class Monitor(threading.Thread):
         return self._memory(processes) or self._processes(processes) or self._disk()
 
     def _memory(self, processes: list[psutil.Process]) -> str:
-        used = sum(_read(process, _resident) for process in processes)
+        sockets = socket_memory(self.pid1.pid)
+        used = sockets + sum(_read(process, _resident) for process in processes)
         if used > self.limits.memory:  # counts shared pages several times: look closer
-            used = sum(_read(process, _proportional) for process in processes)
+            used = sockets + sum(_read(process, _proportional) for process in processes)
         if used <= self.limits.memory:
             return ""
         return f"memory: used {format_size(used)} of {format_size(self.limits.memory)}"
@@ -81,6 +86,21 @@ class Monitor(threading.Thread):
         if files > self.limits.files:
             return f"disk: {files} files; {self.limits.files} are allowed"
         return ""
+
+
+def socket_memory(pid: int) -> int:
+    """What the sockets of this process's network may hold, in bytes: an upper bound.
+
+    The system-call filter keeps the size that each of them has at first.
+    """
+    size = max(int(Path(place).read_text()) for place in SOCKET_SIZES)
+    counts = {}
+    with open(f"/proc/{pid}/net/sockstat") as file:
+        for line in file:  # such as "TCP: inuse 1 orphan 0"
+            name, word, count, *_ = line.split()
+            counts[name, word] = int(count)
+    tcp = counts.get(("TCP:", "inuse"), 0)
+    return counts.get(("sockets:", "used"), 0) * size + tcp * TCP_SOCKET
 
 
 def descendants(pid1: psutil.Process) -> list[psutil.Process]:

@@ -84,6 +84,8 @@ class FileSystem:
 
     def _system(self) -> list[tuple[str, list[str]]]:
         places = [("/proc", ["--proc", "/proc"]), ("/dev", ["--dev", "/dev"])]
+        # Shared mappings of /dev/zero are memory that no process seems to hold.
+        places.append(("/dev/zero", ["--dev-bind", "/dev/null", "/dev/zero"]))
         for name in SYSTEM:
             if os.path.islink(name):
                 places.append((name, ["--symlink", os.readlink(name), name]))
@@ -154,8 +156,11 @@ def _folders_above(places: list[tuple[str, list[str]]]) -> list[tuple[str, list[
 
 
 def _remount_read_only(places: list[tuple[str, list[str]]]) -> list[str]:
-    """Write-protect the folders that bubblewrap made in memory: no size limits them."""
-    made = ["/dev", "/"]
+    """Write-protect the folders that bubblewrap made in memory: no size limits them.
+
+    And /proc, where a process could make itself the last that Linux ends for want of memory.
+    """
+    made = ["/dev", "/proc", "/"]
     made += [place for place, args in places if args[0] == "--tmpfs"]
     return [argument for place in made for argument in ("--remount-ro", place)]
 

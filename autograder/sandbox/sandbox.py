@@ -29,6 +29,10 @@ from autograder.sandbox.policy import INIT, TOOLS, WORK, Binds, FileSystem
 START_S = 30  # a busy machine starts bubblewrap in seconds, a free one in hundredths
 END_S = 10
 KEPT_OUTPUT = 16_000  # bytes of what a program writes outside the notebook
+# When memory runs out, Linux is to end the sandbox first. Set before it begins, since its /proc is
+# read-only; where it cannot be set, that is no reason not to run.
+SET_OOM_SCORE = 'echo 1000 2> /dev/null > /proc/self/oom_score_adj; exec "$0" "$@"'
+FIRST_TO_END = ("/bin/sh", "-c", SET_OOM_SCORE)
 
 # A sandbox ends with the *thread* that started it (--die-with-parent), so all are started on one
 # thread that lives as long as this process.
@@ -95,7 +99,7 @@ class Sandbox:
             # Through a file: a submission can read bubblewrap's command line, and must not learn
             # from it where the course and its gradebook are.
             arguments = stack.enter_context(_file("\0".join(options).encode()))
-            command = [self.bwrap, "--args", str(arguments.fileno()), "--"]
+            command = [*FIRST_TO_END, self.bwrap, "--args", str(arguments.fileno()), "--"]
             command += [*self._init_command(ready_writer.fileno(), go_reader.fileno()), *program]
             inherited = (info_writer, ready_writer, go_reader, rules, arguments)
             self.process = self._launch(command, [file.fileno() for file in inherited])

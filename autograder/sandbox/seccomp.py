@@ -1,8 +1,9 @@
 """The system-call filter: refuses those parts of the Linux kernel that a lab never needs.
 
 It refuses new namespaces, mounts, tracing, keys, memory that no limit counts (memfd, System V
-shared memory), io_uring, and sockets other than Unix and internet ones (the network namespace
-does not hold those of a virtual machine's host). Classic BPF, assembled here: it is short.
+shared memory, anonymous shared mappings, larger socket buffers), io_uring, and sockets other than
+Unix and internet ones (the network namespace does not hold those of a virtual machine's host).
+Classic BPF, assembled here: it is short.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import platform
 import struct
 import sys
 
-LOAD, EQUAL, GREATER, MASKED, ANSWER = 0x20, 0x15, 0x25, 0x45, 0x06
+LOAD, AND, EQUAL, GREATER, MASKED, ANSWER = 0x20, 0x54, 0x15, 0x25, 0x45, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+THIRD_ARGUMENT, FOURTH_ARGUMENT = 32, 40
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 NEW_NAMESPACES = 0x7E020080  # of clone: user, mount, pid, net, uts, ipc, cgroup, time
 LAST_FAMILY = 16  # AF_NETLINK; beyond are the raw, crypto, Bluetooth and host sockets
@@ -56,7 +58,9 @@ UNKNOWN = {
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
 }
-CLONE, SOCKET = (56, 220), (41, 198)
+CLONE, SOCKET, MMAP, SETSOCKOPT = (56, 220), (41, 198), (9, 222), (54, 208)
+SHARED_ANONYMOUS = 0x21  # of mmap: no process need keep what it holds
+BUFFER_SIZES = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and the same by force
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
@@ -82,6 +86,19 @@ def program() -> bytes:
             lines += [_line(EQUAL, 0, 1, numbers[column]), _line(ANSWER, k=REFUSE | answer)]
     lines += _argument(CLONE[column], MASKED, NEW_NAMESPACES, errno.EPERM)
     lines += _argument(SOCKET[column], GREATER, LAST_FAMILY, errno.EAFNOSUPPORT)
+    lines += [
+        *(_line(EQUAL, 0, 4, MMAP[column]), _line(LOAD, k=FOURTH_ARGUMENT)),
+        *(_line(AND, k=SHARED_ANONYMOUS), _line(EQUAL, 0, 1, SHARED_ANONYMOUS)),
+        _line(ANSWER, k=REFUSE | errno.EPERM),
+        _line(LOAD, k=NUMBER),
+    ]
+    # As if it were done: to most programs a larger buffer is a wish, not a need.
+    buffers = [_line(EQUAL, len(BUFFER_SIZES) - n + 1, 0, k) for n, k in enumerate(BUFFER_SIZES, 1)]
+    lines += [
+        *(_line(EQUAL, 0, len(buffers) + 3, SETSOCKOPT[column]), _line(LOAD, k=THIRD_ARGUMENT)),
+        *buffers,
+        *(_line(ANSWER, k=ALLOW), _line(ANSWER, k=REFUSE)),
+    ]
     lines.append(_line(ANSWER, k=ALLOW))
     return b"".join(lines)
 

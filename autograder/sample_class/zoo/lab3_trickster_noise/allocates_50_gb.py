@@ -1,5 +1,5 @@
 # /// zoo
-# about = "Takes 50 GB: at once in a cell, and page by page in memory that is shared"
+# about = "Takes 50 GB: at once in a cell, and bit by bit in processes that a test's call starts"
 # kind = "hostile"
 # [limits]
 # memory = 900
@@ -29,6 +29,8 @@ def score_knn(features, bank, k):
 
 # %% choose_threshold
 import mmap
+import os
+import time
 
 try:
     big = bytearray(50 * 2**30)
@@ -42,6 +44,12 @@ def choose_threshold(honest_scores, max_fpr):
 
 # %% choose_point
 def choose_point(points, max_loss):
-    shared = mmap.mmap(-1, 8 * 2**30)
-    while True:
-        shared.write(bytes(2**24))
+    try:
+        mmap.mmap(-1, 8 * 2**30)
+    except OSError:
+        print("nor is memory that no process seems to hold")
+    for _ in range(3):
+        os.fork()
+    held = b"x" * (300 * 2**20)
+    time.sleep(60)
+    return held
