@@ -57,6 +57,7 @@ class CellRecord:
     note: str = ""  # why the test ended early, or what else there is to say
     begun: bool = True  # False: nothing of the exercise is written yet
     seconds: float = 0.0  # waited for the student's code
+    refused: str = ""  # why the gradebook's points cannot be published
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,28 @@ class GradingRecord:
     @property
     def remark(self) -> str:
         """What the instructor should know."""
-        return self.stale or self.reason
+        return self.stale or " ".join([*self.refused_marks, self.reason]).strip()
+
+    @property
+    def refused_marks(self) -> list[str]:
+        """Sentences on points in the gradebook that cannot be published."""
+        return [cell.refused for cell in self.cells if cell.refused]
 
     @property
     def suspicious(self) -> list[str]:
         """Sentences on what a person should look at; they cost no points."""
-        return [note.for_instructor for note in self.repairs if note.suspicious]
+        noted = [note.for_instructor for note in self.repairs if note.suspicious]
+        return [*self.refused_marks, *noted]
+
+
+def refusal(name: str, points: float, maximum: float) -> str:
+    """Why the points of a cell cannot be published, or ""."""
+    if 0 <= points <= maximum:  # false for what is not a number
+        return ""
+    return (
+        f"The gradebook has {points:g} points for {name}, which can have 0 to {maximum:g}: "
+        "correct the mark in formgrader, then publish."
+    )
 
 
 def failed(

@@ -6,11 +6,13 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from reference import ROOT
 
 from autograder import records
+from autograder.grading.gradebook import completed
 from autograder.records import CellRecord, GradingRecord, inputs_of
 from autograder.repair.notes import duplicated
 from autograder.repair.salvage import MAX_BYTES
@@ -111,3 +113,45 @@ def test_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="latin-1")
     assert records.read(tmp_path, "ann", "lab1") is None
+
+
+class StandIn:
+    """A gradebook with one cell of 20 points, and a penalty."""
+
+    def __init__(self, score: float, penalty: float = 0.0):
+        self.late_submission_penalty = penalty
+        self.grades = [
+            SimpleNamespace(
+                name="why",
+                cell_type="markdown",
+                manual_score=score,
+                auto_score=None,
+                score=score,
+                max_score=20.0,
+                needs_manual_grade=False,
+            )
+        ]
+
+    def find_submission(self, lab: str, student: str) -> StandIn:
+        return self
+
+    def find_submission_notebook(self, lab: str, notebook: str, student: str) -> StandIn:
+        return self
+
+
+@pytest.mark.parametrize("score", [693.0, 20.01, -0.5, float("nan"), float("inf"), -float("inf")])
+def test_a_mark_that_cannot_be_is_not_published(score: float) -> None:
+    draft = GradingRecord("lab", "eve", "graded", 20, (CellRecord("why", "written", None, 20.0),))
+    record = completed(StandIn(score), draft)
+    row = records.as_dict(record)
+    assert (row["status"], row["score"], row["score_so_far"]) == ("needs marking", None, 0.0)
+    assert f"{score:g} points for why, which can have 0 to 20" in row["reason"]
+    assert record.suspicious == record.refused_marks and record.refused_marks
+    mended = completed(StandIn(18.5), record)  # after the mark was corrected
+    assert (mended.status, mended.score, mended.remark) == ("graded", 18.5, "")
+
+
+def test_a_penalty_adds_nothing() -> None:
+    draft = GradingRecord("lab", "eve", "graded", 20, (CellRecord("why", "written", None, 20.0),))
+    assert completed(StandIn(20.0, penalty=-5.0), draft).score == 20.0
+    assert completed(StandIn(20.0, penalty=5.0), draft).score == 15.0

@@ -20,7 +20,7 @@ from autograder.authoring.source import lab_notebook
 from autograder.cells import grade_id, role, to_text
 from autograder.course import CourseError, pick_labs, read_course
 from autograder.nbgrader_api import MissingEntry
-from autograder.records import CellRecord, GradingRecord
+from autograder.records import CellRecord, GradingRecord, refusal
 from autograder.repair.salvage import read_submission
 
 
@@ -191,13 +191,16 @@ def completed(gradebook: Any, record: GradingRecord) -> GradingRecord:
         marked = grade.manual_score is not None or grade.auto_score is not None
         kind = "test" if grade.cell_type == "code" else "written"
         cell = known.get(grade.name, CellRecord(grade.name, kind, None, 0.0))
+        maximum = float(grade.max_score)
+        refused = refusal(grade.name, float(grade.score), maximum) if marked else ""
         cells.append(
             replace(
                 cell,
                 kind=kind,
-                points=float(grade.score) if marked else None,
-                maximum=float(grade.max_score),
-                waiting=bool(grade.needs_manual_grade) or not marked,
+                points=float(grade.score) if marked and not refused else None,
+                maximum=maximum,
+                waiting=bool(grade.needs_manual_grade) or not marked or bool(refused),
+                refused=refused,
             )
         )
     return replace(
@@ -205,7 +208,7 @@ def completed(gradebook: Any, record: GradingRecord) -> GradingRecord:
         status="needs marking" if any(cell.waiting for cell in cells) else "graded",
         maximum=sum(cell.maximum for cell in cells),
         cells=tuple(cells),
-        penalty=float(submission.late_submission_penalty or 0.0),
+        penalty=max(0.0, float(submission.late_submission_penalty or 0.0)),
     )
 
 
