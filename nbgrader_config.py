@@ -67,6 +67,7 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
     "autograder.nbgrader_plugins.WriteRecord",  # beside the gradebook, in receipts/
+    "autograder.nbgrader_plugins.Sanitize",  # what a browser is given from here on
 ]
 c.Grade.timeout = 600  # seconds a cell, and all calls of one test
 c.Grade.call_timeout = 300  # seconds a call
@@ -95,6 +96,14 @@ c.GenerateFeedback.preprocessors = [
     "autograder.nbgrader_plugins.FlagUnmarkedAnswers",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
+
+# --- pages: feedback and formgrader show nothing of a submission that could run ----------
+c.HTMLExporter.filters = {
+    "markdown2html": "autograder.sanitize.markdown.markdown2html",
+    "clean_html": "autograder.sanitize.pages.clean_html",
+}
+c.HTMLExporter.sanitize_html = True
+c.GenerateFeedback.exporter_class = "autograder.sanitize.pages.FeedbackExporter"
 
 # --- how much it logs ------------------------------------------------------------
 c.Application.log_level = logging.INFO

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbconvert.exporters import Exporter, HTMLExporter
+from nbconvert.exporters import Exporter
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 from nbgrader.api import Gradebook, MissingEntry
@@ -33,6 +33,7 @@ from autograder.cells import to_text
 from autograder.course import CourseError
 from autograder.environment import variables
 from autograder.foreign_text import unseen, visible
+from autograder.sanitize.pages import FeedbackExporter
 
 __all__ = ["MissingEntry", "determine_grade", "parse_utc"]  # nbgrader's own, for others here
 
@@ -173,7 +174,7 @@ def render(page: Page) -> str:
     given = Config(HTMLExporter={"template_name": "feedback", **page.options})
     with quiet():
         config = GenerateFeedback(config=given).config
-        html, _ = HTMLExporter(config=config).from_notebook_node(
+        html, _ = FeedbackExporter(config=config).from_notebook_node(
             nbformat.reads(page.notebook, as_version=4), page.resources
         )
     return html

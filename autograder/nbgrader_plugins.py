@@ -39,7 +39,9 @@ from autograder.repair.mend import check_related, mend
 from autograder.repair.notes import Note
 from autograder.repair.salvage import read_submission
 from autograder.repair.summary import with_summary
+from autograder.sanitize.notebook import sanitize
 
+IMPOSSIBLE = "The mark entered here cannot be right, and does not count until it is corrected."
 HASHES = ("code_sha256", "source_sha256")
 DEFAULTS = RunSettings()
 
@@ -234,7 +236,7 @@ def _role(cell: Any, points: dict[str, float], answers: set[str]) -> str:
 
 
 class WriteRecord(Step):
-    """The last step: the record of this grade, as `python -m autograder grade` leaves one."""
+    """The record of this grade, as `python -m autograder grade` leaves one."""
 
     root = Unicode("", help="The course's repository.").tag(config=True)
 
@@ -255,6 +257,16 @@ class WriteRecord(Step):
         return nb, resources
 
 
+class Sanitize(Step):
+    """The last step: leaves in the graded notebook what a browser may be given."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        sanitize(nb)
+        return nb, resources
+
+
 class RemoveSourceHashes(NbGraderPreprocessor):
     """Removes the source's hashes: a release changes only when a student can see a change."""
 
@@ -265,20 +277,30 @@ class RemoveSourceHashes(NbGraderPreprocessor):
 
 
 class FlagUnmarkedAnswers(NbGraderPreprocessor):
-    """Says on a feedback page which answers wait for a mark: nbgrader shows 0.0 for them."""
+    """Says on a feedback page which answers wait for a mark: nbgrader shows 0.0 for them.
+
+    A mark that cannot be is not shown, nor counted.
+    """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         where = resources["nbgrader"]
         names = where["notebook"], where["assignment"], where["student"]
         with Gradebook(where["db_url"]) as gradebook:
-            for cell in nb.cells:
-                if utils.is_grade(cell) and utils.is_solution(cell):
-                    details = cell.metadata.nbgrader
-                    grade = gradebook.find_grade(details.grade_id, *names)
-                    if grade.needs_manual_grade:
-                        details["comment"] = " ".join(
-                            filter(None, (self._words(grade), details.get("comment")))
-                        )
+            for cell in filter(utils.is_grade, nb.cells):
+                details = cell.metadata.nbgrader
+                grade = gradebook.find_grade(details.grade_id, *names)
+                impossible = bool(records.refusal("", grade.score, grade.max_score))
+                if impossible:
+                    details["score"] = 0.0
+                if impossible or (utils.is_solution(cell) and grade.needs_manual_grade):
+                    words = IMPOSSIBLE if impossible else self._words(grade)
+                    details["comment"] = " ".join(filter(None, (words, details.get("comment"))))
+            possible = [
+                grade.score
+                for grade in gradebook.find_submission_notebook(*names).grades
+                if not records.refusal("", grade.score, grade.max_score)
+            ]
+        where["score"] = max(0.0, sum(possible) - max(0.0, where["late_penalty"]))
         return nb, resources
 
     @staticmethod

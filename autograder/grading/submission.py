@@ -30,6 +30,7 @@ from autograder.repair.mend import WrongNotebook, check_related, mend
 from autograder.repair.notes import Note
 from autograder.repair.salvage import FileText, NotANotebook, parse_notebook
 from autograder.repair.summary import with_summary
+from autograder.sanitize.notebook import sanitize
 
 KILLED = "the process that graded it was killed, perhaps for memory."
 
@@ -94,7 +95,9 @@ def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
     hidden = [Path(folder) for folder in job.hidden]
     outcome = run_notebook(notebook, _trusted(source, release), job.settings, hidden)
     unsolved = {grade_id(cell): cell.source for cell in release.cells}
-    return draft_record(job.lab, job.student, notebook, outcome, mended.notes, unsolved), notebook
+    record = draft_record(job.lab, job.student, notebook, outcome, mended.notes, unsolved)
+    sanitize(notebook)
+    return record, notebook
 
 
 def _notebook(text: str) -> NotebookNode:
