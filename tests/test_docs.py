@@ -175,7 +175,7 @@ def test_the_table_of_options_is_the_command_line():
 # --- the diagram of imports ---------------------------------------------------------------
 
 # Left out of the diagram.
-EVERYBODY_S = {"course", "cells", "environment", "native_kernel", "files"}
+EVERYBODY_S = {"course", "cells", "environment", "native_kernel", "files", "foreign_text"}
 
 
 def room_of(module: str) -> str:
