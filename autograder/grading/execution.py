@@ -7,6 +7,7 @@ outputs go into the notebook, everything else that was found out comes back as d
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -34,6 +35,11 @@ from autograder.sandbox.socket_dir import SOCKET_DIR, shared_socket_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = "(Not run for grading: no test needs this cell.)\n"
+MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,80})'")
+NOT_INSTALLED = (
+    "(The module {module} is not installed where labs are graded, though it may be on Colab. The "
+    "labs need none but those that they import themselves: please do without it.)\n"
+)
 NO_SANDBOX = (
     "Submissions run in a sandbox, and this machine has none: {reason} To run them without one, "
     "with all that this user may read and write, give --trust-submissions (nbgrader: "
@@ -108,6 +114,7 @@ class Outcome:
     stopped: str = ""  # why the student's process ended before its time
     limits: list[str] = field(default_factory=list)  # that single cells have met
     problems: list[str] = field(default_factory=list)  # mistakes of the course's own checks
+    missing: dict[str, list[str]] = field(default_factory=dict)  # modules → the cells that want it
 
 
 def run_notebook(
@@ -210,6 +217,18 @@ class NotebookRunner:
         if ran.status == "interrupted" or ran.seconds >= limit:
             self.outcome.limits.append(f"{name}: the cell took longer than {limit:g} s.")
         cell.outputs += _ending(ran, cell, limit, kernel.reason)
+        self._note_missing(cell, name)
+
+    def _note_missing(self, cell: NotebookNode, name: str) -> None:
+        """Say it where a cell wants a module that is not here, as Colab may have had it."""
+        errors = [o for o in cell.outputs if o.output_type == "error"]
+        for error in errors:
+            found = MISSING_MODULE.fullmatch(f"{error.ename}: {error.evalue}")
+            if found is not None:
+                self.outcome.missing.setdefault(found[1], []).append(name)
+                text = NOT_INSTALLED.format(module=found[1])
+                cell.outputs.append(new_output("stream", name="stderr", text=text))
+                return
 
     def test(self, cell: NotebookNode, name: str, test: TrustedTest, referee: Referee) -> None:
         """A test cell, by the referee."""
@@ -231,6 +250,9 @@ class NotebookRunner:
             if output.output_type == "execute_result":
                 output.execution_count = self._count
         self.outcome.tests[name] = verdict
+        wanted = MISSING_MODULE.match(verdict.note)
+        if wanted is not None:  # imported by a function, and so not before it was called
+            self.outcome.missing.setdefault(wanted[1], []).append(name)
         if verdict.limit_hit:
             self.outcome.limits.append(f"{name}: {verdict.limit_hit}")
         if verdict.problem:

@@ -39,7 +39,7 @@ def load(package, files):
         setattr(parent, name, module)
         exec(compile(source, f"<{module.__name__}>", "exec"), module.__dict__)
 """
-FILES = ("wire", "agent")
+FILES = ("wire", "agent", "habits")
 TEST_CELL = "<test cell>"  # its file name in tracebacks
 
 
@@ -90,7 +90,11 @@ class Referee:
     def prepare(self) -> None:
         """Send the agent's source into the fresh kernel. Raises RuntimeError if it won't run."""
         files = {name: (HERE / f"{name}.py").read_text(encoding="utf-8") for name in FILES}
-        code = f"{LOADER}load({PACKAGE!r}, {files!r})"
+        code = (
+            f"{LOADER}load({PACKAGE!r}, {files!r})\n"
+            f"import sys, IPython\n"
+            f"sys.modules['{PACKAGE}.habits'].install(IPython.get_ipython())"
+        )
         run = self.kernel.run(f"exec({code!r}, {{}})", self.time_limits.startup, history=False)
         if run.reply.get("status") != "ok":
             reason = run.reply.get("evalue") or self.kernel.reason or run.status

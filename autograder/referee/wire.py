@@ -1,9 +1,9 @@
 """The wire format between the grader and a student's kernel. Nothing is pickled.
 
 What may cross: None, bool, int, float, str, bytes, lists, tuples and dicts; NumPy arrays and torch
-tensors of plain numbers (raw bytes, dtype, shape); iterators, read to their end; and handles,
-numbers that stand for objects which stay where they are. Subclasses of plain types cross as the
-plain type.
+tensors of plain numbers (raw bytes, dtype, shape); fractions and decimals, as floats; iterators,
+read to their end; and handles, numbers that stand for objects which stay where they are.
+Subclasses of plain types cross as the plain type.
 
 A frame is a header, the bytes of all arrays, and a body in MessagePack. In the body,
 whatever is not a scalar is a list (a node), whose first item says what it is.
@@ -21,6 +21,8 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from decimal import Decimal
+from fractions import Fraction
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -110,6 +112,8 @@ class Encoder:
             return self._row("l", islice(value, self.limits.items + 1), depth)
         if kind in LAZY:
             return self._row("e", islice(value, self.limits.items + 1), depth)
+        if issubclass(kind, (Fraction, Decimal)):
+            return float(value)
         torch = sys.modules.get("torch")
         if torch is not None and issubclass(kind, torch.Tensor):
             return self._tensor(value, torch)
