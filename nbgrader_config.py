@@ -6,12 +6,18 @@ how a lab is written and built lives in `autograder/`.
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:  # nbgrader may have been started elsewhere with --course-dir
     sys.path.append(str(HERE))
+
+# nbgrader calls `alembic` by its name, and has removed a release before it finds that it cannot.
+BIN = str(Path(sys.executable).parent)
+if BIN not in os.environ.get("PATH", "").split(os.pathsep):
+    os.environ["PATH"] = os.pathsep.join(filter(None, (BIN, os.environ.get("PATH"))))
 
 from autograder.course import read_course  # noqa: E402
 
@@ -24,6 +30,8 @@ c.CourseDirectory.release_directory = "labs"
 c.CourseDirectory.submitted_directory = "submitted"
 c.CourseDirectory.autograded_directory = "autograded"
 c.CourseDirectory.feedback_directory = "feedback"
+# The gradebook is gradebook.db in the course folder. Another file, for a class in this folder:
+# c.CourseDirectory.db_url = "sqlite:////home/me/spring.db"
 
 # nbgrader copies whatever stands beside a notebook into the release. Only
 # pictures and texts may go: the source of the lab holds every solution. (*.txt must stay
