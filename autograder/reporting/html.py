@@ -56,6 +56,7 @@ def page(root: Path, records: list[GradingRecord]) -> str:
         failed=statistics.failed(records),
         stopped=statistics.by_text(records, lambda record: [record.stopped, *record.limits]),
         suspicious=[record for record in records if record.suspicious],
+        by_student=statistics.by_student(records, order),
         repairs=statistics.repairs(records),
         times=[one for one in times if one],
         shared=shared,

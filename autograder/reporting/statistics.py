@@ -272,6 +272,17 @@ def _miss(part: str, students: list[tuple[str, bool, str]]) -> Miss:
 # --- over all ---------------------------------------------------------------------------
 
 
+def by_student(
+    records: Iterable[GradingRecord], order: Iterable[str]
+) -> list[tuple[str, list[GradingRecord | None]]]:
+    """Each student with the record of each lab in `order`, None where nothing was handed in."""
+    found: dict[str, dict[str, GradingRecord]] = defaultdict(dict)
+    for record in records:
+        found[record.student][record.lab] = record
+    labs = list(order)
+    return [(student, [found[student].get(lab) for lab in labs]) for student in sorted(found)]
+
+
 def repairs(records: Iterable[GradingRecord]) -> list[Repairs]:
     """What was repaired, by kind, the commonest first."""
     notes: dict[str, list[tuple[str, str]]] = defaultdict(list)
