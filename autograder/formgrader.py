@@ -62,6 +62,12 @@ def open_formgrader(
     """Run Jupyter's server on formgrader's page until it is ended; its address comes last."""
     if nbgrader_api.unusable_name(str(course)):
         raise CourseError(f"{course}: {nbgrader_api.unusable_name(str(course))}")
+    own = nbgrader_api.database(root) == nbgrader_api.database(course)
+    if not own and nbgrader_api.database(root) != root / "gradebook.db":
+        raise CourseError(
+            f"db_url in {root / 'nbgrader_config.py'} is for the class in that folder, and "
+            f"formgrader would show its gradebook for {course} too: take the line out meanwhile."
+        )
     if _taken(port):
         raise CourseError(f"Port {port} is in use: choose another, as in --port {port + 1}.")
     labs = labs_in(root, course)

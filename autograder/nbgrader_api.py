@@ -6,6 +6,9 @@ them lives elsewhere; classes that nbgrader calls live in `nbgrader_plugins`.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import re
 import shutil
@@ -15,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,10 @@ from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import capture_log, determine_grade, parse_utc
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.cells import to_text
@@ -38,6 +44,7 @@ from autograder.sanitize.pages import FeedbackExporter
 __all__ = ["MissingEntry", "determine_grade", "parse_utc"]  # nbgrader's own, for others here
 
 BUSY_S = 60  # that a writer waits while another writes
+FOR_RUNS = ("Grade", "Autograde", "LimitOutput", "OverwriteCells")  # sections of settings
 OURS = "autograder."  # the steps of this course, in lists of settings
 # nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
 RAISED = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Entry)\b(?::.*)?)$", re.MULTILINE)
@@ -100,6 +107,38 @@ def generate(
 def grade_settings(root: Path) -> dict[str, Any]:
     """What nbgrader_config.py says of how submissions are run (`c.Grade`)."""
     return dict(settings(root).Grade)
+
+
+def hash_of_settings(root: Path) -> str:
+    """SHA-256 of what nbgrader_config.py says of how submissions are run; not of penalties."""
+    config = settings(root)
+    kept = {name: config[name] for name in FOR_RUNS if name in config}
+    text = json.dumps(kept, sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def renew_penalty(root: Path, course_root: Path, lab: str, student: str) -> None:
+    """Have nbgrader's own step set the penalty by date, due date, extension and score of today."""
+    config = _one(root, course_root, lab, student)
+    date = course_root / "submitted" / student / lab / "timestamp.txt"
+    if handed_in := _date_in(date):
+        with open_gradebook(course_root) as gradebook:
+            gradebook.update_or_create_submission(lab, student, timestamp=handed_in)
+    names = {"student": student, "assignment": lab, "notebook": lab}
+    resources = {"nbgrader": {**names, "db_url": str(config.CourseDirectory.db_url)}}
+    with quiet():
+        step = AssignLatePenalties(config=config)
+        step.log.setLevel(logging.ERROR)
+        step.preprocess(nbformat.v4.new_notebook(), resources)
+
+
+def _date_in(path: Path) -> str:
+    """The date in a file; "" where there is none that could be read, which grading has told."""
+    try:
+        text = path.read_text(encoding="utf-8").strip() if path.stat().st_size < 1_000 else ""
+        return text if text and parse_utc(text) else ""
+    except (OSError, ValueError, OverflowError, TypeError):
+        return ""
 
 
 def autograde(root: Path, course_root: Path, lab: str, student: str) -> None:
@@ -181,8 +220,32 @@ def render(page: Page) -> str:
 
 
 def database(course_root: Path) -> Path:
-    """The gradebook's file in a course folder."""
-    return course_root / "gradebook.db"
+    """A course folder's gradebook: what its own nbgrader_config.py says, else gradebook.db in it.
+
+    Raises CourseError where that is no SQLite file.
+    """
+    path = course_root / "nbgrader_config.py"
+    url = _db_url(path, path.stat().st_mtime_ns) if path.is_file() else ""
+    if not url:
+        return course_root / "gradebook.db"
+    try:
+        found = make_url(url)
+    except ArgumentError as error:
+        raise CourseError(f"{path}: db_url = {url!r} is no database's address.") from error
+    if found.get_backend_name() != "sqlite" or found.database in (None, "", ":memory:"):
+        raise CourseError(
+            f"{path}: db_url is {found.render_as_string()!r}, and the gradebook must be a file of "
+            "SQLite, as in sqlite:////home/me/gradebook.db. Correct it, or remove the line."
+        )
+    return course_root / found.database  # an absolute path stays what it is
+
+
+@cache
+def _db_url(path: Path, changed: int) -> str:
+    """What a settings file says of the gradebook; `changed` is when it was written."""
+    config = PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
+    found = config.get("CourseDirectory", {}).get("db_url", "")
+    return found if isinstance(found, str) else ""
 
 
 @contextmanager

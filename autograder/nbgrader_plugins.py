@@ -22,7 +22,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Dict, Float, Integer, List, Unicode
 
-from autograder import records
+from autograder import nbgrader_api, records
 from autograder.cells import grade_id
 from autograder.course import CourseError
 from autograder.grading.execution import (
@@ -250,8 +250,11 @@ class WriteRecord(Step):
         with Gradebook(where["db_url"]) as gradebook:
             record = completed(gradebook, draft)
             due = due_date(gradebook, lab)
+        settings = nbgrader_api.hash_of_settings(Path(self.root))
         submission = Submission(course_root, lab, student).notebooks()
-        inputs = records.inputs_of(Path(self.root), lab, submission, state.trusted, due, {})
+        inputs = records.inputs_of(
+            Path(self.root), lab, submission, state.trusted, due, settings, {}
+        )
         seconds = round(time.monotonic() - state.started, 1)
         records.write(course_root, replace(record, inputs=inputs, seconds=seconds))
         return nb, resources

@@ -19,7 +19,7 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +28,7 @@ from typing import Any
 
 from autograder.course import Lab
 from autograder.foreign_text import for_spreadsheet, visible_json
+from autograder.repair import salvage
 from autograder.repair.notes import Note
 from autograder.repair.salvage import MAX_BYTES
 from trickster.checks.result import PartResult
@@ -35,12 +36,14 @@ from trickster.files import write_atomically
 
 FORMAT = 2
 FOLDER = "receipts"
+FOR_PENALTY = ("handed in", "due")  # inputs that decide the penalty, and no other point
 TIMESTAMP = "timestamp.txt"  # nbgrader's: when the notebook beside it was handed in
 STALE = (
     "Another notebook has been handed in since this one was graded: run grade to bring the score "
     "up to date."
 )
 PACKAGES = ("torch", "numpy", "scikit-learn", "nbgrader", "ipykernel")
+DIGITS = 4  # of points behind the decimal point, for other programs
 COLUMNS = ("student", "lab", "status", "score", "score_so_far", "maximum", "penalty", "reason")
 
 
@@ -78,6 +81,7 @@ class GradingRecord:
     limits: tuple[str, ...] = ()  # that single cells have met
     problems: tuple[str, ...] = ()  # mistakes of the course's own checks
     refused: bool = False  # failed for what it is: trying again is of no use
+    former_points: dict[str, float] = field(default_factory=dict)  # of cells, in the notebook
     stale: str = ""  # why this is no longer about the file that was handed in
     format: int = FORMAT
 
@@ -141,9 +145,13 @@ def inputs_of(
     submission: Sequence[Path],
     trusted: bool,
     due: str,
+    settings: str,
     options: dict[str, Any],
 ) -> dict[str, str]:
-    """Hashes and versions of all that decides a score; the first notebook is the expected one."""
+    """Hashes and versions of all that decides a score.
+
+    The first notebook is the expected one; `settings` is the hash of those that a run depends on.
+    """
     found = {
         "submission": hash_of_all(submission),
         "handed in": _hash_if_there(submission[0].with_name(TIMESTAMP)),
@@ -152,7 +160,7 @@ def inputs_of(
         "library": _hash_of_folder(root / "trickster"),
         "grader": _hash_of_folder(root / "autograder"),
         "data": _hash_of_folder(root / "datasets"),
-        "settings": hash_of(root / "nbgrader_config.py"),
+        "settings": settings,
         "sandbox": "none: trusted" if trusted else "bubblewrap",
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -199,6 +207,17 @@ def hash_of_submission(path: Path) -> str:
     return hash_of(path) if found.st_size <= MAX_BYTES else f"too large: {found.st_size} bytes"
 
 
+def same_run(stored: GradingRecord, inputs: Mapping[str, str]) -> bool:
+    """Whether a run with these inputs would find the same: the penalty alone may be another."""
+    if stored.status == "failed":  # for its date, perhaps
+        return stored.inputs == inputs
+    known, wanted = (
+        {name: value for name, value in one.items() if name not in FOR_PENALTY}
+        for one in (stored.inputs, inputs)
+    )
+    return known == wanted
+
+
 @cache  # nobody edits the library while a class is graded
 def _hash_of_folder(folder: Path) -> str:
     left_out = {"__pycache__", "zoo"}
@@ -229,6 +248,12 @@ def write(course_root: Path, record: GradingRecord) -> None:
     """Write a record whole or not at all."""
     text = json.dumps(asdict(record), indent=1, ensure_ascii=False, sort_keys=True)
     write_atomically(path_of(course_root, record.student, record.lab), text + "\n")
+
+
+def writable(record: GradingRecord) -> GradingRecord:
+    """The record with words that can be written as UTF-8: some are a student's."""
+    text = salvage.writable(json.dumps(asdict(record), ensure_ascii=False))
+    return replace(from_dict(json.loads(text)), lab=record.lab, student=record.student)
 
 
 def remove(course_root: Path, student: str, lab: str) -> None:
@@ -278,6 +303,16 @@ def read_all(course_root: Path) -> list[GradingRecord]:
     return sorted((r for r in found if r is not None), key=lambda r: (r.lab, r.student))
 
 
+def points_seen(found: Iterable[GradingRecord]) -> dict[str, frozenset[float]]:
+    """What each cell was worth in these records, and in the notebooks that they are about."""
+    seen: dict[str, set[float]] = {}
+    for record in found:
+        maxima = {cell.name: cell.maximum for cell in record.cells}
+        for name, points in [*maxima.items(), *record.former_points.items()]:
+            seen.setdefault(name, set()).add(points)
+    return {name: frozenset(points) for name, points in seen.items()}
+
+
 # --- scores for other programs ----------------------------------------------------------
 
 
@@ -287,17 +322,26 @@ def as_dict(record: GradingRecord) -> dict[str, Any]:
         "lab": record.lab,
         "student": record.student,
         "status": record.status,
-        "score": record.score if record.status == "graded" else None,
-        "score_so_far": None if record.status == "failed" else record.score,
-        "maximum": record.maximum,
-        "penalty": record.penalty,
+        "score": _rounded(record.score) if record.status == "graded" else None,
+        "score_so_far": None if record.status == "failed" else _rounded(record.score),
+        "maximum": _rounded(record.maximum),
+        "penalty": _rounded(record.penalty),
         "reason": record.remark,
         "seconds": round(record.seconds, 1),
         "cells": {
-            cell.name: {"kind": cell.kind, "points": cell.points, "maximum": cell.maximum}
+            cell.name: {
+                "kind": cell.kind,
+                "points": None if cell.points is None else _rounded(cell.points),
+                "maximum": _rounded(cell.maximum),
+            }
             for cell in record.cells
         },
     }
+
+
+def _rounded(points: float) -> float:
+    """Points without what adding floats leaves behind: 14.78 of 14.780000000000001."""
+    return round(points, DIGITS)
 
 
 def as_json(records: Iterable[GradingRecord]) -> str:

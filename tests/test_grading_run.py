@@ -264,7 +264,7 @@ def test_nbgrader_s_own_export_still_works(graded: Class) -> None:
     out = graded.root / "grades.csv"
     with nbgrader_api.open_gradebook(graded.root) as gradebook:
         CsvExportPlugin(to=str(out)).export(gradebook)
-    assert f"{LAB},,,perfect,,,,8.5,0.0,8.5,9.0" in out.read_text(encoding="utf-8")
+    assert f"{LAB},,,perfect,perfect,perfect,,8.5,0.0,8.5,9.0" in out.read_text(encoding="utf-8")
     out.unlink()
 
 
@@ -626,7 +626,7 @@ def test_a_learner_s_file_that_cannot_be_graded(graded: Class, tmp_path: Path) -
         single.grade_notebook(graded.root, tmp_path / "empty.ipynb")
 
 
-def test_a_date_or_a_due_date_that_changes_is_graded_again(tmp_path: Path) -> None:
+def test_what_changes_the_penalty_alone_runs_no_notebook(tmp_path: Path) -> None:
     root = built_course(tmp_path)
     hand_in(root, "someone", json.dumps(submission(root, **ANSWER)))
     begun: list[str] = []
@@ -641,12 +641,30 @@ def test_a_date_or_a_due_date_that_changes_is_graded_again(tmp_path: Path) -> No
     assert grade().score == 4 and begun
     stamp = root / "submitted" / "someone" / LAB / "timestamp.txt"
     stamp.write_text("2026-05-04 12:00:00 UTC\n")
-    assert grade().score == 4 and begun
+    assert grade().score == 4 and not begun
     with nbgrader_api.open_gradebook(root) as gradebook:
         gradebook.update_or_create_assignment(LAB, duedate="2026-05-01 12:00:00 UTC")
-    assert grade().score == 0 and begun
     assert grade().score == 0 and not begun
+    assert "Late submission penalty" in feedback_text(root, "someone")
+    assert records.read(root, "someone", LAB).inputs["due"] == "2026-05-01 12:00:00"
+    with nbgrader_api.open_gradebook(root) as gradebook:
+        gradebook.grant_extension(LAB, "someone", days=7)
+    (extended,) = publish(root, root, say=lambda text: None)
+    assert extended.score == 4 and rows_of(root)["someone"]["penalty"] == "0.0"
+    with nbgrader_api.open_gradebook(root) as gradebook:
+        gradebook.grant_extension(LAB, "someone", days=1)
+    assert grade().score == 0 and not begun
+    text = (root / "nbgrader_config.py").read_text().replace('"zero"', '"none"')
+    (root / "nbgrader_config.py").write_text(text)
+    assert grade().score == 4 and not begun
+    (root / "nbgrader_config.py").write_text(text.replace('"none"', '"zero"'))
+    assert grade().score == 0 and not begun
+    with (root / "nbgrader_config.py").open("a") as file:
+        file.write("\nc.Grade.timeout = 599\n")
+    assert grade().score == 0 and begun
     stamp.write_text("yesterday evening")
+    (unread,) = publish(root, root, say=lambda text: None)
+    assert unread.score == 0
     result = grade()
     assert result.status == "failed"
     assert result.reason == (

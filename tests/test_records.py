@@ -20,7 +20,7 @@ from trickster.checks.result import PartResult
 
 
 def submission_hash(path: Path) -> str:
-    return inputs_of(ROOT, "lab1_train_victim", [path], False, "none", {})["submission"]
+    return inputs_of(ROOT, "lab1_train_victim", [path], False, "none", "", {})["submission"]
 
 
 def test_the_same_text_has_the_same_hash_and_another_text_another(tmp_path: Path) -> None:
@@ -56,6 +56,12 @@ def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
     first = submission_hash(path)
     os.truncate(path, MAX_BYTES + 1)
     assert first != submission_hash(path)
+
+
+def test_halves_of_characters_can_be_written(tmp_path: Path) -> None:
+    record = GradingRecord("lab", "ann", "graded", 1.0, reason="a\ud800b")
+    records.write(tmp_path, records.writable(record))
+    assert records.read(tmp_path, "ann", "lab").reason == "a\ufffdb"
 
 
 PART = PartResult("honest users", 2.0, 0.25, "3.1", "1.5", "0.9", "Sort them.", value=3.1)

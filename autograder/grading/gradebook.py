@@ -79,7 +79,10 @@ class ClassGradebook:
         course = read_course(self.root).id
         with nbgrader_api.open_gradebook(self.course_root, course) as gradebook:
             for student in sorted(set(names)):
-                gradebook.update_or_create_student(student)
+                entry = gradebook.update_or_create_student(student)
+                for name in ("first_name", "last_name"):  # formgrader would show "None, None"
+                    setattr(entry, name, getattr(entry, name) or student)
+            gradebook.db.commit()
 
     def due_dates(self, labs: Iterable[str]) -> dict[str, str]:
         """When each lab was due (UTC), or "none"."""
@@ -114,10 +117,20 @@ class ClassGradebook:
     def current(
         self, record: GradingRecord, marks: Mapping[str, float] | None = None
     ) -> GradingRecord:
-        """The record with the points of today. Raises MissingEntry where there are none."""
+        """The record with points and penalty of today. Raises MissingEntry where there are none."""
+        lab, student = record.lab, record.student
         with self.open() as gradebook:
-            enter_marks(gradebook, record.lab, record.student, marks or {})
-            return completed(gradebook, record)
+            enter_marks(gradebook, lab, student, marks or {})
+        self._renew_penalty(lab, student)
+        with self.open() as gradebook:
+            inputs = {**record.inputs, "due": due_date(gradebook, lab)} if record.inputs else {}
+            return completed(gradebook, replace(record, inputs=inputs))
+
+    def _renew_penalty(self, lab: str, student: str) -> None:
+        """A date, a due date, an extension, a mark or the policy may have changed since the run."""
+        with self.open() as gradebook:
+            gradebook.find_submission_notebook(lab, lab, student)
+        nbgrader_api.renew_penalty(self.root, self.course_root, lab, student)
 
     def withdraw(self, lab: str, student: str) -> None:
         """Take back what an earlier run recorded, so that no score outlives its submission."""

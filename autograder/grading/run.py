@@ -183,7 +183,9 @@ class ClassRun:
         self.gradebook = ClassGradebook(root, course_root)
         self.due: dict[str, str] = {}
         self.sources: dict[str, str] = {}
+        self.former: dict[str, dict[str, frozenset[float]]] = {}
         self.settings = nbgrader_api.grade_settings(root)
+        self.hash_of_settings = nbgrader_api.hash_of_settings(root)
 
     def register(self, students: Iterable[str]) -> None:
         """Enter labs and students in the gradebook."""
@@ -191,7 +193,10 @@ class ClassRun:
         self.gradebook.register(self.names)
         self.gradebook.add_students(students)
         self.due = self.gradebook.due_dates(self.names)
+        known = records.read_all(self.course_root)
         for name in self.names:
+            mine = [record for record in known if record.lab == name]
+            self.former[name] = records.points_seen(mine)
             self.sources[name] = to_text(lab_notebook(Lab(self.root, name), course))
 
     # --- what there is to do --------------------------------------------------------------------
@@ -201,18 +206,23 @@ class ClassRun:
         same = {}
         for submission in found:
             stored = records.read(self.course_root, submission.student, submission.lab)
-            if stored is None or stored.inputs != self._inputs(submission):
+            inputs = self._inputs(submission)
+            if stored is None or not records.same_run(stored, inputs):
                 continue
             if stored.status == "failed" and not stored.refused:
                 continue  # the grader's own trouble may be over
-            record = replace(stored, stale="")
+            record = replace(stored, stale="", inputs=inputs)
             if not record.refused:
+                if not submission.has_date:
+                    continue
                 if not self.gradebook.graded(*submission.key).is_file():
                     continue
                 try:
                     record = self.gradebook.current(record, self.marks.get(submission.key))
                 except MissingEntry:
                     continue
+            if record.penalty != stored.penalty:  # the page tells it
+                self.gradebook.feedback(*submission.key).unlink(missing_ok=True)
             if record != stored:
                 records.write(self.course_root, record)
             same[submission.key] = record
@@ -233,6 +243,7 @@ class ClassRun:
             submission.notebooks(),
             self.trusted,
             self.due[submission.lab],
+            self.hash_of_settings,
             self.options.get(submission.key, {}),
         )
 
@@ -252,6 +263,7 @@ class ClassRun:
             release=Lab(self.root, submission.lab).release.read_text(encoding="utf-8"),
             settings=RunSettings.of({**given, "trust_submissions": self.trusted}),
             inputs=self._inputs(submission),
+            former=self.former[submission.lab],
             hidden=(str(self.course_root),),
             refusal=refusal,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from autograder import records
 from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError
 from autograder.grading.execution import (
@@ -26,9 +27,10 @@ from autograder.grading.execution import (
 )
 from autograder.grading.file_choice import choose
 from autograder.records import CellRecord, GradingRecord, failed
+from autograder.repair import notes
 from autograder.repair.mend import WrongNotebook, check_related, mend
 from autograder.repair.notes import Note
-from autograder.repair.salvage import FileText, NotANotebook, parse_notebook
+from autograder.repair.salvage import FileText, NotANotebook, parse_notebook, writable
 from autograder.repair.summary import with_summary
 from autograder.sanitize.notebook import sanitize
 
@@ -50,6 +52,7 @@ class Job:
     release: str  # the notebook that students were given
     settings: RunSettings = field(default_factory=RunSettings)
     inputs: dict[str, str] = field(default_factory=dict)  # for the record
+    former: Mapping[str, frozenset[float]] = field(default_factory=dict)  # points of earlier days
     hidden: tuple[str, ...] = ()  # folders that no submission may see
     refusal: str = ""  # why there is no text that could be graded
 
@@ -70,7 +73,7 @@ def grade_submission(job: Job) -> GradedSubmission:
     started = time.monotonic()
     try:
         record, notebook = _graded(job)
-        text = to_text(notebook)
+        record, text = records.writable(record), writable(to_text(notebook))
     except Exception as error:  # whatever a submission can provoke, the next one is graded
         refused = isinstance(error, (Refused, NotANotebook, WrongNotebook))
         record, text = failed(job.lab, job.student, reason_of(error), refused=refused), ""
@@ -87,9 +90,10 @@ def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
     check_release(release, {grade_id(c) for c in source.cells if grade_id(c)}, job.lab)
     chosen, about_files = choose(job.files, job.lab, release)
     submitted = parse_notebook(chosen.text, chosen.name)
+    former, repointed = with_points_of_today(submitted, release, job.former)
     mended = mend(submitted, release)
     check_related(mended, submitted, job.lab)
-    mended = replace(mended, notes=[*about_files, *mended.notes])
+    mended = replace(mended, notes=[*about_files, *mended.notes, *repointed])
     notebook = with_summary(mended)
     restore_locked(notebook, source)
     hidden = [Path(folder) for folder in job.hidden]
@@ -97,7 +101,23 @@ def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
     unsolved = {grade_id(cell): cell.source for cell in release.cells}
     record = draft_record(job.lab, job.student, notebook, outcome, mended.notes, unsolved)
     sanitize(notebook)
-    return record, notebook
+    return replace(record, former_points=former), notebook
+
+
+def with_points_of_today(
+    submitted: NotebookNode, release: NotebookNode, former: Mapping[str, frozenset[float]]
+) -> tuple[dict[str, float], list[Note]]:
+    """Bring points that were true once up to date: whoever hands them in has changed nothing.
+
+    Returns them by cell, and a note on each.
+    """
+    today, found = points_in(release), {}
+    for cell in submitted.cells:
+        name, claimed = grade_id(cell), cell.metadata.get("nbgrader", {}).get("points")
+        if name in today and claimed != today[name] and claimed in former.get(name, ()):
+            found[name] = float(claimed)
+            cell.metadata.nbgrader["points"] = today[name]
+    return found, [notes.repointed(name, was, today[name]) for name, was in found.items()]
 
 
 def _notebook(text: str) -> NotebookNode:
@@ -158,6 +178,10 @@ def draft_record(
             cells.append(_test_record(name, maximum, outcome))
     suspicious = [note.for_instructor for note in notes if note.suspicious]
     reasons = [*outcome.problems, *(f"It met a limit: {limit}" for limit in outcome.limits)]
+    reasons += [
+        f"It needs the module {module}, which is not installed here ({', '.join(names)})."
+        for module, names in outcome.missing.items()
+    ]
     reasons += [f"Its code was ended: {outcome.stopped}."] if outcome.stopped else []
     return GradingRecord(
         lab=lab,

@@ -45,6 +45,15 @@ class Submission:
     def notebook(self) -> Path:
         return self.folder / f"{self.lab}.ipynb"
 
+    @property
+    def has_date(self) -> bool:
+        """Whether the date at which it came in, if there is one, can be read."""
+        try:
+            check_timestamp(self.folder / TIMESTAMP)
+        except CourseError:
+            return False
+        return True
+
     def notebooks(self) -> list[Path]:
         """The file as it should be called, there or not, and whatever else may be the notebook."""
         return [
@@ -57,7 +66,7 @@ class Submission:
         for found in (self.folder.parent, self.folder, *sorted(self.folder.rglob("*"))):
             if found.is_symlink():
                 raise CourseError(
-                    f"{found.name} is a link to another place: hand in the file itself."
+                    f"{visible(found.name)} is a link to another place: hand in the file itself."
                 )
         check_timestamp(self.folder / TIMESTAMP)
         there = [path for path in self.notebooks() if os.path.lexists(path)]
@@ -81,14 +90,14 @@ class Submission:
             yield found
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
+        return visible(path.relative_to(self.folder).as_posix())
 
 
 def misplaced(student: str, paths: list[Path]) -> GradingRecord:
     """The row of notebooks that lie where no lab says what they are."""
-    names = ", ".join(path.name for path in paths[:MOST_NAMED])
+    names = ", ".join(visible(path.name) for path in paths[:MOST_NAMED])
     more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-    place = f"{paths[0].parent.name}/"
+    place = f"{visible(paths[0].parent.name)}/"
     return failed(
         NO_LAB,
         student,

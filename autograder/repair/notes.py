@@ -150,6 +150,16 @@ def changed_points(cell: str, was: str, wanted: float) -> Note:
     )
 
 
+def repointed(cell: str, was: float, wanted: float) -> Note:
+    return Note(
+        "repointed",
+        cell,
+        f"{cell} was worth {was:g} when the notebook was given out, and is worth {wanted:g} now. "
+        "A mark that a person has given stays as it is: look at it again.",
+        f"`{cell}` was worth {was:g} points when you got the notebook; it is worth {wanted:g} now.",
+    )
+
+
 def edited(cell: str, test: bool) -> Note:
     kind = "test" if test else "provided"
     return Note(

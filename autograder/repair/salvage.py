@@ -239,9 +239,14 @@ def _text(raw: Any) -> str:
     return _clean(raw) if isinstance(raw, str) else ""
 
 
+def writable(text: str) -> str:
+    """Text that can be written as UTF-8: a half of a character becomes a replacement character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _clean(text: str) -> str:
     """Text that can be written as UTF-8, with \\n as its only line end."""
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = writable(text)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
