@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -133,8 +134,7 @@ def grade(
     if path is not None and path.suffix == ".ipynb":
         from autograder.grading import single
 
-        out.print(f"Grading {path.name}; this takes about a minute ...", soft_wrap=True)
-        graded = single.grade_notebook(home, path, trust)
+        graded = single.grade_notebook(home, path, trust, _printer(out.print))
         single.show(out, graded)
         _write_json(json, [graded.record])
         return
@@ -311,12 +311,15 @@ def _printer(show: Callable[..., None]) -> Callable[[str], None]:
 
 def main() -> None:
     """Run the command line; what the user can put right is one sentence, not a traceback."""
+    # Started as ../.venv/bin/python; the sandbox knows no folder to go up from. Not resolved: a
+    # virtual environment's interpreter is a link.
+    sys.executable = os.path.abspath(sys.executable)
     try:
         app()
     except CourseError as error:
         typer.echo(visible(str(error), keep="\n"), err=True)
         sys.exit(2)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         ours = (error.name or "").startswith("autograder.")
         typer.echo((STUDENT_COPY if ours else NOT_SET_UP).format(name=error.name), err=True)
         sys.exit(2)

@@ -21,6 +21,7 @@ LAB_FOLDER = re.compile(r"^lab(\d+)_\w+$")
 # What trickster.scenario.Scenario can be made of; not imported, so that reading stays quick.
 SCENARIOS = ("fashion", "cifar10")
 ADDRESS = re.compile(r"^https://[\w.-]+(:\d+)?/\S+$")
+NOBODY = "YOUR-ORGANISATION"  # in course.toml until an instructor writes an address
 GITHUB = re.compile(r"^https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 
 
@@ -38,9 +39,9 @@ class Course:
     scenario: str
 
     def colab_url(self, lab: str) -> str:
-        """Colab's address of a lab, or "" when the repository is not on github.com."""
+        """Colab's address of a lab, or "" as long as the course has none on github.com."""
         match = GITHUB.match(self.repository)
-        if match is None:
+        if match is None or match[1] == NOBODY:
             return ""
         owner, name = match.groups()
         base = f"https://colab.research.google.com/github/{owner}/{name}/blob/{self.branch}"

@@ -7,6 +7,7 @@ the released tests are what grades.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,9 @@ class OwnGrade:
     notebook: NotebookNode
 
 
-def grade_notebook(root: Path, path: Path, trusted: bool = False) -> OwnGrade:
+def grade_notebook(
+    root: Path, path: Path, trusted: bool = False, say: Callable[[str], None] = print
+) -> OwnGrade:
     """Grade the notebook at `path`; CourseError when it cannot be graded.
 
     A `trusted` notebook runs without a sandbox.
@@ -60,6 +63,7 @@ def grade_notebook(root: Path, path: Path, trusted: bool = False) -> OwnGrade:
         release=lab.release.read_text(encoding="utf-8"),
         settings=RunSettings.of(given),
     )
+    say(f"Grading {path.name}; this takes about a minute ...")
     graded = grade_submission(job)
     if graded.record.status == "failed":
         raise CourseError(f"{path} could not be graded: {graded.record.reason}")

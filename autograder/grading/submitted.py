@@ -129,9 +129,11 @@ def find_submissions(
     """The submissions to grade, and a failed record for each folder that cannot be one."""
     submitted = course_root / "submitted"
     if not submitted.is_dir():
+        own = next(iter([*course_root.glob("*.ipynb"), *course_root.glob("*/*.ipynb")]), None)
+        hint = f" To grade your own work, name the notebook: grade {own}" if own else ""
         raise CourseError(
             f"{course_root} has no folder submitted/: "
-            "put each notebook into submitted/<student>/<lab>/<lab>.ipynb."
+            f"put each notebook into submitted/<student>/<lab>/<lab>.ipynb.{hint}"
         )
     if why := nbgrader_api.unusable_name(str(course_root)):
         raise CourseError(f"{course_root}: {why}")
