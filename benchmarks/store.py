@@ -191,24 +191,28 @@ def _read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
 def _run_all(
     jobs: Sequence[Job], run: Run, workers: int, chunk: int
 ) -> Generator[tuple[Job, Measurement], None, None]:
-    """Jobs and measurements, as they come."""
+    """Jobs and measurements, as they come. A job whose worker dies stops no other."""
     if workers == 1:  # in this process, with as many threads as its script has chosen
         for job in jobs:
             yield job, run(job)
         return
     chunks = [jobs[i : i + chunk] for i in range(0, len(jobs), chunk)]
     calls = (Call(partial(_run_chunk, run), some) for some in chunks)
+    lost: list[Job] = []
     with (
         workers_for(len(chunks), workers) as executor,
         closing(completed(executor, workers, lambda: next(calls, None))) as results,
     ):
         for call, pairs in results:
             if isinstance(pairs, Lost):
-                raise StoreError(
-                    f"Jobs {list(call.argument)} failed: {pairs.error!r}. What was measured is "
-                    "kept: start again to go on."
-                ) from pairs.error
-            yield from pairs
+                lost += call.argument
+                reason = pairs.error
+            else:
+                yield from pairs
+    if lost:
+        raise StoreError(
+            f"Jobs {lost} failed: {reason!r}. What was measured is kept: start again to go on."
+        ) from reason
 
 
 def _run_chunk(run: Run, jobs: Sequence[Job]) -> list[tuple[Job, Measurement]]:

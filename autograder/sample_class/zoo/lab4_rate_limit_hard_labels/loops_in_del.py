@@ -3,7 +3,7 @@
 # kind = "hostile"
 # [limits]
 # call_timeout = 4
-# timeout = 8
+# timeout = 30
 # grace = 2
 # [expect]
 # ladder_test = 0
