@@ -14,6 +14,10 @@ NOT_SET_UP = (
     "The Python that runs this lacks {name}: run it with .venv/bin/python; "
     "`make setup` makes that first, if it is not there."
 )
+CANNOT = (
+    "A file cannot be read or written: {error}. What was there before is whole; put this right, "
+    "then run the command again."
+)
 STUDENT_COPY = "This command is not in a student copy, which lacks {name}."
 
 try:
@@ -22,6 +26,7 @@ try:
 
     from autograder.course import CourseError, find_root
     from autograder.foreign_text import visible
+    from trickster.files import write_atomically
 except ModuleNotFoundError as error:
     print(NOT_SET_UP.format(name=error.name), file=sys.stderr)
     sys.exit(2)
@@ -215,7 +220,7 @@ def sample(
     console.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
     out.print(console.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:
-        json.write_text(sampler.as_json(graded), encoding="utf-8")
+        write_atomically(json, sampler.as_json(graded))
     folder = console.from_here(home / sampler.FOLDER)
     mark = f"{console.this_program()} formgrader --course {shlex.quote(folder)}"
     say(f"Report: {folder}/report.html. Mark the class with:\n  {mark}")
@@ -293,7 +298,7 @@ def _write_json(path: Path | None, done: list) -> None:
     if path is not None:
         from autograder.records import as_json
 
-        path.write_text(as_json(done), encoding="utf-8")
+        write_atomically(path, as_json(done))
 
 
 def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str]) -> None:
@@ -316,6 +321,9 @@ def main() -> None:
     sys.executable = os.path.abspath(sys.executable)
     try:
         app()
+    except OSError as error:
+        typer.echo(visible(CANNOT.format(error=error)), err=True)
+        sys.exit(2)
     except CourseError as error:
         typer.echo(visible(str(error), keep="\n"), err=True)
         sys.exit(2)

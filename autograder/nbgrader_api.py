@@ -32,7 +32,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import capture_log, determine_grade, parse_utc
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SAWarning
+from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.cells import to_text
@@ -252,12 +252,17 @@ def _db_url(path: Path, changed: int) -> str:
 def open_gradebook(course_root: Path, course_id: str = "default_course") -> Iterator[Gradebook]:
     """The gradebook of a course folder, created when it is not there yet.
 
-    The default id is nbgrader's own: its preprocessors open the gradebook under it.
+    The default id is nbgrader's own: its preprocessors open the gradebook under it. Raises
+    NbgraderError where the file cannot be read or written.
     """
-    with alembic_in_reach():
-        gradebook = Gradebook(_url(database(course_root)), course_id)
-    with gradebook:
-        yield gradebook
+    path = database(course_root)
+    try:
+        with alembic_in_reach():
+            gradebook = Gradebook(_url(path), course_id)
+        with gradebook:
+            yield gradebook
+    except DBAPIError as error:  # a full disk, say
+        raise NbgraderError(f"{path} cannot be read or written: {error.orig}.") from error
 
 
 def unusable_name(name: str) -> str:

@@ -25,6 +25,7 @@ from traitlets import Bool, Dict, Float, Integer, List, Unicode
 from autograder import nbgrader_api, records
 from autograder.cells import grade_id
 from autograder.course import CourseError
+from autograder.grading.bounded import within
 from autograder.grading.execution import (
     Outcome,
     RunSettings,
@@ -33,12 +34,10 @@ from autograder.grading.execution import (
     trusted_cells,
 )
 from autograder.grading.gradebook import completed, due_date
-from autograder.grading.submission import check_release, draft_record
+from autograder.grading.submission import REPAIRING, check_release, draft_record, repaired
 from autograder.grading.submitted import Submission
-from autograder.repair.mend import check_related, mend
 from autograder.repair.notes import Note
 from autograder.repair.salvage import read_submission
-from autograder.repair.summary import with_summary
 from autograder.sanitize.notebook import sanitize
 
 IMPOSSIBLE = "The mark entered here cannot be right, and does not count until it is corrected."
@@ -75,7 +74,7 @@ class SubmissionExporter(NotebookExporter):
             options["submitted"], self.graded = nbformat.reads(self.graded, as_version=4), ""
         elif any(isinstance(step, Repair) for step in self._preprocessors):
             self.state = SubmissionState()
-            options["submitted"] = read_submission(Path(filename))
+            options["submitted"] = within(REPAIRING, read_submission, Path(filename))
         return super().from_filename(filename, resources, **options)
 
     def from_file(
@@ -127,13 +126,12 @@ class Repair(Step):
         lab, name = (resources["nbgrader"][key] for key in ("assignment", "notebook"))
         release = self._release(lab, name)
         check_release(release, _cells_known(resources["nbgrader"]["db_url"], lab, name), lab)
-        mended = mend(nb, release)
-        check_related(mended, nb, lab)
-        for note in mended.notes:
+        notebook, notes = within(REPAIRING, repaired, nb, release, lab)
+        for note in notes:
             self.log.warning("%s: %s", note.kind, note.for_instructor)
-        self.state.notes = mended.notes
+        self.state.notes = notes
         self.state.unsolved = {grade_id(cell): cell.source for cell in release.cells}
-        return with_summary(mended), resources
+        return notebook, resources
 
     def _release(self, lab: str, name: str) -> NotebookNode:
         folder = Path(self.labs) if self.labs else self._release_directory()

@@ -1,5 +1,7 @@
 """What must run for a score: whatever a student wrote, and what that refers to."""
 
+import time
+
 import nbformat
 import pytest
 from hypothesis import given
@@ -36,7 +38,13 @@ def runs(*cells):
         ("f(x)[0].y = 3", set(), {"f", "x"}),
         ("with a as b:\n    pass", {"b"}, {"a"}),
         ("(n := m)", {"n"}, {"m"}),
-        ("%time v = w", set(), {"get_ipython"}),
+        ("%time v = w", {"v"}, {"w"}),
+        ("%%time\nv = w", {"v"}, {"w"}),
+        ("%matplotlib inline\n!ls {x}\n?y\nv = w\nz?", {"v"}, {"w"}),
+        ("if a:\n    !ls \\\n  more\n    b = c", {"b"}, {"a", "c"}),
+        ("files = !ls\nd, e = %magic 3\nprint(files)", {"files", "d", "e"}, {"files", "print"}),
+        ("text = '''\n!not a command\n%nor a magic\n'''", {"text"}, set()),
+        ("%%bash\nrm -rf x", set(), set()),
         ("def broken(:", set(), set()),
     ],
 )
@@ -95,3 +103,11 @@ def test_labs_keep_their_imports_and_lose_experiments(path):
     by_id = dict(zip((c.id for c in notebook.cells), needed(notebook), strict=True))
     assert by_id["imports"] and not by_id["setup"]
     assert sum(c.cell_type == "code" for c in notebook.cells) > sum(by_id.values())
+
+
+@pytest.mark.parametrize("line", ["!echo", "%time f()", "x = !ls", "y?", "!ls \\", "\t" * 30])
+def test_many_odd_lines_cost_neither_time_nor_what_stands_beside_them(line):
+    began = time.process_time()
+    found = names_of("v = w\n" + f"{line}\n" * 20_000)
+    assert found.bound >= {"v"} and "w" in found.used
+    assert time.process_time() - began < 5

@@ -21,6 +21,7 @@ from nbformat.v4 import new_output
 
 from autograder.cells import grade_id, role
 from autograder.course import CourseError
+from autograder.grading.bounded import Bounds, within
 from autograder.grading.required_cells import needed
 from autograder.native_kernel import NativeKernelManager
 from autograder.referee import name_resolution, outputs
@@ -34,6 +35,7 @@ from autograder.sandbox.limits import Limits
 from autograder.sandbox.socket_dir import SOCKET_DIR, shared_socket_dir
 
 ROOT = Path(__file__).resolve().parents[2]
+CHOOSING = Bounds("Finding out which cells must run", computing=20, waiting=120)
 LEFT_OUT = "(Not run for grading: no test needs this cell.)\n"
 MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,80})'")
 NOT_INSTALLED = (
@@ -130,7 +132,9 @@ def run_notebook(
     """
     torch.set_num_threads(1)  # the checks' own clones: no score may depend on the cores
     runner = NotebookRunner(trusted, settings)
-    wanted = [True] * len(notebook.cells) if settings.run_all else needed(notebook)
+    wanted = (
+        [True] * len(notebook.cells) if settings.run_all else within(CHOOSING, needed, notebook)
+    )
     with _sandbox(settings, hidden) as (kernel, referee):
         for number, cell in enumerate(notebook.cells, 1):
             if cell.cell_type != "code":

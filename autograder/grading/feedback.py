@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nbformat
 from nbformat import NotebookNode
 
 from autograder import nbgrader_api
 from autograder.cells import headings_of
+from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.nbgrader_api import Page
 
 # nbgrader's list of contents calls every test the same, and its page draws tables without lines.
@@ -24,24 +25,82 @@ STYLE = """<style>
 .rendered_html th, .rendered_html td { border: 1px solid #ccc; padding: 0.2em 0.8em; }
 </style>
 """
+SHOWING = Bounds("Showing the notebook as a page", computing=20, waiting=120)
+MAX_PAGE = 8 * 1024**2  # characters
+LEFT_OUT = "\n\n*(Pictures are left out here: with them, this page would be too large.)*"
+PLAIN = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{lab}</title></head>
+<body><h1>{lab}</h1>
+<p>Score: {score} of {maximum} points.</p>
+<p>Your notebook cannot be shown here. {why}</p></body></html>
+"""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A page's HTML, or why there is none."""
+    """A page's HTML, and what is wrong with it, or why there is none."""
 
     html: str = ""
     problem: str = ""
 
 
 def render_page(page: Page | str) -> Rendered:
-    """The page's HTML; a text instead of a page says why there can be none. Raises nothing."""
+    """The page's HTML; a text instead of a page says why there can be none. Raises nothing.
+
+    A notebook that cannot be shown within the limits gives a plain page that says so.
+    """
     if isinstance(page, str):
         return Rendered(problem=page)
     try:
-        return Rendered(legible(nbgrader_api.render(page), headings_of(_notebook(page))))
+        return Rendered(within(SHOWING, _html, page))
+    except OverLimit as error:
+        problem = str(error)
     except Exception as error:  # the notebook holds what a student's code has made
-        return Rendered(problem=f"{type(error).__name__}: {error}")
+        problem = f"{type(error).__name__}: {error}"
+    return Rendered(_plain(page, problem), problem)
+
+
+def _html(page: Page) -> str:
+    """The page, without pasted pictures where it cannot be shown with them."""
+    try:
+        text = _legible(page)
+    except MemoryError:
+        raise
+    except Exception:  # a picture that is not there, say
+        return _small(_legible(without_pictures(page)))
+    return text if len(text) <= MAX_PAGE else _small(_legible(without_pictures(page)))
+
+
+def _legible(page: Page) -> str:
+    return legible(nbgrader_api.render(page), headings_of(_notebook(page)))
+
+
+def _small(text: str) -> str:
+    if len(text) > MAX_PAGE:
+        raise OverLimit(
+            f"The page would have {len(text) / 1024**2:.0f} MB; at most {MAX_PAGE // 1024**2} MB "
+            "are shown."
+        )
+    return text
+
+
+def without_pictures(page: Page) -> Page:
+    """The page without the pictures that are pasted into its texts."""
+    notebook = _notebook(page)
+    for cell in notebook.cells:
+        if cell.pop("attachments", None) or "attachment:" in cell.source:
+            cell.source = cell.source.replace("attachment:", "left-out:") + LEFT_OUT
+    return replace(page, notebook=nbformat.writes(notebook))
+
+
+def _plain(page: Page, why: str) -> str:
+    known = page.resources.get("nbgrader", {})
+    return PLAIN.format(
+        lab=html.escape(str(known.get("assignment", ""))),
+        score=html.escape(str(known.get("score", "?"))),
+        maximum=html.escape(str(known.get("max_score", "?"))),
+        why=html.escape(why),
+    )
 
 
 def _notebook(page: Page) -> NotebookNode:

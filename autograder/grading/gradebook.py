@@ -22,6 +22,7 @@ from autograder.course import CourseError, pick_labs, read_course
 from autograder.nbgrader_api import MissingEntry
 from autograder.records import CellRecord, GradingRecord, refusal
 from autograder.repair.salvage import read_submission
+from trickster.files import write_atomically
 
 
 class CellsChanged(CourseError):
@@ -72,8 +73,7 @@ class ClassGradebook:
         """nbgrader's formgrader lists the labs that it finds in the course's own source folder."""
         for name, source in sources.items():
             path = self.course_root / "solutions" / name / f"{name}.ipynb"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(to_text(source), encoding="utf-8")
+            write_atomically(path, to_text(source))
 
     def add_students(self, names: Iterable[str]) -> None:
         course = read_course(self.root).id

@@ -8,13 +8,20 @@ names up when it is called. Whatever a student may write always runs.
 
 from __future__ import annotations
 
+import re
 import symtable
+import warnings
 from typing import NamedTuple
 
-from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from autograder.cells import role
+
+# IPython's own transformer begins anew after each line that it has changed, and gives up after 500.
+TIMED = re.compile(r"^%{1,2}time\b[ \t]*", re.MULTILINE)  # what follows is code
+ASSIGNED = re.compile(r"^([^=%!?#'\"\n]+=)[ \t]*[%!].*$", re.MULTILINE)  # files = !ls
+MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w.%*]+\?{1,2}[ \t]*)$", re.MULTILINE)
+CONTINUED = re.compile(r"^[ \t]*[%!](?:[^\n]*\\\n)+", re.MULTILINE)  # onto the next line
 
 
 class Names(NamedTuple):
@@ -49,9 +56,8 @@ def names_of(source: str) -> Names:
 
     `from module import *` binds "*": it may bind anything.
     """
-    try:
-        table = symtable.symtable(TransformerManager().transform_cell(source), "cell", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    table = _table(source) or _table(without_magics(source))
+    if table is None:
         return NOTHING
     bound, used = set(), set()
     scopes = [table]
@@ -68,3 +74,20 @@ def names_of(source: str) -> Names:
     if "import *" in source:
         bound.add("*")
     return Names(frozenset(bound), frozenset(used))
+
+
+def without_magics(source: str) -> str:
+    """A cell's Python alone: IPython's magics, shell lines and questions are replaced."""
+    source = CONTINUED.sub(lambda match: match.group().replace("\\\n", " "), source)
+    source = ASSIGNED.sub(r"\1 None", TIMED.sub("", source))
+    return MAGIC.sub(r"\1pass", source)
+
+
+def _table(source: str) -> symtable.SymbolTable | None:
+    """The names of Python code, or None where it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd escapes in a student's strings
+            return symtable.symtable(source, "cell", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None

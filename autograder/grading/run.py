@@ -328,11 +328,12 @@ class ClassRun:
 
     def _published(self, record: GradingRecord, page: Rendered | Lost) -> GradingRecord:
         """Write a page, then the record: a run that is cut off before has the page to do again."""
-        problem = KILLED if isinstance(page, Lost) else page.problem
-        if not problem:
+        page = Rendered(problem=KILLED) if isinstance(page, Lost) else page
+        if page.html:
             write_atomically(self.gradebook.feedback(record.lab, record.student), page.html)
         records.write(self.course_root, record)
-        reason = f"{record.reason} No feedback page: {problem}".strip() if problem else ""
+        what = "Feedback page without the notebook" if page.html else "No feedback page"
+        reason = f"{record.reason} {what}: {page.problem}".strip() if page.problem else ""
         return replace(record, reason=reason or record.reason)
 
 

@@ -8,7 +8,7 @@ run in any process on any machine that has this repository's software. What need
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from autograder import records
 from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError
+from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.grading.execution import (
     Outcome,
     RunSettings,
@@ -34,6 +35,9 @@ from autograder.repair.salvage import FileText, NotANotebook, parse_notebook, wr
 from autograder.repair.summary import with_summary
 from autograder.sanitize.notebook import sanitize
 
+REPAIRING = Bounds("Repairing the notebook", computing=20, waiting=120)
+CLEANING = Bounds("Making the notebook safe to show", computing=20, waiting=120)
+LONGEST_REASON = 1_000  # characters
 KILLED = "the process that graded it was killed, perhaps for memory."
 
 
@@ -75,7 +79,7 @@ def grade_submission(job: Job) -> GradedSubmission:
         record, notebook = _graded(job)
         record, text = records.writable(record), writable(to_text(notebook))
     except Exception as error:  # whatever a submission can provoke, the next one is graded
-        refused = isinstance(error, (Refused, NotANotebook, WrongNotebook))
+        refused = isinstance(error, (Refused, NotANotebook, WrongNotebook, OverLimit))
         record, text = failed(job.lab, job.student, reason_of(error), refused=refused), ""
     seconds = round(time.monotonic() - started, 1)
     maximum = sum(points_in(_notebook(job.source)).values())
@@ -88,20 +92,41 @@ def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
         raise Refused(job.refusal)
     source, release = _notebook(job.source), _notebook(job.release)
     check_release(release, {grade_id(c) for c in source.cells if grade_id(c)}, job.lab)
-    chosen, about_files = choose(job.files, job.lab, release)
-    submitted = parse_notebook(chosen.text, chosen.name)
-    former, repointed = with_points_of_today(submitted, release, job.former)
-    mended = mend(submitted, release)
-    check_related(mended, submitted, job.lab)
-    mended = replace(mended, notes=[*about_files, *mended.notes, *repointed])
-    notebook = with_summary(mended)
+    notebook, notes, former = within(REPAIRING, _repaired, job, release)
     restore_locked(notebook, source)
     hidden = [Path(folder) for folder in job.hidden]
     outcome = run_notebook(notebook, _trusted(source, release), job.settings, hidden)
     unsolved = {grade_id(cell): cell.source for cell in release.cells}
-    record = draft_record(job.lab, job.student, notebook, outcome, mended.notes, unsolved)
+    record = draft_record(job.lab, job.student, notebook, outcome, notes, unsolved)
+    return replace(record, former_points=former), within(CLEANING, _sanitized, notebook)
+
+
+def _repaired(job: Job, release: NotebookNode) -> tuple[NotebookNode, list[Note], dict[str, float]]:
+    """The notebook to run, the notes on it, and the points that were true once, by cell."""
+    chosen, about_files = choose(job.files, job.lab, release)
+    submitted = parse_notebook(chosen.text, chosen.name)
+    former, repointed = with_points_of_today(submitted, release, job.former)
+    notebook, found = repaired(submitted, release, job.lab, about_files, repointed)
+    return notebook, found, former
+
+
+def repaired(
+    submitted: NotebookNode,
+    release: NotebookNode,
+    lab: str,
+    before: Sequence[Note] = (),
+    after: Sequence[Note] = (),
+) -> tuple[NotebookNode, list[Note]]:
+    """The submission as a gradable notebook that says what was repaired, and the notes on it."""
+    mended = mend(submitted, release)
+    check_related(mended, submitted, lab)
+    mended = replace(mended, notes=[*before, *mended.notes, *after])
+    return with_summary(mended), mended.notes
+
+
+def _sanitized(notebook: NotebookNode) -> NotebookNode:
     sanitize(notebook)
-    return replace(record, former_points=former), notebook
+    return notebook
 
 
 def with_points_of_today(
@@ -213,4 +238,5 @@ def _test_record(name: str, maximum: float, outcome: Outcome) -> CellRecord:
 
 def reason_of(error: BaseException) -> str:
     """A sentence for the instructor on why a submission could not be graded."""
-    return str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}"
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."

@@ -63,6 +63,12 @@ class Submission:
 
     def read(self) -> tuple[FileText, ...]:
         """The texts of these files. Raises CourseError with the reason why there is none."""
+        try:
+            return self._read()
+        except (OSError, RecursionError) as error:
+            raise CourseError(f"The folder cannot be read: {error}.") from error
+
+    def _read(self) -> tuple[FileText, ...]:
         for found in (self.folder.parent, self.folder, *sorted(self.folder.rglob("*"))):
             if found.is_symlink():
                 raise CourseError(

@@ -23,7 +23,7 @@ MAX_PARSED_MARKDOWN = 5_000  # characters of a text cell that may be a retyped c
 MAX_COMPARED = 20_000  # characters
 SIMILAR = 60.0  # of 100; from here on, two texts are versions of the same one
 COLAB_FORM = re.compile(r"^\s*#\s*@(title|markdown|param)\b.*$")
-MAGIC = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)
+MAGIC = re.compile(r"^([ \t]*)[%!?].*$", re.MULTILINE)
 TOP_LEVEL = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)")
 
 

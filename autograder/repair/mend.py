@@ -68,7 +68,7 @@ def check_related(mended: MendedNotebook, submitted: NotebookNode, lab: str) -> 
     if mended.related:
         return
     named = submitted.metadata.get("trickster", {}).get("lab")
-    guess = f" It says that it is {named!r}." if named and named != lab else ""
+    guess = f" It says that it is {named[:60]!r}." if named and named != lab else ""
     raise WrongNotebook(
         f"The notebook has no cell of {lab}: none of its tests, answers or functions.{guess} "
         "Hand in the notebook of this lab."
