@@ -50,6 +50,6 @@ def choose_point(points, max_loss):
         print("nor is memory that no process seems to hold")
     for _ in range(3):
         os.fork()
-    held = b"x" * (300 * 2**20)
+    held = b"x" * (200 * 2**20)  # much less than one process may have
     time.sleep(60)
     return held
