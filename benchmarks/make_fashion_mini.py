@@ -1,11 +1,12 @@
-"""Make datasets/fashion_mnist_mini.npz, the Fashion-MNIST that ships with the course.
+"""Make the two files of Fashion-MNIST that the course has: the labs' own, and grading's reserve.
 
     python -m benchmarks.make_fashion_mini --root /usr/share/datasets/fashion-mnist
 
 The root holds the four original IDX files, plain or .gz (Debian's package
 dataset-fashion-mnist, or the folder FashionMNIST/raw that torchvision fills). The same files
 give the same bytes at every run with the same zlib; the checksum is written to
-datasets/checksums.json. See datasets/fashion_mnist_mini.md.
+datasets/checksums.json. See datasets/fashion_mnist_mini.md, and for the reserve, which students
+are not given, autograder/held_back/fashion_reserve.md.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SEED = 2017
 TRAIN_PER_CLASS = 1_200
 TEST_PER_CLASS = 500
 REPOSITORY = Path(__file__).resolve().parent.parent
+RESERVE = REPOSITORY / "autograder" / "held_back" / "fashion_reserve.npz"
 
 
 def choose(y: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
@@ -58,6 +60,16 @@ def select(root: Path, train_per_class: int, test_per_class: int) -> dict[str, n
         "train_index": train,
         "test_index": test,
     }
+
+
+def left_over(root: Path, test_index: np.ndarray) -> dict[str, np.ndarray]:
+    """The original's test pictures but those of ``test_index``, the reserve of grading.
+
+    uint8 pictures (n, h, w) and labels (n,), int32 places in the original (n,).
+    """
+    x, y = map(read_idx, find_idx(root, ["t10k"]))
+    index = np.setdiff1d(np.arange(len(y)), test_index).astype(np.int32)
+    return {"x": x[index], "y": y[index], "index": index}
 
 
 def pack(arrays: dict[str, np.ndarray]) -> bytes:
@@ -99,13 +111,26 @@ def make(
     return path
 
 
+def make_reserve(root: Path, path: Path) -> None:
+    """Write what ``select`` leaves of the test pictures; its card has the checksum."""
+    arrays = left_over(root, select(root, TRAIN_PER_CLASS, TEST_PER_CLASS)["test_index"])
+    content = pack(arrays)
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    print(f"wrote {path}: {len(arrays['y']):,} pictures, {len(content):,} bytes, SHA-256 {digest}")
+
+
 def main() -> None:
     """Read the command line and make the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=DEBIAN_FASHION, help="folder of IDX files")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "datasets", help="where to write")
+    parser.add_argument("--reserve", action="store_true", help="make grading's reserve instead")
     arguments = parser.parse_args()
-    make(arguments.root, arguments.out)
+    if arguments.reserve:
+        make_reserve(arguments.root, RESERVE)
+    else:
+        make(arguments.root, arguments.out)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from trickster import data, models
+from trickster.checks import draws
 from trickster.checks.cache import Arrays, remember
 from trickster.checks.hidden_pool import glyphs
 from trickster.scenario import Scenario
@@ -19,6 +20,17 @@ from trickster.scenario import Scenario
 NOTHING = 0.05  # a defence that changes the answers to fewer weird inputs defends nothing
 # The labs tune on the first half of the test pictures, the checks measure on the rest.
 HELD_OUT = slice(2_500, None)
+
+
+N_HONEST = 4_000  # at most: where a student works, there are 2,500
+BRIGHTER, NOISE = 0.1, 0.02  # how much a picture changes on its way to the service
+
+
+class Labelled(NamedTuple):
+    """Pictures ``(n, 1, 28, 28)`` and their classes ``(n,)``."""
+
+    x: np.ndarray
+    y: np.ndarray
 
 
 def fashion() -> data.Dataset:
@@ -36,6 +48,32 @@ def victim() -> models.Classifier:
 def victim_labels() -> np.ndarray:
     """What the victim calls each of the 5,000 test pictures."""
     return _tested().posteriors.argmax(axis=1)
+
+
+def as_sent(x: np.ndarray, *labels: str | int) -> np.ndarray:
+    """Pictures ``(n, c, h, w)`` as a service receives them: brighter or darker, noisy, in 8 bits.
+
+    So no picture of a check equals a public one bit for bit, and no trace of how pictures were
+    made (unrounded values, an exactly black ground) tells a thief's from a customer's. It costs
+    honest users nothing. ``labels`` name the draw.
+    """
+    rng = draws.rng("as sent", *labels)
+    brighter = rng.uniform(1 - BRIGHTER, 1 + BRIGHTER, (len(x), 1, 1, 1)).astype(np.float32)
+    noisy = x * brighter + NOISE * rng.standard_normal(x.shape, np.float32)
+    return (np.round(np.clip(noisy, 0, 1) * 255) / 255).astype(np.float32)
+
+
+@draws.cached
+def honest_pictures() -> Labelled:
+    """Pictures as honest users send them, drawn from those that no lab has tuned on.
+
+    In grading, 4,000 of a reserve that students were not given; else the held-out test pictures.
+    """
+    x, y = draws.held_back().pictures, draws.held_back().labels
+    if x is None or y is None:
+        x, y = fashion().x_test[HELD_OUT], fashion().y_test[HELD_OUT]
+    chosen = draws.rng("honest pictures").permutation(len(x))[:N_HONEST]
+    return Labelled(as_sent(x[chosen], "honest"), y[chosen])
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,9 @@ class CheckResult(float):
     """The points of a check, rounded to hundredths, with what they are made of.
 
     ``note`` says why the check ended early, or that the exercise is not written yet, which
-    ``begun`` tells as well. It prints as the bare number: nbgrader reads that. Two results
-    add up to one that has the parts of both; any other arithmetic gives a plain float.
+    ``begun`` tells as well. ``remarks`` are for the instructor alone, and cost nothing. It prints
+    as the bare number: nbgrader reads that. Two results add up to one that has the parts of both;
+    any other arithmetic gives a plain float.
     """
 
     title: str
@@ -80,6 +81,7 @@ class CheckResult(float):
     parts: tuple[PartResult, ...]
     note: str
     begun: bool
+    remarks: tuple[str, ...]
 
     def __new__(
         cls,
@@ -89,16 +91,17 @@ class CheckResult(float):
         parts: tuple[PartResult, ...] = (),
         note: str = "",
         begun: bool = True,
+        remarks: tuple[str, ...] = (),
     ) -> CheckResult:
         # Rounded, so that the points count as they print.
         result = super().__new__(cls, min(maximum, max(0.0, round(points, 2))))
         result.title, result.maximum, result.parts = title, float(maximum), tuple(parts)
-        result.note, result.begun = note, begun
+        result.note, result.begun, result.remarks = note, begun, tuple(remarks)
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:
-        given = (float(self), self.title, self.maximum, self.parts, self.note, self.begun)
-        return CheckResult, given
+        what = (self.title, self.maximum, self.parts, self.note, self.begun, self.remarks)
+        return CheckResult, (float(self), *what)
 
     def __add__(self, other: Any) -> Any:
         if not isinstance(other, CheckResult):
@@ -110,6 +113,7 @@ class CheckResult(float):
             self.parts + other.parts,
             " ".join(filter(None, (self.note, other.note))),
             self.begun or other.begun,
+            self.remarks + other.remarks,
         )
 
     def __radd__(self, other: Any) -> Any:
@@ -132,6 +136,7 @@ class CheckResult(float):
             "parts": [asdict(part) for part in self.parts],
             "note": self.note,
             "begun": self.begun,
+            "remarks": list(self.remarks),
         }
 
     @classmethod
@@ -139,7 +144,13 @@ class CheckResult(float):
         """The result again. Raises KeyError or TypeError where ``found`` is something else."""
         parts = tuple(PartResult(**part) for part in found["parts"])
         return cls(
-            found["points"], found["title"], found["maximum"], parts, found["note"], found["begun"]
+            found["points"],
+            found["title"],
+            found["maximum"],
+            parts,
+            found["note"],
+            found["begun"],
+            tuple(found.get("remarks", ())),
         )
 
 
@@ -208,6 +219,7 @@ class Sheet:
         self.title, self.points = title, points
         self.parts: list[Part] = []
         self.progress = Progress(title, points)
+        self.remarks: list[str] = []
         self._explained: set[str] = set()  # what has ended parts already
 
     @contextmanager
@@ -229,6 +241,10 @@ class Sheet:
         if part.result is None:
             raise AssertionError(f"The check left its part {name!r} undecided.")
         self.progress.advance(points)
+
+    def tell_instructor(self, remark: str) -> None:
+        """A sentence on what a person should look at: it costs no points, no student reads it."""
+        self.remarks.append(_clean(remark))
 
     def _earned(self) -> float:
         return sum(part.earned for part in self._decided())
@@ -258,7 +274,13 @@ class Sheet:
         possible = sum(part.points for part in self.parts)
         if abs(possible - self.points) > 1e-9:
             raise AssertionError(f"The parts make {possible} points, the check {self.points}.")
-        return CheckResult(self._earned(), self.title, self.points, self._decided())
+        return CheckResult(
+            self._earned(),
+            self.title,
+            self.points,
+            self._decided(),
+            remarks=tuple(self.remarks),
+        )
 
     def ended_early(self, error: Exception) -> CheckResult | None:
         """No points, and why, where an error outside of a part has ended the check.
@@ -271,11 +293,24 @@ class Sheet:
             note, begun = f"The test stopped early: {error}", True
         else:
             return None
-        return CheckResult(0.0, self.title, self.points, self._decided(), _clean(note), begun)
+        return CheckResult(
+            0.0,
+            self.title,
+            self.points,
+            self._decided(),
+            _clean(note),
+            begun,
+            tuple(self.remarks),
+        )
 
 
-def check(title: str, points: float) -> Callable[[Callable[..., None]], Callable[..., CheckResult]]:
+def check(
+    title: str, points: float, withholds: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., CheckResult]]:
     """Make ``function(sheet, *names)`` a check: it returns a :class:`CheckResult`.
+
+    ``withholds`` names what of the library answers the exercise, as ``"trickster.ood.score_msp"``:
+    it is no answer while this check runs.
 
     Whatever the student's code writes to standard error is shown on standard
     output, since nbgrader takes any word on standard error for a failed test.
@@ -298,7 +333,7 @@ def check(title: str, points: float) -> Callable[[Callable[..., None]], Callable
                 finally:
                     sheet.progress.close()
 
-        run.points = points
+        run.points, run.withholds = points, withholds
         return run
 
     return decorate
