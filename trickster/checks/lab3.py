@@ -18,7 +18,7 @@ from trickster.models import softmax
 # --- exercise 1 --------------------------------------------------------------------
 
 
-@check("Exercise 1, zero_mean_noise", 2)
+@check("Exercise 1, zero_mean_noise", 2, withholds=("trickster.defenses.zero_mean_noise",))
 def zero_mean_noise(sheet: Sheet, noise: Callable[..., Any]) -> None:
     """Gaussian noise on the logits, fresh for each entry, and distributions come out."""
     logits = np.tile(np.array([[2.0, 1.0, 0.5, 0.0, -0.5, -1.0]]), (4000, 1))
@@ -84,7 +84,11 @@ def _why_other_noise(measured: list[tuple[float, float]], tails: float) -> str:
 # --- exercise 2 --------------------------------------------------------------------
 
 
-@check("Exercise 2, scores of weirdness", 4)
+@check(
+    "Exercise 2, scores of weirdness",
+    4,
+    withholds=("trickster.ood.score_msp", "trickster.ood.score_energy", "trickster.ood.score_knn"),
+)
 def scores(
     sheet: Sheet,
     score_msp: Callable[..., Any],
@@ -198,7 +202,11 @@ def _same(
 # --- exercise 3 --------------------------------------------------------------------
 
 
-@check("Exercise 3, choose_threshold", 3)
+@check(
+    "Exercise 3, choose_threshold",
+    3,
+    withholds=("trickster.ood.choose_threshold", "trickster.defenses.Trickster"),
+)
 def choose_threshold(sheet: Sheet, choose: Callable[..., Any]) -> None:
     """At most the given share of honest scores below it, and not much less."""
     rng = np.random.default_rng(8)
@@ -250,7 +258,11 @@ def choose_threshold(sheet: Sheet, choose: Callable[..., Any]) -> None:
 # --- exercise 4 --------------------------------------------------------------------
 
 
-@check("Exercise 4, misinform", 3)
+@check(
+    "Exercise 4, misinform",
+    3,
+    withholds=("trickster.defenses.misinform", "trickster.defenses.Trickster"),
+)
 def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
     """Distributions, another class on top in every row, the same answer every time."""
     honest = held_out().posteriors[:400]
@@ -282,7 +294,7 @@ def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, trickster", 8)
+@check("Exercise 5, trickster", 8, withholds=("trickster.defenses.Trickster",))
 def trickster(
     sheet: Sheet,
     trickster: Callable[..., Any],
