@@ -223,7 +223,11 @@ def sample(
         write_atomically(json, sampler.as_json(graded))
     folder = console.from_here(home / sampler.FOLDER)
     mark = f"{console.this_program()} formgrader --course {shlex.quote(folder)}"
-    say(f"Report: {folder}/report.html. Mark the class with:\n  {mark}")
+    say(f"Report: {folder}/report.html")
+    if any(record.status == "needs marking" for record in graded.results):
+        say(f"Mark the written answers that are left with:\n  {mark}")
+    else:
+        say(f"Every written answer has its mark already. To see how marking looks:\n  {mark}")
     if graded.wrong:
         typer.echo(f"Wrong verdicts: {graded.wrong}.", err=True)
         raise typer.Exit(1)

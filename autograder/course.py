@@ -7,15 +7,10 @@ command line can read it at once. How a lab's source is read is the business of 
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LAB_FOLDER = re.compile(r"^lab(\d+)_\w+$")
 # What trickster.scenario.Scenario can be made of; not imported, so that reading stays quick.

@@ -11,7 +11,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 settings.register_profile("course", deadline=None, max_examples=25, derandomize=True, database=None)
 settings.load_profile("course")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no core waits for them at the end.
+
+    Those that ask for time say so in their marks.
+    """
+    urgent: dict[Path, tuple[float, bool]] = {}
+    for item in items:
+        patience = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
+        slow = item.get_closest_marker("slow") is not None
+        urgent[item.path] = max(urgent.get(item.path, (0, False)), (patience, slow))
+    items.sort(key=lambda item: urgent[item.path], reverse=True)

@@ -301,6 +301,7 @@ def test_a_solution_must_get_every_point(root: Path) -> None:
     assert any("gives the solution 1.5 of 2" in problem for problem in build(root, say=quiet))
 
 
+@pytest.mark.slow
 def test_a_noisy_check_is_named(root: Path) -> None:
     edit_source(root, 'print("answers", answers)', "import sys; print(answers, file=sys.stderr)")
     assert any("because it writes to stderr" in problem for problem in build(root, say=quiet))

@@ -111,6 +111,7 @@ def test_a_wrong_word_is_a_usage_error(cli: Cli) -> None:
     assert cli("formgrader", "--port", "0").code == 2
 
 
+@pytest.mark.slow
 def test_the_sample_class(cli: Cli, root: Path) -> None:
     (Lab(root, LAB).zoo / "wrong.py").write_text(WRONG, encoding="utf-8")
     run = cli("sample", "--all", "--json", "verdicts.json", "--workers", 1, "--details")
@@ -133,6 +134,7 @@ def test_the_sample_class(cli: Cli, root: Path) -> None:
     assert formgrader.course_folder(root) == folder.resolve()
 
 
+@pytest.mark.slow
 def test_grading_a_class_that_fails(cli: Cli, root: Path) -> None:
     folder = root / "class"
     (folder / "submitted" / "ann" / LAB).mkdir(parents=True)
@@ -142,6 +144,7 @@ def test_grading_a_class_that_fails(cli: Cli, root: Path) -> None:
     assert "1/1 lab1_toy  ann  failed" in run.out and run.err == ""
 
 
+@pytest.mark.slow
 def test_publishing(cli: Cli, root: Path) -> None:
     assert cli("sample", "--workers", 1).code == 0
     folder = root / "build" / "sample_class"

@@ -18,6 +18,8 @@ from typer.core import TyperGroup
 
 from autograder.__main__ import app
 from autograder.authoring.student_copy import copy_files
+from autograder.course import list_labs
+from autograder.sample_class.runner import load_specimens
 
 ROOT_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 PAGES = [*ROOT_PAGES, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -67,6 +69,10 @@ def words_of_the_code() -> frozenset[str]:
     files = [name for name in tracked() if name.endswith((".py", ".toml", "Makefile"))]
     code = (text_of(name) for name in files if not name.startswith("tests/"))
     return frozenset(word for text in code for word in re.findall(r"\w+", text))
+
+
+NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+NUMBER = {word: value for value, word in enumerate(NUMBERS.split(), 1)}
 
 
 def slugs(text: str) -> set[str]:
@@ -302,3 +308,11 @@ def test_a_link_an_option_and_a_command_that_do_not_exist_are_found(tmp_path):
     assert len(list(broken_links(tmp_path, page))) == 3
     assert unknown_options("grade", "--again --no-such .") == ["--no-such"]
     assert unknown_options("no-such", "") == ["no-such"]
+
+
+def test_the_counts_on_the_first_page_are_true() -> None:
+    text = text_of("README.md")
+    (labs,) = re.findall(r"In these (\w+) labs", text)
+    (submissions,) = re.findall(r"a sample class of (\w+) is graded", text)
+    assert NUMBER[labs] == len(list_labs(ROOT))
+    assert NUMBER[submissions] == len(load_specimens(ROOT))

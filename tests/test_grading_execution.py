@@ -173,6 +173,7 @@ def test_a_test_cell_that_the_course_never_wrote_is_not_run_here(tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_cell_past_its_limit_is_interrupted_and_the_rest_goes_on() -> None:
     outcome, found = run(["while True: pass", "1 / 0", "x = 4.0\nx"], "x", timeout=2)
     kinds = [[o.get("ename") for o in cell.outputs] for cell in found.cells]
@@ -183,6 +184,7 @@ def test_a_cell_past_its_limit_is_interrupted_and_the_rest_goes_on() -> None:
     assert [cell.execution_count for cell in found.cells] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_notebook_past_its_limit_is_ended() -> None:
     began = time.monotonic()
     cells = ["import time\nx = 1.0"] + ["time.sleep(2)"] * 5
@@ -194,6 +196,7 @@ def test_a_notebook_past_its_limit_is_ended() -> None:
     assert outcome.stopped.startswith("the notebook had used")
 
 
+@pytest.mark.slow
 def test_output_is_cut_while_it_comes() -> None:
     before = psutil.Process().memory_info().rss
     source = "for _ in range(2_000): print('x' * 100_000)\nx = 4.0"

@@ -8,6 +8,7 @@ import itertools
 import json
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -102,10 +103,6 @@ def test_the_course_file_is_read():
 def test_requirements_are_pinned_and_within_the_ranges():
     from packaging.requirements import Requirement
 
-    if sys.version_info < (3, 11):
-        import tomli as tomllib
-    else:
-        import tomllib
     lines = (ROOT / "requirements.txt").read_text().split("\n")
     pins = {}
     for line in lines:

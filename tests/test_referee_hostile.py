@@ -10,6 +10,8 @@ from referee_stage import Stage, score, stage, text
 
 from autograder.referee import wire
 
+pytestmark = pytest.mark.slow
+
 # Asks for the right answer, an array, an object, and for what is not there.
 CHECK = """
 import numpy as np

@@ -694,6 +694,7 @@ def autograded(root: Path, student: str) -> Path:
     return root / "autograded" / student / LAB / f"{LAB}.ipynb"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", SUBMITTED)
 def test_nbgrader_grades_every_damaged_notebook(graded: Path, student: str) -> None:
     _, told, points = SUBMITTED[student]

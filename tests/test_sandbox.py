@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import tomllib
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
@@ -109,6 +110,7 @@ def left_over(pid1: psutil.Process) -> list[psutil.Process]:
 # --- what it sees ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_bwrap
 def test_what_a_lab_needs_is_there(ask):
     output = ask(
@@ -274,6 +276,7 @@ def test_a_folder_above_the_repository_does_not_show_it(tmp_path, monkeypatch):
 # --- what it uses up -------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_bwrap
 def test_all_walls_and_limits_hold():
     findings = doctor.examine(ROOT)
@@ -387,6 +390,7 @@ def test_what_is_written_outside_the_notebook_is_kept_short():
     assert len(outcome.output) < 100_000 and outcome.output.endswith("END\n")
 
 
+@pytest.mark.slow
 @needs_bwrap
 def test_a_huge_message_does_not_reach_the_graders_memory():
     with sandboxed_kernel(Limits(memory=1024 * MIB)) as (_, kernel):
@@ -427,6 +431,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @needs_bwrap
 @pytest.mark.parametrize(
     ("code", "limit"),
@@ -466,10 +471,6 @@ def test_a_process_that_hides_from_its_family_dies_too():
 @needs_bwrap
 def test_jupyter_finds_the_provisioner_by_its_name(tmp_path, monkeypatch):
     """A plain kernel.json and a plain KernelManager, as `nbgrader` or JupyterLab have them."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     group = KernelProvisionerFactory.GROUP_NAME
     entry = EntryPoint(NAME, project["entry-points"][group][NAME], group)

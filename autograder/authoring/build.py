@@ -94,18 +94,23 @@ def check_release(root: Path, say: Say = print) -> list[str]:
     return found + _check_strangers(root)
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _expanded(root: Path, names: list[str] | None, say: Say) -> list[Built]:
     started = time.monotonic()
     course = read_course(root)
     labs = [Built(lab, build_notebook(lab, course)) for lab in pick_labs(root, names)]
     for lab in labs:
         lab.lines = lines_of(lab.lab, lab.source)
-    say(f"read {len(labs)} sources in {time.monotonic() - started:.1f} s")
+    say(f"read {_counted(len(labs), 'source')} in {time.monotonic() - started:.1f} s")
     started = time.monotonic()
     made = nbgrader_api.generate(root, {lab.lab.name: lab.source for lab in labs})
     for lab in labs:
         lab.release = made[lab.lab.name]
-    say(f"ran nbgrader's generator on {len(labs)} labs in {time.monotonic() - started:.1f} s")
+    seconds = time.monotonic() - started
+    say(f"ran nbgrader's generator on {_counted(len(labs), 'lab')} in {seconds:.1f} s")
     return labs
 
 

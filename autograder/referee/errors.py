@@ -122,11 +122,8 @@ def expected_class(place: str) -> type[Exception] | None:
     # KeyboardInterrupt and the like must not end the grader: they become plain Exceptions.
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         return None
-    return None if issubclass(kind, ExceptionGroupLike) else kind
-
-
-# Python 3.10 has no groups; where they exist, they cannot be made without their parts.
-ExceptionGroupLike: Any = getattr(builtins, "BaseExceptionGroup", ())
+    # A group cannot be made without its parts.
+    return None if issubclass(kind, BaseExceptionGroup) else kind
 
 
 def valid_class_name(name: str, otherwise: str) -> str:

@@ -42,12 +42,14 @@ def number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def score_line(done: int, total: int, record: GradingRecord) -> str:
-    """ "3/14 lab1_train_victim  wrong_axis  8/20  6.1 s"."""
-    score = f"{number(record.score)}/{number(record.maximum)}"
+def score_line(done: int, total: int, record: GradingRecord, ran: bool = True) -> str:
+    """ "3/14 lab1_train_victim  wrong_axis  8/20  6.1 s"; without a time where nothing was run."""
+    late = f" (late: -{number(record.penalty)})" if record.penalty else ""
+    score = f"{number(record.score)}/{number(record.maximum)}{late}"
     shown = "failed" if record.status == "failed" else score
     names = f"{visible(record.lab)}  {visible(record.student)}"
-    return f"{done}/{total} {names}  {shown}  {record.seconds:.1f} s"
+    took = f"  {record.seconds:.1f} s" if ran else ""
+    return f"{done}/{total} {names}  {shown}{took}"
 
 
 def from_here(path: Path) -> str:
@@ -73,14 +75,17 @@ def progress(out: Console) -> Iterator[tuple[Began, Step]]:
     bar.disable = not out.is_terminal
     with bar:
         task = bar.add_task("grading", total=None)
+        ran: set[tuple[str, str]] = set()
 
         def began(lab: str, student: str) -> None:
+            ran.add((lab, student))
             bar.update(task, description=_plain(f"grading {student}"))
             if bar.disable:
                 out.print(_plain(f"started {lab}  {student}"), soft_wrap=True)
 
         def step(done: int, total: int, record: GradingRecord) -> None:
-            out.print(escape(score_line(done, total, record)), soft_wrap=True)
+            line = score_line(done, total, record, (record.lab, record.student) in ran)
+            out.print(escape(line), soft_wrap=True)
             bar.update(task, completed=done, total=total)
 
         yield began, step
