@@ -199,6 +199,10 @@ def sample(
     json: Annotated[
         Path | None, typer.Option(help="Also write scores and verdicts into this file.")
     ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(help="Draw what the checks ask from this, hexadecimal; else from a new one."),
+    ] = None,
     root: Root = None,
 ) -> None:
     """Make a sample class from the zoo in build/sample_class, grade it, and check each verdict.
@@ -206,9 +210,11 @@ def sample(
     A small class of every lab, or with --all the whole zoo; of named students, all of the zoo.
     Exit code 1: a submission did not get the verdict that its file in the zoo asks for.
     """
+    from autograder.grading.secret import from_hex
     from autograder.reporting import console
     from autograder.sample_class import runner as sampler
 
+    given = from_hex(secret) if secret is not None else None
     home = find_root(root)
     out = console.console()
     say = _printer(out.print)
@@ -216,7 +222,9 @@ def sample(
     say("building the sample class from the zoo ...")
     specimens = sampler.load_specimens(home, labs, students, whole_zoo)
     with console.progress(out) as (began, step):
-        graded = sampler.grade_sample(home, specimens, workers, say, step, began, again)
+        graded = sampler.grade_sample(
+            home, specimens, workers, say, step, began, again, given=given
+        )
     console.class_table(out, graded.results, details, graded.verdicts, graded.abouts)
     out.print(console.class_summary(graded.results, started), soft_wrap=True)
     if json is not None:
@@ -229,7 +237,9 @@ def sample(
     else:
         say(f"Every written answer has its mark already. To see how marking looks:\n  {mark}")
     if graded.wrong:
-        typer.echo(f"Wrong verdicts: {graded.wrong}.", err=True)
+        # No student's grade rests on this one: it may be printed.
+        repeat = f"To ask for the same again, add --secret {graded.secret.hex()}"
+        typer.echo(f"Wrong verdicts: {graded.wrong}. {repeat}", err=True)
         raise typer.Exit(1)
 
 

@@ -16,6 +16,7 @@ LAB_FOLDER = re.compile(r"^lab(\d+)_\w+$")
 # What trickster.scenario.Scenario can be made of; not imported, so that reading stays quick.
 SCENARIOS = ("fashion", "cifar10")
 ADDRESS = re.compile(r"^https://[\w.-]+(:\d+)?/\S+$")
+SECRET = "grading_secret.txt"  # in a course folder; see grading.secret
 NOBODY = "YOUR-ORGANISATION"  # in course.toml until an instructor writes an address
 GITHUB = re.compile(r"^https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 

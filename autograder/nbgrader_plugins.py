@@ -34,6 +34,7 @@ from autograder.grading.execution import (
     trusted_cells,
 )
 from autograder.grading.gradebook import completed, due_date
+from autograder.grading.secret import hash_of, of_course
 from autograder.grading.submission import REPAIRING, check_release, draft_record, repaired
 from autograder.grading.submitted import Submission
 from autograder.repair.notes import Note
@@ -54,6 +55,7 @@ class SubmissionState:
     unsolved: dict[str, str] = field(default_factory=dict)  # the release's texts, by grade_id
     outcome: Outcome = field(default_factory=Outcome)
     trusted: bool = False
+    secret: str = ""  # its hash
 
 
 class SubmissionExporter(NotebookExporter):
@@ -203,11 +205,13 @@ class Grade(Step):
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         trusted = _trusted_cells(resources["nbgrader"])
-        hidden = [Path(self.coursedir.root)] if self.coursedir is not None else []
-        outcome = run_notebook(nb, trusted, self.settings, hidden)
+        folder = Path(self.coursedir.root)
+        secret = of_course(folder)
+        outcome = run_notebook(nb, trusted, self.settings, secret, [folder])
         for problem in outcome.problems:
             self.log.error(problem)
         self.state.outcome, self.state.trusted = outcome, self.trust_submissions
+        self.state.secret = hash_of(secret)
         return nb, resources
 
 
@@ -251,7 +255,7 @@ class WriteRecord(Step):
         settings = nbgrader_api.hash_of_settings(Path(self.root))
         submission = Submission(course_root, lab, student).notebooks()
         inputs = records.inputs_of(
-            Path(self.root), lab, submission, state.trusted, due, settings, {}
+            Path(self.root), lab, submission, state.trusted, due, settings, state.secret, {}
         )
         seconds = round(time.monotonic() - state.started, 1)
         records.write(course_root, replace(record, inputs=inputs, seconds=seconds))

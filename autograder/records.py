@@ -146,11 +146,13 @@ def inputs_of(
     trusted: bool,
     due: str,
     settings: str,
+    secret: str,
     options: dict[str, Any],
 ) -> dict[str, str]:
     """Hashes and versions of all that decides a score.
 
-    The first notebook is the expected one; `settings` is the hash of those that a run depends on.
+    The first notebook is the expected one; `settings` is the hash of those that a run depends on,
+    `secret` that of the course's secret.
     """
     found = {
         "submission": hash_of_all(submission),
@@ -161,6 +163,7 @@ def inputs_of(
         "grader": _hash_of_folder(root / "autograder"),
         "data": _hash_of_folder(root / "datasets"),
         "settings": settings,
+        "secret": secret,
         "sandbox": "none: trusted" if trusted else "bubblewrap",
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ from toy_course import LAB, REPOSITORY, built_course, change_notebook, zoo_file
 from autograder import formgrader, nbgrader_api
 from autograder.__main__ import main
 from autograder.course import CourseError, Lab
+from autograder.grading import secret
 from autograder.records import GradingRecord
 from autograder.reporting import console
 
@@ -95,6 +97,7 @@ def test_build_and_check(cli: Cli, root: Path) -> None:
         (("grade", "none"), "has no folder submitted/"),
         (("publish", "none"), "has no folder submitted/"),
         (("sample", "--labs", "lab7"), "'lab7' is no lab of this course"),
+        (("sample", "--secret", "abc"), "A secret is written as 32 hexadecimal digits or more"),
         (("workspace", "--to", "labs"), "pick another"),
         (("formgrader",), "There is no class yet"),
         (("formgrader", "--course", "labs"), "it is no course folder"),
@@ -112,6 +115,20 @@ def test_a_wrong_word_is_a_usage_error(cli: Cli) -> None:
 
 
 @pytest.mark.slow
+def test_the_sample_class_draws_anew_or_what_it_is_told_to(cli: Cli, root: Path) -> None:
+    def drawn(*words: str) -> tuple[bytes, int]:
+        said = cli("sample", "--student", "half", *words).out
+        return secret.existing(root / "build" / "sample_class"), said.count("started ")
+
+    first, _ = drawn()
+    assert drawn() == (first, 0)
+    another, _ = drawn("--again")
+    assert another != first
+    assert drawn("--secret", first.hex()) == (first, 1)
+    assert drawn("--secret", first.hex()) == (first, 0)
+
+
+@pytest.mark.slow
 def test_the_sample_class(cli: Cli, root: Path) -> None:
     (Lab(root, LAB).zoo / "wrong.py").write_text(WRONG, encoding="utf-8")
     run = cli("sample", "--all", "--json", "verdicts.json", "--workers", 1, "--details")
@@ -123,6 +140,8 @@ def test_the_sample_class(cli: Cli, root: Path) -> None:
         "WRONG: counter_test 0, expected 2; graded, expected failed"
     )
     assert [found[name]["score"] for name in ("perfect", "half", "syntax")] == [9, 5.5, 0]
+    drawn = re.search(r"add --secret ([0-9a-f]{64})\n", run.err)[1]
+    assert secret.existing(root / "build" / "sample_class").hex() == drawn
     assert "4/4 lab1_toy  wrong  0/9" in run.out and "as expected" in run.out
     assert "started lab1_toy  half" in run.out and "4 notebooks, about 2 minutes" in run.out
     assert run.out.endswith(

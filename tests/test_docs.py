@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from autograder.__main__ import app
 from autograder.authoring.student_copy import copy_files
-from autograder.course import list_labs
+from autograder.course import SECRET, list_labs
 from autograder.sample_class.runner import load_specimens
 
 ROOT_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -37,7 +37,7 @@ CODED = re.compile(r"\w_\w|[a-z][A-Z]|^[A-Z]{3,}$")  # not a word of English
 # What a course folder or a build holds, and the repository does not.
 GENERATED = {
     *("submitted/", "autograded/", "feedback/", "receipts/", "report.html", "timestamp.txt"),
-    *("my_labs/", "build/", "build/student_copy/", "build/sample_class/"),
+    *("my_labs/", "build/", "build/student_copy/", "build/sample_class/", SECRET),
 }
 
 

@@ -149,7 +149,11 @@ def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
 
 
 def run(
-    cells: list[str], test: str = "", trusted: TrustedCells | None = None, **options: Any
+    cells: list[str],
+    test: str = "",
+    trusted: TrustedCells | None = None,
+    secret: bytes | None = None,
+    **options: Any,
 ) -> tuple[Outcome, NotebookNode]:
     """A notebook of these cells, run on its own word for what the course wrote."""
     made = [nbformat.v4.new_code_cell(source) for source in cells]
@@ -163,7 +167,7 @@ def run(
         extra_arguments=["--IPKernelApp.log_level=40"],
         **{"grace": 1.5, **options},
     )
-    return run_notebook(found, trusted or trusted_cells(known), settings), found
+    return run_notebook(found, trusted or trusted_cells(known), settings, secret), found
 
 
 def test_a_test_cell_that_the_course_never_wrote_is_not_run_here(tmp_path: Path) -> None:

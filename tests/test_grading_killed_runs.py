@@ -19,6 +19,7 @@ from test_grading_run import ANSWER, hand_in, submission
 from toy_course import LAB, built_course
 
 from autograder import nbgrader_api, records
+from autograder.grading import secret
 
 COUNT = int(os.environ.get("KILLED_RUNS", "12"))
 KILLS = 3
@@ -117,6 +118,7 @@ def test_killed_three_times(course: Path, tmp_path: Path) -> None:
             assert len(one.notebooks) == 1 and len(one.notebooks[0].grades) == 3
     for receipt in records.read_all(course):
         assert receipt.score == scores[receipt.student]["score"]
+        assert receipt.inputs["secret"] == secret.hash_of(secret.existing(course))
     assert not list((course / records.FOLDER).rglob(".*"))
 
 

@@ -20,7 +20,7 @@ from trickster.checks.result import PartResult
 
 
 def submission_hash(path: Path) -> str:
-    return inputs_of(ROOT, "lab1_train_victim", [path], False, "none", "", {})["submission"]
+    return inputs_of(ROOT, "lab1_train_victim", [path], False, "none", "", "", {})["submission"]
 
 
 def test_the_same_text_has_the_same_hash_and_another_text_another(tmp_path: Path) -> None:

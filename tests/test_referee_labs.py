@@ -57,7 +57,7 @@ def same_points(notebook: NotebookNode, monkeypatch: pytest.MonkeyPatch) -> None
         trust_submissions=True, run_all=True, extra_arguments=["--IPKernelApp.log_level=40"]
     )
     cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in notebook.cells]
-    outcome = run_notebook(notebook, trusted_cells(c for c in cells if c[1]), settings)
+    outcome = run_notebook(notebook, trusted_cells(c for c in cells if c[1]), settings, None)
     tests = [cell for cell in notebook.cells if role(cell) == "test"]
     assert tests and set(LOCAL) == set(outcome.tests) == {grade_id(cell) for cell in tests}
     for cell in tests:

@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 def graded(tmp_path_factory):
     """What `sample` prints, and its results."""
     out = tmp_path_factory.mktemp("sample") / "results.json"
-    command = [sys.executable, "-m", "autograder", "sample", "--workers", "2", "--json", str(out)]
+    words = ["--workers", "2", "--json", str(out), "--secret", "ab" * 32]  # in every test run
+    command = [sys.executable, "-m", "autograder", "sample", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout, json.loads(out.read_text(encoding="utf-8"))

@@ -264,13 +264,16 @@ def test_an_interrupt_reaches_it(ask):
 def test_a_folder_above_the_repository_does_not_show_it(tmp_path, monkeypatch):
     """As when Python's own prefix holds the course's checkout."""
     root = tmp_path / "src" / "course"
-    (root / "trickster" / "checks").mkdir(parents=True)
+    cache = tmp_path / "cache" / "checks"
+    for folder in (root / "trickster" / "checks", cache):
+        folder.mkdir(parents=True)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setenv("TRICKSTER_STORE", str(cache))
     arguments = policy.FileSystem(root, MIB).arguments()
     shown = arguments.index(str(tmp_path))
     assert arguments[arguments.index("--tmpfs", shown) :].count(str(root)) >= 1
     masks = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--tmpfs"]
-    assert str(root) in masks
+    assert {str(root), str(cache)} <= set(masks)
 
 
 # --- what it uses up -------------------------------------------------------------
@@ -299,7 +302,7 @@ def test_the_doctor_sees_open_walls(monkeypatch):
         "_system",
         lambda files: [*system(files), (str(ROOT), ["--bind", str(ROOT), str(ROOT)])],
     )
-    for probe in (doctor._network, doctor._files):
+    for probe in (doctor._network, doctor._files, doctor._drawn):
         found = probe(ROOT)
         assert not found.ok and "NOT ENFORCED" in str(found)
 

@@ -24,6 +24,7 @@ from autograder.sample_class.specimen import Specimen
 from autograder.sample_class.verdict import AS_EXPECTED
 
 HONEST = ("quiet", "untouched")
+SECRET = b"the same in every test run" * 2
 GUARDED = ("solutions", "labs", "autograder", "trickster", "datasets")
 SHORTEST = 45  # characters of a line of code that gives its source away
 
@@ -55,7 +56,9 @@ def batch(everybody: list[Specimen], tmp_path_factory: pytest.TempPathFactory) -
     wanted = [one for one in everybody if one.kind != "learner" or one.student in HONEST]
     running = set(psutil.pids())
     before = fingerprints(decoy)
-    graded = runner.grade_sample(ROOT, wanted, workers=2, say=lambda text: None, folder=folder)
+    graded = runner.grade_sample(
+        ROOT, wanted, workers=2, say=lambda text: None, folder=folder, given=SECRET
+    )
     return Batch(folder, wanted, graded, before, fingerprints(decoy), left_running(running))
 
 

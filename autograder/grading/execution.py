@@ -23,6 +23,7 @@ from autograder.cells import grade_id, role
 from autograder.course import CourseError
 from autograder.grading.bounded import Bounds, within
 from autograder.grading.required_cells import needed
+from autograder.grading.secret import drawing
 from autograder.native_kernel import NativeKernelManager
 from autograder.referee import name_resolution, outputs
 from autograder.referee.errors import KernelDied
@@ -123,19 +124,21 @@ def run_notebook(
     notebook: NotebookNode,
     trusted: TrustedCells,
     settings: RunSettings,
+    secret: bytes | None,
     hidden: Sequence[Path] = (),
 ) -> Outcome:
     """Run `notebook`, whose outputs are replaced.
 
-    `hidden` folders stay hidden in the sandbox even where one above them is shown. Raises
-    CourseError where submissions are to be isolated and cannot be.
+    Checks draw from the `secret`; without one, as at a student's desk. `hidden` folders stay hidden
+    in the sandbox even where one above them is shown. Raises CourseError where submissions are to
+    be isolated and cannot be.
     """
     torch.set_num_threads(1)  # the checks' own clones: no score may depend on the cores
     runner = NotebookRunner(trusted, settings)
     wanted = (
         [True] * len(notebook.cells) if settings.run_all else within(CHOOSING, needed, notebook)
     )
-    with _sandbox(settings, hidden) as (kernel, referee):
+    with drawing(secret), _sandbox(settings, hidden) as (kernel, referee):
         for number, cell in enumerate(notebook.cells, 1):
             if cell.cell_type != "code":
                 continue

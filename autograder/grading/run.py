@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,7 @@ from autograder.grading.execution import RunSettings, require_sandbox
 from autograder.grading.executor import Call, Lost, alone_in, completed, workers_for
 from autograder.grading.feedback import Rendered, render_page
 from autograder.grading.gradebook import ClassGradebook
+from autograder.grading.secret import check_held_back, hash_of, of_course
 from autograder.grading.submission import (
     KILLED,
     GradedSubmission,
@@ -84,6 +85,7 @@ def grade_class(
     course_root = course_root.resolve()
     if not trusted:
         require_sandbox()
+    check_held_back()
     found, unusable = find_submissions(root, course_root, labs, students)
     workers = workers or os.cpu_count() or 1
     with alone_in(course_root), _shared_cache():
@@ -144,6 +146,8 @@ def _shared_cache() -> AbstractContextManager[None]:
     The sandbox sees neither the folder nor the variables.
     """
     folder = cache_dir() / "checks"
+    with suppress(OSError):  # a sandbox hides what is there when it starts
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in folder.glob("*.npz"):  # an entry of an older library is never asked for again
         if time.time() - path.stat().st_mtime > CACHE_DAYS * 86_400:
             path.unlink(missing_ok=True)
@@ -181,6 +185,7 @@ class ClassRun:
         self.root, self.course_root, self.names = root, course_root, names
         self.marks, self.options, self.trusted = marks or {}, options or {}, trusted
         self.gradebook = ClassGradebook(root, course_root)
+        self.secret = b""
         self.due: dict[str, str] = {}
         self.sources: dict[str, str] = {}
         self.former: dict[str, dict[str, frozenset[float]]] = {}
@@ -188,8 +193,9 @@ class ClassRun:
         self.hash_of_settings = nbgrader_api.hash_of_settings(root)
 
     def register(self, students: Iterable[str]) -> None:
-        """Enter labs and students in the gradebook."""
+        """Enter labs and students in the gradebook; a first run makes the course's secret."""
         course = read_course(self.root)
+        self.secret = of_course(self.course_root)
         self.gradebook.register(self.names)
         self.gradebook.add_students(students)
         self.due = self.gradebook.due_dates(self.names)
@@ -244,6 +250,7 @@ class ClassRun:
             self.trusted,
             self.due[submission.lab],
             self.hash_of_settings,
+            hash_of(self.secret),
             self.options.get(submission.key, {}),
         )
 
@@ -261,6 +268,7 @@ class ClassRun:
             files=files,
             source=self.sources[submission.lab],
             release=Lab(self.root, submission.lab).release.read_text(encoding="utf-8"),
+            secret=self.secret,
             settings=RunSettings.of({**given, "trust_submissions": self.trusted}),
             inputs=self._inputs(submission),
             former=self.former[submission.lab],

@@ -21,7 +21,8 @@ from autograder import nbgrader_api
 from autograder.authoring.execute import ANSI, as_terminal
 from autograder.authoring.source import lab_notebook
 from autograder.cells import grade_id, headings_of, role, to_text
-from autograder.course import CourseError, Lab, list_labs, read_course
+from autograder.course import SECRET, CourseError, Lab, list_labs, read_course
+from autograder.grading import secret
 from autograder.grading.execution import RunSettings, require_sandbox
 from autograder.grading.submission import Job, grade_submission
 from autograder.records import CellRecord, GradingRecord
@@ -30,6 +31,8 @@ from autograder.reporting.console import cell_points, number
 from trickster.checks.result import CheckResult
 
 STUDENT = "you"
+AS_IN_THE_CLASS = "What the checks ask is drawn from the course's secret, {path}."
+AFRESH = "What the checks ask is drawn for this run alone: another run asks for other things."
 LINES_SHOWN = 30  # of what a check, or the student's code, printed
 
 
@@ -55,19 +58,34 @@ def grade_notebook(
         raise CourseError(f"There is no file {path}.")
     lab = lab_of(root, path)
     given = {**nbgrader_api.grade_settings(root), "trust_submissions": trusted}
+    folder = course_folder(root, path)
+    known = secret.existing(folder)
     job = Job(
         lab=lab.name,
         student=STUDENT,
         files=(read_file(path, path.name)._replace(name=f"{lab.name}.ipynb"),),
         source=to_text(lab_notebook(lab, read_course(root))),
         release=lab.release.read_text(encoding="utf-8"),
+        secret=known or secret.new(),
         settings=RunSettings.of(given),
+        hidden=(str(folder.resolve()),),
     )
     say(f"Grading {path.name}; this takes about a minute ...")
+    say(AS_IN_THE_CLASS.format(path=folder / SECRET) if known else AFRESH)
     graded = grade_submission(job)
     if graded.record.status == "failed":
         raise CourseError(f"{path} could not be graded: {graded.record.reason}")
     return OwnGrade(lab, graded.record, nbformat.reads(graded.notebook, as_version=4))
+
+
+def course_folder(root: Path, path: Path) -> Path:
+    """The course folder that a notebook was handed in to, as submitted/STUDENT/LAB/; else the root.
+
+    A secret that lay anywhere else could be the student's own.
+    """
+    above = path.resolve().parents
+    handed_in = len(above) > 3 and above[2].name == "submitted"
+    return above[3] if handed_in else root
 
 
 def lab_of(root: Path, path: Path) -> Lab:

@@ -54,6 +54,7 @@ class Job:
     files: tuple[FileText, ...]  # the notebooks that were handed in, mostly one
     source: str  # the lab's own notebook, with its hidden tests
     release: str  # the notebook that students were given
+    secret: bytes = field(repr=False)  # what checks draw from
     settings: RunSettings = field(default_factory=RunSettings)
     inputs: dict[str, str] = field(default_factory=dict)  # for the record
     former: Mapping[str, frozenset[float]] = field(default_factory=dict)  # points of earlier days
@@ -95,7 +96,8 @@ def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:
     notebook, notes, former = within(REPAIRING, _repaired, job, release)
     restore_locked(notebook, source)
     hidden = [Path(folder) for folder in job.hidden]
-    outcome = run_notebook(notebook, _trusted(source, release), job.settings, hidden)
+    trusted = _trusted(source, release)
+    outcome = run_notebook(notebook, trusted, job.settings, job.secret, hidden)
     unsolved = {grade_id(cell): cell.source for cell in release.cells}
     record = draft_record(job.lab, job.student, notebook, outcome, notes, unsolved)
     return replace(record, former_points=former), within(CLEANING, _sanitized, notebook)

@@ -13,7 +13,7 @@ from pathlib import Path
 from autograder import nbgrader_api
 from autograder.authoring.source import build_notebook
 from autograder.course import CourseError, pick_labs, read_course
-from autograder.grading import run
+from autograder.grading import run, secret
 from autograder.grading.execution import require_sandbox
 from autograder.grading.gradebook import CellsChanged
 from autograder.grading.run import Began, Say, Step
@@ -27,11 +27,15 @@ FOLDER = Path("build") / "sample_class"
 
 @dataclass(frozen=True)
 class GradedSample:
-    """The sample class after grading; verdicts and descriptions by (lab, student)."""
+    """The sample class after grading, and what it was drawn from.
+
+    Verdicts and descriptions are by (lab, student).
+    """
 
     results: list[GradingRecord]
     verdicts: dict[tuple[str, str], str]
     abouts: dict[tuple[str, str], str]
+    secret: bytes
 
     @property
     def wrong(self) -> int:
@@ -47,13 +51,17 @@ def grade_sample(
     began: Began = lambda lab, student: None,
     again: bool = False,
     folder: Path | None = None,
+    given: bytes | None = None,
 ) -> GradedSample:
     """Hand the submissions in, grade what an earlier run has not, and give each its verdict.
 
-    That happens in the course folder `folder`, or in the root's own for the sample class.
+    That happens in the course folder `folder`, or in the root's own for the sample class. Checks
+    draw from the secret `given`, else from a new one, with which a run that was cut off goes on.
     """
     require_sandbox()  # before the work, not after it
     folder = hand_in(root, specimens, folder)
+    if given or again:
+        secret.replace(folder, given or secret.new())
     marks = {(specimen.lab, specimen.student): specimen.marks for specimen in specimens}
     options = {(specimen.lab, specimen.student): specimen.options for specimen in specimens}
     settings = (None, None, workers, marks, say, step, began)
@@ -62,6 +70,7 @@ def grade_sample(
     except CellsChanged:  # nobody's marks are in this gradebook: begin anew
         shutil.rmtree(folder)
         hand_in(root, specimens, folder)
+        secret.keep(folder, given or secret.new())
         results = run.grade_class(root, folder, *settings, options=options)
     found = {(result.lab, result.student): result for result in results}
     verdicts = {
@@ -70,7 +79,7 @@ def grade_sample(
         for key in [(specimen.lab, specimen.student)]
     }
     abouts = {(specimen.lab, specimen.student): specimen.about for specimen in specimens}
-    return GradedSample(results, verdicts, abouts)
+    return GradedSample(results, verdicts, abouts, secret.of_course(folder))
 
 
 def load_specimens(

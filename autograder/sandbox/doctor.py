@@ -24,7 +24,8 @@ import psutil
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from autograder.course import find_root
+from autograder.course import SECRET, find_root
+from autograder.environment import variables
 from autograder.sandbox import seccomp
 from autograder.sandbox.bwrap import SandboxError, can_limit_processes, transient_user
 from autograder.sandbox.kernel import start_kernel, stop_kernel
@@ -153,6 +154,27 @@ def _checks(home: Path) -> tuple[bool, str]:
         "print(sorted(real))\n"
     )
     return _prints(_run(code, home), "['__init__.py', 'probes.py']", "stand-ins take their place")
+
+
+@_probe("what grading draws", "A submission could know what the checks will ask.")
+def _drawn(home: Path) -> tuple[bool, str]:
+    code = (
+        "import importlib.util, os\n"
+        "names = [name for name in ('autograder', 'held_back') if importlib.util.find_spec(name)]\n"
+        "names += [name for name in os.environ if name.startswith('TRICKSTER')]\n"
+        "for place in {places!r}:\n"
+        "    if os.path.lexists(place): names.append(place)\n"
+        "print(names)\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="trickster-class-") as folder:
+        secret = Path(folder) / SECRET
+        secret.write_text("ab" * 32)
+        places = [secret, home / SECRET, home / "autograder" / "held_back", folder]
+        with variables({"TRICKSTER_STORE": folder}):
+            outcome = _run(code.format(places=list(map(str, places))), home)
+    return _prints(
+        outcome, "[]", "no secret, no reserve of pictures, nothing that checks have kept"
+    )
 
 
 @_probe("writing", "A submission could change what the next one runs.")
@@ -360,7 +382,7 @@ def _interrupted(manager: KernelManager, client: BlockingKernelClient, request: 
 
 
 PROBES = (
-    *(_network, _files, _checks, _writing, _others, _privileges),
+    *(_network, _files, _checks, _drawn, _writing, _others, _privileges),
     *(_memory, _hidden_memory, _first_to_end, _processes, _disk, _time, _orphans, _kernel),
 )
 

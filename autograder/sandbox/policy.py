@@ -52,9 +52,9 @@ class FileSystem:
         ]
         for source, (inside, writable) in self.binds.items():
             places.append((inside, ["--bind" if writable else "--ro-bind", str(source), inside]))
-        # Whatever shows a folder above the repository must not show the repository.
+        # Whatever shows a folder above the repository must not show the repository, and so on.
         shown = [place for place, arguments in places if arguments[0] == "--ro-bind"]
-        for folder in map(str, (self.root, *self.hidden)):
+        for folder in map(str, (self.root, *self.hidden, *_cache_of_checks())):
             if any(_within(folder, place) for place in shown):
                 places.append((folder, ["--tmpfs", folder]))
         places += _folders_above(places)
@@ -137,6 +137,12 @@ class FileSystem:
             inside = f"{HOME}/matplotlib/{path.name}"
             places.append((inside, _bind(path, inside)))
         return places
+
+
+def _cache_of_checks() -> list[Path]:
+    """The folder where checks keep what they have computed: drawn pictures are among it."""
+    folder = os.environ.get("TRICKSTER_STORE")
+    return [Path(folder).resolve()] if folder and os.path.isdir(folder) else []
 
 
 def _bind(path: Path, inside: str) -> list[str]:

@@ -16,7 +16,8 @@ import trickster.checks
 
 CHECKS = pathlib.Path(trickster.checks.__file__).parent
 SHOWN = ("__init__.py", "probes.py")  # the labs import these
-SECRET = ("gradebook.db", "hidden_pool.py", "thresholds.py", "course.toml", "nbgrader_config.py", "id_rsa")
+SECRET = ("gradebook.db", "hidden_pool.py", "thresholds.py", "course.toml", "nbgrader_config.py", "id_rsa",
+          "grading_secret.txt", "fashion_reserve.npz")
 SKIPPED = ("/proc", "/sys", "/dev", str(CHECKS))
 
 
@@ -29,7 +30,9 @@ def look():
         found += [os.path.join(folder, one) for one in files if one.startswith("lab")
                   and one.endswith((".ipynb", "steal_it.py"))]
         found += [os.path.join(folder, one) for one in folders
-                  if one in ("solutions", "submitted", "autograded", "autograder")]
+                  if one in ("solutions", "submitted", "autograded", "autograder", "held_back")]
+        found += [os.path.join(folder, one) for one in files if folder.endswith("/checks")
+                  and one.endswith(".npz")]
     return found
 
 
