@@ -117,6 +117,53 @@ def test_features_and_posteriors_agree_with_the_single_calls():
     assert np.allclose(posteriors, scipy.special.softmax(logits, axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [SMALL, COLOUR])
+def test_statistics_are_means_and_deviations_behind_each_convolution(shape):
+    network, x = models.cnn(shape, 4, width=4), random_pictures(7, shape)
+    found, posteriors = models.Classifier(network, batch_size=3).statistics_and_posteriors(x)
+    with torch.no_grad():
+        conv1, conv2 = (network.body[:end](torch.tensor(x)).numpy() for end in (2, 4))
+    assert list(found) == ["picture", "conv1", "conv2", "features"]
+    for name, layer in {"picture": x, "conv1": conv1, "conv2": conv2}.items():
+        expected = np.concatenate([layer.mean(axis=(2, 3)), layer.std(axis=(2, 3))], axis=1)
+        np.testing.assert_allclose(found[name], expected, atol=1e-6)
+        assert found[name].dtype == np.float32
+    clone = models.Classifier(network)
+    np.testing.assert_allclose(found["features"], clone.features(x), atol=1e-6)
+    np.testing.assert_allclose(posteriors, clone.posteriors(x), atol=1e-6)
+    np.testing.assert_array_equal(clone.statistics(x)["conv1"].shape, (7, 8))
+
+
+def test_a_network_without_convolutions_has_statistics_and_no_channels():
+    clone, x = models.Classifier(models.mlp(SMALL, 4)), random_pictures(3)
+    assert list(clone.statistics(x)) == ["picture", "features"]
+    with pytest.raises(ValueError, match="Only convolutions have channels"):
+        clone.channel_products(x)
+
+
+@pytest.mark.parametrize("power", [1, 3])
+def test_channel_products_are_the_upper_half_of_gram_matrices(power):
+    network, x = small_cnn(), random_pictures(5)
+    found = models.Classifier(network, batch_size=2).channel_products(x, power)
+    assert list(found) == ["conv1", "conv2"]
+    for name, end in (("conv1", 2), ("conv2", 4)):
+        with torch.no_grad():
+            layer = network.body[:end](torch.tensor(x)).numpy().astype(np.float64) ** power
+        products = np.einsum("nihw,njhw->nij", layer, layer) / np.prod(layer.shape[2:])
+        upper = np.triu_indices(layer.shape[1])
+        expected = products[:, *upper] ** (1 / power)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_layers_are_computed_a_batch_at_a_time():
+    clone, sizes = models.Classifier(small_cnn(), batch_size=4), []
+    hook = clone.network.body[0].register_forward_hook(lambda _, seen, out: sizes.append(len(out)))
+    clone.statistics_and_posteriors(random_pictures(10))
+    hook.remove()
+    assert sizes == [4, 4, 2]  # once each, for everything
+    assert clone.statistics(random_pictures(0))["conv2"].shape == (0, 16)
+
+
 @given(order=st.permutations(range(9)), batch_size=st.integers(1, 10))
 def test_an_answer_does_not_depend_on_its_neighbours(order, batch_size):
     network, x = small_cnn(), random_pictures(9)

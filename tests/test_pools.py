@@ -220,3 +220,160 @@ def test_any_sensible_request_is_met(name, n, seed, shape):
     x = pools.make(name, np.int64(n), seed=seed, shape=shape)
     assert x.shape == (n, *shape) and x.dtype == np.float32
     assert np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1
+
+
+# --- outliers made from honest pictures -------------------------------------------------------
+
+
+def numbered(n: int, shape=GREY) -> np.ndarray:
+    """Pictures of which no two pixels are alike: each is its own number, over all of them."""
+    values = np.arange(n * np.prod(shape), dtype=np.float32).reshape(n, *shape)
+    return values / np.float32(values.size)
+
+
+def pixels_of(x: np.ndarray, honest: np.ndarray) -> np.ndarray:
+    """Which pixel of all of ``numbered`` each pixel of ``x`` is."""
+    return np.rint(x * honest.size).astype(int)
+
+
+def one_kind(honest: np.ndarray, kind: str, n: int = 40) -> np.ndarray:
+    return pools.outliers(honest, n, seed=3, kinds=[kind])
+
+
+def test_turned_outliers_are_honest_pictures_on_their_side():
+    honest = numbered(5)
+    upright = {
+        np.rot90(x, turn, (1, 2)).tobytes(): turn for x in honest for turn in (-1, 1)
+    }  # what each becomes
+    assert {upright[x.tobytes()] for x in one_kind(honest, "turned")} == {-1, 1}
+
+
+def test_overlaid_outliers_are_the_brighter_or_the_mean_of_two_pictures():
+    honest = np.random.default_rng(0).random((4, *GREY), dtype=np.float32)
+    pairs = [(a, b) for i, a in enumerate(honest) for b in honest[i + 1 :]]
+    brighter, means = [np.maximum(a, b) for a, b in pairs], [(a + b) / 2 for a, b in pairs]
+    found = one_kind(honest, "overlaid", 60)
+    counts = [sum(any(np.array_equal(x, y) for y in of) for x in found) for of in (brighter, means)]
+    assert sum(counts) == 60 and min(counts) > 15
+
+
+def test_pasted_outliers_are_a_box_of_one_picture_in_another():
+    honest = numbered(6)
+    for x in one_kind(honest, "pasted"):
+        pixels = pixels_of(x[0], honest)
+        ground = [n for n in range(6) if np.isin(pixels, np.arange(784 * n, 784 * (n + 1))).any()]
+        boxes = []
+        for other in ground:
+            rows, columns = np.nonzero(pixels // 784 == other)
+            box = pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+            whole = (box // 784 == other).all()
+            if whole and (np.diff(box, axis=0) == 28).all() and (np.diff(box) == 1).all():
+                boxes.append((other, box))
+        assert len(ground) == 2 and boxes
+        assert any(7 <= side <= 21 for _, box in boxes for side in box.shape)
+        other = boxes[0][0]
+        base = np.arange(784).reshape(28, 28) + 784 * (sum(ground) - other)
+        assert np.array_equal(pixels[pixels // 784 != other], base[pixels // 784 != other])
+
+
+@pytest.mark.parametrize("kind, side", [("tiles 4x4", 4), ("tiles 2x2", 2)])
+@pytest.mark.parametrize("shape", [GREY, COLOUR, (1, 9, 14)])
+def test_shuffled_tiles_are_all_there_and_not_in_their_places(kind, side, shape):
+    honest = numbered(3, shape)
+    _, height, width = shape
+    h, w = height // side, width // side
+
+    def tiles(x):
+        corners = [(i * h, j * w) for i in range(side) for j in range(side)]
+        return [x[:, top : top + h, left : left + w].tobytes() for top, left in corners]
+
+    sources = [tiles(x) for x in honest]
+    for x in one_kind(honest, kind):
+        source = next(i for i, of in enumerate(sources) if tiles(x)[0] in of)
+        assert sorted(tiles(x)) == sorted(sources[source]) and tiles(x) != sources[source]
+        assert np.array_equal(x[:, side * h :], honest[source][:, side * h :])
+
+
+def test_inverted_outliers_are_rolled_and_inverted_in_one_half():
+    honest = np.random.default_rng(0).random((3, *COLOUR), dtype=np.float32)
+    halves = [np.s_[:, :16], np.s_[:, 16:], np.s_[:, :, :16], np.s_[:, :, 16:]]
+    seen = set()
+    for x in one_kind(honest, "inverted", 30):
+        for i, half in enumerate(halves):
+            back = x.copy()
+            back[half] = 1 - back[half]
+            # A picture's brightest pixels are found again wherever it was rolled to.
+            if any(np.allclose(np.sort(back, None), np.sort(y, None), atol=1e-6) for y in honest):
+                seen.add(i)
+                break
+        else:
+            pytest.fail("no half of it can be turned back")
+        source = next(y for y in honest if np.isclose(np.sort(y, None), np.sort(back, None)).all())
+        down, right = np.argwhere(np.isclose(back[0], source[0, 0, 0], atol=1e-7))[0]
+        np.testing.assert_allclose(np.roll(source, (down, right), (1, 2)), back, atol=1e-6)
+        assert 8 <= down < 24 and 8 <= right < 24
+    assert seen == {0, 1, 2, 3}
+
+
+def test_grey_outliers_are_what_pillow_calls_grey():
+    honest = data.load("fashion").x_train[:3].repeat(3, axis=1) * np.array([1, 0.5, 0.2])[
+        :, None, None
+    ].astype(np.float32)  # fmt: skip
+    greys = [
+        np.asarray(
+            Image.fromarray(np.rint(255 * x.transpose(1, 2, 0)).astype(np.uint8)).convert("L")
+        )
+        for x in honest
+    ]
+    for x in one_kind(honest, "grey"):
+        assert np.array_equal(x[0], x[1]) and np.array_equal(x[0], x[2])
+        assert min(np.abs(255 * x[0] - grey).max() for grey in greys) < 1.5
+
+
+def test_swapped_colours_are_another_order_of_the_same():
+    honest = numbered(4, COLOUR)
+    orders = set()
+    for x in one_kind(honest, "colours", 60):
+        first = pixels_of(x[:, 0, 0], honest) // 1_024
+        source = honest[first[0] // 3]
+        orders.add(tuple(first % 3))
+        assert np.array_equal(x, source[first % 3])
+    assert len(orders) == 5 and (0, 1, 2) not in orders
+
+
+@given(
+    n=st.integers(1, 30),
+    seed=st.integers(0, 2**70),
+    shape=st.tuples(st.sampled_from([1, 3]), st.integers(4, 12), st.integers(4, 12)),
+)
+def test_outliers_are_pictures_of_the_same_shape_and_repeat_themselves(n, seed, shape):
+    honest = pools.make("noise", 5, seed=0, shape=shape)
+    honest.flags.writeable = False
+    x = pools.outliers(honest, n, seed=seed)
+    assert x.shape == (n, *shape) and x.dtype == np.float32
+    assert x.min() >= 0 and x.max() <= 1
+    assert x.tobytes() == pools.outliers(honest, n, seed=seed).tobytes()
+    assert not np.array_equal(x, pools.outliers(honest, n, seed=seed + 1))
+
+
+def test_every_kind_of_outlier_has_its_part():
+    black = np.zeros((2, *COLOUR), np.float32)
+    black[1, 0] = 1  # and one that is red
+    x = pools.outliers(black, 80, seed=0)
+    has_green = x[:, 1].reshape(80, -1).max(axis=1) > 0.9  # inverted, or in another order
+    assert 10 <= has_green.sum() <= 20
+    assert pools.outlier_kinds(GREY) == pools.outlier_kinds(COLOUR)[:6]
+    assert pools.outlier_kinds(COLOUR)[6:] == ("grey", "colours")
+    assert "turned" not in pools.outlier_kinds((1, 9, 14))
+
+
+def test_outliers_that_cannot_be_made_are_refused():
+    honest = numbered(3)
+    with pytest.raises(ValueError, match=r"no kind of outlier 'turn'.*Did you mean 'turned'"):
+        pools.outliers(honest, 5, seed=0, kinds=["turn"])
+    with pytest.raises(ValueError, match="no kind of outlier 'grey'"):
+        pools.outliers(honest, 5, seed=0, kinds=["grey"])
+    with pytest.raises(ValueError, match="at least one kind"):
+        pools.outliers(honest, 5, seed=0, kinds=[])
+    with pytest.raises(ValueError, match="at least two honest pictures, got 1"):
+        pools.outliers(honest[:1], 5, seed=0)

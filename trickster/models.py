@@ -36,6 +36,19 @@ class Network(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(x))
 
+    def layers(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What becomes of pictures ``(n, c, h, w)`` on their way, in one pass.
+
+        ``"picture"`` is ``x`` itself; ``"conv1"``, ``"conv2"``, ... what each convolution passes
+        on ``(n, channels, h, w)``; ``"features"`` what the head sees ``(n, d)``.
+        """
+        found = {"picture": x}
+        for module in self.body:
+            x = module(x)
+            if isinstance(module, nn.ReLU) and x.ndim == 4:
+                found[f"conv{len(found)}"] = x
+        return found | {"features": x}
+
 
 def cnn(
     input_shape: tuple[int, int, int] = (1, 28, 28),
@@ -126,13 +139,62 @@ class Classifier:
     def features_and_posteriors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both from one forward pass."""
 
-        def both(batch: torch.Tensor) -> torch.Tensor:
+        def both(batch: torch.Tensor) -> dict[str, torch.Tensor]:
             features = self.network.features(batch)
-            return torch.cat([features, self.network.head(features)], dim=1)
+            return {"features": features, "logits": self.network.head(features)}
 
-        out = self._run(both, x)
-        d = out.shape[1] - self.network.head.out_features
-        return out[:, :d], softmax(out[:, d:])
+        found = self._run_each(both, x)
+        return found["features"], softmax(found["logits"])
+
+    def statistics(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """A few numbers of each layer: what the features alone have forgotten of a picture.
+
+        float32 arrays with a row for each picture. ``"picture"``: mean and deviation of each
+        colour ``(n, 2 c)``. ``"conv1"``, ``"conv2"``, ...: mean and deviation of each channel that
+        a convolution passes on, behind its ReLU ``(n, 2 channels)``. ``"features"`` ``(n, d)``.
+        """
+        return self.statistics_and_posteriors(x)[0]
+
+    def statistics_and_posteriors(self, x: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """:meth:`statistics` and :meth:`posteriors` from one forward pass."""
+
+        def columns(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            layers = self.network.layers(batch)
+            found = {name: _mean_and_deviation(layer) for name, layer in layers.items()}
+            return found | {"logits": self.network.head(layers["features"])}
+
+        found = self._run_each(columns, x)
+        return found, softmax(found.pop("logits"))
+
+    def channel_products(self, x: np.ndarray, power: int = 1) -> dict[str, np.ndarray]:
+        """How strongly each pair of a layer's channels is active in the same places.
+
+        For each convolution (``"conv1"``, ...) the upper half of its Gram matrix, float32
+        ``(n, channels (channels + 1) / 2)``: means over the places of a picture of the products
+        of two channels, each to the ``power``, and of this the ``power``-th root.
+        (Sastry and Oore, "Detecting Out-of-Distribution Examples with Gram Matrices", 2020.)
+        """
+
+        def columns(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            layers = self.network.layers(batch)
+            return {k: _gram(v, power) for k, v in layers.items() if k.startswith("conv")}
+
+        if not any(isinstance(module, nn.Conv2d) for module in self.network.modules()):
+            raise ValueError("Only convolutions have channels; this network has none.")
+        return self._run_each(columns, x)
+
+    def _run_each(self, function, x: np.ndarray) -> dict[str, np.ndarray]:
+        """:meth:`_run` for a function that returns several tensors ``(n, ...)`` by name."""
+        widths: dict[str, int] = {}
+
+        def side_by_side(batch: torch.Tensor) -> torch.Tensor:
+            found = function(batch)
+            widths.update({name: columns.shape[1] for name, columns in found.items()})
+            return torch.cat(list(found.values()), dim=1)
+
+        out = self._run(side_by_side, x)
+        ends = np.cumsum(list(widths.values()))
+        return dict(zip(widths, np.split(out, ends[:-1], axis=1), strict=True))
 
     def _run(self, function, x: np.ndarray) -> np.ndarray:
         device = next(self.network.parameters()).device
@@ -145,6 +207,23 @@ class Classifier:
                 return torch.cat(parts).numpy()
         finally:
             self.network.train(was_training)
+
+
+def _mean_and_deviation(layer: torch.Tensor) -> torch.Tensor:
+    """Of each channel of ``(n, c, h, w)``, ``(n, 2 c)``; a layer without places as it is."""
+    if layer.ndim == 2:
+        return layer
+    mean = layer.mean(dim=(2, 3), keepdim=True)
+    deviation = (layer - mean).square().mean(dim=(2, 3)).sqrt()
+    return torch.cat([mean[:, :, 0, 0], deviation], dim=1)
+
+
+def _gram(layer: torch.Tensor, power: int) -> torch.Tensor:
+    """The upper half of the Gram matrix of each row of ``(n, c, h, w)``, of order ``power``."""
+    channels = layer.flatten(2) ** power
+    products = (channels @ channels.mT / channels.shape[2]) ** (1 / power)
+    row, column = torch.triu_indices(*products.shape[1:])
+    return products[:, row, column]
 
 
 def as_pictures(x: np.ndarray) -> torch.Tensor:

@@ -3,13 +3,15 @@
 A thief without the victim's data sends something else. ``make`` builds pools from nothing
 (noise, shapes), from two photographs, from small digits, or from any data set that
 ``data.load`` knows. Which pool a thief owns matters more than most defences.
+
+``outliers`` is the owner's: weird pictures made from honest ones, by whoever knows no thief.
 """
 
 from __future__ import annotations
 
 import operator
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +214,145 @@ def _fit(x: np.ndarray, shape: Shape) -> np.ndarray:
     if x.shape[1] == 1 and channels == 3:
         x = np.repeat(x, 3, axis=1)
     return np.clip(x, 0, 1).astype(np.float32)
+
+
+# --- outliers made from honest pictures -------------------------------------------------------
+
+
+def outliers(
+    honest: np.ndarray, n: int, *, seed: int, kinds: Sequence[str] | None = None
+) -> np.ndarray:
+    """Make n weird pictures from honest ones: what an owner has who knows no thief.
+
+    Parameters
+    ----------
+    honest: float array (m, c, h, w) in [0, 1], at least two pictures.
+    n: how many, at least 1.
+    seed: from 0. The same call gives the same bytes.
+    kinds: out of those that :func:`outlier_kinds` names for these pictures; default: all of them,
+        in equal parts, in random order.
+        "turned": by a quarter, to the left or the right. "overlaid": two pictures, the brighter
+        of both or their mean. "pasted": a box of one picture somewhere in another. "tiles 4x4",
+        "tiles 2x2": tiles in another order. "inverted": rolled over the edges, and one half
+        inverted. In colour also "grey", and "colours": red, green and blue in another order.
+
+    Returns
+    -------
+    float32 array (n, c, h, w) in [0, 1].
+
+    Raises
+    ------
+    ValueError: fewer than two pictures, or a kind that these pictures have not.
+    """
+    n, seed = _whole("n, the number of pictures,", n, 1), _whole("seed", seed, 0)
+    if len(honest) < 2:
+        raise ValueError(f"Outliers need at least two honest pictures, got {len(honest)}.")
+    possible = outlier_kinds(honest.shape[1:])
+    chosen = possible if kinds is None else tuple(kinds)
+    for kind in chosen:
+        if kind not in possible:
+            raise ValueError(data.unknown_name("kind of outlier", kind, possible))
+    if not chosen:
+        raise ValueError("Name at least one kind of outlier.")
+    rng = np.random.default_rng([seed, zlib.crc32(b"outliers")])
+    which = rng.permutation(np.arange(n) % len(chosen))
+    out = np.empty((n, *honest.shape[1:]), np.float32)
+    for i, kind in enumerate(chosen):
+        rows = np.flatnonzero(which == i)
+        first = rng.integers(len(honest), size=len(rows))
+        other = (first + rng.integers(1, len(honest), size=len(rows))) % len(honest)
+        out[rows] = _OUTLIERS[kind](honest[first], honest[other], rng)
+    return out
+
+
+def outlier_kinds(shape: Shape) -> tuple[str, ...]:
+    """The kinds of :func:`outliers` that pictures of this shape can be made into.
+
+    Only squares can be turned, and only colour can be lost.
+    """
+    channels, height, width = shape
+    kinds = [kind for kind in _OUTLIERS if channels == 3 or kind not in ("grey", "colours")]
+    return tuple(kind for kind in kinds if height == width or kind != "turned")
+
+
+def _turned(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    left = rng.random((len(x), 1, 1, 1)) < 0.5
+    return np.where(left, np.rot90(x, 1, (2, 3)), np.rot90(x, -1, (2, 3)))
+
+
+def _overlaid(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    brighter = rng.random((len(x), 1, 1, 1)) < 0.5
+    return np.where(brighter, np.maximum(x, other), (x + other) / 2)
+
+
+def _pasted(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The box is between a quarter and three quarters of a picture wide and high."""
+    out = x.copy()
+    for picture, source in zip(out, other, strict=True):
+        here, there = [slice(None)], [slice(None)]
+        for length in x.shape[2:]:
+            side = max(1, int(rng.uniform(0.25, 0.75) * length))
+            for box in (here, there):
+                start = int(rng.integers(length - side + 1))
+                box.append(slice(start, start + side))
+        picture[tuple(here)] = source[tuple(there)]
+    return out
+
+
+def _tiles(side: int) -> Outlier:
+    """A kind: ``side`` times ``side`` tiles in another order; what is left over stays."""
+
+    def shuffled(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        n, channels, height, width = x.shape
+        h, w = height // side, width // side
+        grid = x[:, :, : side * h, : side * w].reshape(n, channels, side, h, side, w)
+        tiles = grid.transpose(0, 2, 4, 1, 3, 5).reshape(n, side * side, channels, h, w)
+        order = rng.permuted(np.tile(np.arange(side * side), (n, 1)), axis=1)
+        same = (order == np.arange(side * side)).all(axis=1)
+        order[same] = np.roll(order[same], 1, axis=1)
+        tiles = np.take_along_axis(tiles, order[:, :, None, None, None], axis=1)
+        grid = tiles.reshape(n, side, side, channels, h, w).transpose(0, 3, 1, 4, 2, 5)
+        out = x.copy()
+        out[:, :, : side * h, : side * w] = grid.reshape(n, channels, side * h, side * w)
+        return out
+
+    return shuffled
+
+
+def _inverted(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rolled by a quarter to three quarters of a side; then one half, of four, inverted."""
+    _, _, height, width = x.shape
+    half_of = (
+        np.s_[:, : height // 2], np.s_[:, height // 2 :],
+        np.s_[:, :, : width // 2], np.s_[:, :, width // 2 :],
+    )  # fmt: skip
+    out = np.empty_like(x)
+    for picture, source in zip(out, x, strict=True):
+        by = [int(rng.uniform(0.25, 0.75) * length) for length in (height, width)]
+        picture[:] = np.roll(source, by, axis=(1, 2))
+        half = half_of[rng.integers(4)]
+        picture[half] = 1 - picture[half]
+    return out
+
+
+def _grey(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _fit(_fit(x, (1, *x.shape[2:])), x.shape[1:])
+
+
+def _colours(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    orders = np.array([(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+    return np.take_along_axis(x, orders[rng.integers(5, size=len(x))][:, :, None, None], axis=1)
+
+
+# From pictures (n, c, h, w), as many others, and a generator.
+Outlier = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+_OUTLIERS: dict[str, Outlier] = {
+    "turned": _turned,
+    "overlaid": _overlaid,
+    "pasted": _pasted,
+    "tiles 4x4": _tiles(4),
+    "tiles 2x2": _tiles(2),
+    "inverted": _inverted,
+    "grey": _grey,
+    "colours": _colours,
+}
