@@ -61,6 +61,7 @@ class CellRecord:
     begun: bool = True  # False: nothing of the exercise is written yet
     seconds: float = 0.0  # waited for the student's code
     refused: str = ""  # why the gradebook's points cannot be published
+    remarks: tuple[str, ...] = ()  # the check's, for the instructor alone
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class GradingRecord:
     stopped: str = ""  # why the student's process ended before its time
     limits: tuple[str, ...] = ()  # that single cells have met
     problems: tuple[str, ...] = ()  # mistakes of the course's own checks
+    code_remarks: tuple[str, ...] = ()  # what the instructor should know of the student's code
     refused: bool = False  # failed for what it is: trying again is of no use
     former_points: dict[str, float] = field(default_factory=dict)  # of cells, in the notebook
     stale: str = ""  # why this is no longer about the file that was handed in
@@ -108,8 +110,18 @@ class GradingRecord:
     @property
     def suspicious(self) -> list[str]:
         """Sentences on what a person should look at; they cost no points."""
-        noted = [note.for_instructor for note in self.repairs if note.suspicious]
-        return [*self.refused_marks, *noted]
+        return [*self.refused_marks, *self.noted]
+
+    @property
+    def noted(self) -> list[str]:
+        """Those that the run itself has found."""
+        return [*(note.for_instructor for note in self.repairs if note.suspicious), *self.remarks]
+
+    @property
+    def remarks(self) -> list[str]:
+        """Those of checks, and those on the code."""
+        tested = [f"{cell.name}: {remark}" for cell in self.cells for remark in cell.remarks]
+        return [*tested, *self.code_remarks]
 
 
 def refusal(name: str, points: float, maximum: float) -> str:
@@ -280,13 +292,13 @@ def from_dict(found: dict[str, Any]) -> GradingRecord:
         raise ValueError(f"A record of format {found['format']} is of another version.")
     cells = tuple(_cell(cell) for cell in found["cells"])
     repairs = tuple(Note(**note) for note in found["repairs"])
-    texts = {name: tuple(found[name]) for name in ("limits", "problems")}
+    texts = {name: tuple(found.get(name, ())) for name in ("limits", "problems", "code_remarks")}
     return GradingRecord(**{**found, "cells": cells, "repairs": repairs, **texts})
 
 
 def _cell(found: dict[str, Any]) -> CellRecord:
     parts = tuple(PartResult(**part) for part in found["parts"])
-    return CellRecord(**{**found, "parts": parts})
+    return CellRecord(**{**found, "parts": parts, "remarks": tuple(found.get("remarks", ()))})
 
 
 def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:

@@ -360,6 +360,9 @@ def found(stopped: str = "", *kinds: str) -> GradingRecord:
     return replace(record(), repairs=repairs, stopped=stopped)
 
 
+TOLD = replace(found(), reason="It is odd.", code_remarks=("It is odd.",))
+
+
 @pytest.mark.parametrize(
     ("expect", "got", "pages", "said"),
     [
@@ -379,6 +382,8 @@ def found(stopped: str = "", *kinds: str) -> GradingRecord:
         (Expectation(repairs=frozenset()), found(), "", "as expected"),
         (Expectation(never=("SECRET",)), found(), "a secret", "as expected"),
         (Expectation(never=("SECRET",)), found(), "a SECRET", "WRONG: shows 'SECRET'"),
+        (Expectation(), TOLD, "", "WRONG: told the instructor: It is odd."),
+        (Expectation(reason="is odd"), TOLD, "", "as expected"),
     ],
 )
 def test_verdicts_on_what_was_found(

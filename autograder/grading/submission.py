@@ -19,6 +19,7 @@ from autograder import records
 from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError
 from autograder.grading.bounded import Bounds, OverLimit, within
+from autograder.grading.code_remarks import remarks_on
 from autograder.grading.execution import (
     Outcome,
     RunSettings,
@@ -203,25 +204,25 @@ def draft_record(
             cells.append(CellRecord(name, "written", 0.0 if empty else None, maximum, not empty))
         elif role(cell) == "test" and maximum:
             cells.append(_test_record(name, maximum, outcome))
-    suspicious = [note.for_instructor for note in notes if note.suspicious]
     reasons = [*outcome.problems, *(f"It met a limit: {limit}" for limit in outcome.limits)]
     reasons += [
         f"It needs the module {module}, which is not installed here ({', '.join(names)})."
         for module, names in outcome.missing.items()
     ]
     reasons += [f"Its code was ended: {outcome.stopped}."] if outcome.stopped else []
-    return GradingRecord(
+    record = GradingRecord(
         lab=lab,
         student=student,
         status="needs marking" if any(cell.waiting for cell in cells) else "graded",
         maximum=sum(cell.maximum for cell in cells),
         cells=tuple(cells),
-        reason=" ".join([*reasons, *suspicious]),
         repairs=tuple(notes),
         stopped=outcome.stopped,
         limits=tuple(outcome.limits),
         problems=tuple(outcome.problems),
+        code_remarks=remarks_on(notebook),
     )
+    return replace(record, reason=" ".join([*reasons, *record.noted]))
 
 
 def _test_record(name: str, maximum: float, outcome: Outcome) -> CellRecord:
@@ -235,6 +236,7 @@ def _test_record(name: str, maximum: float, outcome: Outcome) -> CellRecord:
         note=verdict.note,
         begun=verdict.begun,
         seconds=round(verdict.seconds, 2),
+        remarks=verdict.remarks,
     )
 
 

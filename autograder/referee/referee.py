@@ -52,6 +52,7 @@ class Verdict:
     result: CheckResult | None = None  # None where no check came to a result, or none was called
     note: str = ""  # why the test ended early, or that nothing is written yet
     begun: bool = True  # whether anything of the exercise is written
+    remarks: tuple[str, ...] = ()  # the check's, for the instructor alone
     problem: str = ""  # a mistake of the course's own: for the instructor
     seconds: float = 0.0  # waited for the student's code
     limit_hit: str = ""  # of time, by the student's code
@@ -184,6 +185,7 @@ def _judge(verdict: Verdict, points: float, evaluate: Callable[[], Any]) -> Note
         verdict.points = points_for(value, points)
         if isinstance(value, CheckResult):
             verdict.result, verdict.note, verdict.begun = value, value.note, value.begun
+            verdict.remarks = value.remarks
     except Stopped as error:
         verdict.note = f"The test stopped early: {error}"
     except NoPoints as error:

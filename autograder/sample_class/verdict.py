@@ -55,6 +55,8 @@ def _not_as_found(specimen: Specimen, record: GradingRecord, pages: str) -> list
         wanted = ", ".join(sorted(expect.repairs)) or "nothing"
         wrong.append(f"repaired: {listed}, expected {wanted}")
     wrong += [f"shows {word!r}" for word in expect.never if word in pages]
+    if specimen.kind == "learner" and expect.reason is None:
+        wrong += [f"told the instructor: {remark}" for remark in record.remarks]
     return wrong
 
 

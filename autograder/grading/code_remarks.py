@@ -1,0 +1,110 @@
+"""What an instructor should know of a submission's code before trusting its points.
+
+Nothing here costs points or shows in a student's page. A notebook's code may carry a table of
+pictures that everybody can download, or a model that was trained elsewhere: that shows in how much
+data it holds, counted after compression, so that neither prose nor long lists of zeros count much.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+import zlib
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+
+from autograder.cells import role
+from autograder.course import CourseError
+from autograder.grading.bounded import Bounds, OverLimit, within
+from autograder.grading.required_cells import without_magics
+
+# Bytes, compressed. Honest submissions of the zoo hold up to 500 and 2,100; ordinary Python code
+# has 3 and 14 a line, 7 and 20 where it is dense. To know 5,000 pictures takes 3,000 with one error
+# in ten and 20,000 with none; 256 centres of 16 coarse features take 4,000.
+MOST_DATA = 3_000  # in strings and numbers
+MOST_CODE = 8_000  # of everything that code can read of itself: comments and names as well
+LOOKING = Bounds("Looking through the code", computing=20, waiting=120)
+
+
+def remarks_on(notebook: NotebookNode) -> tuple[str, ...]:
+    """Sentences on the code that a student wrote in a repaired notebook."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code" and _own(cell)]
+    try:
+        return within(LOOKING, _remarks, cells)
+    except OverLimit as error:
+        return (str(error),)
+    except CourseError:  # a busy machine: no reason to fail the submission
+        return ("There was no time to look through its code.",)
+
+
+def _own(cell: NotebookNode) -> bool:
+    return role(cell) not in ("test", "provided")
+
+
+def _remarks(cells: list[str]) -> tuple[str, ...]:
+    return tuple(_on_data(cells))
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def _on_data(cells: list[str]) -> Iterator[str]:
+    data = _compressed(b"\n".join(literals(source) for source in cells))
+    code = _compressed("\n".join(cells).encode("utf-8", "surrogatepass"))
+    if data > MOST_DATA:
+        yield (
+            f"Its code holds {data / 1_000:.1f} KB of data (usual: below 0.5): look for a table, "
+            "or a model that was trained elsewhere."
+        )
+    elif code > MOST_CODE:
+        yield (
+            f"Its code is {code / 1_000:.1f} KB long, compressed (usual: below 2.5): look for data "
+            "in comments and names."
+        )
+
+
+def _compressed(data: bytes) -> int:
+    return len(zlib.compress(data, 9))
+
+
+def literals(source: str) -> bytes:
+    """The strings and numbers in a cell's code, without documentation; lines that IPython reads.
+
+    All of the cell where it is no Python.
+    """
+    tree, found = _parsed(source), []
+    if tree is None:
+        plain = without_magics(source)
+        tree, kept = _parsed(plain), set(plain.split("\n"))
+        if tree is None:
+            return _as_bytes(source)
+        found = [_as_bytes(line) for line in source.split("\n") if line not in kept]
+    texts = {id(text) for node in ast.walk(tree) for text in _documentation(node)}
+    values = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in texts)
+    return b"\n".join([*found, *map(_as_bytes, values)])
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd escapes in a student's strings
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _documentation(node: ast.AST) -> Iterator[ast.Constant]:
+    """The documentation string of a function or class."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            yield first.value
+
+
+def _as_bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, int):
+        return f"{value:x}".encode()  # no limit on its digits, as decimal ones have
+    return str(value).encode("utf-8", "surrogatepass")
