@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import chisquare
 
 from trickster import defenses, ood
 from trickster.api import DefenseError, PredictionAPI, Query
@@ -131,6 +132,110 @@ def test_adaptive_misinformation_is_sharp_and_does_not_overflow():
         defenses.adaptive_misinformation(p, lies[:1], 0.5)
 
 
+# --- keyed lies ---------------------------------------------------------------------
+
+KEY, OTHER_KEY = bytes(range(16)), bytes(range(1, 17))
+DIMENSIONS = 6
+
+
+def ask(n, seed=0):
+    """A query of ``n`` random pictures with random features."""
+    rng = np.random.default_rng(seed)
+    return Query(rng.random((n, 1, 3, 3), dtype=np.float32), rng.normal(size=(n, DIMENSIONS)),
+                 "anyone", 0.0)  # fmt: skip
+
+
+def rows_of(query, index):
+    return replace(query, x=query.x[index], features=query.features[index])
+
+
+def cells(key=KEY, planes=3):
+    return defenses.CellLie.fit(key, ask(400, seed=9).features, planes)
+
+
+KEYED = {"picture": defenses.PictureLie, "cell": cells}
+
+
+@pytest.mark.parametrize("name", KEYED)
+@given(weights)
+@settings(max_examples=25, deadline=None)
+def test_a_keyed_lie_moves_every_probability_to_another_class(name, w):
+    p = normalised(w)
+    query, lie = ask(len(p)), KEYED[name](KEY)
+    got = lie(p, query)
+    np.testing.assert_array_equal(np.sort(got, axis=1), np.sort(p, axis=1))
+    clear = np.sort(p, axis=1)[:, -1] > np.sort(p, axis=1)[:, -2]
+    assert (got[clear].argmax(axis=1) != p[clear].argmax(axis=1)).all()
+    alone = [lie(p[i : i + 1], rows_of(query, slice(i, i + 1))) for i in range(len(p))]
+    np.testing.assert_array_equal(got, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_the_key_decides_the_lie_and_nothing_else_does(name):
+    p, query = np.random.default_rng(0).dirichlet(np.ones(10), 200), ask(200)
+    first = KEYED[name](KEY)(p, query)
+    np.testing.assert_array_equal(first, KEYED[name](KEY)(p, query))
+    later = replace(query, key="somebody else", now=99.0)
+    np.testing.assert_array_equal(first, KEYED[name](KEY)(p, later))
+    other = KEYED[name](OTHER_KEY)(p, query)
+    # Two secret permutations without fixed points agree on about a ninth of the classes.
+    assert np.mean(first.argmax(axis=1) == other.argmax(axis=1)) < 0.25
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_keys_that_can_be_guessed_are_refused_and_kept_out_of_sight(name):
+    with pytest.raises(ValueError, match="8 bytes can be guessed"):
+        KEYED[name](b"password")
+    assert repr(KEY)[2:-1] not in repr(KEYED[name](KEY))
+
+
+def test_each_picture_s_lie_is_drawn_evenly_from_all_that_move_every_class():
+    n = 9_000
+    p = np.tile([0.5, 0.3, 0.15, 0.05], (n, 1))
+    lies = defenses.PictureLie(KEY)(p, ask(n))
+    kinds, counts = np.unique(lies, axis=0, return_counts=True)
+    assert len(kinds) == 9  # derangements of four: 4! (1/2 - 1/6 + 1/24)
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_a_cell_is_the_sides_of_the_hyperplanes_and_has_one_lie():
+    lie, query = cells(planes=3), ask(500)
+    p = np.tile(np.linspace(0.19, 0.01, 10), (500, 1))
+    got = lie(p, query)
+    seen = {}
+    for feature, answer in zip(query.features, got, strict=True):
+        side = tuple(np.dot(feature, lie.normals[:, j]) > lie.offsets[j] for j in range(3))
+        seen.setdefault(side, set()).add(answer.tobytes())
+    assert len(seen) == 8 and all(len(answers) == 1 for answers in seen.values())
+    assert len(set().union(*seen.values())) == 8
+    fitted_to = ask(400, seed=9).features @ lie.normals
+    np.testing.assert_array_equal((fitted_to > lie.offsets).mean(axis=0), 0.5)
+    assert len(np.unique(cells(planes=0)(p, query), axis=0)) == 1
+
+
+def test_copies_that_are_changed_a_little_share_a_cell_and_not_a_hash():
+    rng = np.random.default_rng(0)
+    p, query = np.tile(rng.dirichlet(np.ones(5)), (300, 1)), ask(300)
+    # The same picture, and the same features, up to a little.
+    near = replace(
+        query,
+        x=query.x[:1] + rng.uniform(0, 1e-4, query.x.shape).astype(np.float32),
+        features=query.features[:1] + rng.normal(0, 1e-4, query.features.shape),
+    )
+    assert len(np.unique(cells()(p, near), axis=0)) == 1
+    lies = defenses.PictureLie(KEY)(p, near)
+    assert len(np.unique(lies, axis=0)) > 30
+    # ... so that many copies tell what the one answer hides.
+    never_on_top = np.bincount(lies.argmax(axis=1), minlength=5).argmin()
+    assert never_on_top == p[0].argmax()
+
+
+def test_there_must_be_something_to_lie_about():
+    with pytest.raises(ValueError, match="one class"):
+        defenses.PictureLie(KEY)(np.ones((2, 1)), ask(2))
+    assert cells()(np.empty((0, 4)), ask(0)).shape == (0, 4)
+
+
 # --- the trickster ------------------------------------------------------------------
 
 
@@ -179,6 +284,19 @@ def test_the_trickster_s_score_threshold_and_lie_decide(trickster):
     np.testing.assert_array_equal(everybody(p, query), np.roll(p, 1, axis=1))
     confident = defenses.Trickster(lambda p, query: ood.score_msp(p), 0.9)
     assert confident.weird(p, query).all()
+
+
+@pytest.mark.parametrize("lie", [defenses.PictureLie(KEY), defenses.CellLie.fit(
+    KEY, np.random.default_rng(0).random((50, 2)), planes=2)])  # fmt: skip
+def test_the_trickster_tells_keyed_lies(trickster, lie):
+    x = pictures(40)
+    features, p = Victim().features_and_posteriors(x)
+    query = Query(x, features, "anyone", 0.0)
+    answers = PredictionAPI(Victim(), (1, 2, 2), defenses=[replace(trickster, lie=lie)]).query(x)
+    weird = trickster.weird(p, query)
+    assert 0 < weird.sum() < 40
+    np.testing.assert_array_equal(answers[weird], lie(p, query)[weird])
+    np.testing.assert_array_equal(answers[~weird], p[~weird])
 
 
 def test_the_trickster_s_threshold_spares_honest_inputs():

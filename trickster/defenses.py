@@ -7,8 +7,10 @@ distributions. Rate limits live in ``limiters``, the scores that tell weird inpu
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +72,98 @@ def misinform(posteriors: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class KeyedLie:
+    """A lie that only the holder of ``key`` can undo: the probabilities change classes in secret.
+
+    Called like a defence. Each input has a *place* (what that is, a subclass says); at each place
+    the classes are permuted in another way, and none stays where it is: the true class is never
+    on top. The key and the place decide the permutation, by HMAC-SHA-256: asking again reveals
+    nothing new, and another key tells other lies. The ``key`` has at least 16 bytes.
+
+    Whoever knows all this and lacks the key cannot undo the lie. He may still notice that an
+    answer *is* one, and leave it out: see ``adaptive_attacks.oracle``.
+    (Kerckhoffs, "La cryptographie militaire", 1883. Keyed wrong answers, to a few queries and as
+    a watermark: Szyller, Atli, Marchal and Asokan, "DAWN: Dynamic Adversarial Watermarking of
+    Neural Networks", 2021.)
+    """
+
+    key: bytes = field(repr=False)
+
+    def __post_init__(self):
+        if len(self.key) < 16:
+            raise ValueError(f"A key of {len(self.key)} bytes can be guessed: give 16 or more.")
+
+    def places(self, query: Query) -> list[bytes]:
+        """For each of the ``n`` inputs, what it has in common with those that share its lie."""
+        raise NotImplementedError
+
+    def __call__(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
+        """Misleading posteriors ``(n, k)``."""
+        places, k = self.places(query), posteriors.shape[1]
+        moved_to = {place: self._permutation(place, k) for place in set(places)}
+        order = np.array([moved_to[place] for place in places], dtype=int).reshape(-1, k)
+        wrong = np.empty_like(posteriors)
+        np.put_along_axis(wrong, order, posteriors, axis=1)
+        return wrong
+
+    def _permutation(self, place: bytes, k: int) -> np.ndarray:
+        """Where each of ``k`` classes goes: each elsewhere."""
+        if k < 2:
+            raise ValueError("With one class there is nothing to lie about.")
+        rng = _keyed(self.key, b"permutation " + place)
+        while True:  # about e times
+            moved_to = rng.permutation(k)
+            if (moved_to != np.arange(k)).all():
+                return moved_to
+
+
+@dataclass(frozen=True)
+class PictureLie(KeyedLie):
+    """A keyed lie of its own for each picture, to the last bit of its pixels.
+
+    A picture that is changed ever so little is another picture. A thief who asks about many such
+    copies gets as many lies, and the class that is never on top gives itself away.
+    """
+
+    def places(self, query: Query) -> list[bytes]:
+        return [picture.tobytes() for picture in query.x]
+
+
+@dataclass(frozen=True)
+class CellLie(KeyedLie):
+    """One keyed lie for all inputs of a cell of feature space, cut by secret hyperplanes.
+
+    Inputs that look alike to the victim are mostly in one cell. So a copy that is changed a
+    little gets the same lie, and lies agree with each other: they teach a clone something wrong
+    instead of nothing. (Cells by the sides of random hyperplanes: Charikar, "Similarity
+    Estimation Techniques from Rounding Algorithms", 2002.)
+    """
+
+    normals: np.ndarray = field(repr=False)  # (d, planes)
+    offsets: np.ndarray = field(repr=False)  # (planes,)
+
+    @classmethod
+    def fit(cls, key: bytes, features: np.ndarray, planes: int = 5) -> CellLie:
+        """With ``planes`` hyperplanes in directions that ``key`` decides: 2 to that power cells.
+
+        Each plane cuts ``features (m, d)`` into halves. Take those of weird inputs that you can
+        make yourself (``pools.outliers``). With no plane, all inputs share one lie.
+        """
+        spread = np.maximum(features.std(axis=0, dtype=np.float64), 1e-9)
+        normals = _keyed(key, b"planes").normal(size=(features.shape[1], planes)) / spread[:, None]
+        return cls(key, normals, np.median(features @ normals, axis=0))
+
+    def places(self, query: Query) -> list[bytes]:
+        sides = query.features @ self.normals > self.offsets
+        return [b"cell " + row.tobytes() for row in sides]
+
+
+def _keyed(key: bytes, message: bytes) -> np.random.Generator:
+    """Randomness that only the holder of the key can repeat."""
+    return np.random.default_rng(list(hmac.digest(key, message, hashlib.sha256)))
+
+
+@dataclass(frozen=True)
 class Trickster:
     """Honest answers for inputs that look normal, misleading ones for weird inputs.
 
@@ -83,7 +177,8 @@ class Trickster:
         ``(n,)``, higher for normal.
     threshold : see :func:`trickster.ood.choose_threshold`. A higher one catches more weird inputs
         and misleads more honest ones.
-    lie : from posteriors ``(n, k)`` to misleading ones.
+    lie : from posteriors ``(n, k)`` to misleading ones; or a :class:`KeyedLie`, which sees the
+        query as well.
 
     The course's headline defence. It follows Adaptive Misinformation (Kariyappa and Qureshi,
     "Defending Against Model Stealing Attacks with Adaptive Misinformation", 2020), with the
@@ -105,7 +200,7 @@ class Trickster:
 
     score: Callable[[np.ndarray, Query], np.ndarray]
     threshold: float
-    lie: Callable[[np.ndarray], np.ndarray] = misinform
+    lie: Callable[[np.ndarray], np.ndarray] | KeyedLie = misinform
 
     @classmethod
     def from_features(
@@ -114,7 +209,7 @@ class Trickster:
         honest: np.ndarray,
         max_fpr: float = 0.02,
         k: int = 1,
-        lie: Callable[[np.ndarray], np.ndarray] = misinform,
+        lie: Callable[[np.ndarray], np.ndarray] | KeyedLie = misinform,
     ) -> Trickster:
         """One that knows weird inputs by their distance to the training features ``bank (m, d)``.
 
@@ -141,7 +236,9 @@ class Trickster:
     def __call__(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
         """What the customer gets to see ``(n, k)``."""
         weird = self.weird(posteriors, query)
-        return np.where(weird[:, None], self.lie(posteriors), posteriors)
+        keyed = isinstance(self.lie, KeyedLie)
+        lies = self.lie(posteriors, query) if keyed else self.lie(posteriors)
+        return np.where(weird[:, None], lies, posteriors)
 
 
 def reverse_sigmoid(posteriors: np.ndarray, beta: float = 1.0, gamma: float = 0.1) -> np.ndarray:
