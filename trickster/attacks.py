@@ -3,7 +3,8 @@
 Here: the random-pool thief with posteriors (Knockoff Nets, Orekondy et al. 2019)
 and with hard labels (Copycat CNN, Correia-Silva et al. 2018); the thief who makes new
 pictures out of a few (Jacobian-based augmentation, Papernot et al. 2017); and two ways of
-asking that work with each of them, :class:`Averaging` and :class:`Sybil`.
+asking that work with each of them, :class:`Averaging` and :class:`Sybil`. What a thief makes of
+the answers who knows the defence is in ``adaptive_attacks``.
 """
 
 from __future__ import annotations
@@ -140,15 +141,22 @@ def steal(
     labels: Literal["soft", "hard"] = "soft",
     network: Literal["mlp", "cnn"] = "mlp",
     seed: int = 0,
+    clean: Callable[[TrainingSet], TrainingSet] | None = None,
     **options,
 ) -> models.Classifier:
     """The random-pool thief: shuffle ``pool``, collect under ``budget``, train a clone.
 
-    ``options`` go to :func:`train_clone`.
+    ``clean`` is what a thief who knows the defence does with the answers before that; see
+    ``adaptive_attacks``. ``options`` go to :func:`train_clone`.
     """
     order = np.random.default_rng(seed).permutation(len(pool))[:budget]
     x, answers = collect(client, pool[order], budget)
-    return train_clone(x, answers, labels=labels, network=network, seed=seed, **options)
+    how = {"labels": labels, "network": network, "seed": seed, **options}
+    if clean is not None:
+        silent = {name: value for name, value in how.items() if name != "progress"}
+        cleaned = clean(TrainingSet(x, answers, **silent))
+        x, answers = cleaned.x, cleaned.answers
+    return train_clone(x, answers, **how)
 
 
 def steal_jacobian(
