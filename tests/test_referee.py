@@ -289,12 +289,11 @@ def test_builtins_and_imports_are_the_grader_s(play: Stage) -> None:
 
 
 def test_probes_come_from_their_module_whatever_the_notebook_says(play: Stage) -> None:
-    play.student("def drive(*anything):\n    return [True] * 3")
-    play.student("class Never:\n    def allow(self, *a): return False")
-    imports = "from trickster.checks.probes import drive"
+    play.student("import torch\nmodel = torch.nn.ReLU()")
+    play.student("def forward(model, x):\n    return abs(x)")
     verdict = play.test(
-        "import numpy as np\n4.0 * bool(np.all(drive(Never(), ['a'] * 3, np.arange(3), [1] * 3)))",
-        imports=imports,
+        "import numpy as np\n4.0 * bool(forward(model, -np.ones((2, 3), 'float32')).any())",
+        imports="from trickster.checks.probes import forward",
     )
     assert score(verdict) == 0
 

@@ -22,6 +22,12 @@
 # **The story.** *Ostrich & Daughters* have read a checklist: "return labels only, round the
 # probabilities, limit the rate". All of it is cheap, and all of it is in place by Friday. You are
 # asked on Thursday whether it helps.
+#
+# **Stuck?** Put the library's version in the place of yours, for no points there, and go on:
+# `from trickster.defenses import hard_labels, top_k, round_posteriors` in exercise 1,
+# `from trickster.limiters import TokenBucket` in exercise 3, and `SlidingWindow` from there in
+# exercise 4. Each refuses to answer while the test of its own exercise runs, and works everywhere
+# else; `defenses.Trickster` refuses in exercise 7.
 
 # %% provided="setup"
 {{setup}}
@@ -35,7 +41,6 @@ import numpy as np
 from trickster import attacks, defenses, evaluation, ood, plots
 from trickster.api import RateLimited
 from trickster.checks import lab4
-from trickster.checks.probes import drive
 from trickster.demos import MECHANISMS, DemoB
 from trickster.evaluation import bootstrap_interval
 from trickster.limiters import GlobalLimit, ManualClock
@@ -299,7 +304,7 @@ class TokenBucket:
 
 
 # %% test="token_bucket_test" points=4
-lab4.token_bucket(TokenBucket, drive)
+lab4.token_bucket(TokenBucket)
 
 # %% [markdown]
 # <details><summary>Hint 1: what to remember</summary>
@@ -363,7 +368,7 @@ class SlidingWindow:
 
 
 # %% test="sliding_window_test" points=3
-lab4.sliding_window(SlidingWindow, drive)
+lab4.sliding_window(SlidingWindow)
 
 # %% [markdown]
 # <details><summary>Hint 1: what to remember</summary>

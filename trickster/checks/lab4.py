@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from trickster.checks import ladder_cases, limiter_cases, service_cases
+from trickster.checks import (
+    ablation_cases,
+    bucket_cases,
+    draws,
+    ladder_cases,
+    service_cases,
+    window_cases,
+)
 from trickster.checks.cases import Case, decide
 from trickster.checks.distributions import sums_to_one
 from trickster.checks.result import Missed, Sheet, array, check, number
 from trickster.checks.service_cases import DAILY_CAP, PANEL_BUDGET, PANEL_SEEDS
-
-MOST_RUNS = 1_000  # of an ablation: it asks for fifteen
 
 # --- exercise 1 --------------------------------------------------------------------
 
@@ -39,7 +43,7 @@ def ladder(
     with sheet.part("hard_labels", 1) as part:
         ladder_cases.one_hot(part, hard_labels, p)
     with sheet.part("top_k", 1) as part:
-        ladder_cases.three_largest(part, top_k, p)
+        ladder_cases.k_largest(part, top_k, p)
     with sheet.part("top_k with ties, with k = 1 and k = 10", 0.5) as part:
         ladder_cases.ties_and_extremes(part, top_k, p)
     with sheet.part("round_posteriors", 1) as part:
@@ -80,35 +84,35 @@ def counterexample(sheet: Sheet, counterexample: Callable[..., Any]) -> None:
 
 
 @check("Exercise 3, TokenBucket", 4, withholds=("trickster.limiters.TokenBucket",))
-def token_bucket(sheet: Sheet, make: Callable[..., Any], drive: limiter_cases.Drive) -> None:
+def token_bucket(sheet: Sheet, make: Callable[..., Any]) -> None:
     """Bursts and rate, keys and batches, refusals, waits, drift, and clocks."""
     with sheet.part("a burst at once, then the rate", 1) as part:
-        limiter_cases.burst_and_rate(part, make)
+        bucket_cases.burst_and_rate(part, make)
     with sheet.part("per key, and a batch whole or not at all", 0.75) as part:
-        limiter_cases.keys_and_batches(part, lambda: make(1.0, 10), drive, 10)
+        bucket_cases.keys_and_batches(part, make)
     with sheet.part("refused requests are not counted", 0.5) as part:
-        limiter_cases.refusals_leave_the_bucket(part, make)
+        bucket_cases.refusals_leave_the_bucket(part, make)
     with sheet.part("retry_after", 0.75) as part:
-        limiter_cases.waits_of_a_bucket(part, make)
+        bucket_cases.waits_of_a_bucket(part, make)
     with sheet.part("no drift", 0.5) as part:
-        limiter_cases.drift(part, make, drive)
+        bucket_cases.drift(part, make)
     with sheet.part("a clock that goes back", 0.5) as part:
-        limiter_cases.backward_clock_and_bucket(part, make, drive)
+        bucket_cases.backward_clock_and_bucket(part, make)
 
 
 @check("Exercise 4, SlidingWindow", 3, withholds=("trickster.limiters.SlidingWindow",))
-def sliding_window(sheet: Sheet, make: Callable[..., Any], drive: limiter_cases.Drive) -> None:
+def sliding_window(sheet: Sheet, make: Callable[..., Any]) -> None:
     """Any window of so many seconds, keys and batches, refusals, waits, and clocks."""
     with sheet.part("never more than limit in any window", 1) as part:
-        limiter_cases.any_window(part, make, drive)
+        window_cases.any_window(part, make)
     with sheet.part("per key, and a batch whole or not at all", 0.5) as part:
-        limiter_cases.keys_and_batches(part, lambda: make(10, 60), drive, 10)
+        window_cases.keys_and_batches(part, make)
     with sheet.part("refused requests are not counted", 0.5) as part:
-        limiter_cases.refusals_leave_the_window(part, make)
+        window_cases.refusals_leave_the_window(part, make)
     with sheet.part("retry_after", 0.5) as part:
-        limiter_cases.waits_of_a_window(part, make)
+        window_cases.waits_of_a_window(part, make)
     with sheet.part("a clock that goes back", 0.5) as part:
-        limiter_cases.backward_clock_and_window(part, make)
+        window_cases.backward_clock_and_window(part, make)
 
 
 # --- exercise 5 --------------------------------------------------------------------
@@ -122,51 +126,72 @@ def price_of_theft(sheet: Sheet, price_of_theft: Callable[..., Any]) -> None:
         found = array(price_of_theft(*numbers, **options), "price_of_theft", (2,))
         return number(found[0], "The number of days"), number(found[1], "The money")
 
+    rng = draws.rng("price of theft")
+    per_day, accounts = 10 * int(rng.integers(20, 60)), int(rng.integers(5, 13))
+    days, price = int(rng.integers(7, 12)), int(rng.integers(1, 10)) / 100
+    queries = accounts * per_day * days  # nothing is left over
     with sheet.part("days", 1) as part:
-        begun = "A day that has begun counts as a whole one: round up."
-        decide(
-            part,
-            [
-                Case("3,000 queries, 1 account, 300 a day", ask(3000, 1, 300, 0.01)[0], 10, ""),
-                Case(
-                    "the same with 10 accounts",
-                    ask(3000, 10, 300, 0.01)[0],
-                    1,
-                    "Each account has a limit of its own.",
-                ),
-                Case("3,001 queries", ask(3001, 10, 300, 0.01)[0], 2, begun),
-                Case(
-                    "3,000 queries, 10 accounts, and 700 a day for everybody",
-                    ask(3000, 10, 300, 0.01, everybody=700)[0],
-                    5,
-                    "The smaller of the two limits decides.",
-                ),
-                Case(
-                    "with 9,000 a day for everybody",
-                    ask(3000, 2, 300, 0.01, everybody=9000)[0],
-                    5,
-                    "The smaller of the two limits decides.",
-                ),
-            ],
-        )
+        common = int(accounts * per_day * rng.uniform(0.35, 0.6))
+        decide(part, _days(ask, queries, accounts, per_day, common))
     with sheet.part("money", 1) as part:
-        decide(
-            part,
-            [
-                Case(
-                    "3,000 queries at .01",
-                    round(ask(3000, 1, 300, 0.01)[1], 6),
-                    30.0,
-                    "Every query is paid for.",
-                ),
-                Case(
-                    "and 10 accounts at 5 each",
-                    round(ask(3000, 10, 300, 0.01, signup=5.0)[1], 6),
-                    80.0,
-                    "Each account is opened once.",
-                ),
-            ],
-        )
+        signup = int(rng.integers(2, 30)) / 2
+        paid = round(ask(queries, 1, per_day, price)[1], 6)
+        with_accounts = round(ask(queries, accounts, per_day, price, signup=signup)[1], 6)
+        cases = [
+            Case(
+                f"{queries:,} queries at {price:g}",
+                paid,
+                round(queries * price, 6),
+                "Every query is paid for.",
+            ),
+            Case(
+                f"and {accounts} accounts at {signup:g} each",
+                with_accounts,
+                round(queries * price + accounts * signup, 6),
+                "Each account is opened once.",
+            ),
+        ]
+        decide(part, cases)
+
+
+def _days(
+    ask: Callable[..., tuple[float, float]], queries: int, accounts: int, per_day: int, common: int
+) -> list[Case]:
+    """With one account and with several, with one query more, and with a limit for everybody."""
+    exact, smaller = queries // (accounts * per_day), "The smaller of the two limits decides."
+    terms = f"{queries:,} queries, {accounts} accounts, {per_day} a day"
+    return [
+        Case(
+            f"{queries:,} queries, 1 account, {per_day} a day",
+            ask(queries, 1, per_day, 0.01)[0],
+            queries // per_day,
+            "Divide the queries by what all accounts get in a day. A day that is used up is one.",
+        ),
+        Case(
+            f"the same with {accounts} accounts",
+            ask(queries, accounts, per_day, 0.01)[0],
+            exact,
+            "Each account has a limit of its own.",
+        ),
+        Case(
+            f"{queries + 1:,} queries",
+            ask(queries + 1, accounts, per_day, 0.01)[0],
+            exact + 1,
+            "A day that has begun counts as a whole one: round up.",
+        ),
+        Case(
+            f"{terms}, and {common:,} a day for everybody",
+            ask(queries, accounts, per_day, 0.01, everybody=common)[0],
+            -(-queries // common),
+            smaller,
+        ),
+        Case(
+            f"{terms}, and {queries:,} a day for everybody",
+            ask(queries, accounts, per_day, 0.01, everybody=queries)[0],
+            exact,
+            smaller,
+        ),
+    ]
 
 
 # --- exercise 6 --------------------------------------------------------------------
@@ -175,62 +200,11 @@ def price_of_theft(sheet: Sheet, price_of_theft: Callable[..., Any]) -> None:
 @check("Exercise 6, ablation", 2)
 def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
     """Nothing, each mechanism alone, and all together, with the same seeds."""
-    mechanisms = ("moat", "wall", "dragon")
-    seeds = [5, 6, 8]
-    calls: list[tuple[tuple[str, ...], int]] = []
-
-    def run(switched_on: Any, seed: int) -> dict[str, float]:
-        if isinstance(switched_on, str):
-            raise Missed(
-                f"run was given the word {switched_on!r}; it wants a tuple of mechanisms, such as "
-                f"({switched_on!r},) with its comma."
-            )
-        if len(calls) == MOST_RUNS:
-            raise Missed(f"run was called more than {MOST_RUNS:,} times.")
-        # Anything may be handed to run: of a huge array, the first items are kept.
-        calls.append((tuple(str(name)[:40] for name in islice(switched_on, 10)), int(seed)))
-        return {"clone": float(seed) + 10 * sum(map(len, calls[-1][0])), "honest": 0.5}
-
-    conditions = {"none": (), **{name: (name,) for name in mechanisms}, "all": mechanisms}
-    table: Any = None
+    run = ablation_cases.Ablation(ablation)
     with sheet.part("each condition with each seed, once", 1) as part:
-        table = ablation(run, mechanisms, seeds)
-        wanted = sorted((on, seed) for on in conditions.values() for seed in seeds)
-        missing = sorted(set(wanted) - set(calls))
-        extra = sorted({on for on, _ in calls} - set(conditions.values()), key=len)
-        part.expect(
-            sorted(calls) == wanted,
-            f"{len(calls)} runs, {len(set(calls))} different"
-            + (f"; missing: {missing[0]}" if missing else "")
-            + (f"; not asked: {extra[0]}" if extra else ""),
-            f"{len(wanted)} runs, all different",
-            "",
-            "The mechanisms are added up, one to the others: what one does by itself is seen only "
-            "when it is switched on alone, (name,)."
-            if any(len(on) > 1 for on in extra)
-            else "Nothing, each mechanism alone and all of them together, in the order given, each "
-            "with every seed: one seed for all would measure nothing about chance.",
-        )
+        run.each_run_once(part)
     with sheet.part("every run kept, by its condition", 1) as part:
-        try:
-            found = {str(name): [dict(one) for one in runs] for name, runs in table.items()}
-        except (AttributeError, TypeError, ValueError):
-            raise Missed(
-                "ablation must return a dictionary from each condition to the list of what run "
-                'returned: {"none": [{...}, {...}], "moat": [...], ..., "all": [...]}.'
-            ) from None
-        want = {
-            name: [float(seed) + 10 * sum(map(len, on)) for seed in seeds]
-            for name, on in conditions.items()
-        }
-        kept = {name: [one.get("clone") for one in runs] for name, runs in found.items()}
-        part.expect(
-            kept == want,
-            f"conditions {sorted(kept)}, with {sorted({len(runs) for runs in kept.values()})} runs",
-            f"conditions {sorted(want)}, with [3] runs, in the order of the seeds",
-            "",
-            'The conditions are called "none", as each mechanism is, and "all".',
-        )
+        run.each_run_kept(part)
 
 
 # --- exercise 7 --------------------------------------------------------------------

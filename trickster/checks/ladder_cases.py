@@ -1,4 +1,4 @@
-"""What lab 4 tries with each rung of the information ladder, on posteriors of all kinds.
+"""What lab 4 tries with each rung of the information ladder, on drawn posteriors of all kinds.
 
 Each function decides one part of a check.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trickster.checks import draws
 from trickster.checks.cases import Case, decide
 from trickster.checks.distributions import sums_to_one
 from trickster.checks.result import Missed, Part, array
@@ -18,7 +19,7 @@ from trickster.models import softmax
 
 def answers(n: int = 200) -> np.ndarray:
     """Posteriors of all kinds, from sure to flat."""
-    rng = np.random.default_rng(11)
+    rng = draws.rng("ladder", "posteriors")
     logits = rng.normal(size=(n, 10)) * rng.uniform(0.1, 6, size=(n, 1))
     return softmax(logits).astype(np.float32)
 
@@ -42,7 +43,7 @@ def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
         )
     sums_to_one(found, "One 1 in each row, zeros elsewhere.")
     right = float(np.mean(np.all(found == np.eye(10)[p.argmax(axis=1)], axis=1)))
-    twins = array(hard_labels(np.array([[0.4, 0.4, 0.2] + [0.0] * 7])), "hard_labels", (1, 10))
+    twins = array(hard_labels(_tied(draws.rng("ladder", "twins"), 2, 0.4)), "hard_labels", (1, 10))
     part.expect(
         right == 1 and np.count_nonzero(twins) == 1,
         f"{right:.0%} of {len(p)} rows are the one-hot of their largest class; of two equal "
@@ -55,6 +56,13 @@ def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
     )
 
 
+def _tied(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
+    """One row ``(1, 10)``: ``n`` classes with ``share`` each, and the rest shared by the others."""
+    row = np.full(10, (1 - n * share) / (10 - n))
+    row[rng.choice(10, n, replace=False)] = share
+    return row[None]
+
+
 def all_winners_marked(p: np.ndarray) -> np.ndarray:
     """The shown bug: every winning column is marked in every row."""
     answers = np.zeros_like(p)
@@ -62,46 +70,51 @@ def all_winners_marked(p: np.ndarray) -> np.ndarray:
     return answers
 
 
-def three_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
-    """The three largest of each row, normalised."""
-    found = array(top_k(p.copy(), 3), "top_k", p.shape)
+def k_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
+    """The k largest of each row, normalised."""
+    k = int(draws.rng("ladder", "k").integers(3, 6))
+    found = array(top_k(p.copy(), k), "top_k", p.shape)
     sums_to_one(found, "Divide each row by what is left of it: sum(axis=1, keepdims=True).")
-    order = np.argsort(-p, axis=1)[:, :3]
+    order = np.argsort(-p, axis=1)[:, :k]
     want = np.zeros(p.shape)
     np.put_along_axis(want, order, np.take_along_axis(p, order, axis=1), axis=1)
     off = float(np.abs(found - want / want.sum(axis=1, keepdims=True)).max())
     largest = np.take_along_axis(found, order[:, :1], axis=1)
     part.expect(
         off < 1e-4,
-        f"largest distance from the three largest of each row, normalised: {off:.2g}",
+        f"largest distance from the {k} largest of each row, normalised: {off:.2g}",
         "0",
         "below 1e-6",
         "These are the smallest of each row: argsort goes upwards, so take the last k places, "
         "or sort -posteriors."
         if np.all(largest == 0)
-        else "Sort along axis=1: each row has three largest classes of its own.",
+        else f"Sort along axis=1: each row has {k} largest classes of its own.",
     )
 
 
 def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
     """Exactly k classes, also of equal ones, of 1 and of all."""
-    flat = np.vstack([np.full(10, 0.1), np.repeat([0.4, 0.025], [2, 8])])
-    kept = (array(top_k(flat.copy(), 3), "top_k", (2, 10)) > 0).sum(axis=1).tolist()
+    rng = draws.rng("ladder", "ties")
+    k, above = int(rng.integers(3, 7)), int(rng.integers(1, 3))
+    flat = np.vstack([np.full(10, 0.1), _tied(rng, above, 0.4)])
+    kept = (array(top_k(flat.copy(), k), "top_k", (2, 10)) > 0).sum(axis=1).tolist()
     one = array(top_k(p.copy(), 1), "top_k", p.shape)
     ten = array(top_k(p.copy(), 10), "top_k", p.shape)
     ties = (
         "Keeping all that are at least as large as the k-th keeps the ties as well: choose k "
         "places with argsort, not a level."
+        if max(kept) > k
+        else "Exactly k classes stay in every row."
     )
     decide(
         part,
         [
-            Case("classes kept of two rows with ties, k = 3", kept, [3, 3], ties),
+            Case(f"classes kept of two rows with ties, k = {k}", kept, [k, k], ties),
             Case(
                 "k = 1 is the hard label",
                 bool(np.abs(one - np.eye(10)[p.argmax(axis=1)]).max() < 1e-4),
                 True,
-                "Of one class, normalised, 1 is left.",
+                "With k = 1 the largest class is left, with all of the probability.",
             ),
             Case(
                 "k = 10 changes nothing",
@@ -138,30 +151,35 @@ def rounded(part: Part, round_posteriors: Callable[..., Any], p: np.ndarray) -> 
 
 def rounds_to_nothing(part: Part, round_posteriors: Callable[..., Any]) -> None:
     """A row of which nothing is left becomes its hard label, and no other row does."""
-    vague = softmax(np.array([[0.0, 0.5, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 5, 0, 0, 0, 0, 0, 0]]))
-    found = array(round_posteriors(vague.copy(), 0), "round_posteriors", (2, 10))
+    rng = draws.rng("ladder", "rounds to nothing")
+    largest = rng.integers(0, 10, int(rng.integers(4, 9)))
+    # Every other row is clear: nothing is left of the vague ones.
+    height = np.where(np.arange(len(largest)) % 2, 5.0, rng.uniform(0.3, 1.5, len(largest)))
+    p = softmax(height[:, None] * np.eye(10)[largest])
+    found = array(round_posteriors(p.copy(), 0), "round_posteriors", p.shape)
     sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
     part.expect(
-        bool(np.allclose(found, np.eye(10)[[1, 3]])),
-        f"largest class of two rows {found.argmax(axis=1).tolist()}, with "
+        bool(np.allclose(found, np.eye(10)[largest])),
+        f"largest classes of {len(p)} rows {found.argmax(axis=1).tolist()}, with "
         f"{found.max(axis=1).round(2).tolist()}",
-        "[1, 3], with [1.0, 1.0]",
+        f"{largest.tolist()}, each with 1.0",
         "",
         "A row of which nothing is left becomes its hard label.",
     )
     if part.share == 1:
-        _clear_beside_vague(round_posteriors)
+        _clear_beside_vague(round_posteriors, rng)
 
 
-def _clear_beside_vague(round_posteriors: Callable[..., Any]) -> None:
+def _clear_beside_vague(round_posteriors: Callable[..., Any], rng: np.random.Generator) -> None:
     """Of 30 classes, one row rounds to nothing and another does not: only the first is replaced."""
     p = np.full((2, 30), 1 / 30)
-    p[1] = np.r_[0.6, 0.4, np.zeros(28)]
+    first, second = rng.choice(30, 2, replace=False)
+    p[1] = 0.6 * np.eye(30)[first] + 0.4 * np.eye(30)[second]
     found = array(round_posteriors(p.copy(), 1), "round_posteriors", p.shape)
     sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
     if not np.allclose(found[1], p[1], atol=1e-4):
         raise Missed(
-            "In one batch of 30 classes, a row of which rounding leaves nothing and a row "
-            f"[.6, .4, 0, ...]: the second came back with {found[1, :2].round(2).tolist()} in "
-            "front instead of [.6, .4]. Give a hard label to the empty rows only, not to all."
+            "In one batch of 30 classes, a row of which rounding leaves nothing and a row with "
+            f".6, .4 and zeros: the second came back with {found[1, [first, second]].round(2)} "
+            "instead of .6 and .4. Give a hard label to the empty rows only, not to all."
         )

@@ -56,9 +56,3 @@ def make_probe(training: bool) -> Probe:
 def read_probe(probe: Probe) -> dict[str, object]:
     """``calls``: the notes so far; ``training``: the mode it is in now."""
     return {"calls": list(probe.notes), "training": probe.network.training}
-
-
-def drive(limiter: object, keys: list[str], times: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """Ask ``limiter.allow`` once for each key, time and size, in order: bools ``(n,)``."""
-    asked = zip(keys, np.asarray(times, dtype=float).tolist(), sizes, strict=True)
-    return np.array([bool(limiter.allow(key, now, n)) for key, now, n in asked])

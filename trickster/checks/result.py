@@ -31,6 +31,8 @@ from trickster.checks import presentation
 from trickster.checks.progress import Progress
 
 LONGEST = 4_000  # characters of one text; a student's code may return more
+SHORT = 60  # characters: what is longer is explained once
+SAME = "The same as above."
 
 
 class Missed(Exception):
@@ -235,7 +237,7 @@ class Sheet:
                 raise  # nothing is written yet: say that, and nothing else
             part.miss(f"this part is not written yet: NotImplementedError. {_where(error)}")
         except Missed as missed:
-            part.miss(str(missed))
+            part.miss(self._once(str(missed)))
         except (Exception, SystemExit) as error:
             part.miss(self._why(error))
         if part.result is None:
@@ -251,6 +253,13 @@ class Sheet:
 
     def _decided(self) -> tuple[PartResult, ...]:
         return tuple(part.result for part in self.parts if part.result is not None)
+
+    def _once(self, text: str) -> str:
+        """An explanation, where it is not one that another part has given already."""
+        if len(text) > SHORT and text in self._explained:
+            return SAME
+        self._explained.add(text)
+        return text
 
     def _why(self, error: BaseException) -> str:
         """What a learner reads of an error.

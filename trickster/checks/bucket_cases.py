@@ -1,0 +1,225 @@
+"""What lab 4 tries with a token bucket: bursts, refills, refusals, waits, drift, clocks.
+
+Each function decides one part of the check; ``make`` builds a bucket of the student's. Rates are
+powers of two and times multiples of the time for a quarter of a token, so that nothing is rounded
+but in the part that is about rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trickster.checks import draws, limiter_cases
+from trickster.checks.cases import Case, decide
+from trickster.checks.limiter_cases import (
+    AGREES,
+    BACKWARDS,
+    FULL,
+    REFUSED,
+    SERVICES,
+    TAKES,
+    Asked,
+    between,
+    customers,
+    pieces,
+)
+from trickster.checks.result import Part
+
+Make = Callable[[float, int], Any]  # rate and burst → a bucket
+REQUESTS = 1_500  # in a row, of a customer whose tokens are counted to the last part
+IMPATIENT = 20  # requests in between that come too early
+
+
+def _drawn(what: str, service: int = 0) -> tuple[np.random.Generator, float, int, str, float]:
+    """For one bucket: a generator, a rate, a burst, a key, and when it first asks."""
+    rng = draws.rng("bucket", what, service)
+    rate, burst = 2.0 ** between(rng, -2, 3), between(rng, 8, 24)
+    return rng, rate, burst, customers(rng, 1)[0], float(between(rng, 0, 1_000))
+
+
+def burst_and_rate(part: Part, make: Make) -> None:
+    """The bucket starts full, refills at its rate, and overflows."""
+    decide(part, [case for i in range(SERVICES) for case in _burst_and_rate(make, i)])
+
+
+def _burst_and_rate(make: Make, service: int) -> list[Case]:
+    rng, rate, burst, key, now = _drawn("burst and rate", service)
+    asked = Asked(make(rate, burst))
+    asked.empty(key, now, pieces(rng, burst), FULL, f"a new key's burst of {burst}")
+    what = f"one more at once than a burst of {burst}"
+    asked.expect(key, now, 1, False, "Take n tokens when allowed.", what)
+    refilled = "A second refills rate tokens, (now - then) * rate; what is refused takes none."
+    refills = [between(rng, 2, burst - 1) for _ in range(between(rng, 2, 4))]
+    refills.insert(between(rng, 1, len(refills)), burst)
+    for tokens in refills:
+        seconds = tokens / rate * (between(rng, 10, 100) if tokens == burst else 1)
+        now += seconds
+        full, what = tokens == burst, f"{tokens} tokens after {seconds:g} s at rate {rate:g}"
+        asked.empty(key, now, pieces(rng, tokens), "Is it full again?" if full else refilled, what)
+        over = (
+            "The bucket overflows: never more than burst tokens, min(burst, ...)."
+            if full
+            else refilled
+        )
+        asked.expect(key, now, 1, False, over, f"one more than {what}")
+    return asked.cases
+
+
+def keys_and_batches(part: Part, make: Make) -> None:
+    """See ``limiter_cases``."""
+    rng, rate, *_ = _drawn("keys and batches")
+    limiter_cases.keys_and_batches(part, lambda room: make(rate, room), rng)
+
+
+def refusals_leave_the_bucket(part: Part, make: Make) -> None:
+    """What is refused takes no token."""
+    decide(part, [case for i in range(SERVICES) for case in _refusals(make, i)])
+
+
+def _refusals(make: Make, service: int) -> list[Case]:
+    rng, rate, burst, key, now = _drawn("refusals", service)
+    asked, tokens = Asked(make(rate, burst)), between(rng, 3, 6)
+    asked.allows(key, now, burst)
+    quarters = 4 * tokens  # that many times, a quarter of a token comes
+    ticks = np.sort(rng.choice(quarters, between(rng, 2 * tokens, quarters), replace=False))
+    for tick in ticks.tolist():
+        asked.allows(key, now + tick / (4 * rate), between(rng, tokens + 1, burst))
+    what = f"after {tokens / rate:g} s at rate {rate:g} and {len(ticks)} refusals"
+    now += tokens / rate
+    asked.expect(key, now, tokens, True, REFUSED, f"{tokens} tokens {what}")
+    asked.expect(key, now, 1, False, "Take n tokens when allowed.", f"one more than {tokens}")
+    return asked.cases
+
+
+def waits_of_a_bucket(part: Part, make: Make) -> None:
+    """``retry_after`` agrees with ``allow``, and takes nothing."""
+    decide(part, [case for i in range(SERVICES) for case in _waits(make, i)])
+
+
+def _waits(make: Make, service: int) -> list[Case]:
+    rng, rate, burst, key, now = _drawn("waits", service)
+    bucket, early, other = (Asked(make(rate, burst)) for _ in range(3))
+    n = between(rng, 3, burst - 2)
+    back, whole = between(rng, 1, n - 1), n / rate  # seconds for n tokens
+    first = bucket.wait(key, now, burst)
+    still = bucket.allows(key, now, burst)
+    for one in (early, other):
+        one.allows(key, now, burst)
+    waits = [bucket.wait(key, now, n), bucket.wait(key, now + back / rate, n)]
+    never = bucket.wait(key, now, burst + 1)
+    late = other.wait(key, now + whole + between(rng, 1, 5), n)
+    tried = [
+        early.allows(key, now + whole - 0.01, n),
+        bucket.allows(key, now + whole + 0.0001, n),
+    ]
+    return [
+        Case(f"the wait for {burst} of a full bucket", first, 0.0, "0.0 where it would pass."),
+        Case(f"then those {burst}", still, True, TAKES),
+        Case(
+            f"the waits for {n} of an empty one at rate {rate:g}, at once and after "
+            f"{back / rate:g} s",
+            waits,
+            [round(whole, 3), round((n - back) / rate, 3)],
+            "What is missing, divided by the rate.",
+        ),
+        Case(f"for {burst + 1} of at most {burst}", never, np.inf, "Never: float('inf')."),
+        Case(f"for {n} when they are there", late, 0.0, "0.0, not a negative wait."),
+        Case(
+            f"asked for {n} just before and just after that wait",
+            tried,
+            [False, True],
+            AGREES,
+        ),
+    ]
+
+
+def backward_clock_and_bucket(part: Part, make: Make) -> None:
+    """A clock that goes back neither gains nor costs tokens."""
+    decide(part, [case for i in range(SERVICES) for case in _backwards(make, i)])
+
+
+def _backwards(make: Make, service: int) -> list[Case]:
+    rng, rate, burst, key, now = _drawn("backward clock", service)
+    bucket, slow = Asked(make(rate, burst)), Asked(make(rate, burst))
+    gap = 3 * burst / rate
+    high = now + gap
+    sizes = [*pieces(rng, burst, burst), *rng.integers(1, 4, between(rng, 30, 50)).tolist()]
+    answers = sum(n * bucket.allows(key, now if i % 2 else high, n) for i, n in enumerate(sizes))
+    used = between(rng, 2, burst - 2)
+    slow.allows(key, high, used)
+    rest, step = burst - used, between(rng, 1, 3)
+    return [
+        Case(
+            f"answers of {burst} to a clock that jumps {high:g}, {now:g}, {high:g} ...",
+            answers,
+            burst,
+            BACKWARDS,
+        ),
+        Case(
+            f"{rest} of the {rest} left, {step} s back",
+            slow.allows(key, high - step, rest),
+            True,
+            BACKWARDS,
+        ),
+    ]
+
+
+def drift(part: Part, make: Make) -> None:
+    """A long time at the limit, and a customer who keeps exactly to the rate."""
+    rng, _, _, key, _ = _drawn("drift")
+    rate, step, burst = between(rng, 30, 90) / 100, between(rng, 40, 60) / 100, between(rng, 4, 9)
+    greedy = Asked(make(rate, burst))
+    got = sum(greedy.allows(key, i * step) for i in range(REQUESTS))
+    want = burst + rate * step * (REQUESTS - 1)
+    exact_rate, exact_step, times = _exactly_at_the_rate(rng)
+    bucket, early = Asked(make(exact_rate, 1)), 0
+    impatient = set(rng.choice(REQUESTS, IMPATIENT, replace=False).tolist())
+    served = 0
+    for i, now in enumerate(times):
+        passed = bucket.allows(key, now)
+        served += passed
+        if passed and i in impatient:
+            early += bucket.allows(key, now + 0.4 * exact_step)
+    part.expect(
+        abs(got - want) <= 2 and served == REQUESTS and early == 0,
+        f"{got:,} answers to {REQUESTS:,} requests, one every {step:g} s, at a rate of {rate:g} a "
+        f"second; {served:,} to a customer who comes every {exact_step:g} s and keeps exactly to "
+        f"the rate; {early} of {IMPATIENT} requests that came too early",
+        f"{want:,.1f} (within 2), {REQUESTS:,}, and 0",
+        "",
+        _why_drift(abs(got - want) > 2, early > 0, exact_step),
+    )
+
+
+def _why_drift(lost: bool, early: bool, step: float) -> str:
+    if lost:
+        return (
+            "Part of a token got lost or was won at each request. Keep fractions of a token; int() "
+            "and round() lose them, and so does moving the time on without adding what it brought."
+        )
+    if early:
+        return "A tolerance is for rounding errors: 1e-6 of a token will do."
+    return (
+        f"{step:g} s times the rate comes out as .9999999 now and then, and a customer who does "
+        "what is asked is refused. Compare with a small tolerance: tokens >= n - 1e-6."
+    )
+
+
+def _exactly_at_the_rate(rng: np.random.Generator) -> tuple[float, float, list[float]]:
+    """A rate, the seconds for one token, and times at which rounding shows.
+
+    The seconds are hundredths: a bucket that counts whole microseconds is as right as any.
+    """
+    while True:
+        hundredths, start = between(rng, 3, 59), between(rng, 0, 1_000)
+        rate = 100 / hundredths
+        times = [(start + i) * hundredths / 100 for i in range(REQUESTS)]
+        tokens, then = 1.0, times[0]
+        for now in times:
+            tokens, then = min(1.0, tokens + (now - then) * rate), now
+            if tokens < 1:
+                return rate, hundredths / 100, times
+            tokens -= 1

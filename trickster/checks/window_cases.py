@@ -1,0 +1,183 @@
+"""What lab 4 tries with a sliding window: borders, random times, refusals, waits, clocks.
+
+Each function decides one part of the check; ``make`` builds a window of the student's. All times
+are multiples of 1/64 s, so that nothing is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trickster.checks import draws, limiter_cases
+from trickster.checks.cases import Case, decide
+from trickster.checks.limiter_cases import (
+    AGREES,
+    BACKWARDS,
+    FULL,
+    REFUSED,
+    SERVICES,
+    TAKES,
+    Asked,
+    between,
+    customers,
+    pieces,
+)
+from trickster.checks.result import Part
+
+Make = Callable[[int, int], Any]  # limit and seconds → a window
+REQUESTS = 1_200  # at random times
+
+
+def _drawn(what: str, service: int = 0) -> tuple[np.random.Generator, int, int, str, int]:
+    """For one window: a generator, a limit, the seconds, a key, and a multiple of the seconds."""
+    rng = draws.rng("window", what, service)
+    limit, seconds = between(rng, 5, 9), between(rng, 30, 90)
+    return rng, limit, seconds, customers(rng, 1)[0], seconds * between(rng, 1, 30)
+
+
+def any_window(part: Part, make: Make) -> None:
+    """No window of so many seconds holds more answers than the limit."""
+    rng, limit, seconds, key, border = _drawn("any window")
+    start = border - between(rng, 2, seconds // 3)  # a fixed window would begin anew soon after
+    cases = []
+
+    def later(now: float, n: int, want: bool, advice: str) -> None:
+        asked = Asked(make(limit, seconds))
+        asked.empty(key, start, pieces(rng, limit), FULL, f"{limit} for a new key")
+        what = f"{limit} at {start} s, {n} more at {now:g} s, with windows of {seconds} s"
+        asked.expect(key, now, n, want, advice, what)
+        cases.extend(asked.cases)
+
+    later(
+        border + between(rng, 1, seconds // 3),
+        1,
+        False,
+        "Windows that begin at fixed times allow twice the limit around their border. "
+        "Look back `seconds` from now.",
+    )
+    short = between(rng, 1, 2)
+    later(start + seconds - short, 1, False, f"That is {short} s too early.")
+    for n in (limit, limit + 1) if rng.random() < 0.5 else (limit + 1, limit):
+        advice = f"What was answered {seconds} s ago counts no more; the limit stays {limit}."
+        later(start + seconds, n, n == limit, advice)
+    cases.append(_random_times(make, rng, key))
+    decide(part, cases)
+
+
+def _random_times(make: Make, rng: np.random.Generator, key: str) -> Case:
+    """Three times as many requests as a window lets pass."""
+    limit, seconds = between(rng, 15, 25), between(rng, 40, 80)
+    last = 64 * REQUESTS * seconds // (3 * limit)
+    times = (np.sort(rng.integers(0, last, REQUESTS)) / 64).tolist()
+    return Case(
+        f"of {REQUESTS:,} requests at random times, at most {limit} in {seconds} s, those answered "
+        "otherwise than asked",
+        Asked(make(limit, seconds)).otherwise(key, times, _windowed(times, limit, seconds)),
+        0,
+        "Count the answers younger than `seconds`, each by its own time, and no refusals.",
+    )
+
+
+def _windowed(times: list[float], limit: int, seconds: float) -> list[bool]:
+    """What a window answers, counted the slow way."""
+    given: list[float] = []
+    allowed = []
+    for now in times:
+        allowed.append(sum(now - then < seconds for then in given) < limit)
+        given += [now] * allowed[-1]
+    return allowed
+
+
+def keys_and_batches(part: Part, make: Make) -> None:
+    """See ``limiter_cases``."""
+    rng, _, seconds, *_ = _drawn("keys and batches")
+    limiter_cases.keys_and_batches(part, lambda room: make(room, seconds), rng)
+
+
+def refusals_leave_the_window(part: Part, make: Make) -> None:
+    """What is refused counts in no window."""
+    decide(part, [case for i in range(SERVICES) for case in _refusals(make, i)])
+
+
+def _refusals(make: Make, service: int) -> list[Case]:
+    rng, limit, seconds, key, start = _drawn("refusals", service)
+    asked = Asked(make(limit, seconds))
+    asked.allows(key, start, limit)
+    ticks = rng.choice(np.arange(1, seconds), between(rng, seconds // 2, seconds - 1), False)
+    for tick in np.sort(ticks).tolist():
+        asked.allows(key, start + tick, between(rng, 1, limit))
+    what = f"{limit} again after {seconds} s and {len(ticks)} refusals"
+    asked.expect(key, start + seconds, limit, True, REFUSED, what)
+    asked.expect(key, start + seconds, 1, False, "Every answer of a batch counts.", "and one more")
+    return asked.cases
+
+
+def waits_of_a_window(part: Part, make: Make) -> None:
+    """``retry_after`` agrees with ``allow``, and takes nothing."""
+    decide(part, [case for i in range(SERVICES) for case in _waits(make, i)])
+
+
+def _waits(make: Make, service: int) -> list[Case]:
+    rng, limit, seconds, key, start = _drawn("waits", service)
+    window, early = Asked(make(limit, seconds)), Asked(make(limit, seconds))
+    old = between(rng, 2, limit - 2)
+    then = between(rng, 5, seconds // 2)
+    now = between(rng, then + 1, seconds - 5)
+    few, many = between(rng, 1, old), between(rng, old + 1, limit)
+    first = window.wait(key, start, limit)
+    still = [
+        one.allows(key, start + at, n)
+        for one in (window, early)
+        for at, n in ((0, old), (then, limit - old))
+    ]
+    waits = [window.wait(key, start + now, n) for n in (few, many)]
+    never = window.wait(key, start + now, limit + 1)
+    tried = [
+        early.allows(key, start + seconds - 0.01, few),
+        window.allows(key, start + seconds + 0.0001, few),
+    ]
+    return [
+        Case(f"the wait for {limit} of {limit}", first, 0.0, "0.0 where it would pass."),
+        Case(f"then {old} of them, and {limit - old}", still, [True] * 4, TAKES),
+        Case(
+            f"after {old} at {start} s and {limit - old} at {start + then} s, with windows of "
+            f"{seconds} s, the waits at {start + now} s for {few} and for {many}",
+            waits,
+            [float(seconds - now), float(seconds + then - now)],
+            f"Wait until enough of the oldest answers are `seconds` old: {old} places come at "
+            f"{start + seconds} s, the others at {start + then + seconds} s.",
+        ),
+        Case(f"for {limit + 1}", never, np.inf, "Never: float('inf')."),
+        Case(
+            f"asked for {few} just before and just after that wait",
+            tried,
+            [False, True],
+            AGREES,
+        ),
+    ]
+
+
+def backward_clock_and_window(part: Part, make: Make) -> None:
+    """A clock that goes back neither gains nor costs room."""
+    decide(part, [case for i in range(SERVICES) for case in _backwards(make, i)])
+
+
+def _backwards(make: Make, service: int) -> list[Case]:
+    rng, limit, seconds, key, border = _drawn("backward clock", service)
+    window, other = Asked(make(limit, seconds)), Asked(make(limit, seconds))
+    high = border + between(rng, 1, seconds - 10)
+    low = between(rng, 0, border - seconds)
+    for one in (window, other):
+        used = between(rng, 1, limit - 2)
+        for n in pieces(rng, used):
+            one.allows(key, high, n)
+        what = f"the {limit - used} left, with a clock that fell from {high} s to {low} s"
+        one.empty(key, low, pieces(rng, limit - used), BACKWARDS, what)
+    for at in range(high + 1, high + between(rng, 2, 5)):
+        what = f"one more at {at} s, after {limit} in windows of {seconds} s until {high} s"
+        window.expect(key, at, 1, False, BACKWARDS, what)
+    other.expect(key, high + seconds, limit, True, BACKWARDS, f"{limit} again, {seconds} s later")
+    return [*window.cases, *other.cases]
