@@ -4,8 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from drawn import the_same, under_secrets
 from reading import in_words
 from reference import reference
+from scipy.special import logsumexp
 
 from trickster import defenses, ood
 from trickster.api import Query
@@ -21,33 +23,52 @@ def names():
 # --- exercise 1 ---------------------------------------------------------------------
 
 
-def test_zero_mean_noise_right_ways(names):
-    assert lab3.zero_mean_noise(names["zero_mean_noise"]) == 2.0
-    assert lab3.zero_mean_noise(defenses.zero_mean_noise) == 2.0
-
-
 def noise_of(p, noise, axis=1):
     raised = np.exp(np.log(p) + noise)
     return raised / raised.sum(axis=axis, keepdims=True)
 
 
+UNTOLD = np.random.default_rng()
+
+
+def clipped(p, sigma, rng):
+    noisy = np.clip(p + rng.normal(0, sigma, p.shape), 0.01, 0.99)
+    return noisy / noisy.sum(axis=1, keepdims=True)
+
+
+def test_zero_mean_noise_right_ways(names):
+    for right in (
+        names["zero_mean_noise"],
+        lambda p, s, rng: noise_of(p, s * rng.standard_normal(p.shape)),
+        lambda p, s, rng: noise_of(p, rng.normal(0, s, p.shape[::-1]).T).astype("float32"),
+    ):
+        assert the_same(under_secrets(lab3.zero_mean_noise, right)) == 2.0
+
+
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "points", "words"),
     [
-        (lambda p, s, rng: p + rng.normal(0, s, p.shape), "no distributions"),
-        (lambda p, s, rng: np.abs(p) / p.sum(1, keepdims=True), "Draw an array"),
-        (lambda p, s, rng: defenses.zero_mean_noise(p, s**2, rng), "is sigma**2"),
-        (lambda p, s, rng: noise_of(p, rng.uniform(-s, s, p.shape)), "not normally distributed"),
-        (lambda p, s, rng: noise_of(p, s * 3**0.5 * rng.uniform(-1, 1, p.shape)), "not normally"),
-        (lambda p, s, rng: noise_of(p, rng.normal(s, s, p.shape[1]) * 0.3), "Draw an array"),
-        (lambda p, s, rng: noise_of(p, 1.5 * rng.normal(0, s, p.shape)), "add the noise to them"),
-        (lambda p, s, rng: noise_of(p, rng.normal(0, s, p.shape), axis=0), "its columns sum to 1"),
-        (lambda p, s, rng: defenses.zero_mean_noise(p, s, np.random.default_rng()), "nothing else"),
+        (lambda p, s, rng: p + rng.normal(0, s, p.shape), 0, "no distributions"),
+        (lambda p, s, rng: np.abs(p) / p.sum(1, keepdims=True), 0, "the same noise, or none"),
+        (lambda p, s, rng: noise_of(p, rng.normal(0, s**2, p.shape)), 1, "is sigma**2"),
+        (lambda p, s, rng: noise_of(p, rng.uniform(-s, s, p.shape)), 1, "deviation of .58 sigma"),
+        (lambda p, s, rng: noise_of(p, rng.laplace(0, s / 2**0.5, p.shape)), 1, "not normally"),
+        (lambda p, s, rng: noise_of(p, rng.normal(s, s, p.shape[1]) * 0.3), 0, "Draw an array"),
+        (lambda p, s, rng: noise_of(p, rng.normal(0, s, (len(p), 1))), 0, "Draw an array"),
+        (lambda p, s, rng: noise_of(p, 1.5 * rng.normal(0, s, p.shape)), 1, "in place of sigma"),
+        (lambda p, s, rng: noise_of(p, rng.normal(0, s, p.shape), 0), 0, "its columns sum to 1"),
+        (lambda p, s, rng: noise_of(p, UNTOLD.normal(0, s, p.shape)), 1, "nothing else"),
+        (
+            lambda p, s, rng: noise_of(p, np.random.default_rng(0).normal(0, s, p.shape)),
+            1,
+            "another gives others: False",
+        ),
+        (clipped, 0, "add the noise to them"),
     ],
 )
-def test_zero_mean_noise_wrong_ways_are_named(wrong, words):
-    result = lab3.zero_mean_noise(wrong)
-    assert result <= 1.0
+def test_zero_mean_noise_wrong_ways_are_named(wrong, points, words):
+    result = the_same(under_secrets(lab3.zero_mean_noise, wrong))
+    assert result == points
     assert words in in_words(result)
 
 
@@ -58,10 +79,22 @@ def msp(p):
     return p.max(axis=1)
 
 
+def energy(z):
+    return logsumexp(z, axis=1)
+
+
+def cosines(features, bank):
+    return np.sort(ood.unit_rows(features) @ ood.unit_rows(bank).T, axis=1)
+
+
+def knn(features, bank, k):
+    return cosines(features, bank)[:, -k]
+
+
 def test_scores_right_ways(names):
     given = (names["score_msp"], names["score_energy"], names["score_knn"])
-    assert lab3.scores(*given) == 4.0
-    assert lab3.scores(ood.score_msp, ood.score_energy, ood.score_knn) == 4.0
+    assert the_same(under_secrets(lab3.scores, *given)) == 4.0
+    assert the_same(under_secrets(lab3.scores, msp, energy, knn)) == 4.0
 
 
 def naive_energy(z):
@@ -77,110 +110,164 @@ def raw_knn(features, bank, k):
 
 
 def mean_knn(features, bank, k):
-    return np.sort(ood.unit_rows(features) @ ood.unit_rows(bank).T, axis=1)[:, -k:].mean(axis=1)
-
-
-def far_knn(features, bank, k):
-    return np.sort(ood.unit_rows(features) @ ood.unit_rows(bank).T, axis=1)[:, -k - 1]
+    return cosines(features, bank)[:, -k:].mean(axis=1)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "points", "words"),
     [
-        ((lambda p: 1 - p.max(1), ood.score_energy, ood.score_knn), "1 minus the probability"),
-        ((lambda p: -p.max(1), ood.score_energy, ood.score_knn), "the score is +max"),
-        ((msp, batch_energy, ood.score_knn), "not the batch's"),
-        ((msp, ood.score_energy, lambda *a: 1 - ood.score_knn(*a)), "This is a distance"),
-        ((msp, lambda z: -ood.score_energy(z), ood.score_knn), "The sign is wrong"),
-        ((msp, naive_energy, ood.score_knn), "overflows"),
-        ((msp, ood.score_energy, raw_knn), "Divide each row by its length"),
-        ((msp, ood.score_energy, mean_knn), "asked is the k-th"),
-        ((msp, ood.score_energy, far_knn), "one neighbour too far"),
-        ((lambda p: p.max(1) - p.max(1).mean(), ood.score_energy, ood.score_knn), "no means"),
+        ((lambda p: 1 - p.max(1), energy, knn), 3, "1 minus the probability"),
+        ((lambda p: -p.max(1), energy, knn), 3, "the score is +max"),
+        ((lambda p: p.max(1) - p.max(1).mean(), energy, knn), 2, "no means"),
+        ((msp, batch_energy, knn), 3, "not the batch's"),
+        ((msp, lambda z: -energy(z), knn), 3, "The sign is wrong"),
+        ((msp, naive_energy, knn), 3, "overflows"),
+        ((msp, energy, lambda *a: 1 - knn(*a)), 3, "This is a distance"),
+        ((msp, energy, raw_knn), 3, "Divide each row by its length"),
+        ((msp, energy, mean_knn), 3, "asked is the k-th"),
+        ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, -k - 1]), 3, "one neighbour too far"),
+        ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, k - 1]), 3, "the least similar"),
+        ((msp, energy, lambda f, bank, k: knn(f, bank, 1)), 3, "whatever k is"),
     ],
 )
-def test_scores_wrong_ways_are_named(given, words):
-    result = lab3.scores(*given)
-    assert result <= 3.0
+def test_scores_wrong_ways_are_named(given, points, words):
+    result = the_same(under_secrets(lab3.scores, *given))
+    assert result == points
     assert words in in_words(result)
 
 
 # --- exercises 3, 4 and 6 -----------------------------------------------------------
 
 
+def place(scores, at):
+    return np.sort(scores)[int(at)]
+
+
 def test_choose_threshold_right_ways(names):
-    assert lab3.choose_threshold(names["choose_threshold"]) == 3.0
-    assert lab3.choose_threshold(ood.choose_threshold) == 3.0
-    assert lab3.choose_threshold(lambda s, r: np.quantile(s, r, method="lower")) >= 2.0
+    for right in (
+        names["choose_threshold"],
+        np.quantile,
+        lambda s, r: np.quantile(s, r, method="higher"),
+        lambda s, r: place(s, r * len(s) + 1e-9),
+        lambda s, r: np.partition(s, int(r * len(s) + 1e-9))[int(r * len(s) + 1e-9)],
+    ):
+        assert the_same(under_secrets(lab3.choose_threshold, right)) == 3.0
+
+
+POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "points", "words"),
     [
-        (lambda s, r: np.quantile(s, 1 - r), "the low end"),
-        (lambda s, r: 0.5, "Sort the scores"),
-        (lambda s, r: np.sort(s)[int(np.ceil(r * len(s))) + 1], "round down"),
+        (lambda s, r: np.quantile(s, 1 - r), 0, "the low end"),
+        (lambda s, r: np.sort(s)[::-1][int(r * len(s))], 0, "the low end"),
+        (lambda s, r: 0.5, 0, "does not move with the scores"),
+        (lambda s, r: np.quantile(POOL, r), 0, "not from a pool"),
+        (lambda s, r: int(r * len(s)), 0, "does not move with the scores"),
+        (lambda s, r: s.max() + 1, 0, "This flags everybody"),
+        (np.percentile, 0, "max_fpr is a share"),
+        (lambda s, r: s.mean() - 1.645 * s.std(), 0, "Sort the scores"),
+        (lambda s, r: place(s, r * len(s) + 1), 1, "the score at index 20"),
+        (lambda s, r: place(s, np.ceil(r * len(s))), 2, "round down, not up"),
+        (lambda s, r: place(s, max(0, r * len(s) - 1)), 2, "The highest such threshold"),
+        (lambda s, r: np.quantile(s, r, method="lower"), 2, "The highest such threshold"),
+        (lambda s, r: np.quantile(s, r) + 1e-9, 2, "With max_fpr 0 nobody"),
+        (lambda s, r: np.quantile(s, r) + 1e-9 * (r > 0), 2, "Equal scores stay together"),
+        (lambda s, r: None, 0, "returned None"),
     ],
 )
-def test_choose_threshold_wrong_ways_are_named(wrong, words):
-    result = lab3.choose_threshold(wrong)
-    assert result < 3.0
-    assert words in in_words(result)
+def test_choose_threshold_wrong_ways_are_named_once(wrong, points, words):
+    result = the_same(under_secrets(lab3.choose_threshold, wrong))
+    assert result == points
+    assert in_words(result).count(words) == 1
+    # What is wrong as a whole is blamed on nothing else.
+    advice = [part.advice for part in result.parts if part.share == 0]
+    assert points or advice[1:] == ["The same as above."] * 2
+
+
+def swap(p):
+    p, rows = p.copy(), np.arange(len(p))
+    a, b = p.argmax(axis=1), p.argmin(axis=1)
+    p[rows, a], p[rows, b] = p[rows, b], p[rows, a]
+    return p
 
 
 def test_misinform_right_ways(names):
-    def swap(p):
-        p, rows = p.copy(), np.arange(len(p))
-        a, b = p.argmax(axis=1), p.argmin(axis=1)
-        p[rows, a], p[rows, b] = p[rows, b], p[rows, a]
-        return p
-
     for right in (
         names["misinform"],
-        defenses.misinform,
         swap,
         lambda p: np.roll(p, 1, axis=1),
+        lambda p: p[:, ::-1],
+        lambda p: (1 - p) / (1 - p).sum(axis=1, keepdims=True),
         lambda p: 0.8 * np.eye(10)[p.argmin(axis=1)] + 0.02,
+        lambda p: np.eye(10)[np.argsort(p, axis=1)[:, -2]],
     ):
-        assert lab3.misinform(right) == 3.0
+        assert the_same(under_secrets(lab3.misinform, right)) == 3.0
+
+
+def swap_without_a_copy(p):
+    wrong, rows = p, np.arange(len(p))
+    a, b = p.argmax(axis=1), p.argmin(axis=1)
+    wrong[rows, a] = p[rows, b]
+    wrong[rows, b] = p[rows, a]
+    return wrong
+
+
+def zero_mean(p):
+    return noise_of(np.maximum(p, 1e-12), np.random.default_rng().normal(0, 2, p.shape))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "points", "words"),
     [
-        (lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05, "keeps the largest class"),
-        (lambda p: np.eye(10)[np.full(len(p), 3)], "Everybody gets the same class"),
-        (lambda p: -p, "no distributions"),
-        (lambda p: np.random.default_rng().dirichlet(np.ones(10), len(p)), "repeats a question"),
-        (lambda p: defenses.misinform(p)[::-1], "depends on its neighbours"),
+        (lambda p: p, 2, "keeps the largest class"),
+        (lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05, 2, "keeps the largest class"),
+        (lambda p: np.eye(10)[np.full(len(p), 3)], 2, "Everybody gets the same class"),
+        (lambda p: np.full(p.shape, 0.1), 2, "All classes get the same probability"),
+        (lambda p: p[:, [1, 0, 2, 4, 3, 6, 5, 8, 9, 7]], 2, "The classes [2] stay"),
+        (lambda p: np.random.default_rng().permuted(p, axis=1), 1, "by chance"),
+        (zero_mean, 1, "by chance"),
+        (lambda p: np.random.default_rng().dirichlet(np.ones(10), len(p)), 1, "repeats a question"),
+        (lambda p: np.roll(p, 1, axis=0), 1, "Whole rows have changed places"),
+        (lambda p: p[::-1], 1, "Whole rows have changed places"),
+        (lambda p: swap(p)[::-1], 1, "depends on its neighbours"),
+        (lambda p: np.roll(p, 1), 0, "without axis=1"),
+        (swap_without_a_copy, 0, "makes no copy"),
+        (lambda p: -p, 0, "no distributions"),
+        (lambda p: p / p.sum(axis=0), 0, "its columns sum to 1"),
     ],
 )
-def test_misinform_wrong_ways_are_named(wrong, words):
-    result = lab3.misinform(wrong)
-    assert result < 3.0
-    assert words in in_words(result)
-
-
-def test_choose_point(names):
-    assert lab3.choose_point(names["choose_point"]) == 1.0
-    result = lab3.choose_point(lambda points, loss: max(points))
-    assert result == 0.0
-    assert "Among the rates" in in_words(result)
+def test_misinform_wrong_ways_are_named(wrong, points, words):
+    result = the_same(under_secrets(lab3.misinform, wrong))
+    assert result == points
+    assert in_words(result).count(words) == 1
 
 
 def affordable(points, loss, than):
     return [rate for rate in points if points[rate][1] >= than - loss]
 
 
+def lowest(points, among):
+    return min(among, key=lambda rate: points[rate][0])
+
+
+def test_choose_point(names):
+    assert the_same(under_secrets(lab3.choose_point, names["choose_point"])) == 1.0
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        (lambda points, loss: max(points), "Among the rates"),
+        (lambda points, loss: lowest(points, points), "Among the rates"),
+        (lambda points, loss: max(points, key=lambda rate: points[rate][1]), "Among the rates"),
+        (lambda points, loss: max(rate for rate in points if rate <= loss), "Among the rates"),
         (lambda points, loss: max(affordable(points, loss, points[0.0][1])), "not the highest"),
         (
-            lambda points, loss: min(
-                affordable(points, loss, max(u for _, u in points.values())),
-                key=lambda rate: points[rate][0],
+            lambda points, loss: lowest(
+                points, affordable(points, loss, max(u for _, u in points.values()))
             ),
             "not the best of all",
         ),
@@ -189,10 +276,10 @@ def affordable(points, loss, than):
             "A loss of exactly max_loss is allowed",
         ),
     ],
-    ids=["highest rate", "loss from the best", "less than"],
+    ids=["max", "any price", "most useful", "rates", "highest", "loss from the best", "less than"],
 )
 def test_choose_point_wrong_ways_are_named(wrong, words):
-    result = lab3.choose_point(wrong)
+    result = the_same(under_secrets(lab3.choose_point, wrong))
     assert result == 0.0
     assert words in in_words(result)
 

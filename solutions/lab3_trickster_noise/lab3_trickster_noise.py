@@ -22,6 +22,13 @@
 # **The story.** You are back at *Ostrich & Daughters*. The clone of lab 2 has turned up at a rival's.
 # You still want to serve customers, with exact answers. But a thief without clothes asks about strange
 # things. The trickster's idea: *answer normal inputs cleanly, mislead on weird ones*.
+#
+# **Stuck?** Put the library's version in the place of yours, for no points there, and go on:
+# `from trickster.defenses import zero_mean_noise` in exercise 1,
+# `from trickster.ood import score_msp, score_energy, score_knn` in exercise 2, `choose_threshold` from
+# there in exercise 3, and `from trickster.defenses import misinform` in exercise 4. Each refuses to
+# answer while the test of its own exercise runs, and works everywhere else; `defenses.Trickster`
+# refuses in exercises 3 to 5.
 
 # %% provided="setup"
 {{setup}}

@@ -1,0 +1,235 @@
+"""What lab 3 tries with noisy answers and with wrong ones, on drawn posteriors of all kinds.
+
+Each function decides one part of a check, or measures what several parts need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trickster.checks import draws
+from trickster.checks.distributions import distributions
+from trickster.checks.result import Missed, Part, array
+from trickster.models import softmax
+
+ROWS = 4_000  # equal questions, or more: 0.1 sigma is more than five standard errors of their mean
+CLASSES = 10
+
+Answer = Callable[..., Any]  # posteriors (n, k), and perhaps more → posteriors (n, k)
+
+
+# --- zero-mean noise ----------------------------------------------------------------
+
+
+def _question(rng: np.random.Generator) -> np.ndarray:
+    """The same posteriors in every row ``(n, k)``, none of them close to 0."""
+    logits = rng.uniform(-1.5, 1.5, int(rng.integers(5, 9)))
+    return np.tile(softmax(logits), (ROWS + int(rng.integers(0, 500)), 1))
+
+
+def fresh_noise(part: Part, noise: Answer) -> None:
+    """Another draw for each row, the same from the same generator, others from another."""
+    rng = draws.rng("noise", "fresh")
+    clean, sigma, seed = _question(rng), float(rng.uniform(1.5, 2.5)), draws.seed("noise", "fresh")
+    got, again, other = (
+        distributions(noise(clean, sigma, np.random.default_rng(s)), "It", *clean.shape)
+        for s in (seed, seed, seed + 1)
+    )
+    different, repeats = len(np.unique(got.round(9), axis=0)), np.array_equal(got, again)
+    follows = not np.array_equal(got, other)
+    part.expect(
+        repeats and follows and different > 0.97 * len(clean),
+        f"{different:,} different answers to {len(clean):,} equal questions; "
+        f"the same generator repeats them: {repeats}; another gives others: {follows}",
+        "a fresh draw for each row, the same from the same generator, others from another",
+        "",
+        "Draw an array of the posteriors' shape from rng, and from nothing else. Noise on the "
+        "logits needs no clipping.",
+    )
+
+
+def normal_noise(part: Part, noise: Answer) -> None:
+    """On the logits, with mean 0 and deviation sigma, for a large sigma and for a small one."""
+    rng = draws.rng("noise", "normal")
+    clean, seed = _question(rng), draws.seed("noise", "normal")
+    sigmas = float(rng.uniform(1.5, 2.5)), float(rng.uniform(0.3, 0.6))
+    means, spreads, tails = [], [], 0.0
+    for sigma in sigmas:
+        got = distributions(noise(clean, sigma, np.random.default_rng(seed)), "It", *clean.shape)
+        logs = np.log(np.maximum(got, 1e-300)) - np.log(clean)
+        shift = (logs - logs[:, :1])[:, 1:]  # differences of logits: free of the normaliser
+        means.append(float(shift.mean()) / sigma)
+        # Column by column: what all rows share is no noise.
+        spreads.append(float(np.sqrt(shift.var(axis=0).mean() / 2)) / sigma)
+        tails = max(tails, _excess(shift), key=abs)
+    part.expect(
+        all(abs(mean) < 0.1 for mean in means)
+        and all(0.93 < spread < 1.07 for spread in spreads)
+        and abs(tails) < 0.3,
+        f"for sigma {sigmas[0]:.2f} and {sigmas[1]:.2f}: mean over sigma {means[0]:+.2f} and "
+        f"{means[1]:+.2f}; deviation over sigma {spreads[0]:.2f} and {spreads[1]:.2f}; excess "
+        f"kurtosis {tails:.2f}",
+        "mean within 0.1 sigma of 0, deviation within 7 % of sigma, and normally distributed",
+        "0.00, 1.00 and 0.0",
+        _why_other_noise(sigmas, means, spreads, tails),
+    )
+
+
+def _excess(values: np.ndarray) -> float:
+    """Excess kurtosis: 0 for normal values, -0.6 for differences of uniform ones."""
+    standard = (values - values.mean()) / max(float(values.std()), 1e-12)
+    return float(np.mean(standard**4)) - 3
+
+
+def _why_other_noise(
+    sigmas: tuple[float, ...], means: list[float], spreads: list[float], tails: float
+) -> str:
+    """What means and deviations, over sigma, tell of the noise."""
+    scaled = max(map(abs, means)) < 0.1 and np.isclose(*spreads, rtol=0.05)
+    if max(spreads) < 0.05:
+        return (
+            "All rows carry the same noise, or none: draw rng.normal(0, sigma, posteriors.shape)."
+        )
+    if np.allclose(spreads, sigmas, rtol=0.07):
+        return (
+            "The deviation is sigma**2, the variance: rng.normal wants the deviation itself, sigma."
+        )
+    if scaled and abs(tails) >= 0.3:
+        uniform = " (uniform noise from -sigma to sigma has a deviation of .58 sigma)"
+        return (
+            f"The noise is not normally distributed{uniform if tails < 0 else ''}: draw it with "
+            "rng.normal(0, sigma, size)."
+        )
+    if scaled:
+        return (
+            f"The noise is normal, with a deviation of {spreads[0]:.2f} sigma in place of sigma: "
+            "rng.normal(0, sigma, size) has the right one."
+        )
+    return (
+        "The logits are log(posteriors), up to a constant that softmax ignores: add the noise "
+        "to them, rng.normal(0, sigma, size), not to the probabilities, and take the softmax of "
+        "the sum."
+    )
+
+
+# --- misinformation -----------------------------------------------------------------
+
+
+def posteriors() -> np.ndarray:
+    """Posteriors ``(n, 10)`` from flat to saturated, with every class on top, and with ties."""
+    rng = draws.rng("misinform", "posteriors")
+    n = int(rng.integers(700, 900))
+    logits = rng.normal(size=(n, CLASSES)) * rng.uniform(0.3, 12, size=(n, 1))
+    a, b = rng.choice(CLASSES, 2, replace=False)
+    edge = np.stack([np.eye(CLASSES)[a], np.full(CLASSES, 1 / CLASSES), np.eye(CLASSES)[a] / 2])
+    edge[2, b] = 0.5
+    p = np.concatenate([softmax(logits), edge]).astype(np.float32)
+    return p[rng.permutation(len(p))]
+
+
+def wrong_answers(p: np.ndarray, misinform: Answer) -> np.ndarray:
+    """What ``misinform`` gives; raises :class:`Missed` where that is no distributions."""
+    found = array(misinform(p.copy()), "misinform", p.shape)
+    if np.abs(found.sum(axis=1) - 1).max() > 1e-3:
+        _say_why_no_distributions(p, found)
+    return distributions(found, "misinform", *p.shape)
+
+
+def _say_why_no_distributions(p: np.ndarray, found: np.ndarray) -> None:
+    """Raises :class:`Missed` where the slip is a known one."""
+    lost = np.sort(p, axis=1)
+    lost[:, -1] = lost[:, 0]  # the largest is overwritten before it is read
+    if np.allclose(np.sort(found, axis=1), np.sort(lost, axis=1), atol=1e-6):
+        raise Missed(
+            "misinform loses the largest probability and has the smallest twice: `wrong = "
+            "posteriors` makes no copy, so one line overwrites what the next one reads. Begin "
+            "with posteriors.copy(), and read from posteriors."
+        )
+    if np.allclose(np.sort(found, axis=None), np.sort(p, axis=None), atol=1e-6):
+        raise Missed(
+            "misinform moves numbers from one row to the next: without axis=1, np.roll and the "
+            "like go through the whole array."
+        )
+
+
+def another_class(part: Part, p: np.ndarray, found: np.ndarray) -> None:
+    """Another class on top in every row that has a clear one, and not the same for everybody."""
+    ordered = np.sort(p, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 1e-6
+    top, given = p.argmax(axis=1)[clear], found.argmax(axis=1)[clear]
+    same, classes = float(np.mean(given == top)), len(np.unique(given))
+    part.expect(
+        same == 0 and classes >= 5,
+        f"{same:.1%} of the rows still name the true class; {classes} classes are named in all",
+        "0.0%, and at least 5 classes",
+        "0.0%, and 8 to 10",
+        _why_right(p, found, top, given),
+    )
+
+
+def _why_right(p: np.ndarray, found: np.ndarray, top: np.ndarray, given: np.ndarray) -> str:
+    """How answers come to name the true class, or one class for everybody."""
+    if float(np.ptp(found, axis=1).max()) < 1e-6:
+        return (
+            "All classes get the same probability, which shows at a glance and misleads nobody: "
+            "another class must be on top, and look as sure as the true one did."
+        )
+    if len(np.unique(given)) < 5:
+        return (
+            "Everybody gets the same class, which shows at a glance, and is right for some: the "
+            "answer must follow the posteriors."
+        )
+    if np.mean(given == top) > 0.95:
+        return (
+            "Noise that keeps the largest class teaches a hard-label thief everything: "
+            "another class must be on top."
+        )
+    kept = sorted(set(top[given == top].tolist()))
+    if np.array_equal(np.isin(top, kept), given == top):
+        return (
+            f"The classes {kept} stay where they are, whenever they are on top: a permutation of "
+            "the classes must move every one of them."
+        )
+    rows = {tuple(row) for row in p.astype(float).round(5).tolist()}
+    if all(tuple(row) in rows for row in found[found.max(axis=1) < 0.9].round(5).tolist()):
+        return (
+            "Whole rows have changed places, so that one customer gets another's answer: move the "
+            "probabilities within each row, axis=1."
+        )
+    return (
+        "Some rows keep their largest class by chance. Nothing may be drawn at random: give the "
+        "largest probability to a class that the row itself decides, and that is another one."
+    )
+
+
+def same_again(part: Part, p: np.ndarray, misinform: Answer) -> None:
+    """The same answers again, in another order, beside fewer rows, and alone."""
+    rng = draws.rng("misinform", "order")
+    everything = np.arange(len(p))
+    order = rng.permutation(len(p))
+    some = rng.choice(len(p), 25, replace=False)
+    whole = wrong_answers(p, misinform)
+
+    def gap(*requests: np.ndarray) -> float:
+        """How far answers to these requests, each some rows of ``p``, are from the first ones."""
+        return max(float(np.abs(wrong_answers(p[r], misinform) - whole[r]).max()) for r in requests)
+
+    gaps = {
+        "asked again": gap(everything),
+        "in another order": gap(order),
+        "in parts": gap(*np.split(order, np.sort(rng.choice(len(p), 3, replace=False)) + 1)[:-1]),
+        "alone": gap(*some[:, None]),
+    }
+    part.expect(
+        max(gaps.values()) < 1e-5,
+        ", ".join(f"{name}: changed by {gap:.2g}" for name, gap in gaps.items()),
+        "below 1e-05",
+        "0, or about 1e-7",
+        "Answers change when asked again: whoever repeats a question and averages gets the truth. "
+        "Draw nothing at random."
+        if gaps["asked again"] >= 1e-5
+        else "An answer depends on its neighbours in the batch: decide for each input by itself.",
+    )

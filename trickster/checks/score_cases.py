@@ -1,0 +1,368 @@
+"""What lab 3 tries with scores of weirdness, with a threshold on them, and with a choice of one.
+
+Each function decides one part of a check. Right answers are computed here a second way, on drawn
+inputs; where an answer equals that of a known slip, the slip is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trickster.checks import draws
+from trickster.checks.result import SAME, Missed, Part, array, number
+from trickster.models import softmax
+
+Score = Callable[..., Any]
+Choose = Callable[[np.ndarray, float], Any]  # honest scores (n,) and a share → a threshold
+
+
+# --- three scores -------------------------------------------------------------------
+
+
+class Inputs(NamedTuple):
+    """What the scores are asked about, and another order of the rows."""
+
+    logits: np.ndarray
+    features: np.ndarray
+    bank: np.ndarray
+    k: int
+    order: np.ndarray
+
+
+def inputs() -> Inputs:
+    """Drawn: 30 to 50 rows, 8 to 12 classes, 10 to 16 features, and a neighbour from 5 to 15."""
+    rng = draws.rng("scores")
+    n, d = int(rng.integers(30, 51)), int(rng.integers(10, 17))
+    return Inputs(
+        rng.normal(0, 3, (n, int(rng.integers(8, 13)))),
+        rng.gamma(1.0, 1.0, (n, d)),
+        rng.gamma(1.0, 1.0, (int(rng.integers(150, 251)), d)),
+        int(rng.integers(5, 16)),
+        rng.permutation(n),
+    )
+
+
+def msp(part: Part, score_msp: Score, given: Inputs) -> None:
+    """The largest probability."""
+    p = softmax(given.logits)
+    want = np.sort(p, axis=1)[:, -1]
+    _same(part, array(score_msp(p.copy()), "score_msp", want.shape), want, {
+        "This is 1 minus the probability: higher must mean more normal.": 1 - want,
+        "The sign is wrong: higher must mean more normal; the score is +max.": -want,
+    })  # fmt: skip
+
+
+def energy(part: Part, score_energy: Score, given: Inputs) -> None:
+    """The formula, also where logits are large, and where rows are far apart."""
+    logits, n = given.logits, len(given.logits)
+    got = array(score_energy(logits.copy()), "score_energy", (n,))
+    large = array(score_energy(logits + 1000), "score_energy", (n,))
+    if not np.isfinite(large).all():
+        raise Missed(
+            "score_energy overflows: with logits near 1,000 it is not finite. Take each row's "
+            "largest logit out of the exponential first, and add it again at the end."
+        )
+    want = np.logaddexp.reduce(logits, axis=1)
+    far = np.where(given.order % 2, 1000.0, -1000.0)
+    mixed = array(score_energy(logits + far[:, None]), "score_energy", (n,))
+    if not np.isfinite(mixed).all():
+        raise Missed(
+            "score_energy is not finite where one row's logits are near -1,000 and another's "
+            "near +1,000. Take out each row's own largest logit, not the batch's: "
+            "max(axis=1, keepdims=True)."
+        )
+    _same(part, np.r_[got, large - 1000, mixed - far], np.r_[want, want, want], {
+        "The sign is wrong: higher must mean more normal; the score is +log sum exp.": -np.r_[
+            want, want + 2000, want + 2 * far
+        ],
+    })  # fmt: skip
+
+
+def knn(part: Part, score_knn: Score, given: Inputs) -> None:
+    """The cosine to the first and to another neighbour."""
+    features, bank, k = given.features, given.bank, given.k
+    got = np.r_[
+        array(score_knn(features.copy(), bank.copy(), 1), "score_knn", (len(features),)),
+        array(score_knn(features.copy(), bank.copy(), k), "score_knn", (len(features),)),
+    ]
+    lengths = [np.sqrt(np.square(x).sum(axis=1)) for x in (features, bank)]
+    raw = -np.sort(-features @ bank.T, axis=1)
+    similar = -np.sort(-(features @ bank.T) / np.outer(*lengths), axis=1)
+    want = np.r_[similar[:, 0], similar[:, k - 1]]
+    _same(part, got, want, {
+        "Divide each row by its length first: the cosine of two rows lies between -1 and 1.": (
+            np.r_[raw[:, 0], raw[:, k - 1]]
+        ),
+        "This is a distance, 1 - cosine: higher must mean more normal, so return the cosine.": (
+            1 - want
+        ),
+        "This is the mean of the k most similar; asked is the k-th of them.": np.r_[
+            similar[:, 0], similar[:, :k].mean(axis=1)
+        ],
+        "This is one neighbour too far: the k-th most similar is at index k - 1.": np.r_[
+            similar[:, 1], similar[:, k]
+        ],
+        "These are the least similar rows of the bank: sort the other way.": np.r_[
+            similar[:, -1], similar[:, -k]
+        ],
+        "This is the nearest neighbour, whatever k is.": np.r_[similar[:, 0], similar[:, 0]],
+    })  # fmt: skip
+
+
+def one_at_a_time(
+    part: Part, score_msp: Score, score_energy: Score, score_knn: Score, given: Inputs
+) -> None:
+    """No score changes when the batch does."""
+    n, gaps = len(given.order), {}
+    for name, score, rows in (
+        ("score_msp", score_msp, softmax(given.logits)),
+        ("score_energy", score_energy, given.logits),
+        ("score_knn", lambda f: score_knn(f, given.bank, given.k), given.features),
+    ):
+        whole = array(score(rows.copy()), name, (n,))
+        turned = array(score(rows[given.order]), name, (n,))
+        alone = array(score(rows[:1].copy()), name, (1,))
+        gaps[name] = max(np.abs(turned - whole[given.order]).max(), abs(alone[0] - whole[0]))
+    worst = max(gaps, key=gaps.get)
+    part.expect(
+        gaps[worst] < 1e-6,
+        f"scores change by up to {gaps[worst]:.2g} ({worst}) when the batch changes",
+        "less than 1e-6",
+        "about 1e-16",
+        "A score must not depend on what else is in the batch: no means or ranks over rows.",
+    )
+
+
+def _same(part: Part, got: np.ndarray, want: np.ndarray, known: dict[str, np.ndarray]) -> None:
+    """Equal to the formula; otherwise name the known wrong one that it equals."""
+    off = float(np.abs(got - want).max())
+    named = [slip for slip, values in known.items() if np.allclose(got, values, atol=1e-5)]
+    part.expect(
+        off < 1e-5,
+        f"largest difference from the formula {off:.2g}",
+        "below 1e-5",
+        "about 1e-16",
+        named[0] if named else "Compare your formula with the one in the text, on one row.",
+    )
+
+
+# --- a threshold on a score -----------------------------------------------------------
+
+
+class Threshold:
+    """The student's choice of a threshold, and what is wrong with it as a whole.
+
+    Honest scores lie close below a highest one, with a long tail downwards, and are spread evenly
+    over that distribution: a right threshold flags the same share of all that may come, to a
+    thousandth.
+    """
+
+    def __init__(self, choose: Choose):
+        self._choose, self._rng = choose, draws.rng("threshold")
+        self.scores, _ = self._honest(100 * int(self._rng.integers(15, 26)))
+        self.slip = ""  # found out by `on_given_scores`, and told once
+
+    def _honest(self, n: int, top: float = 0.9) -> tuple[np.ndarray, Callable[[float], float]]:
+        """``n`` scores, others each time, and the share of all such scores that lie below."""
+        top, scale = top + self._rng.uniform(-0.09, 0.09), self._rng.uniform(0.05, 0.15)
+        evenly = (np.arange(n) + self._rng.uniform(0.2, 0.8, n)) / n
+        scores = top - scale * (-np.log(evenly)) ** (2 / 3)
+
+        def below(line: float) -> float:
+            return float(np.exp(-((max(0.0, top - line) / scale) ** 1.5)))
+
+        return self._rng.permutation(scores), below
+
+    def flagged(self, scores: np.ndarray, rate: float) -> float:
+        """The share of the scores that lie below the threshold for them and a rate."""
+        return float(np.mean(scores < self(scores, rate)))
+
+    def __call__(self, scores: np.ndarray, rate: float) -> float:
+        return number(self._choose(scores.copy(), rate), "choose_threshold")
+
+    # --- the parts ---
+
+    def on_given_scores(self, part: Part) -> None:
+        """As many of them as may be, and never more."""
+        rng = self._rng
+        n = len(self.scores)
+        whole = [r for r in range(1, 26) if r / 100 * n == r * n // 100]  # not so in binary
+        rates = [
+            int(rng.choice([r for r in whole if low <= r <= high])) / 100
+            for low, high in ((1, 3), (4, 8), (15, 25))
+        ]
+        shares = [self.flagged(self.scores, rate) for rate in rates]
+        ok = all(r - 0.002 <= share <= r + 1e-9 for r, share in zip(rates, shares, strict=True))
+        self.slip = "" if ok else self._why(rates, shares)
+        part.expect(
+            ok,
+            ", ".join(f"{share:.3f} flagged" for share in shares),
+            f"{', '.join(f'{rate:.3f}' for rate in rates)}, never more",
+            "exactly these",
+            self.slip,
+        )
+
+    def on_fresh_scores(self, part: Part) -> None:
+        """All that may come from where the given scores came from, of two kinds of scores."""
+        rates, fresh = [], []
+        # Rates far from the usual 5 %, and scores that no common threshold fits.
+        for top, low, high in ((0.9, 2, 3), (6.0, 8, 11)):
+            rates.append(int(self._rng.integers(low, high + 1)) / 100)
+            scores, below = self._honest(2_000, top)
+            fresh.append(below(self(scores, rates[-1])))
+        part.expect(
+            all(abs(share - rate) < 0.01 for share, rate in zip(fresh, rates, strict=True)),
+            " and ".join(f"{share:.3f}" for share in fresh) + " of new honest users flagged",
+            " and ".join(f"{rate:.2f}" for rate in rates) + ", within .01",
+            "exactly these",
+            self._again("The threshold must follow from the honest scores alone, for any max_fpr."),
+        )
+
+    def at_the_edges(self, part: Part) -> None:
+        """A share of 0, equal scores, and few scores."""
+        rng = self._rng
+        none = self.flagged(self.scores, 0.0)
+        low = int(rng.integers(4, 9))
+        few_equal, rate = np.repeat(rng.uniform([0.1, 0.7], [0.4, 0.9]), [low, 100 - low]), low - 2
+        tied = self.flagged(few_equal, rate / 100)
+        n, share = FEW[int(rng.integers(len(FEW)))]
+        few = round(n * self.flagged(rng.permutation(np.arange(float(n))), share))
+        most = int(n * share)
+        part.expect(
+            none == 0 and tied <= rate / 100 and few == most,
+            f"max_fpr 0: {none:.3f} flagged; ties: {tied:.2f} of at most {rate / 100:.2f}; "
+            f"{share:.2f} of {n} scores: {few} flagged",
+            f"0, at most {rate / 100:.2f}, and {most}",
+            "",
+            self._again(_why_edge(none, tied * 100 > rate, few - most)),
+        )
+
+    # --- advice ---
+
+    def _again(self, advice: str) -> str:
+        """What is wrong as a whole is not explained twice, and no other reason is made up."""
+        return SAME if self.slip else advice
+
+    def _why(self, rates: list[float], shares: list[float]) -> str:
+        if not self._follows():
+            return (
+                "The threshold does not move with the scores that choose_threshold is given: "
+                "compute it from honest_scores, not from a pool or from scores elsewhere in the "
+                "notebook."
+            )
+        if all(share == 1 for share in shares):
+            return (
+                "This flags everybody. Return a score, not its place in the order or a count: "
+                "np.sort(honest_scores)[place]."
+            )
+        if all(abs(share - (1 - r)) < 0.01 for r, share in zip(rates, shares, strict=True)):
+            return (
+                "This flags nearly everybody: weird is what lies below, so the threshold belongs "
+                "to the low end of the honest scores."
+            )
+        if all(abs(share - r / 100) < 0.002 for r, share in zip(rates, shares, strict=True)):
+            return (
+                "Next to nobody is flagged: max_fpr is a share, .05 for 5 %. np.quantile takes "
+                "shares, np.percentile percent."
+            )
+        if all(0 < share - r < 0.002 for r, share in zip(rates, shares, strict=True)):
+            return (
+                "One or two more are flagged than may be. If 20 may lie below, the threshold is "
+                "the score at index 20: those at indices 0 to 19 are smaller."
+            )
+        return "Sort the scores: the threshold is the one that has max_fpr of them below it."
+
+    def _follows(self) -> bool:
+        """Whether the threshold moves up when all the scores do."""
+        return abs(self(self.scores + 1, 0.05) - self(self.scores, 0.05) - 1) < 1e-6
+
+
+# Few scores, and a share of them that is no whole number, and of which np.quantile, too, rounds
+# down: between the last two of those that may be flagged and the next.
+FEW = [
+    (n, share / 100)
+    for n in range(6, 16)
+    for share in range(15, 46)
+    if int(n * share / 100 + 0.05) == int(n * share / 100 - 0.05) == int((n - 1) * share / 100) + 1
+    and n * share % 100
+    and n * share > 200
+]
+
+
+def _why_edge(none: float, tied: bool, more: int) -> str:
+    if none > 0:
+        return "With max_fpr 0 nobody may be flagged: the lowest score itself is the threshold."
+    if tied:
+        return "Equal scores stay together: compare with <, and add nothing to the threshold."
+    if more > 0:
+        return "At most max_fpr may lie below: round down, not up or to the nearest."
+    return "The highest such threshold is asked: one more score may lie below it."
+
+
+# --- a choice among thresholds --------------------------------------------------------
+
+
+Points = dict[float, tuple[float, float]]  # rate → fidelity, utility
+
+
+def the_best_borne(part: Part, choose: Callable[..., Any]) -> None:
+    """The lowest fidelity among the points that honest users can bear."""
+    rng = draws.rng("choose point")
+    wrong = []
+    for points, loss, want in [*_falling(rng), _bumpy(rng)]:
+        got = _chosen(choose, points, loss)
+        if got != want:
+            wrong.append(f"allowed loss {loss:g}: {got:g} instead of {want:g} among {points}")
+    part.expect(
+        not wrong,
+        wrong[0] if wrong else "the five rates asked for",
+        "the right rate for losses of 0 and more, also where fidelity is lowest in between",
+        "",
+        "Among the rates whose utility is at least the undefended one (rate 0, not the best of "
+        "all) less max_loss, return the one with the lowest fidelity, not the highest rate. A "
+        "loss of exactly max_loss is allowed.",
+    )
+
+
+def _falling(rng: np.random.Generator) -> list[tuple[Points, float, float]]:
+    """A stricter threshold takes more from both: four losses, and the rate that each allows."""
+    rates = _rates(rng)
+    fidelity = 0.7 - np.r_[0, np.cumsum(rng.uniform(0.05, 0.15, 3))]
+    losses = np.r_[0, np.cumsum(rng.uniform(0.004, 0.01, 3))]
+    points = _points(rates, fidelity, rng.uniform(0.87, 0.9) - losses)
+    allowed = [0.0, *((losses[1:-1] + losses[2:]) / 2), 0.1]
+    return [
+        (points, round(float(loss), 4), rate) for loss, rate in zip(allowed, rates, strict=True)
+    ]
+
+
+def _bumpy(rng: np.random.Generator) -> tuple[Points, float, float]:
+    """The highest rate is not the best, nor rate 0 the most useful."""
+    rates, unit = _rates(rng, lowest=4), rng.uniform(0.8, 1.5) / 1_000
+    fidelity = np.array([0.7, 0.6, 0.33, 0.45]) + rng.uniform(-0.04, 0.04, 4)
+    utility = rng.uniform(0.87, 0.9) + unit * np.array([0, 6, -4, -6])
+    return _points(rates, fidelity, utility), round(7 * unit, 4), rates[2]
+
+
+def _rates(rng: np.random.Generator, lowest: int = 1) -> list[float]:
+    """Rate 0, and three more in rising order, multiples of .005."""
+    return [0.0, *(np.sort(rng.choice(np.arange(lowest, 20), 3, replace=False)) / 200).tolist()]
+
+
+def _points(rates: list[float], fidelity: np.ndarray, utility: np.ndarray) -> Points:
+    pairs = zip(fidelity.round(3).tolist(), utility.round(4).tolist(), strict=True)
+    return dict(zip(rates, pairs, strict=True))
+
+
+def _chosen(choose: Callable[..., Any], points: Points, loss: float) -> float:
+    """The rate that ``choose`` returns; raises :class:`Missed` where it finds no rate at all."""
+    try:
+        return number(choose(dict(points), loss), "choose_point")
+    except ValueError as error:
+        raise Missed(
+            f"choose_point found no rate for an allowed loss of {loss} ({error}). A loss of "
+            "exactly max_loss is allowed, so rate 0 always is: compare with >= and <=."
+        ) from error
