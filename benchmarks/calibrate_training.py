@@ -26,6 +26,7 @@ from benchmarks.store import Job, Measurement, Results
 from trickster import attacks, defenses, models, pools, training
 from trickster.checks import lab1, lab2, lab3, thresholds
 from trickster.checks.probes import forward
+from trickster.withheld import nobody, refused_by
 
 PART = "calibrate_training"
 Functions = tuple[Callable[..., Any], ...]
@@ -238,7 +239,7 @@ def run_check(job: Job) -> Measurement:
     functions = CHECKS[check][name].make(number)
 
     own_seeds = {"seeds": tuple(range(100 + 3 * number, 103 + 3 * number))}
-    with mock.patch.object(pools, "make", drawn):
+    with mock.patch.object(pools, "make", drawn), refused_by(nobody):
         result = FUNCTIONS[check](*functions, **(own_seeds if check == "steal" else {}))
     return measure_verdict(CHECKED[check], name, result)
 

@@ -12,6 +12,8 @@ from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import fixtures, lab1
 from trickster.checks.probes import forward, make_probe, read_probe
 
+pytestmark = pytest.mark.usefixtures("library_answers")
+
 
 @pytest.fixture(scope="module")
 def names():

@@ -13,6 +13,8 @@ from trickster.api import BudgetExceeded
 from trickster.checks import lab2
 from trickster.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("library_answers")
+
 VICTIM = Scenario("fashion").victim
 
 

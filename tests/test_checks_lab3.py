@@ -14,6 +14,8 @@ from trickster.api import Query
 from trickster.checks import defense_cases, fixtures, lab3, thresholds
 from trickster.checks.result import Sheet
 
+pytestmark = pytest.mark.usefixtures("library_answers")
+
 
 @pytest.fixture(scope="module")
 def names():

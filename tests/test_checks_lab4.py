@@ -15,6 +15,8 @@ from trickster import defenses, limiters, ood
 from trickster.api import Query, RateLimited
 from trickster.checks import lab4
 
+pytestmark = pytest.mark.usefixtures("library_answers")
+
 
 @pytest.fixture(scope="module")
 def names():

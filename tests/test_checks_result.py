@@ -151,20 +151,6 @@ class Ended(Exception):
     plain = "it had ended, as above."
 
 
-def test_an_explanation_is_given_once():
-    @check("Title", 4)
-    def missed(sheet: Sheet) -> None:
-        for text in ("see above.", LONG, LONG, "see above."):
-            with sheet.part(text[:9], 1):
-                raise Missed(text)
-
-    advice = [part.advice for part in missed().parts]
-    assert advice == ["see above.", LONG, "The same as above.", "see above."]
-
-
-LONG = "Sort the scores first: the threshold is the one that so many of them lie below."
-
-
 def test_what_ends_a_part_says_so_plainly_and_once():
     sheet = Sheet("Exercise", 2)
     for name in ("one", "two"):

@@ -118,6 +118,7 @@ class Outcome:
     limits: list[str] = field(default_factory=list)  # that single cells have met
     problems: list[str] = field(default_factory=list)  # mistakes of the course's own checks
     missing: dict[str, list[str]] = field(default_factory=dict)  # modules → the cells that want it
+    withheld: set[str] = field(default_factory=set)  # names of the library that tests withheld
 
 
 def run_notebook(
@@ -262,6 +263,7 @@ class NotebookRunner:
             self.outcome.missing.setdefault(wanted[1], []).append(name)
         if verdict.limit_hit:
             self.outcome.limits.append(f"{name}: {verdict.limit_hit}")
+        self.outcome.withheld |= verdict.withheld
         if verdict.problem:
             self.outcome.problems.append(f"{name}: {verdict.problem}")
 

@@ -18,7 +18,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -46,13 +46,14 @@ class Agent:
         self.numbers = itertools.count(1)
         self.running_calls = self.last_request = 0
         self.ended = self.interrupted = False
+        self.withheld = ExitStack()
         self.lock = threading.RLock()  # a student's threads may ask the grader, one at a time
 
     # --- requests of the grader ----------------------------------------------------------------
 
     def run(self, token: str) -> None:
         """Say hello, then answer one request after the other."""
-        with self._interruptible_answers():
+        with self._interruptible_answers(), self.withheld:
             self.send("hello", 0, [token])
             while not self.ended:
                 try:
@@ -97,6 +98,8 @@ class Agent:
             target, positional, named, released = fields
             self._release(released)
             return self._call_student(target, *positional, **named)
+        if kind == "withhold":
+            return self._withhold(*fields)
         if kind == "get":
             target, name, released = fields
             self._release(released)
@@ -117,6 +120,13 @@ class Agent:
             module, _, attribute = place.partition(":")
             found[name] = getattr(importlib.import_module(module), attribute)
         return found
+
+    def _withhold(self, names: list[str]) -> None:
+        """Let these names of the course's library refuse from now on, and no others."""
+        self.withheld.close()
+        if names:
+            refusing = importlib.import_module("trickster.withheld").refusing
+            self.withheld.enter_context(refusing(names, copies=True))
 
     def _release(self, numbers: list[int]) -> None:
         for number in numbers:

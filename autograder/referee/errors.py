@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 # Modules whose exceptions a student's code may raise and a check may expect, beside builtins.
-EXPECTED_MODULES = ("trickster.api",)
+EXPECTED_MODULES = ("trickster.api", "trickster.withheld")
 MAX_TEXT, MAX_TRACEBACK = 2_100, 8_100  # characters
 
 

@@ -23,6 +23,7 @@ from autograder.referee.kernel import Kernel
 from autograder.referee.outputs import BoundedWriter, CapturedOutput, stream_outputs
 from autograder.referee.session import Session, TimeLimits
 from trickster.checks.result import CheckResult
+from trickster.withheld import refused_by
 
 HERE = Path(__file__).parent
 PACKAGE = "trickster_referee"  # of the agent's files in the kernel
@@ -53,6 +54,7 @@ class Verdict:
     note: str = ""  # why the test ended early, or that nothing is written yet
     begun: bool = True  # whether anything of the exercise is written
     remarks: tuple[str, ...] = ()  # the check's, for the instructor alone
+    withheld: frozenset[str] = frozenset()  # what of the library refused meanwhile
     problem: str = ""  # a mistake of the course's own: for the instructor
     seconds: float = 0.0  # waited for the student's code
     limit_hit: str = ""  # of time, by the student's code
@@ -122,12 +124,15 @@ class Referee:
                 name_resolution.free_names(source), imports or {}, exercises
             )
             self._open(session, printed)
-            return run_source(source, {**_student_objects(session, names), **names.graders})
+            given = {**_student_objects(session, names), **names.graders}
+            with refused_by(session.withhold):
+                return run_source(source, given)
 
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stdout):
             last = _judge(verdict, points, evaluate)
         self._close(session)
         verdict.seconds, verdict.limit_hit = session.seconds, session.limit_hit
+        verdict.withheld = frozenset(session.withheld)
         # A result stands above what the student's code printed, an error below it.
         shown = stream_outputs(printed.text())
         ending = [*shown, last] if last.output_type == "error" else [last, *shown]

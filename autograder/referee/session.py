@@ -61,6 +61,8 @@ class Session:
         self.seconds = 0.0  # waited for the student's code
         self.opened = False
         self.limit_hit = ""  # of time, by the student's code
+        self.withheld: set[str] = set()  # names of the library that have refused so far
+        self._withheld: set[str] = set()  # that do now
         self._time_left, self._call_time_left = self.time_limits.cell, self.time_limits.call
         self._open_requests: list[int] = []
         self._numbers = itertools.count(1)
@@ -108,13 +110,29 @@ class Session:
 
     def names(self, wanted: list[str], imported: dict[str, str]) -> dict[str, Any]:
         """The notebook's objects by name; ``imported`` ones come from their "module:name" there."""
-        # Importing what a probe needs takes seconds, which are not the student's fault.
-        self._time_left = self.time_limits.startup
-        found = self._request("names", [wanted, imported])
-        self._time_left = self.time_limits.cell
+        found = self._prepared("names", [wanted, imported])
         if type(found) is not dict:
             self._fail(ProtocolError("the notebook's names did not arrive as requested."))
         return {name: found[name] for name in (*wanted, *imported) if name in found}
+
+    def withhold(self, names: tuple[str, ...]) -> contextlib.AbstractContextManager[None]:
+        """Let these names of the library refuse in the student's process, and no others.
+
+        That lasts until the next check names its own, or the session ends.
+        """
+        if set(names) != self._withheld:
+            self._prepared("withhold", [list(names)])
+            self._withheld = set(names)
+            self.withheld |= self._withheld
+        return contextlib.nullcontext()
+
+    def _prepared(self, kind: str, fields: list[Any]) -> Any:
+        """The answer to a request whose imports may take seconds, which are not the student's."""
+        self._time_left, left = self.time_limits.startup, self._time_left
+        try:
+            return self._request(kind, fields)
+        finally:
+            self._time_left = left
 
     def call(self, handle: RemoteObject, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._request("call", [handle, list(args), kwargs, self._take_released()])
@@ -141,7 +159,8 @@ class Session:
             self._fail(ProtocolError("your code and the check call each other without end."))
         number = next(self._numbers)
         if not self._open_requests:
-            self._call_time_left = self._time_left if kind == "names" else self.time_limits.call
+            prepares = kind in ("names", "withhold")
+            self._call_time_left = self._time_left if prepares else self.time_limits.call
             self._raised.clear()
         self._open_requests.append(number)
         try:

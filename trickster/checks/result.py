@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from trickster import withheld
 from trickster.checks import presentation
 from trickster.checks.progress import Progress
 
@@ -319,7 +320,8 @@ def check(
     """Make ``function(sheet, *names)`` a check: it returns a :class:`CheckResult`.
 
     ``withholds`` names what of the library answers the exercise, as ``"trickster.ood.score_msp"``:
-    it is no answer while this check runs.
+    it refuses while this check runs (see ``trickster.withheld``). A check that compares with it
+    computes that inside ``withheld.lifted()``.
 
     Whatever the student's code writes to standard error is shown on standard
     output, since nbgrader takes any word on standard error for a failed test.
@@ -332,7 +334,8 @@ def check(
                 warnings.simplefilter("default")
                 sheet = Sheet(title, points)
                 try:
-                    function(sheet, *names, **options)
+                    with withheld.during_check(withholds):
+                        function(sheet, *names, **options)
                     return sheet.result()
                 except Exception as error:
                     result = sheet.ended_early(error)

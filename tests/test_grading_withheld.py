@@ -1,0 +1,113 @@
+"""The library's answer is no answer in grading either, where a student's code runs elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from reading import words_of
+from test_grading_run import hand_in, submission
+from toy_course import LAB, SOURCE, cell_of, make_course
+
+from autograder import nbgrader_api, records
+from autograder.authoring.build import build
+from autograder.grading.run import grade_class
+from autograder.records import GradingRecord
+from trickster.withheld import Withheld
+
+CHECK = """\
+import numpy as np
+
+from trickster.checks.result import check
+
+
+@check("Exercise 1", 4, withholds=("trickster.ood.score_msp", "trickster.ood.score_knn"))
+def scores(sheet, root_sum):
+    posteriors = np.array([[0.7, 0.2, 0.1], [0.4, 0.3, 0.3]])
+    for name in ("the formula", "again"):
+        with sheet.part(name, 2) as part:
+            got = np.asarray(root_sum(posteriors))
+            part.expect(np.allclose(got, [0.7, 0.4]), f"{got}", "the largest of each row")
+
+
+scores(root_sum)
+"""
+SOURCE = SOURCE[: SOURCE.index("measured = root_sum")] + (
+    CHECK + "\n# %% [markdown]\n# ## Exercise 2" + SOURCE.split("# ## Exercise 2")[1]
+)
+OWN = "def root_sum(p):\n    return p.max(axis=1)"
+ALIAS = "from trickster.ood import score_msp as root_sum"
+REFUSED = {
+    "imports": ALIAS,
+    "passes_on": "from trickster import ood\ndef root_sum(p):\n    return ood.score_msp(p)",
+    "partial": "import functools, trickster.ood as o\nroot_sum = functools.partial(o.score_msp)",
+    "imports_late": "def root_sum(p):\n    from trickster.ood import score_msp\n"
+    "    return score_msp(p)",
+    "replaces": f"{ALIAS}\nimport trickster.ood\ntrickster.ood.score_msp = lambda p: p",
+    "deletes": f"{ALIAS}\nimport trickster.ood\ndel trickster.ood.score_msp",
+    "reimports": f"{ALIAS}\nimport sys\ndel sys.modules['trickster.ood']",
+    "code": "import types, trickster.ood as o\n"
+    "root_sum = types.FunctionType(o.score_msp.__code__, vars(o))",
+    "thread": f"{ALIAS} \nimport concurrent.futures as c\npool = c.ThreadPoolExecutor(1)\n"
+    "msp = root_sum\ndef root_sum(p):\n    return pool.submit(msp, p).result()",
+}
+COUNTED = {
+    "own": OWN,
+    "another": "from trickster import defenses\ndef root_sum(p):\n"
+    "    return (p * defenses.hard_labels(p)).sum(axis=1)",
+    "falls_back": "from trickster.ood import score_msp\ndef root_sum(p):\n"
+    "    try:\n        return score_msp(p)\n    except Exception:\n        return p.max(axis=1)",
+}
+SENTENCE = "Withheld: trickster.ood.score_msp is the library's own answer to this exercise."
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_course(tmp_path_factory.mktemp("withheld"), SOURCE)
+    assert build(root, run=False, say=lambda text: None) == []
+    return root
+
+
+@pytest.fixture(scope="module")
+def graded(root: Path) -> dict[str, GradingRecord]:
+    for student, answer in {**REFUSED, **COUNTED}.items():
+        hand_in(root, student, json.dumps(submission(root, root_sum=answer)))
+    found = grade_class(root, root, workers=2, say=lambda text: None)
+    return {record.student: record for record in found}
+
+
+@pytest.mark.parametrize("student", REFUSED)
+def test_however_it_is_reached_it_gives_no_points(
+    root: Path, graded: dict[str, GradingRecord], student: str
+) -> None:
+    record = graded[student]
+    assert record.test_points == 0 and not record.problems and not record.stopped
+    (cell, *_) = record.cells
+    if student == "deletes":
+        assert "has no attribute 'score_msp'" in cell.note
+        return
+    first, again = cell.parts
+    assert first.advice.startswith(SENTENCE) and again.advice == Withheld.plain
+    notebook = nbformat.read(root / "autograded" / student / LAB / f"{LAB}.ipynb", as_version=4)
+    (output,) = cell_of(notebook, "root_sum_test").outputs
+    shown = words_of(output.data["text/html"])
+    assert shown.count("Withheld:") == 1 and "Traceback" not in shown
+    page = root / "feedback" / student / LAB / f"{LAB}.html"
+    assert words_of(page.read_text(encoding="utf-8")).count(SENTENCE) == 1
+
+
+@pytest.mark.parametrize("student", COUNTED)
+def test_one_s_own_work_counts(graded: dict[str, GradingRecord], student: str) -> None:
+    assert graded[student].test_points == 4
+
+
+def test_nbgrader_s_own_road_withholds_the_same(
+    root: Path, graded: dict[str, GradingRecord]
+) -> None:
+    nbgrader_api.autograde(root, root, LAB, "imports")
+    (cell, *_) = records.read(root, "imports", LAB).cells
+    assert cell.points == 0 and cell.parts == graded["imports"].cells[0].parts
