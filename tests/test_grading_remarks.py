@@ -247,7 +247,7 @@ def test_what_the_course_wrote_does_not_count() -> None:
 
 def test_a_text_that_takes_for_ever_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code_remarks, "LOOKING", Bounds("Looking", computing=1, waiting=60))
-    monkeypatch.setattr(code_remarks, "_remarks", lambda cells: spin())
+    monkeypatch.setattr(code_remarks, "_remarks", lambda cells, withheld: spin())
     (sentence,) = remarks_on(notebook_of("x = 1"))
     assert sentence.startswith("Looking takes more than 1 s")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from autograder import nbgrader_api, records
 from autograder.authoring.build import build
 from autograder.grading.run import grade_class
 from autograder.records import GradingRecord
+from trickster import ood
 from trickster.withheld import Withheld
 
 CHECK = """\
@@ -53,6 +55,26 @@ REFUSED = {
     "thread": f"{ALIAS} \nimport concurrent.futures as c\npool = c.ThreadPoolExecutor(1)\n"
     "msp = root_sum\ndef root_sum(p):\n    return pool.submit(msp, p).result()",
 }
+PASTED = inspect.getsource(ood.score_knn)
+AROUND = {
+    "pastes": f"import numpy as np\nfrom trickster.ood import unit_rows\n{PASTED}\n{OWN}",
+    "reads": "import inspect, trickster.ood as o\nnames = {}\n"
+    "exec(inspect.getsource(o.score_msp), vars(o) | names, names)\nroot_sum = names['score_msp']",
+    "starts": "import subprocess, sys, json, numpy as np\n"
+    "CODE = 'import sys, json, numpy as np; from trickster.ood import score_msp; '\\\n"
+    "    'print(json.dumps(score_msp(np.array(json.load(sys.stdin))).tolist()))'\n"
+    "def root_sum(p):\n    found = subprocess.run([sys.executable, '-c', CODE], text=True,\n"
+    "        input=json.dumps(p.tolist()), capture_output=True).stdout\n"
+    "    return np.array(json.loads(found))",
+    "unlocks": "import trickster.withheld as w, contextlib\nfrom trickster.ood import score_msp\n"
+    "w.refusing = lambda *given, **named: contextlib.nullcontext()\nroot_sum = score_msp",
+}
+TOLD = {
+    "pastes": "repeats trickster.ood.score_knn word for word",
+    "reads": "uses exec, inspect",
+    "starts": "uses subprocess",
+    "unlocks": "uses withheld",
+}
 COUNTED = {
     "own": OWN,
     "another": "from trickster import defenses\ndef root_sum(p):\n"
@@ -74,7 +96,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def graded(root: Path) -> dict[str, GradingRecord]:
-    for student, answer in {**REFUSED, **COUNTED}.items():
+    for student, answer in {**REFUSED, **COUNTED, **AROUND}.items():
         hand_in(root, student, json.dumps(submission(root, root_sum=answer)))
     found = grade_class(root, root, workers=2, say=lambda text: None)
     return {record.student: record for record in found}
@@ -101,13 +123,30 @@ def test_however_it_is_reached_it_gives_no_points(
 
 
 @pytest.mark.parametrize("student", COUNTED)
-def test_one_s_own_work_counts(graded: dict[str, GradingRecord], student: str) -> None:
-    assert graded[student].test_points == 4
+def test_one_s_own_work_counts_and_nobody_is_told(
+    graded: dict[str, GradingRecord], student: str
+) -> None:
+    assert graded[student].test_points == 4 and graded[student].suspicious == []
 
 
-def test_nbgrader_s_own_road_withholds_the_same(
+@pytest.mark.parametrize("student", AROUND)
+def test_what_gets_past_it_is_told(
+    root: Path, graded: dict[str, GradingRecord], student: str
+) -> None:
+    """In a process of one's own, one can do what one likes: these get their points."""
+    record = graded[student]
+    assert record.test_points == 4
+    (sentence,) = record.suspicious
+    assert TOLD[student] in sentence and sentence in record.remark
+    page = root / "feedback" / student / LAB / f"{LAB}.html"
+    assert sentence not in words_of(page.read_text(encoding="utf-8"))
+
+
+def test_nbgrader_s_own_road_withholds_the_same_and_tells_the_same(
     root: Path, graded: dict[str, GradingRecord]
 ) -> None:
-    nbgrader_api.autograde(root, root, LAB, "imports")
-    (cell, *_) = records.read(root, "imports", LAB).cells
-    assert cell.points == 0 and cell.parts == graded["imports"].cells[0].parts
+    for student in ("imports", "pastes"):
+        nbgrader_api.autograde(root, root, LAB, student)
+        found = records.read(root, student, LAB)
+        assert found.cells[0].parts == graded[student].cells[0].parts
+        assert found.suspicious == graded[student].suspicious

@@ -382,6 +382,8 @@ TOLD = replace(found(), reason="It is odd.", code_remarks=("It is odd.",))
         (Expectation(repairs=frozenset()), found(), "", "as expected"),
         (Expectation(never=("SECRET",)), found(), "a secret", "as expected"),
         (Expectation(never=("SECRET",)), found(), "a SECRET", "WRONG: shows 'SECRET'"),
+        (Expectation(shows=("a",)), found(), "a b", "as expected"),
+        (Expectation(shows=("a", "c")), found(), "a b", "WRONG: does not show 'c'"),
         (Expectation(), TOLD, "", "WRONG: told the instructor: It is odd."),
         (Expectation(reason="is odd"), TOLD, "", "as expected"),
     ],

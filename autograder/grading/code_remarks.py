@@ -3,6 +3,7 @@
 Nothing here costs points or shows in a student's page. A notebook's code may carry a table of
 pictures that everybody can download, or a model that was trained elsewhere: that shows in how much
 data it holds, counted after compression, so that neither prose nor long lists of zeros count much.
+What of the library it repeats is found in `library_text`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import ast
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nbformat import NotebookNode
 
 from autograder.cells import role
 from autograder.course import CourseError
 from autograder.grading.bounded import Bounds, OverLimit, within
+from autograder.grading.library_text import code_in, repeated, ways_around
 from autograder.grading.required_cells import without_magics
 
 # Bytes, compressed. Honest submissions of the zoo hold up to 500 and 2,100; ordinary Python code
@@ -27,11 +29,14 @@ MOST_CODE = 8_000  # of everything that code can read of itself: comments and na
 LOOKING = Bounds("Looking through the code", computing=20, waiting=120)
 
 
-def remarks_on(notebook: NotebookNode) -> tuple[str, ...]:
-    """Sentences on the code that a student wrote in a repaired notebook."""
+def remarks_on(notebook: NotebookNode, withheld: Iterable[str] = ()) -> tuple[str, ...]:
+    """Sentences on the code that a student wrote in a repaired notebook.
+
+    `withheld` are the names of the library that tests of this notebook have withheld.
+    """
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code" and _own(cell)]
     try:
-        return within(LOOKING, _remarks, cells)
+        return within(LOOKING, _remarks, cells, sorted(withheld))
     except OverLimit as error:
         return (str(error),)
     except CourseError:  # a busy machine: no reason to fail the submission
@@ -42,8 +47,28 @@ def _own(cell: NotebookNode) -> bool:
     return role(cell) not in ("test", "provided")
 
 
-def _remarks(cells: list[str]) -> tuple[str, ...]:
-    return tuple(_on_data(cells))
+def _remarks(cells: list[str], withheld: list[str]) -> tuple[str, ...]:
+    try:
+        return *_on_data(cells), *_on_library(cells, withheld)
+    except RecursionError:
+        return ("Its code is nested too deeply to be looked through.",)
+
+
+# --- the library's answers -----------------------------------------------------------------------
+
+
+def _on_library(cells: list[str], withheld: list[str]) -> Iterator[str]:
+    if not withheld:
+        return
+    trees = [tree for source in cells if (tree := _parsed(without_magics(source)))]
+    trees += [inner for tree in trees for inner in code_in(tree)]
+    for place in repeated(trees, withheld):
+        yield f"Its code repeats {place} word for word, which answers an exercise here."
+    if words := ways_around(trees):
+        yield (
+            f"Its code uses {', '.join(words)}, which may lead to the library's own answers past "
+            "the test: look at what it does there."
+        )
 
 
 # --- data ---------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ def draft_record(
         stopped=outcome.stopped,
         limits=tuple(outcome.limits),
         problems=tuple(outcome.problems),
-        code_remarks=remarks_on(notebook),
+        code_remarks=remarks_on(notebook, outcome.withheld),
     )
     return replace(record, reason=" ".join([*reasons, *record.noted]))
 

@@ -25,7 +25,7 @@ WORDS = (
 )
 SECONDS = ("timeout", "call_timeout", "notebook_timeout", "grace")
 SANDBOX = {"memory": MIB, "disk": MIB, "processes": 1}  # and what one of each is in `Limits`
-VERDICT = ("total", "status", "reason", "stopped", "repairs", "never")
+VERDICT = ("total", "status", "reason", "stopped", "repairs", "shows", "never")
 Span = tuple[float, float]
 
 
@@ -43,6 +43,7 @@ class Expectation:
     reason: str | None = None  # part of the record's reason
     stopped: str | None = None  # part of why the process ended; "" if it did not
     repairs: frozenset[str] | None = None  # the kinds of all repairs
+    shows: tuple[str, ...] = ()  # words that the student gets to see
     never: tuple[str, ...] = ()  # words that nothing made of the submission holds
 
 
@@ -110,6 +111,7 @@ def _expectation(table: Any, release: NotebookNode, where: str) -> Expectation:
         reason=table.get("reason"),
         stopped=table.get("stopped"),
         repairs=None if repairs is None else frozenset(_texts(repairs, "repairs", where)),
+        shows=_texts(table.get("shows", []), "shows", where),
         never=_texts(table.get("never", []), "never", where),
     )
 

@@ -20,7 +20,8 @@ base notebook, each under the `grade_id` of the cell that it replaces.
     # reason = "is empty"           is part of the reason that the instructor reads
     # stopped = "longer than 5 s"   is part of why its process ended; "" if it must not end
     # repairs = ["restored"]        every kind of repair in the record, and no other
-    # never = ["ESCAPED"]           is nowhere in the graded notebook and its feedback page
+    # shows = ["one account"]       is in the graded notebook or its feedback page
+    # never = ["ESCAPED"]           is nowhere in either
     # [marks]                       what a marker gives for the written answers
     # why = 1.5
     # ///

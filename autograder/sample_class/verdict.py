@@ -54,6 +54,7 @@ def _not_as_found(specimen: Specimen, record: GradingRecord, pages: str) -> list
         listed = ", ".join(sorted(kinds)) or "nothing"
         wanted = ", ".join(sorted(expect.repairs)) or "nothing"
         wrong.append(f"repaired: {listed}, expected {wanted}")
+    wrong += [f"does not show {word!r}" for word in expect.shows if word not in pages]
     wrong += [f"shows {word!r}" for word in expect.never if word in pages]
     if specimen.kind == "learner" and expect.reason is None:
         wrong += [f"told the instructor: {remark}" for remark in record.remarks]

@@ -1,0 +1,170 @@
+"""Finds in a student's code what a test has withheld: the library's text, and ways around refusal.
+
+`trickster.withheld` makes the library's answers refuse. Their text can still be copied, and code
+can do anything to the process that it runs in: both show in the notebook.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from textwrap import dedent
+
+from trickster.withheld import functions_of
+
+SMALLEST = 75  # nodes of a syntax tree. Up to 71, our own solutions have come to the same text.
+SHORTEST = 80  # characters of a string that may hold code
+# With these, code can run the library's text, or another process in which nothing refuses.
+CALLED = {"exec", "eval", "compile", "__import__"}
+NAMED = {
+    *(
+        "inspect",
+        "importlib",
+        "builtins",
+        "runpy",
+        "subprocess",
+        "multiprocessing",
+        "ProcessPoolExecutor",
+    ),
+    *("__code__", "__globals__", "__builtins__", "__loader__", "__spec__", "__file__", "__path__"),
+    *("sys.modules", "_getframe", "run_cell", "run_code", "system", "popen", "withheld"),
+}
+
+
+def ways_around(trees: Iterable[ast.AST]) -> list[str]:
+    """Those of the names above that the code uses."""
+    found = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Name):
+            found |= {node.id} & (CALLED | NAMED)
+        elif isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            found |= {node.attr, f"{owner}.{node.attr}"} & NAMED
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            base = f"{getattr(node, 'module', '')}."
+            names = {f"{base}{alias.name}" for alias in node.names}
+            found |= (names | {part for name in names for part in name.split(".")}) & NAMED
+    return sorted(found)
+
+
+def repeated(trees: Iterable[ast.AST], names: Iterable[str]) -> list[str]:
+    """The functions behind these names of the library whose text the code repeats.
+
+    Whatever its variables are called, and without its documentation, annotations and refusals.
+    Functions of a few lines are left out: there is hardly another way to write them.
+    """
+    wanted = [one for name in names for one in _texts_of(name)]
+    known = {text: place for place, text, _ in wanted}
+    kinds = {kinds for _, _, kinds in wanted}
+    lengths = {len(one) for one in kinds}
+    found = {
+        known.get(_normal(block[start : start + length]))
+        for tree in trees
+        for block in _blocks(tree)
+        for length in lengths
+        for start in range(len(block) - length + 1)
+        if _kinds(block[start : start + length]) in kinds
+    }
+    return sorted(found - {None})
+
+
+def code_in(tree: ast.AST) -> Iterator[ast.Module]:
+    """The trees of the code in a tree's strings, which `exec` may run."""
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and len(text) >= SHORTEST and (found := _tree(dedent(text))):
+            yield found
+
+
+def _tree(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+@cache
+def _texts_of(name: str) -> list[tuple[str, str, tuple[type, ...]]]:
+    """Each function behind a name that is long enough: place, text, kinds of statements."""
+    found = []
+    for function in functions_of(name):
+        try:
+            tree = ast.parse(dedent(inspect.getsource(function)))
+        except (OSError, SyntaxError):  # made by a decorator
+            continue
+        body = _statements(tree.body[0].body)
+        if sum(1 for statement in body for _ in ast.walk(statement)) >= SMALLEST:
+            place = f"{function.__module__}.{function.__qualname__}"
+            found.append((place, _normal(body), _kinds(body)))
+    return found
+
+
+def _blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                yield _statements(block)
+
+
+def _statements(block: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """What of a block does something: no texts, no `pass`, no refusals of odd arguments."""
+    return [one for one in block if not (_is_idle(one) or _is_refusal(one))]
+
+
+def _is_idle(statement: ast.stmt) -> bool:
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return is_text or isinstance(statement, ast.Pass)
+
+
+def _is_refusal(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and isinstance(statement.body[0], ast.Raise)
+
+
+def _kinds(block: Sequence[ast.stmt]) -> tuple[type, ...]:
+    return tuple(ast.Assign if isinstance(one, ast.AnnAssign) else type(one) for one in block)
+
+
+def _normal(block: Sequence[ast.stmt]) -> str:
+    """The text of statements, with the names in them numbered in their order."""
+    numbered = _Numbered()
+    return ast.dump(ast.Module([numbered.visit(copy.deepcopy(one)) for one in block], []))
+
+
+class _Numbered(ast.NodeTransformer):
+    """Gives variables, arguments and one's own attributes the number of their first appearance."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, str] = {}
+
+    def _number(self, name: str) -> str:
+        return self.numbers.setdefault(name, str(len(self.numbers)))
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(self._number(node.id), node.ctx)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(self._number(node.arg))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        own = isinstance(node.value, ast.Name) and node.value.id == "self"
+        name = self._number(f".{node.attr}") if own else node.attr
+        return ast.Attribute(self.visit(node.value), name, node.ctx)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("" if isinstance(node.value, str) else node.value)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        target = self.visit(node.target)  # first, as in an assignment without a type
+        return ast.Assign([target], self.visit(node.value) if node.value else ast.Constant(None))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        args, name = self.visit(node.args), self._number(node.name)
+        body = [self.visit(one) for one in _statements(node.body)]
+        return ast.FunctionDef(name, args, body, [])

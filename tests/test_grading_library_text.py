@@ -1,0 +1,127 @@
+"""The library's text in a student's code is found however it is dressed, and only there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import nbformat
+import pytest
+from reference import ROOT
+
+from autograder.authoring.source import build_notebook
+from autograder.course import list_labs, read_course
+from autograder.grading.code_remarks import remarks_on
+from autograder.grading.library_text import code_in, repeated, ways_around
+from autograder.sample_class.runner import load_specimens
+from trickster import limiters, ood, withheld
+
+KNN, BUCKET = "trickster.ood.score_knn", "trickster.limiters.TokenBucket"
+SOURCE = inspect.getsource(ood.score_knn)
+BODY = SOURCE.split('"""')[2]
+
+
+def everything_withheld() -> set[str]:
+    names: set[str] = set()
+    for path in Path(withheld.CHECKS).glob("lab*.py"):
+        module = importlib.import_module(f"trickster.checks.{path.stem}")
+        for value in vars(module).values():
+            names |= set(getattr(value, "withholds", ()))
+    return names
+
+
+def found_in(source: str, *names: str) -> list[str]:
+    trees = [ast.parse(source)]
+    trees += code_in(trees[0])
+    return repeated(trees, names or (KNN,))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SOURCE,
+        SOURCE.replace("score_knn", "mine").replace("similar", "a").replace("bank", "b"),
+        f"def mine(features, bank, k=10, batch_size=1024):{BODY}",
+        f"def mine(features, bank, k=10, batch_size=1024):\n    'My own idea.'{BODY}",
+        SOURCE.replace(": np.ndarray", "").replace("-> np.ndarray", ""),
+        SOURCE.replace("    scores = ", "    pass\n    'now'\n    scores: list = "),
+        SOURCE.replace("it is {k}.", "no"),
+        "\n".join(
+            line for line in SOURCE.split("\n") if "raise" not in line and "if not" not in line
+        ),
+        f"class Mine:\n    def inner(self):\n        {SOURCE.replace(chr(10), chr(10) + ' ' * 8)}",
+        f"if True:\n    x = 1\n{BODY.split('rows; it is {k}.')[1].split(chr(10), 1)[1]}".replace(
+            "return", "y ="
+        ),
+        f"exec({SOURCE!r})",
+        f"TEXT = '''\n{SOURCE}'''\nexec(TEXT)",
+    ],
+    ids=[
+        *("itself", "renamed", "undocumented", "documented", "not annotated", "padded"),
+        *("reworded", "without its refusal", "in a class", "in another body", "a string", "text"),
+    ],
+)
+def test_the_text_is_found_however_it_is_dressed(source: str) -> None:
+    if "y =" in source:  # another end is another text
+        assert found_in(source) == []
+    else:
+        assert found_in(source) == [KNN]
+
+
+def test_the_methods_of_a_class_are_found_one_by_one() -> None:
+    source = inspect.getsource(limiters.TokenBucket).replace("_keys", "mine").replace("parts", "p")
+    found = found_in(source, BUCKET, KNN)
+    assert len(found) > 2 and f"{BUCKET}.retry_after" in found
+    assert all(place.startswith(f"{BUCKET}.") for place in found)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import inspect\nexec(inspect.getsource(f))", ["exec", "inspect"]),
+        ("from importlib.util import spec_from_file_location", ["importlib"]),
+        ("import sys\nsys.modules.pop('trickster.ood')", ["sys.modules"]),
+        ("from sys import modules", ["sys.modules"]),
+        ("f.__code__", ["__code__"]),
+        ("from trickster import withheld", ["withheld"]),
+        ("import trickster.withheld as t", ["withheld"]),
+        ("import concurrent.futures as c\nc.ProcessPoolExecutor()", ["ProcessPoolExecutor"]),
+        ("import os\nos.system('python')", ["system"]),
+        # What honest code does.
+        ("model.eval()\nfor m in model.modules():\n    m.train()", []),
+        ("import re, torch\nre.compile('x')\ntorch.compile(f)", []),
+        ("import sys\nprint(sys.version)", []),
+    ],
+)
+def test_ways_around_are_named(source: str, words: list[str]) -> None:
+    assert ways_around([ast.parse(source)]) == words
+
+
+def test_nothing_is_said_of_solutions_nor_of_honest_submissions() -> None:
+    """Two who write the same four lines have not copied."""
+    names, course = everything_withheld(), read_course(ROOT)
+    assert KNN in names and BUCKET in names
+    notebooks = {lab.name: build_notebook(lab, course) for lab in list_labs(ROOT)}
+    for one in load_specimens(ROOT, whole_zoo=True):
+        if one.kind == "learner":
+            notebooks[f"{one.student}, {one.lab}"] = one.notebook
+    assert len(notebooks) > 50
+    assert {who: remarks_on(one, names) for who, one in notebooks.items()} == dict.fromkeys(
+        notebooks, ()
+    )
+
+
+def test_nothing_is_said_where_nothing_was_withheld() -> None:
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(f"import inspect\n{SOURCE}")]
+    )
+    assert remarks_on(notebook) == () and len(remarks_on(notebook, [KNN])) == 2
+
+
+def test_a_cell_with_magics_is_looked_through_as_well() -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"%%time\n{SOURCE}")])
+    assert remarks_on(notebook, [KNN]) == (
+        f"Its code repeats {KNN} word for word, which answers an exercise here.",
+    )
