@@ -187,6 +187,16 @@ def test_a_whole_class_is_asked_the_same_and_nobody_is_told(asking: Path, course
 
 
 @pytest.mark.slow
+def test_the_same_secret_gives_the_same_bytes(asking: Path, course: Path) -> None:
+    def graded() -> tuple[bytes, tuple[object, ...]]:
+        (record,) = grade(asking, course, students=["ann"], again=True)
+        path = course / "autograded" / "ann" / LAB / f"{LAB}.ipynb"
+        return path.read_bytes(), tuple((cell.name, cell.points) for cell in record.cells)
+
+    assert graded() == graded()
+
+
+@pytest.mark.slow
 def test_another_secret_means_grading_anew(asking: Path, course: Path) -> None:
     def begun() -> list[str]:
         found: list[str] = []
