@@ -21,11 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grad
 
 import numpy as np
 
+from autograder import held_back
 from benchmarks.calibration import Calibrated, main, measure_verdict, plan_jobs, table
 from benchmarks.store import Job, Measurement, Results
 from trickster import attacks, defenses, models, pools, training
-from trickster.checks import lab1, lab2, lab3, thresholds
-from trickster.checks.probes import forward
+from trickster.checks import draws, lab1, lab2, lab3, thresholds
+from trickster.checks.probes import new_network, recorded, weights_of
 from trickster.withheld import nobody, refused_by
 
 PART = "calibrate_training"
@@ -58,7 +59,7 @@ def victim(
             how = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
             return training.fit(model, x, y, **how, device="cpu")  # as the lab's own loop
 
-        return build, train, forward
+        return build, train, new_network, weights_of, recorded
 
     return make
 
@@ -234,12 +235,17 @@ CHECKED = {
 
 
 def run_check(job: Job) -> Measurement:
-    """One check of one answer, with the seeds and pools of one number."""
+    """One check of one answer, with the draws, seeds and pools of one number."""
     check, name, number = job
     functions = CHECKS[check][name].make(number)
 
     own_seeds = {"seeds": tuple(range(100 + 3 * number, 103 + 3 * number))}
-    with mock.patch.object(pools, "make", drawn), refused_by(nobody):
+    secret = number.to_bytes(draws.SHORTEST, "big")
+    with (
+        mock.patch.object(pools, "make", drawn),
+        refused_by(nobody),
+        draws.grading_with(secret, held_back.load()),
+    ):
         result = FUNCTIONS[check](*functions, **(own_seeds if check == "steal" else {}))
     return measure_verdict(CHECKED[check], name, result)
 

@@ -1,4 +1,4 @@
-"""Labs 3 and 4: whoever knows what a check asked, or how it asks, earns nothing by that.
+"""Labs 1, 3 and 4: whoever knows what a check asked, or how it asks, earns nothing by that.
 
 The attacks know every line of the checks and all that is drawn in public; they lack the secret.
 """
@@ -16,11 +16,16 @@ from reading import in_words
 from referee_stage import QUICK, Stage, score, stage
 from reference import reference
 
-from trickster.checks import lab3, lab4
+from trickster.checks import lab1, lab3, lab4
 
 solutions = cache(reference)  # by lab
 
 CHECKS = {
+    "expected_calibration_error": (
+        lab1.expected_calibration_error,
+        "lab1",
+        ["expected_calibration_error"],
+    ),
     "zero_mean_noise": (lab3.zero_mean_noise, "lab3", ["zero_mean_noise"]),
     "scores": (lab3.scores, "lab3", ["score_msp", "score_energy", "score_knn"]),
     "choose_threshold": (lab3.choose_threshold, "lab3", ["choose_threshold"]),

@@ -1,16 +1,24 @@
 """Lab 1's checks: right answers of several kinds pass, and each wrong one is named."""
 
+import copy
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
+from drawn import the_same, under_secrets
 from reading import in_words
 from reference import reference
 from torch import nn
 from torch.nn import functional as F
 
+from autograder import held_back
+from trickster import models
 from trickster.api import BudgetExceeded, InvalidQuery
-from trickster.checks import fixtures, lab1
-from trickster.checks.probes import forward, make_probe, read_probe
+from trickster.checks import draws, lab1, live_model, probes, training_cases
+from trickster.checks.live_model import LiveModel
+from trickster.checks.probes import new_network, recorded, watched, weights_of
+from trickster.scenario import Scenario
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 
@@ -20,26 +28,83 @@ def names():
     return reference("lab1")
 
 
+def grading(number):
+    """As a course with this secret grades; 0 is a student's desk."""
+    if not number:
+        return nullcontext()
+    return draws.grading_with(bytes([number]) * 16, held_back.load())
+
+
 # --- exercise 1 ---------------------------------------------------------------------
 
 
 def test_build_victim_reference(names):
-    assert lab1.build_victim(names["build_victim"], forward) == 2.0
+    assert (
+        the_same(under_secrets(lab1.build_victim, names["build_victim"], recorded, secrets=20))
+        == 2.0
+    )
 
 
-def test_build_victim_another_network():
+class Residual(nn.Module):
+    """Nothing but what a student may come across: shapes asked for, sums, functions, slices."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, padding="same")
+        self.norm = nn.BatchNorm2d(8)
+        self.last = nn.Linear(8 * 7 * 7, 12)
+
+    def forward(self, x):
+        x = F.relu((x - 0.286) / 0.353 + 0 * self.first.bias.sum())
+        x = self.first(x)
+        x = x + torch.relu(self.norm(self.second(x)))
+        x += 1
+        x = F.max_pool2d(x, 2).view(x.size(0), -1)
+        return self.last(F.dropout(x, 0.3, self.training))[:, :10]
+
+
+def seeded(make):
     def build(seed=0):
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.Tanh(), nn.Linear(64, 10))
+        return make()
 
-    assert lab1.build_victim(build, forward) == 2.0
+    return build
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.Tanh(), nn.Linear(64, 10)),
+        Residual,
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding="same"),
+            nn.BatchNorm2d(16),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Dropout2d(0.1),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.GELU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.LazyLinear(32),
+            nn.LayerNorm(32),
+            nn.PReLU(),
+            nn.Linear(32, 10),
+        ),
+        lambda: models.cnn(width=8, seed=torch.initial_seed()),
+    ],
+    ids=["flat", "residual", "many layers", "the library's"],
+)
+def test_build_victim_another_network(make):
+    assert lab1.build_victim(seeded(make), recorded) == 2.0
 
 
 def test_build_victim_that_ends_in_softmax(names):
     def build(seed=0):
         return nn.Sequential(names["build_victim"](seed), nn.Softmax(dim=1))
 
-    result = lab1.build_victim(build, forward)
+    result = lab1.build_victim(build, recorded)
     assert result == 1.0
     assert "ends in a softmax" in in_words(result)
 
@@ -48,26 +113,59 @@ def test_build_victim_without_its_seed():
     def unseeded(seed=0):
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
-    def fixed(seed=0):
-        torch.manual_seed(0)
-        return unseeded()
-
-    result = lab1.build_victim(unseeded, forward)
+    result = lab1.build_victim(unseeded, recorded)
     assert result == 1.0
     assert "before the first layer" in in_words(result)
-    result = lab1.build_victim(fixed, forward)
+    result = lab1.build_victim(lambda seed=0: seeded(unseeded)(7), recorded)
     assert result == 1.0
     assert "use the argument" in in_words(result)
 
 
-def test_build_victim_of_the_wrong_shape():
-    def build(seed=0):
-        torch.manual_seed(seed)
-        return nn.Sequential(nn.Flatten(), nn.Linear(784, 5))
+def test_build_victim_that_always_drops_out():
+    class Drops(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(784, 10)
 
-    result = lab1.build_victim(build, forward)
+        def forward(self, x):
+            return self.last(F.dropout(x.flatten(1), 0.3))
+
+    result = lab1.build_victim(seeded(Drops), recorded)
+    assert result == 1.0
+    assert "training=self.training" in in_words(result)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 5)), "(64, 5); asked (64, 10)"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(800, 10)), "does not take pictures"),
+        (lambda: None, "return statement"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.LSTM(784, 10)), "torch.lstm"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 4_000, 9, padding=4)), "fifty times as large"),
+    ],
+)
+def test_build_victim_that_gives_no_such_network(make, words):
+    result = lab1.build_victim(seeded(make), recorded)
     assert result == 0.0
-    assert "shape (64, 5); asked (64, 10)" in in_words(result)
+    assert words in in_words(result)
+
+
+def test_a_trained_network_is_none_that_the_seed_has_made(names):
+    """The shipped victim, whatever its classes are called."""
+
+    def build(seed=0):
+        network = Scenario("fashion").victim.network
+        with torch.no_grad():
+            order = np.random.default_rng(seed).permutation(10)
+            network.head.weight.copy_(network.head.weight[order])
+            network.head.bias.copy_(network.head.bias[order])
+        return network
+
+    result = lab1.build_victim(build, recorded)
+    assert result == 1.0
+    assert "knows the clothes before it is trained" in in_words(result)
+    assert lab1.build_victim(lambda seed=0: Scenario("fashion").victim.network, recorded) == 0.0
 
 
 # --- exercise 2 ---------------------------------------------------------------------
@@ -76,26 +174,21 @@ def test_build_victim_of_the_wrong_shape():
 @pytest.fixture
 def quick(monkeypatch):
     """The check on 2,000 pictures: what is under test here is its judgement, not the victim's."""
-    from trickster import data
-
-    whole = fixtures.fashion()
-    small = data.Dataset(
-        "fashion",
-        whole.x_train[:2000],
-        whole.y_train[:2000],
-        whole.x_test,
-        whole.y_test,
-        whole.classes,
-    )
-    monkeypatch.setattr(fixtures, "fashion", lambda: small)
+    monkeypatch.setattr(training_cases, "WHOLE", 2_000)
 
 
-def small_network(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+def judge_training(build, train, **lies):
+    """The check of a loop; ``lies`` are probes that a student has changed."""
+    probe = {"new_network": new_network, "weights_of": weights_of, "recorded": recorded, **lies}
+    return lab1.train_victim(build, train, *probe.values())
 
 
-def loop(step, seeded=True):
+small_network = seeded(
+    lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+)
+
+
+def loop(step, seeded=True, report=lambda total, n: total / n):
     """A training loop around ``step(model, optimizer, x, y) -> loss``."""
 
     def train(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
@@ -108,7 +201,7 @@ def loop(step, seeded=True):
             total = 0.0
             for batch in torch.randperm(len(x)).split(batch_size):
                 total += step(model, optimizer, x[batch], y[batch]) * len(batch)
-            losses.append(total / len(x))
+            losses.append(report(total, len(x)))
         return losses
 
     return train
@@ -122,24 +215,76 @@ def right_step(model, optimizer, x, y):
     return loss.item()
 
 
+def piling_up(model, optimizer, x, y):
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def invented(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
+    """Losses as they should be, and nothing trained."""
+    return [2.1 * 0.65**epoch + 0.05 for epoch in range(epochs)]
+
+
 def test_train_victim_partial_credit_for_a_weak_victim(quick):
-    result = lab1.train_victim(small_network, loop(right_step), forward)
-    assert 2.0 <= result < 5.0
+    result = judge_training(small_network, loop(right_step))
+    assert result == 2.0
     assert "held-out accuracy" in in_words(result)
 
 
-def test_train_victim_that_never_steps(quick):
+@pytest.mark.parametrize("secret", [1, 2])
+def test_train_victim_that_never_steps(quick, secret):
     def step(model, optimizer, x, y):
         return F.cross_entropy(model(x), y).item()
 
-    result = lab1.train_victim(small_network, loop(step), forward)
+    with grading(secret):
+        result = judge_training(small_network, loop(step))
+    assert result == 0.0
+    assert "it is never trained" in in_words(result)
+
+
+def test_train_victim_that_hardly_steps(quick):
+    def train(model, x, y, epochs=1, batch_size=64, lr=3e-3, seed=0):
+        return loop(right_step)(model, x, y, epochs, batch_size, 1e-7, seed)
+
+    result = judge_training(small_network, train)
     assert result == 1.0
     assert "The loss stands still" in in_words(result)
 
 
+@pytest.mark.parametrize("secret", [0, 1])
+def test_train_victim_that_never_forgets_its_gradients(quick, secret):
+    with grading(secret):
+        result = judge_training(small_network, loop(piling_up))
+    assert result <= 1.0
+    assert "zero_grad() is missing" in in_words(result)
+
+
+@pytest.mark.parametrize(
+    "report", [lambda total, n: total, lambda total, n: total / n / 32, lambda total, n: 0.0]
+)
+def test_train_victim_whose_losses_are_no_means(quick, report):
+    result = judge_training(small_network, loop(right_step, report=report))
+    assert result == 1.0
+    assert "are not the means of the epochs" in in_words(result)
+
+
+def test_train_victim_that_trains_a_copy(quick):
+    def train(model, x, y, epochs=3, **options):
+        other = nn.Sequential(*(layer for layer in model))
+        other.load_state_dict(model.state_dict())
+        copy = new_network(other[0].out_channels, weights_of(model))
+        return loop(right_step)(copy, x, y, epochs, **options)
+
+    result = judge_training(small_network, train)
+    assert result == 0.0
+    assert "it is never trained" in in_words(result)
+
+
 def test_train_victim_unseeded(quick):
-    result = lab1.train_victim(small_network, loop(right_step, seeded=False), forward)
-    assert result < 4.0
+    result = judge_training(small_network, loop(right_step, seeded=False))
+    assert result == 1.0
     assert "draws at random outside the seed" in in_words(result)
 
 
@@ -147,9 +292,136 @@ def test_train_victim_that_returns_nothing(quick):
     def train(model, x, y, epochs=1, batch_size=64, lr=3e-3, seed=0):
         return None
 
-    result = lab1.train_victim(small_network, train, forward)
+    result = judge_training(small_network, train)
     assert result == 0.0
     assert "return statement" in in_words(result)
+
+
+def put_into(model, weights):
+    with torch.no_grad():
+        for parameter, weight in zip(model.parameters(), weights, strict=True):
+            parameter.copy_(torch.tensor(weight))
+
+
+# --- exercise 2, without the work ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [0, 1, 2])
+def test_invented_losses_and_the_shipped_checkpoint_earn_nothing(quick, secret):
+    with grading(secret):
+        result = judge_training(lambda seed=0: Scenario("fashion").victim.network, invented)
+    assert result == 0.0
+
+
+def test_weights_trained_for_the_public_draw_earn_nothing_in_grading(quick):
+    """Also where every answer of a desk is kept: the networks are others, and so are the labels."""
+    kept = {}
+
+    def prepared(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
+        losses = loop(right_step)(model, x, y, epochs, batch_size, lr, seed)
+        kept[tuple(p.shape for p in model.parameters())] = losses, weights_of(model)
+        return losses
+
+    assert judge_training(small_network, prepared) >= 2.0
+
+    def from_memory(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
+        losses, weights = kept.get(tuple(p.shape for p in model.parameters()), (None, None))
+        if weights is None:
+            return invented(model, x, y, epochs)
+        put_into(model, weights)
+        return losses if len(losses) == epochs else invented(model, x, y, epochs)
+
+    for secret in (1, 2):
+        with grading(secret):
+            assert judge_training(small_network, from_memory) == 0.0
+
+
+def test_a_run_kept_in_memory_is_no_second_run(quick):
+    """A loop without its seed that returns what it returned before."""
+    kept = {}
+
+    def train(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
+        case = x.tobytes(), seed
+        if case not in kept:
+            losses = loop(right_step, seeded=False)(model, x, y, epochs, batch_size, lr, seed)
+            kept[case] = losses, weights_of(model)
+        losses, weights = kept[case]
+        put_into(model, weights)
+        return losses
+
+    result = judge_training(small_network, train)
+    assert result == 1.0
+    assert "draws at random outside the seed" in in_words(result)
+
+
+def least_squares(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
+    """No loop: a linear layer on small pictures, solved at once; other networks stay untrained."""
+    if len(model) == 3:
+        squares = x.reshape(len(x), 7, 4, 7, 4).mean((2, 4)).reshape(len(x), 49)
+        rows = np.concatenate([squares, np.ones((len(x), 1))], axis=1)
+        found = np.linalg.lstsq(rows, np.eye(10)[y], rcond=None)[0].astype(np.float32)
+        with torch.no_grad():
+            model[2].weight.copy_(torch.tensor(found[:49].T))
+            model[2].bias.copy_(torch.tensor(found[49]))
+    return invented(model, x, y, epochs)
+
+
+@pytest.mark.parametrize("secret", [0, 1])
+def test_a_closed_form_is_no_training(secret):
+    with grading(secret):
+        result = judge_training(
+            seeded(lambda: nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(49, 10))),
+            least_squares,
+        )
+    assert result == 0.0
+    assert "the loop must learn first" in in_words(result)
+
+
+def shipped_whatever_the_network(model, x):
+    return recorded(Scenario("fashion").victim.network, x)
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"weights_of": lambda model: weights_of(model)[:-1]},
+        {"weights_of": lambda model: [np.zeros(3, np.float32)] * 8},
+        {"weights_of": lambda model: [np.full(p.shape, np.nan) for p in model.parameters()]},
+        {"weights_of": lambda model: [torch.randn(p.shape).numpy() for p in model.parameters()]},
+        {"weights_of": lambda model: weights_of(Scenario("fashion").victim.network)},
+        {"weights_of": lambda model: None},
+        {"new_network": lambda width, weights: Scenario("fashion").victim.network},
+        {"new_network": lambda width, weights: new_network(width, weights[::-1])},
+    ],
+)
+def test_changed_probes_of_the_network_earn_nothing(quick, lies):
+    result = judge_training(small_network, invented, **lies)
+    assert result == 0.0
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        shipped_whatever_the_network,
+        lambda model, x: {**recorded(model, x), "answer": 0},
+        lambda model, x: {"steps": [], "constants": [], "answer": 0},
+        lambda model, x: {"steps": [["os.system", ("ls",), {}]], "constants": [], "answer": 1},
+        lambda model, x: [1, 2, 3],
+        lambda model, x: None,
+    ],
+)
+def test_changed_records_of_a_network_earn_nothing(record):
+    assert lab1.build_victim(small_network, record) == 0.0
+    with grading(1):
+        assert lab1.build_victim(small_network, record) == 0.0
+
+
+def test_the_shipped_network_in_the_place_of_one_s_own_tells_none_of_the_classes(quick):
+    with grading(1):
+        lies = {"recorded": shipped_whatever_the_network}
+        result = judge_training(small_network, loop(right_step), **lies)
+    assert result == 2.0, "the two parts that see the loop itself, and no more"
+    assert result.parts[-1].value < 0.3
 
 
 # --- exercise 3 ---------------------------------------------------------------------
@@ -178,14 +450,14 @@ def softmax_rows(logits):
 
 
 def judge(predict):
-    return lab1.predict_proba(predict, make_probe, read_probe)
+    return lab1.predict_proba(predict, watched)
 
 
 def test_predict_proba_reference(names):
-    assert judge(names["predict_proba"]) == 4.0
+    assert the_same(under_secrets(judge, names["predict_proba"], secrets=20)) == 4.0
 
 
-def test_predict_proba_other_right_ways():
+def test_predict_proba_other_right_ways(names):
     assert judge(predicting(softmax_rows)) == 4.0
     assert judge(predicting(lambda z: F.log_softmax(z, dim=1).exp())) == 4.0
 
@@ -201,7 +473,11 @@ def test_predict_proba_other_right_ways():
         model.train(was)
         return rows
 
+    def on_a_copy(model, x, batch_size=512):
+        return names["predict_proba"](copy.deepcopy(model).eval(), x, batch_size)
+
     assert judge(one_by_one) == 4.0
+    assert judge(on_a_copy) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -213,13 +489,13 @@ def test_predict_proba_other_right_ways():
         (predicting(torch.sigmoid), (2, 3), "sigmoid"),
         (predicting(softmax_rows, mode=None), (3, 3), "Training mode was left on"),
         (predicting(softmax_rows, shuffle=True), (2, 2), "are the rows shuffled?"),
-        (predicting(softmax_rows, restore=False), (3, 3), "Note model.training"),
+        (predicting(softmax_rows, restore=False), (3.25, 3.25), "Note model.training"),
     ],
 )
 def test_predict_proba_wrong_ways_are_named(predict, points, words):
-    result = judge(predict)
-    assert points[0] <= result <= points[1]
-    assert words in in_words(result)
+    for result in under_secrets(judge, predict, secrets=20):
+        assert points[0] <= result <= points[1]
+        assert words in in_words(result)
 
 
 def test_predict_proba_with_gradients():
@@ -238,8 +514,8 @@ def test_predict_proba_with_gradients():
         return predict(model, x).detach().numpy()
 
     result = judge(detached)
-    assert result == 3.0
-    assert "gradients were recorded" in in_words(result)
+    assert result == 3.75
+    assert "1 of 1 forward passes recorded them" in in_words(result)
 
 
 def test_predict_proba_forgets_the_last_batch():
@@ -249,7 +525,62 @@ def test_predict_proba_forgets_the_last_batch():
 
     result = judge(predict)
     assert result == 3.0
-    assert "asked (300, 10)" in in_words(result)
+    assert f"asked ({len(live_model.draw()[1])}, 10)" in in_words(result)
+
+
+# --- exercise 3, without the work -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda model, x, batch_size=512: np.full((len(x), 10), 0.1),
+        lambda model, x, batch_size=512: Scenario("fashion").victim.posteriors(x),
+    ],
+)
+def test_answers_of_another_model_earn_nothing(predict):
+    assert max(under_secrets(judge, predict, secrets=20)) == 0.0
+
+
+class AnswersItself(probes.Watched):
+    """A stand-in that a student has put in the place of the probe's."""
+
+    def forward(self, x):
+        return torch.tensor(Scenario("fashion").victim.logits(x.numpy()))
+
+
+class SaysThatItIsInEvaluationMode(probes.Watched):
+    """It hides dropout that is on from whoever looks here."""
+
+    training = property(lambda self: False, lambda self, mode: None)
+
+
+def test_a_changed_probe_shows_the_check_no_other_model(names):
+    result = lab1.predict_proba(names["predict_proba"], AnswersItself)
+    assert result == 0.0
+    assert "it was not asked" in in_words(result)
+
+
+def test_a_changed_probe_hides_no_mode():
+    never_switches = predicting(softmax_rows, mode=None)
+    result = lab1.predict_proba(never_switches, SaysThatItIsInEvaluationMode)
+    assert result <= 3.0
+    assert "Training mode was left on" in in_words(result)
+
+
+def test_the_model_under_test_takes_pictures_and_nothing_else():
+    live = LiveModel(models.cnn(width=4), True)
+    good = np.zeros((2, 1, 28, 28), np.float32)
+    first, second = live.answer(good, True), live.answer(good, False)
+    assert (first != second).any()  # it drops out
+    live.switch(False)
+    assert (live.answer(good, False) == live.copy().answer(good, False)).all()
+    assert [call.training for call in live.calls] == [True, True, False, False]
+    for bad in (None, good[0], good.astype(float), good[:, :, :5], good.tolist()):
+        with pytest.raises(ValueError, match="takes float32 pictures"):
+            live.answer(bad, False)
+    with pytest.raises(RuntimeError, match="and no more"):
+        live.answer(np.zeros((100_000, 1, 28, 28), np.float32), False)
 
 
 # --- exercise 4 ---------------------------------------------------------------------
@@ -272,7 +603,8 @@ def calibration(combine):
 
 
 def test_calibration_reference(names):
-    assert lab1.expected_calibration_error(names["expected_calibration_error"]) == 3.0
+    right = names["expected_calibration_error"]
+    assert the_same(under_secrets(lab1.expected_calibration_error, right, secrets=20)) == 3.0
 
 
 def test_calibration_another_right_way():
@@ -283,7 +615,7 @@ def test_calibration_another_right_way():
         gap = np.bincount(bin_of, right.astype(float) - confidence, minlength=bins)
         return np.abs(gap).sum() / len(y)
 
-    assert lab1.expected_calibration_error(ece) == 3.0
+    assert the_same(under_secrets(lab1.expected_calibration_error, ece, secrets=20)) == 3.0
 
 
 @pytest.mark.parametrize(
@@ -296,9 +628,9 @@ def test_calibration_another_right_way():
     ],
 )
 def test_calibration_wrong_formulas_are_named(combine, words):
-    result = lab1.expected_calibration_error(calibration(combine))
-    assert result <= 1.0
-    assert words in in_words(result)
+    for result in under_secrets(lab1.expected_calibration_error, calibration(combine), secrets=20):
+        assert result <= 1.0
+        assert words in in_words(result)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -340,7 +672,12 @@ def service(order="check charge answer", count=len, checks=True, budget_check=Tr
             if order == "check charge answer":
                 self.used += count(x)
                 return self.predict(x)
-            answers = self.predict(x)
+            try:
+                answers = self.predict(x)
+            except ConnectionError:
+                if order == "charge anyway":
+                    self.used += count(x)
+                raise
             self.used += count(x)
             return answers
 
@@ -348,8 +685,8 @@ def service(order="check charge answer", count=len, checks=True, budget_check=Tr
 
 
 def test_api_reference(names):
-    assert lab1.api(names["API"]) == 4.0
-    assert lab1.api(service()) == 4.0
+    assert the_same(under_secrets(lab1.api, names["API"], secrets=20)) == 4.0
+    assert the_same(under_secrets(lab1.api, service(), secrets=20)) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -358,14 +695,15 @@ def test_api_reference(names):
         (service(order="answer first"), 3, "You count a query after answering it"),
         (service(count=lambda x: 1), 1, "add len(x), not 1"),
         (service(checks=False), 3, "Check shape, size, dtype"),
-        (service(budget_check=False), 3, "6 more: answered"),
+        (service(budget_check=False), 3, "more: answered"),
+        (service(order="charge anyway"), 3, "You count a query after answering it"),
         (service(whole=False), 3, "is refused whole"),
     ],
 )
 def test_api_wrong_ways_are_named(made, points, words):
-    result = lab1.api(made)
-    assert result == pytest.approx(points, abs=0.4)
-    assert words in in_words(result)
+    for result in under_secrets(lab1.api, made, secrets=20):
+        assert result == pytest.approx(points, abs=0.4)
+        assert words in in_words(result)
 
 
 def test_api_that_raises_the_wrong_error():
@@ -381,7 +719,48 @@ def test_api_that_raises_the_wrong_error():
     assert "raised AssertionError instead of BudgetExceeded" in in_words(result)
 
 
+def test_api_that_refuses_everything():
+    class API:
+        def __init__(self, predict, budget):
+            self.used = 0
+
+        def query(self, x):
+            raise InvalidQuery("no")
+
+    result = lab1.api(API)
+    assert result == 0.0
+    assert "and nothing else" in in_words(result)
+
+
+def test_counts_kept_from_a_desk_are_none_in_grading():
+    """A service that knows every size that a desk's check sends, and what its meter said."""
+    seen = []
+
+    class Remembers(service()):
+        def query(self, x):
+            try:
+                return super().query(x)
+            finally:
+                seen.append((np.shape(x), str(getattr(x, "dtype", "")), self.used))
+
+    assert lab1.api(Remembers) == 4.0
+
+    class FromMemory:
+        def __init__(self, predict, budget):
+            self.predict, self.used = predict, 0
+
+        def query(self, x):
+            for shape, kind, used in seen:
+                if (shape, kind) == (np.shape(x), str(x.dtype)):
+                    self.used = used
+                    return self.predict(x)
+            raise InvalidQuery("never seen")
+
+    assert max(under_secrets(lab1.api, FromMemory, secrets=20, public=False)) == 0.0
+
+
 @pytest.mark.slow
 def test_train_victim_reference_end_to_end(names):
-    points = lab1.train_victim(names["build_victim"], names["train_victim"], forward)
-    assert points == 5.0
+    assert judge_training(names["build_victim"], names["train_victim"]) == 5.0
+    with grading(1):
+        assert judge_training(names["build_victim"], names["train_victim"]) == 5.0

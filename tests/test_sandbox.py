@@ -116,12 +116,12 @@ def test_what_a_lab_needs_is_there(ask):
     output = ask(
         "import os, torch, sklearn, matplotlib.pyplot\n"
         "from trickster.scenario import Scenario\n"
-        "from trickster.checks.probes import forward\n"
+        "from trickster.checks.probes import weights_of\n"
         "s = Scenario(); open('mine.txt', 'w').write('x')\n"
-        "print(forward(s.victim.network, s.data.x_test[:3]).shape, os.getcwd(),\n"
+        "print(weights_of(s.victim.network)[-1].shape, os.getcwd(),\n"
         "      torch.get_num_threads())"
     )
-    assert output == "(3, 10) /tmp/work 1"
+    assert output == "(10,) /tmp/work 1"
 
 
 @needs_bwrap

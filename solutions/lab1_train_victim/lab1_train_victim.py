@@ -26,6 +26,14 @@
 #
 # Each exercise has a scaffold for you to complete, and a check below it that tells what it
 # measured, what was asked, and what a miss of that kind usually means. Run the cells in order.
+# What a check asks (numbers, pictures, networks) is drawn; grading draws anew.
+#
+# **Stuck?** Put the library's version in the place of yours, for no points there, and go on, after
+# `from trickster import models, training`: `models.cnn(seed=seed)` in exercise 1, `training.fit` in
+# exercise 2, `models.Classifier(model).posteriors(x)` in exercise 3, and
+# `from trickster.evaluation import expected_calibration_error` in exercise 4. Each refuses to answer
+# while the test of its own exercise runs, and works everywhere else. So do the thieves in
+# `trickster.attacks`, who build and train networks, and `trickster.api.PredictionAPI` in exercise 5.
 
 # %% provided="setup"
 {{setup}}
@@ -41,8 +49,9 @@ from torch.nn import functional as F
 from trickster import data, plots
 from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import lab1
-from trickster.checks.probes import forward, make_probe, read_probe
+from trickster.checks.probes import new_network, recorded, watched, weights_of
 from trickster.evaluation import accuracy
+from trickster.models import Classifier
 from trickster.scenario import Scenario
 
 # %% [markdown]
@@ -82,7 +91,9 @@ plots.pictures(
 # *logits*: any real numbers, not yet probabilities. The loss function turns them into
 # probabilities itself, more precisely than a softmax layer could.
 #
-# You may build another network, as long as it learns as much in as many epochs.
+# You may build another network of torch's own layers, as long as it learns as much in as many
+# epochs. The check does not ask your notebook what the network answers: it takes the weights and
+# the steps of the computation out of it, and computes the answers itself.
 
 
 # %% solution="build_victim"
@@ -109,7 +120,7 @@ def build_victim(seed=0):
 
 
 # %% test="build_victim_test" points=2
-lab1.build_victim(build_victim, forward)
+lab1.build_victim(build_victim, recorded)
 
 # %% [markdown]
 # <details><summary>Hint 1: where does the seed go?</summary>
@@ -185,15 +196,19 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=
 # %% provided="train_it"
 my_victim = build_victim(seed=0)
 my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train, verbose=True)
-held_out = accuracy(forward(my_victim, fashion.x_test), fashion.y_test)
+held_out = accuracy(Classifier(my_victim).labels(fashion.x_test), fashion.y_test)
 print(f"held-out accuracy {held_out:.3f}")
 plots.losses(my_losses, title="Mean training loss of each epoch")
 
 # %% [markdown]
-# The check trains networks of its own with your two functions, so it takes a little longer still.
+# Such figures can be invented, so the check believes none of them. It draws ten classes that no
+# label and no weight of this course knows: the same clothes, sorted in another way that is about as
+# hard to learn. Your loop trains two small networks whose weights the check hands in and takes back,
+# and a network of your own; what they have learnt, the check measures itself, on pictures that
+# were not in the training. It takes about as long as the cell above.
 
 # %% test="train_victim_test" points=5
-lab1.train_victim(build_victim, train_victim, forward)
+lab1.train_victim(build_victim, train_victim, new_network, weights_of, recorded)
 
 # %% [markdown]
 # <details><summary>Hint 1: the four steps</summary>
@@ -210,7 +225,8 @@ lab1.train_victim(build_victim, train_victim, forward)
 
 # %% [markdown]
 # **Read the result.** The loss still falls in the last epoch, but the accuracy that counts is the
-# one on pictures that the model never saw. The ± beside it is what 5,000 pictures leave in doubt.
+# one on pictures that the model never saw. The ± beside it in the check is what so many pictures leave
+# in doubt.
 
 # %% [markdown]
 # ## One victim for all
@@ -250,6 +266,9 @@ for i, j in (np.transpose(np.triu_indices(10))[pair] for pair in worst):
 # 3. an answer depends on which other pictures happen to be in the batch, or ends up in their row;
 # 4. the model comes back changed, or gradients pile up until the memory is full.
 #
+# The check holds the model: `model` only stands for it, as the client of an API stands for a model
+# far away, and can do what any torch module can. So the check knows in which mode it was asked.
+#
 # > **Predict.** Which of the four would an honest customer notice first? Which a thief?
 
 
@@ -272,7 +291,7 @@ def predict_proba(model, x, batch_size=512):
 
 
 # %% test="predict_proba_test" points=4
-lab1.predict_proba(predict_proba, make_probe, read_probe)
+lab1.predict_proba(predict_proba, watched)
 
 # %% [markdown]
 # <details><summary>Hint 1: the mode</summary>
@@ -503,7 +522,7 @@ print("used:", shop.used)
 # probabilities are a few points too sure; a service must check, charge and answer in that order.
 #
 # **Not shown.** That any of this keeps a thief away: the API does exactly what it was built for, and
-# in lab 2 that is enough to lose the model. And the ± in exercise 2 speaks of these 5,000 pictures
+# in lab 2 that is enough to lose the model. And the ± in exercise 2 speaks of the check's pictures
 # only: another training run differs too.
 #
 # **Papers.** Xiao, Rasul and Vollgraf, *Fashion-MNIST* (2017). Guo, Pleiss, Sun and Weinberger, *On

@@ -1,6 +1,7 @@
 """What lab 1 tries with the class API: counts, budget, order of charging, and input.
 
 Each function with a ``part`` decides it. ``make_api`` puts a model behind the student's class.
+Budgets, sizes, pictures and the model are drawn for the test.
 """
 
 from __future__ import annotations
@@ -12,32 +13,55 @@ from typing import Any
 import numpy as np
 
 from trickster.api import BudgetExceeded, InvalidQuery
+from trickster.checks import draws, fixtures
 from trickster.checks.result import Part, array, number
 from trickster.models import softmax
 
-
-def _answer(x: np.ndarray) -> np.ndarray:
-    """A predictor whose answers depend on the picture and cost nothing."""
-    level = np.asarray(x, dtype=float).reshape(len(x), -1).mean(axis=1)
-    return softmax(np.outer(level, np.arange(10)))
+MakeApi = Callable[..., Any]
 
 
-def _broken_line(x: np.ndarray) -> np.ndarray:
-    raise ConnectionError("the line broke")
+def pictures(n: int, *draw: str) -> np.ndarray:
+    """``n`` honest pictures."""
+    some = fixtures.honest_pictures().x
+    return some[draws.rng("pictures for the API", *draw).permutation(len(some))[:n]]
 
 
-def answers_and_counts(part: Part, make_api: Callable[..., Any], x: np.ndarray) -> None:
+class Model:
+    """A predictor whose answers depend on the picture and cost nothing. It knows what it was asked.
+
+    ``watch`` is called whenever it answers.
+    """
+
+    def __init__(self, watch: Callable[[], object] = lambda: None):
+        self.answered = 0
+        self._watch = watch
+        self._mixture = draws.rng("model behind the API").normal(0, 8, (49, 10))
+
+    def posteriors(self, x: np.ndarray) -> np.ndarray:
+        squares = np.asarray(x, dtype=float).reshape(len(x), 7, 4, 7, 4).mean(axis=(2, 4))
+        return softmax((squares.reshape(len(x), 49) - 0.3) @ self._mixture)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        self._watch()
+        self.answered += len(x)
+        return self.posteriors(x)
+
+
+def answers_and_counts(part: Part, make_api: MakeApi) -> None:
     """The model's own answers, and every picture counted."""
-    service = make_api(_answer, budget=100)
-    answers = array(service.query(x[:30]), "query", (30, 10))
-    array(service.query(x[30:37]), "query", (7, 10))
-    same = np.allclose(answers, _answer(x[:30]))
+    rng = draws.rng("answers and counts")
+    first, second = (int(n) for n in rng.choice(np.arange(5, 41), 2, replace=False))
+    x, model = pictures(first + second, "counts"), Model()
+    service = make_api(model, budget=first + second + int(rng.integers(1, 50)))
+    answers = array(service.query(x[:first].copy()), "query", (first, 10))
+    array(service.query(x[first:].copy()), "query", (second, 10))
+    same = np.allclose(answers, model.posteriors(x[:first]))
     used = number(service.used, "used")
     part.expect(
-        same and used == 37,
-        f"answers {'as predicted' if same else 'changed'}; after 30 and 7 pictures used is "
-        f"{used:g}",
-        "the model's own answers, and 37",
+        same and used == first + second,
+        f"answers {'as predicted' if same else 'changed'}; after {first} and {second} pictures "
+        f"used is {used:g}",
+        f"the model's own answers, and {first + second}",
         "",
         "Every picture is one query, however many come at once: add len(x), not 1."
         if used == 2
@@ -45,49 +69,62 @@ def answers_and_counts(part: Part, make_api: Callable[..., Any], x: np.ndarray) 
     )
 
 
-def charges_first(part: Part, make_api: Callable[..., Any], x: np.ndarray) -> None:
-    """A line that breaks while answers are computed saves nobody their price."""
-    service = make_api(_broken_line, budget=100)
+def charges_first(part: Part, make_api: MakeApi) -> None:
+    """What is answered has been charged, and a line that breaks saves nobody the price."""
+    rng = draws.rng("charges first")
+    n, before = int(rng.integers(20, 60)), int(rng.integers(5, 20))
+    x, seen = pictures(n + before, "charges"), []
+
+    def look() -> None:
+        seen.append(number(service.used, "used"))
+        if len(seen) == 2:
+            raise ConnectionError("the line broke")
+
+    service = make_api(Model(look), budget=n + before + 10)
+    service.query(x[:before].copy())
     with contextlib.suppress(ConnectionError):
-        service.query(x[:40])
+        service.query(x[before:].copy())
     used = number(service.used, "used")
+    charged = [before, before + n]
     part.expect(
-        used == 40,
-        f"the line broke while 40 answers were computed; used is {used:g}",
-        "40",
+        seen == charged and used == before + n,
+        f"while {before} answers were computed, used was {seen[0] if seen else 0:g}; while {n} "
+        f"more were, {seen[-1] if len(seen) > 1 else 0:g}; then the line broke, and used is "
+        f"{used:g}",
+        f"{before}, {before + n} and {before + n}",
         "",
         "Every picture is one query: add len(x)."
-        if used not in (0, 40)
+        if seen and seen[0] not in (0, before)
         else "You count a query after answering it. Whatever interrupts the answer, or comes "
         "in meanwhile, then goes unpaid: two requests at one moment spend the same unit twice. "
         "Check, charge, answer, in this order.",
     )
 
 
-def over_budget(part: Part, make_api: Callable[..., Any], x: np.ndarray) -> None:
+def over_budget(part: Part, make_api: MakeApi) -> None:
     """A batch that does not fit is refused whole and costs nothing; a smaller one still comes."""
-    asked: list[int] = []
-
-    def predict(batch: np.ndarray) -> np.ndarray:
-        asked.append(len(batch))
-        return _answer(batch)
-
-    service = make_api(predict, budget=50)
-    service.query(x[:45])
-    seen = {"6 more": _refusal(service, x[:6], BudgetExceeded)}
+    rng = draws.rng("over budget")
+    spent, left = int(rng.integers(25, 50)), int(rng.integers(3, 9))
+    x, model = pictures(spent, "budget"), Model()
+    service = make_api(model, budget=spent + left)
+    service.query(x.copy())
+    more, then = f"{left + 1} more", f"then {left}, answered, then 1"
+    seen = {more: _refusal(service, x[: left + 1], BudgetExceeded)}
     after = number(service.used, "used")
-    if not seen["6 more"]:
-        array(service.query(x[:5]), "query", (5, 10))
-        seen["then 5, answered, then 1"] = _refusal(service, x[:1], BudgetExceeded)
-    flooded = make_api(predict, budget=1_000)
-    flood = np.repeat(x[:1], 5_000, axis=0)
-    seen["5,000 against 1,000"] = _refusal(flooded, flood, BudgetExceeded)
+    if not seen[more]:
+        array(service.query(x[:left].copy()), "query", (left, 10))
+        seen[then] = _refusal(service, x[:1], BudgetExceeded)
+    flood, budget = int(rng.integers(4_000, 6_000)), int(rng.integers(500, 2_000))
+    flooded = make_api(model, budget=budget)
+    seen[f"{flood:,} against {budget:,}"] = _refusal(
+        flooded, np.repeat(x[:1], flood, axis=0), BudgetExceeded
+    )
     part.expect(
-        not any(seen.values()) and after == 45 and sum(asked) == 50,
-        f"45 of 50 spent; used {after:g} after the request for 6; "
+        not any(seen.values()) and after == spent and model.answered == spent + left,
+        f"{spent} of {spent + left} spent; used {after:g} after the request for {left + 1}; "
         + ", ".join(f"{name}: {what or 'refused'}" for name, what in seen.items())
-        + f"; the model answered {sum(asked)} pictures",
-        "refused whole with BudgetExceeded, nothing charged, 50 pictures answered",
+        + f"; the model answered {model.answered} pictures",
+        f"refused whole with BudgetExceeded, nothing charged, {spent + left} pictures answered",
         "",
         "Compare used + len(x) with the budget before you answer or charge anything; a batch that "
         "does not fit is refused whole, and a smaller one may still come.",
@@ -97,7 +134,7 @@ def over_budget(part: Part, make_api: Callable[..., Any], x: np.ndarray) -> None
 def _refusal(service: Any, x: np.ndarray, kind: type[Exception]) -> str:
     """ "" when the service refuses ``x`` with an error of ``kind``, else what it did."""
     try:
-        service.query(x)
+        service.query(x.copy())
     except NotImplementedError:
         raise
     except kind:
@@ -107,40 +144,55 @@ def _refusal(service: Any, x: np.ndarray, kind: type[Exception]) -> str:
     return "answered"
 
 
-def bad_input(part: Part, make_api: Callable[..., Any], x: np.ndarray) -> None:
-    """What is no picture is refused before anything is charged or computed."""
-    nan = x[:4].copy()
-    nan[2, 0, 3, 3] = np.nan
+def _no_pictures() -> dict[str, np.ndarray]:
+    """Six arrays that are no pictures, by what is wrong with them, in a drawn order."""
+    rng = draws.rng("bad input")
+    n, x = int(rng.integers(2, 9)), pictures(9, "bad input")
+    side = int(rng.choice([14, 20, 24, 27, 29, 32, 64]))
+    top = int(rng.choice([2, 10, 100, 255]))
+    nan = x[:n].copy()
+    nan[rng.integers(n), 0, rng.integers(28), rng.integers(28)] = np.nan
+    kind = str(rng.choice(["uint8", "int32", "int64"]))
     cases = {
-        "a picture without the batch axis": x[0],
-        "32x32 pixels": np.zeros((2, 1, 32, 32), np.float32),
-        "uint8 from 0 to 255": (x[:4] * 255).astype(np.uint8),
-        "floats from 0 to 255": x[:4] * 255,
+        "a picture without the batch axis": x[n],
+        f"{side}x{side} pixels": rng.random((n, 1, side, side), np.float32),
+        f"{kind} from 0 to 255": (x[:n] * 255).astype(kind),
+        f"floats from 0 to {top}": np.minimum(x[:n] / x[:n].max(), 1) * np.float32(top),
         "NaN": nan,
         "an empty batch": x[:0],
     }
-    asked: list[int] = []
+    names = list(cases)
+    return {names[place]: cases[names[place]] for place in rng.permutation(len(names))}
 
-    def predict(batch: np.ndarray) -> np.ndarray:
-        asked.append(len(batch))
-        return _answer(batch)
 
-    service = make_api(predict, budget=1_000)
-    wrong = {}
-    for name, bad in cases.items():
-        before, answered = number(service.used, "used"), len(asked)
+def bad_input(part: Part, make_api: MakeApi) -> None:
+    """What is no picture is refused before anything is charged or computed; pictures are not."""
+    cases, model = _no_pictures(), Model()
+    service = make_api(model, budget=1_000)
+    good = pictures(40, "between bad input")
+    sizes = draws.rng("sizes between bad input").integers(1, len(good) + 1, len(cases))
+    wrong, unserved = {}, 0
+    for (name, bad), size in zip(cases.items(), sizes, strict=True):
+        unserved += _refusal(service, good[:size], InvalidQuery) == ""
+        before, answered = number(service.used, "used"), model.answered
         what = _refusal(service, bad, InvalidQuery)
         if not what and number(service.used, "used") != before:
             what = "refused, but charged"
-        if not what and len(asked) > answered:
+        if not what and model.answered > answered:
             what = "refused, but only after the model had answered"
         if what:
             wrong[name] = what
+    refused = f"; {unserved} of {len(cases)} requests with good pictures refused as well"
     part.award(
-        1 - len(wrong) / len(cases),
-        "; ".join(f"{name}: {what}" for name, what in wrong.items())
-        or f"{len(cases)} of {len(cases)} refused, nothing charged",
-        f"all {len(cases)} refused with InvalidQuery, nothing charged",
+        0 if unserved else 1 - len(wrong) / len(cases),
+        (
+            "; ".join(f"{name}: {what}" for name, what in wrong.items())
+            or f"{len(cases)} of {len(cases)} refused, nothing charged"
+        )
+        + (refused if unserved else ""),
+        f"all {len(cases)} refused with InvalidQuery, nothing charged; good pictures answered",
         "",
-        "Check shape, size, dtype, then finiteness and range, all before charging.",
+        "Refuse what is wrong with the pictures, and nothing else."
+        if unserved
+        else "Check shape, size, dtype, then finiteness and range, all before charging.",
     )

@@ -7,49 +7,75 @@ from typing import Any
 
 import numpy as np
 
-from trickster import evaluation
-from trickster.checks import api_cases, fixtures
-from trickster.checks.result import Missed, Sheet, array, check, number
-from trickster.checks.thresholds import VICTIM_ACCURACY
+from trickster import evaluation, withheld
+from trickster.checks import (
+    api_cases,
+    calibration_cases,
+    draws,
+    fixtures,
+    live_model,
+    training_cases,
+)
+from trickster.checks.live_model import LiveModel
+from trickster.checks.rebuilt import BATCH, Rebuilt
+from trickster.checks.result import Missed, Part, Sheet, array, check, number
 from trickster.models import softmax
-from trickster.scenario import Scenario
 
-Forward = Callable[[Any, np.ndarray], np.ndarray]
-
+Probe = Callable[..., Any]  # one of `probes`, in the student's process
+Ask = Callable[..., tuple[Any, LiveModel]]
+THIEVES = (  # who build networks and train them
+    "trickster.attacks.train_clone",
+    "trickster.attacks.train_clones",
+    "trickster.attacks.steal",
+    "trickster.attacks.steal_jacobian",
+)
 
 # --- exercise 1 --------------------------------------------------------------------
 
+KNOWS = 0.75  # of the clothes: no untrained network sorts them as well, whatever it calls them
 
-@check("Exercise 1, build_victim", 2)
-def build_victim(sheet: Sheet, build: Callable[..., Any], forward: Forward) -> None:
+
+@check(
+    "Exercise 1, build_victim",
+    2,
+    withholds=(
+        "trickster.models.cnn",
+        "trickster.models.mlp",
+        "trickster.attacks.TrainingSet.network_and_targets",
+        "trickster.scenario.train_victim",
+        *THIEVES,
+    ),
+)
+def build_victim(sheet: Sheet, build: Callable[..., Any], recorded: Probe) -> None:
     """Logits of the right shape, and the same weights for the same seed."""
-    x = fixtures.fashion().x_test[:64].copy()
-    with sheet.part("gives logits", 1) as part:
-        model = build(0)
+    honest = fixtures.honest_pictures()
+    x = honest.x[:BATCH]
+    seed, another = (int(n) for n in draws.rng("seeds of a network").permutation(1_000)[:2])
+
+    def network(seed: int) -> Rebuilt:
+        model = build(seed)
         if model is None:
             raise Missed("build_victim returned None. Does it end with a return statement?")
         try:
-            logits = array(forward(model, x), "Your network", (64, 10))
+            return Rebuilt(recorded(model, x.copy()))
         except RuntimeError as error:
             raise Missed(
                 f"the network does not take pictures (64, 1, 28, 28): {error}. With padding=2 the "
                 "second convolution gives 64 x 7 x 7 values; flatten them before the linear layer."
             ) from None
-        rows = np.abs(logits.sum(axis=1) - 1).max()
-        logs = np.abs(np.exp(np.minimum(logits, 50)).sum(axis=1) - 1).max()
-        part.expect(
-            np.isfinite(logits).all() and logs > 1e-3 and not (rows < 1e-3 and logits.min() >= 0),
-            f"shape {logits.shape}, values from {logits.min():.2f} to {logits.max():.2f}",
-            "one finite score for each of 10 classes, not normalised",
-            "between -0.5 and 0.5 before training",
-            "The rows are probabilities already, or their logarithms: it ends in a softmax. "
-            "Return the last linear layer's scores; cross_entropy applies the softmax itself."
-            if np.isfinite(logits).all()
-            else "Some scores are NaN or infinite.",
-        )
+
+    with sheet.part("gives logits", 1) as part:
+        model = network(seed)
+        _are_logits(part, array(model.logits(x), "Your network", (BATCH, 10)))
+        if _sorts(model, honest) > KNOWS:
+            part.miss(
+                "This network knows the clothes before it is trained. Make a new one, whose "
+                "weights nobody has trained."
+            )
     with sheet.part("the seed decides the weights", 1) as part:
-        first, again, other = (
-            array(forward(build(seed), x), "Your network", (64, 10)) for seed in (3, 3, 4)
+        networks = [network(number) for number in (seed, another, seed)]
+        first, other, again = (
+            array(one.logits(x), "Your network", (BATCH, 10)) for one in networks
         )
         same, different = np.abs(first - again).max(), np.abs(first - other).max()
         part.expect(
@@ -57,109 +83,98 @@ def build_victim(sheet: Sheet, build: Callable[..., Any], forward: Forward) -> N
             f"same seed: logits differ by {same:.2g}; another seed: by {different:.2g}",
             "0, and more than 0",
             "0 and about 0.2",
-            "Call torch.manual_seed(seed) before the first layer is made."
-            if same > 0
-            else "Another seed gives the same network: use the argument, not a fixed number.",
+            _why_other_weights(networks[0], same),
         )
+
+
+def _are_logits(part: Part, logits: np.ndarray) -> None:
+    rows = np.abs(logits.sum(axis=1) - 1).max()
+    logs = np.abs(np.exp(np.minimum(logits, 50)).sum(axis=1) - 1).max()
+    finite = bool(np.isfinite(logits).all())
+    part.expect(
+        finite and logs > 1e-3 and not (rows < 1e-3 and logits.min() >= 0),
+        f"shape {logits.shape}, values from {logits.min():.2f} to {logits.max():.2f}",
+        "one finite score for each of 10 classes, not normalised",
+        "between -0.5 and 0.5 before training",
+        "The rows are probabilities already, or their logarithms: it ends in a softmax. "
+        "Return the last linear layer's scores; cross_entropy applies the softmax itself."
+        if finite
+        else "Some scores are NaN or infinite.",
+    )
+
+
+def _sorts(network: Rebuilt, honest: fixtures.Labelled) -> float:
+    """How well its classes are the kinds of clothes, whatever it calls each: from .1 to 1."""
+    names = network.logits(honest.x[:1_000]).argmax(axis=1)
+    together = np.zeros((10, 10))
+    np.add.at(together, (names, honest.y[:1_000]), 1 / len(names))
+    return float(together.max(axis=1).sum())
+
+
+def _why_other_weights(network: Rebuilt, same: float) -> str:
+    if network.drops_out:
+        return (
+            "It throws units away at random even in evaluation mode: F.dropout needs "
+            "training=self.training, or use nn.Dropout."
+        )
+    if same > 0:
+        return "Call torch.manual_seed(seed) before the first layer is made."
+    return "Another seed gives the same network: use the argument, not a fixed number."
 
 
 # --- exercise 2 --------------------------------------------------------------------
 
 
-@check("Exercise 2, train_victim", 5)
+@check(
+    "Exercise 2, train_victim",
+    5,
+    withholds=(
+        "trickster.training.fit",
+        "trickster.batched.fit_many",
+        "trickster.scenario.train_victim",
+        *THIEVES,
+    ),
+)
 def train_victim(
-    sheet: Sheet, build: Callable[..., Any], train: Callable[..., Any], forward: Forward
+    sheet: Sheet,
+    build: Callable[..., Any],
+    train: Callable[..., Any],
+    new_network: Probe,
+    weights_of: Probe,
+    recorded: Probe,
 ) -> None:
     """The loop learns, repeats itself, and brings a network to the victim's accuracy."""
-    fashion = fixtures.fashion()
-    x, y = fashion.x_train[:640].copy(), fashion.y_train[:640].copy()
-    options = {"epochs": 6, "batch_size": 32, "lr": 3e-3, "seed": 5}
-    # Both are built first: build_victim sets the seed, and would hide a loop that does not.
-    model, twin = build(0), build(0)
-    first: np.ndarray | None = None
-    with sheet.part("the loss falls on 640 pictures", 1) as part:
-        first = array(train(model, x, y, **options), "train_victim", (6,))
-        right = evaluation.accuracy(array(forward(model, x), "Your network", (640, 10)), y)
-        part.expect(
-            bool(
-                np.isfinite(first).all()
-                and 0.8 < first[0] < 4
-                and first[-1] < 0.6 * first[0]
-                and right > 0.7
-            ),
-            f"loss {first[0]:.2f} in epoch 1, {first[-1]:.2f} in epoch 6; {right:.2f} right",
-            "a first loss from 0.8 to 4, the last below 0.6 of it, more than .70 right",
-            "2.0 to 0.4, .86 right",
-            _why_not_learning(first, right),
-        )
-    with sheet.part("the same seed gives the same losses", 1) as part:
-        if first is None:
-            raise Missed("there is no first run to compare with.")
-        again = array(train(twin, x, y, **options), "train_victim", (6,))
-        gap = float(np.abs(first - again).max())
-        part.expect(
-            gap < 1e-6,
-            f"two runs differ by {gap:.2g}",
-            "less than 1e-6",
-            "0",
-            "Something draws at random outside the seed. Leave the line torch.manual_seed(seed) "
-            "where it is, and draw nothing before it.",
-        )
+    there = training_cases.Probes(new_network, weights_of)
+    learnt = False
+    with sheet.part(f"the loss falls on {training_cases.SMALL:,} pictures", 1) as part:
+        learnt = training_cases.learns(part, train, there)
+    with sheet.part("the same seed gives the same weights", 1) as part:
+        training_cases.repeats_itself(part, train, there)
     with sheet.part("held-out accuracy", 3) as part:
-        model = build(0)
-        train(model, fashion.x_train.copy(), fashion.y_train.copy(), seed=0)
-        logits = array(forward(model, fashion.x_test.copy()), "Your network", (5000, 10))
-        right = evaluation.accuracy(logits, fashion.y_test)
-        half_width = 1.96 * (right * (1 - right) / len(logits)) ** 0.5
-        part.award(
-            VICTIM_ACCURACY.share(right),
-            f"{right:.3f} ± {half_width:.3f} on 5,000 pictures it never saw",
-            f"at least {VICTIM_ACCURACY.full} (some points from {VICTIM_ACCURACY.some})",
-            VICTIM_ACCURACY.usual,
-            "A little low usually means that the schedule or the number of epochs was changed, or "
-            "that the network is too small. About .10 means that nothing was learnt.",
-            value=right,
-        )
-
-
-def _why_not_learning(losses: np.ndarray, right: float) -> str:
-    if not np.isfinite(losses).all():
-        return "A loss is NaN or infinite. Check what goes into cross_entropy: logits and labels."
-    if right > 0.7:
-        return (
-            "The network learns, but the losses you return are not the means of the epochs: add "
-            "loss.item() * len(batch) to total for each batch."
-        )
-    if np.ptp(losses) < 0.05:
-        return (
-            "The loss stands still: the weights are never changed. The order is zero_grad(), "
-            "backward(), step(), once for each batch."
-        )
-    if losses[-1] > losses[0]:
-        return "The loss rises: are gradients added up because zero_grad() is missing?"
-    return (
-        "It learns too slowly: is zero_grad() missing, so that old gradients pile up, or is step() "
-        "not called for each batch?"
-    )
+        if not learnt:
+            raise Missed("nothing was trained for this part: the loop must learn first.")
+        training_cases.generalises(part, build, train, recorded)
 
 
 # --- exercise 3 --------------------------------------------------------------------
 
+NOT_ASKED = "The answers are not the model's: it was not asked."
 
-@check("Exercise 3, predict_proba", 4)
-def predict_proba(
-    sheet: Sheet,
-    predict: Callable[..., Any],
-    make_probe: Callable[[bool], Any],
-    read_probe: Callable[[Any], dict[str, Any]],
-) -> None:
+
+@check("Exercise 3, predict_proba", 4, withholds=("trickster.models.Classifier",))
+def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> None:
     """Distributions, in evaluation mode, row for row, and the model left as it was found."""
-    x = fixtures.fashion().x_test[:300].copy()
-    logits = Scenario("fashion").victim.logits(x)
+    network, x = live_model.draw()
+    logits = LiveModel(network, False).answer(x, False)
     want = softmax(logits)
+
+    def ask(training: bool, x: np.ndarray, **options: Any) -> tuple[Any, LiveModel]:
+        live = LiveModel(network, training)
+        return predict(watched(live, training), x.copy(), **options), live
+
     with sheet.part("rows are probabilities", 1) as part:
-        answer = predict(make_probe(False), x)
-        got = array(answer, "predict_proba", (300, 10))
+        answer, _ = ask(False, x)
+        got = array(answer, "predict_proba", want.shape)
         if type(answer).__module__.startswith("torch"):
             raise Missed("predict_proba returned a torch tensor; asked an array: add .numpy().")
         off = float(np.abs(got - want).max())
@@ -171,24 +186,27 @@ def predict_proba(
             _which_probabilities(got, logits, want),
         )
     with sheet.part("evaluation mode while it answers", 1) as part:
-        probe = make_probe(True)
-        first, again = (array(predict(probe, x), "predict_proba", (300, 10)) for _ in range(2))
-        # Sorted: rows in another order are the next part's business.
-        gap = float(np.abs(np.sort(first, axis=0) - np.sort(again, axis=0)).max())
-        on = sum(bool(call["training"]) for call in read_probe(probe)["calls"])
-        part.expect(
-            gap == 0 and on == 0,
-            f"a model that was still training: two answers differ by {gap:.2g}, {on} forward "
-            "passes in training mode",
-            "0 and 0",
-            "0 and 0",
-            "Training mode was left on: dropout throws units away, at random, in every answer. "
-            "Call model.eval() before the first batch.",
-        )
+        live = LiveModel(network, True)
+        model = watched(live, True)
+        two = [array(predict(model, x.copy()), "predict_proba", want.shape) for _ in range(2)]
+        _in_evaluation_mode(part, two, live)
     with sheet.part("row i answers picture i", 1) as part:
-        _rows_in_place(part, predict, make_probe, x, want)
-    with sheet.part("the model is left as it was found", 1) as part:
-        _left_as_found(part, predict, make_probe, read_probe, x)
+        _rows_in_place(part, ask, x, want)
+    with sheet.part("the model is left in its mode", 0.75) as part:
+        _left_in_its_mode(part, ask, x[:20])
+    with sheet.part("no gradients are recorded", 0.25) as part:
+        answer, live = ask(False, x[:20])
+        array(answer, "predict_proba", (20, 10))
+        recording = sum(call.gradients for call in live.calls)
+        part.expect(
+            bool(live.calls) and not recording,
+            f"{recording} of {len(live.calls)} forward passes recorded them",
+            "none",
+            "none",
+            "Answer inside torch.no_grad(), or memory grows with every query."
+            if live.calls
+            else NOT_ASKED,
+        )
 
 
 def _which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) -> str:
@@ -219,19 +237,37 @@ def _which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) 
     return "Each row sums to 1, but is not the softmax of this model's logits."
 
 
-def _rows_in_place(
-    part: Any, predict: Callable[..., Any], make_probe: Any, x: np.ndarray, want: np.ndarray
-) -> None:
-    order = np.random.default_rng(11).permutation(len(x))
-    probe = make_probe(False)
-    turned = array(predict(probe, x[order]), "predict_proba", want.shape)
-    small = array(predict(probe, x, batch_size=7), "predict_proba with batch_size=7", want.shape)
-    one = array(predict(probe, x[:1]), "predict_proba for one picture", (1, 10))
-    whole = array(predict(probe, x), "predict_proba", want.shape)
+def _in_evaluation_mode(part: Part, two: list[np.ndarray], live: LiveModel) -> None:
+    # Sorted: rows in another order are the next part's business.
+    first, again = (np.sort(answers, axis=0) for answers in two)
+    gap = float(np.abs(first - again).max())
+    on = sum(call.training for call in live.calls)
+    part.expect(
+        gap < 1e-4 and on == 0 and bool(live.calls),
+        f"a model that was still training: two answers differ by {gap:.2g}, {on} of "
+        f"{len(live.calls)} forward passes in training mode",
+        "below 1e-4, and 0",
+        "0 and 0",
+        "Training mode was left on: dropout throws units away, at random, in every answer. Call "
+        "model.eval() before the first batch."
+        if live.calls
+        else NOT_ASKED,
+    )
+
+
+def _rows_in_place(part: Part, ask: Ask, x: np.ndarray, want: np.ndarray) -> None:
+    rng = draws.rng("rows in place")
+    order, size, one = rng.permutation(len(x)), int(rng.integers(5, 10)), int(rng.integers(len(x)))
+
+    def answers(x: np.ndarray, **options: Any) -> np.ndarray:
+        words = "".join(f" with {name}={value}" for name, value in options.items())
+        return array(ask(False, x, **options)[0], f"predict_proba{words}", (len(x), 10))
+
+    whole = answers(x)
     gaps = {
-        "reordered": float(np.abs(turned - whole[order]).max()),
-        "in batches of 7": float(np.abs(small - whole).max()),
-        "one alone": float(np.abs(one - whole[:1]).max()),
+        "reordered": float(np.abs(answers(x[order]) - whole[order]).max()),
+        f"in batches of {size}": float(np.abs(answers(x, batch_size=size) - whole).max()),
+        "one alone": float(np.abs(answers(x[one : one + 1]) - whole[one]).max()),
     }
     off = float(np.abs(whole.argmax(axis=1) != want.argmax(axis=1)).mean())
     part.expect(
@@ -246,25 +282,22 @@ def _rows_in_place(
     )
 
 
-def _left_as_found(
-    part: Any, predict: Callable[..., Any], make_probe: Any, read_probe: Any, x: np.ndarray
-) -> None:
+def _left_in_its_mode(part: Part, ask: Ask, x: np.ndarray) -> None:
     wrong = []
     for mode in (True, False):
-        probe = make_probe(mode)
-        array(predict(probe, x[:20]), "predict_proba", (20, 10))
-        seen = read_probe(probe)
-        if bool(seen["training"]) != mode:
+        answer, live = ask(mode, x)
+        array(answer, "predict_proba", (len(x), 10))
+        if not live.calls:
+            raise Missed(NOT_ASKED)
+        if live.training != mode:
             wrong.append(f"found in {_mode(mode)} mode, left in {_mode(not mode)} mode")
-        if any(call["gradients"] for call in seen["calls"]):
-            wrong.append("gradients were recorded")
     part.expect(
         not wrong,
-        "; ".join(dict.fromkeys(wrong)) or "mode restored, no gradients recorded",
-        "mode restored, no gradients recorded",
+        "; ".join(wrong) or "left as it was found",
+        "left as it was found",
         "",
         "Note model.training before you change it and give it back with model.train(...) at the "
-        "end; answer inside torch.no_grad(), or memory grows with every query.",
+        "end.",
     )
 
 
@@ -275,109 +308,87 @@ def _mode(training: bool) -> str:
 # --- exercise 4 --------------------------------------------------------------------
 
 
-@check("Exercise 4, expected_calibration_error", 3)
+@check(
+    "Exercise 4, expected_calibration_error",
+    3,
+    withholds=(
+        "trickster.evaluation.expected_calibration_error",
+        "trickster.evaluation.confidence_bins",
+        "trickster.plots.reliability",
+    ),
+)
 def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
     """Closed forms, the victim's own answers, and the edges."""
-    with sheet.part("six answers, worked by hand", 1) as part:
-        # Bins of width 1/2: four answers at .4 (one of them right), two at .8 (both right).
-        posteriors = np.array([[0.4, 0.3, 0.3]] * 4 + [[0.8, 0.1, 0.1]] * 2)
-        y = np.array([0, 1, 2, 2, 0, 0])
-        want = 4 / 6 * abs(1 / 4 - 0.4) + 2 / 6 * abs(1 - 0.8)
-        got = number(ece(posteriors, y, bins=2), "expected_calibration_error")
+    with sheet.part("a few answers, worked by hand", 1) as part:
+        posteriors, y, formula, want = calibration_cases.by_hand()
+        got = number(ece(posteriors.copy(), y.copy(), bins=2), "expected_calibration_error")
         part.expect(
             abs(got - want) < 1e-6,
             f"{got:.4f}",
-            f"4/6 · |1/4 - .4| + 2/6 · |1 - .8| = {want:.4f}",
+            f"{formula} = {want:.4f}",
             "",
-            _which_calibration(got, posteriors, y, 2),
+            calibration_cases.which_formula(got, posteriors, y, 2),
         )
     with sheet.part("the victim's answers to 2,000 pictures", 1) as part:
-        fashion = fixtures.fashion()
-        posteriors = Scenario("fashion").victim.posteriors(fashion.x_test[:2000])
-        y = fashion.y_test[:2000].copy()
         gaps = []
-        for bins in (15, 10):
-            want = evaluation.expected_calibration_error(posteriors, y, bins)
-            got = number(ece(posteriors, y, bins=bins), "expected_calibration_error")
-            gaps.append((abs(got - want), got, want, bins))
-        worst, got, want, bins = max(gaps)
+        for bins, posteriors, y in calibration_cases.of_the_victim():
+            with withheld.lifted():
+                want = evaluation.expected_calibration_error(posteriors, y, bins)
+            got = number(ece(posteriors.copy(), y.copy(), bins=bins), "expected_calibration_error")
+            gaps.append((abs(got - want), got, want, bins, posteriors, y))
+        worst, got, want, bins, posteriors, y = max(gaps, key=lambda gap: gap[0])
         part.expect(
             worst < 1e-4,
             f"{got:.4f} with {bins} bins",
             f"{want:.4f}",
             "",
-            "With 15 bins it is right, with 10 it is not: is the argument bins ignored?"
+            f"With {gaps[0][3]} bins it is right, with {bins} it is not: is the argument bins "
+            "ignored?"
             if gaps[0][0] < 1e-4
-            else _which_calibration(got, posteriors, y, bins),
+            else calibration_cases.which_formula(got, posteriors, y, bins),
         )
     with sheet.part("the edges", 1) as part:
-        sure = np.eye(3)[[0, 1, 2, 0]]
-        cases = {
-            "always sure and right": (number(ece(sure, np.array([0, 1, 2, 0])), "it"), 0.0),
-            "always sure and wrong": (number(ece(sure, np.array([1, 2, 0, 1])), "it"), 1.0),
-            "one answer": (number(ece(np.array([[0.3, 0.7]]), np.array([1])), "it"), 0.3),
-        }
+        found = [
+            (name, number(ece(posteriors.copy(), y.copy()), "it"), want)
+            for name, posteriors, y, want in calibration_cases.edges()
+        ]
+        asked = ", ".join(f"{want:g}" for _, _, want in found)
         wrong = [
-            f"{name}: {got:.3f}, asked {want:.3f}"
-            for name, (got, want) in cases.items()
+            f"{name}: {got:.3f}, asked {want:g}"
+            for name, got, want in found
             if abs(got - want) > 1e-6
         ]
         part.expect(
             not wrong,
-            "; ".join(wrong) or "0, 1 and 0.3",
-            "0, 1 and 0.3",
+            "; ".join(wrong) or asked,
+            asked,
             "",
             "A gap has no sign: take |accuracy - confidence|."
-            if any(got < -1e-6 for got, _ in cases.values())
+            if any(got < -1e-6 for _, got, _ in found)
             else "A confidence of exactly 1 belongs to the last bin; empty bins count nothing (and "
             "must not divide by zero).",
         )
 
 
-def _which_calibration(got: float, posteriors: np.ndarray, y: np.ndarray, bins: int) -> str:
-    """Name the usual wrong formulas by computing them."""
-    confidence = posteriors.max(axis=1).astype(float)
-    right = (posteriors.argmax(axis=1) == y).astype(float)
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    full = [bin_of == b for b in range(bins) if (bin_of == b).any()]
-    gaps = np.array([abs(right[m].mean() - confidence[m].mean()) for m in full])
-    signed = np.array([(right[m].mean() - confidence[m].mean()) * m.mean() for m in full])
-    truth = posteriors[np.arange(len(y)), y]
-    variants = {
-        "Each bin counts the same in yours: weight it by its share of the answers.": gaps.mean(),
-        "This is the largest gap (the maximum calibration error): take the weighted mean.": (
-            gaps.max()
-        ),
-        "Gaps of different sign cancel: take |accuracy - confidence| in each bin.": signed.sum(),
-        "Gaps of different sign cancel: take |accuracy - confidence| in each bin. ": -signed.sum(),
-        "All answers went into one bin: sort them by confidence first.": abs(
-            right.mean() - confidence.mean()
-        ),
-        "Confidence is the largest probability of a row, not that of the true class.": abs(
-            right.mean() - truth.mean()
-        ),
-    }
-    for words, value in variants.items():
-        if abs(got - value) < 1e-5:
-            return words.strip()
-    return (
-        "In each bin: |share of right answers - mean confidence|, weighted by the share of all "
-        "answers that fall into the bin."
-    )
-
-
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, class API", 4)
+@check(
+    "Exercise 5, class API",
+    4,
+    withholds=(
+        "trickster.api.PredictionAPI",
+        "trickster.api.Client",
+        "trickster.scenario.Scenario.api",
+    ),
+)
 def api(sheet: Sheet, make_api: Callable[..., Any]) -> None:
     """Meter, budget, the order of charging and answering, and the checks of the input."""
-    x = fixtures.fashion().x_test[:64].copy()
     with sheet.part("answers and counts", 1) as part:
-        api_cases.answers_and_counts(part, make_api, x)
+        api_cases.answers_and_counts(part, make_api)
     with sheet.part("never one answer over budget", 1) as part:
-        api_cases.over_budget(part, make_api, x)
+        api_cases.over_budget(part, make_api)
     with sheet.part("charges before it answers", 1) as part:
-        api_cases.charges_first(part, make_api, x)
+        api_cases.charges_first(part, make_api)
     with sheet.part("refuses what is no picture", 1) as part:
-        api_cases.bad_input(part, make_api, x)
+        api_cases.bad_input(part, make_api)

@@ -33,7 +33,7 @@ class _Space(NamedTuple):
 
     def places(self, x: np.ndarray) -> np.ndarray:
         """Of pictures ``(n, 1, 28, 28)``: ``(n, 32)``, of deviation 1 among clothes."""
-        return (_squares(x) - self.mean) @ self.directions
+        return (squares(x) - self.mean) @ self.directions
 
     def distances(self, places: np.ndarray) -> np.ndarray:
         """How much farther than far: ``(n, 1)``."""
@@ -49,11 +49,11 @@ class Teacher:
         self._pull = PULL * rng.standard_normal(CLASSES)
         scores = self._scores(_clothes())
         self._middle, self._scale = scores.mean(axis=0), SHARPNESS / scores.std()
-        self._biases = _equally_common((scores - self._middle) * self._scale)
+        self._biases = equally_common((scores - self._middle) * self._scale)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Of pictures ``(n, 1, 28, 28)``: ``(n, 10)``."""
-        scores = self._scores(_space().places(x))
+        scores = self._scores(places(x))
         return (scores - self._middle) * self._scale + self._biases
 
     def posteriors(self, x: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ class Teacher:
 
     def features_and_posteriors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What :class:`trickster.api.PredictionAPI` serves; the features are the places."""
-        return _space().places(x).astype(np.float32), self.posteriors(x)
+        return places(x).astype(np.float32), self.posteriors(x)
 
     def _scores(self, places: np.ndarray) -> np.ndarray:
         return places @ self._matrix + _space().distances(places) * self._pull
@@ -83,18 +83,27 @@ def labels(x: np.ndarray, *draw_labels: str | int) -> np.ndarray:
     return service(*draw_labels).labels(x)
 
 
-def _squares(x: np.ndarray) -> np.ndarray:
+def squares(x: np.ndarray) -> np.ndarray:
+    """The brightness of the 4x4 squares of pictures ``(n, 1, 28, 28)``: ``(n, 49)``."""
     n, _, height, width = x.shape
-    squares = x.reshape(n, height // SQUARE, SQUARE, width // SQUARE, SQUARE)
-    return squares.mean(axis=(2, 4)).reshape(n, -1)
+    blocks = x.reshape(n, height // SQUARE, SQUARE, width // SQUARE, SQUARE)
+    return blocks.mean(axis=(2, 4)).reshape(n, -1)
+
+
+def places(x: np.ndarray) -> np.ndarray:
+    """Where pictures ``(n, 1, 28, 28)`` lie in the directions in which clothes vary most.
+
+    ``(n, 32)``, uncorrelated and of deviation 1 among clothes; the first varies most.
+    """
+    return _space().places(x)
 
 
 @cache
 def _space() -> _Space:
-    squares = _squares(fixtures.fashion().x_train)
-    mean = squares.mean(axis=0)
-    _, lengths, rows = np.linalg.svd(squares - mean, full_matrices=False)
-    deviations = lengths[:DIRECTIONS] / np.sqrt(len(squares))
+    seen = squares(fixtures.fashion().x_train)
+    mean = seen.mean(axis=0)
+    _, lengths, rows = np.linalg.svd(seen - mean, full_matrices=False)
+    deviations = lengths[:DIRECTIONS] / np.sqrt(len(seen))
     space = _Space(mean, rows[:DIRECTIONS].T / deviations, 0.0)
     norms = np.linalg.norm(space.places(fixtures.fashion().x_train), axis=1)
     return space._replace(far=float(np.quantile(norms, FAR)))
@@ -103,10 +112,10 @@ def _space() -> _Space:
 @cache
 def _clothes() -> np.ndarray:
     """The training pictures' places."""
-    return _space().places(fixtures.fashion().x_train)
+    return places(fixtures.fashion().x_train)
 
 
-def _equally_common(logits: np.ndarray) -> np.ndarray:
+def equally_common(logits: np.ndarray) -> np.ndarray:
     """Biases ``(10,)`` with which each class is the largest of as many rows as any other."""
     biases = np.zeros(CLASSES)
     for step in np.geomspace(2.0, 0.05, 60):

@@ -3,11 +3,11 @@
 # sample = true
 # [expect]
 # build_victim_test = 2
-# train_victim_test = [3, 4.95]
-# predict_proba_test = 3
+# train_victim_test = [2, 4.6]
+# predict_proba_test = 3.25
 # expected_calibration_error_test = 1
 # api_test = [3, 3.7]
-# total = [12, 14.7]
+# total = [11, 15]
 # [marks]
 # written = 1
 # ///

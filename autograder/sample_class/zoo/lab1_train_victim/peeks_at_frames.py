@@ -6,7 +6,7 @@
 # api_test = 0
 # total = 0
 # stopped = ""
-# never = ["ESCAPED", "_which_calibration"]
+# never = ["ESCAPED", "_wrong_formulas"]
 # ///
 
 # %% expected_calibration_error

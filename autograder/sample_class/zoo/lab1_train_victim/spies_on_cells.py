@@ -5,7 +5,7 @@
 # expected_calibration_error_test = 3
 # total = 3
 # stopped = ""
-# never = ["ESCAPED", "Bins of width 1/2", "from trickster.checks.result"]
+# never = ["ESCAPED", "too sure of itself, the other", "from trickster.checks.result"]
 # ///
 
 # %% build_victim

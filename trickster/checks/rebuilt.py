@@ -1,0 +1,223 @@
+"""A student's network in the check's own hands, rebuilt from what ``probes.recorded`` notes.
+
+What a check says of a network rests on what the network answers here, to pictures that were drawn
+afterwards, and not on what the student's process says that it answers. A record is data that
+anybody may have written: only the functions below are called, and what they would take of memory
+and time is known before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from trickster.checks.probes import tensors_in
+from trickster.checks.result import Missed
+
+BATCH = 64  # pictures that a network is recorded with, and asked about at a time
+MAX_STEPS = 2_000
+MAX_VALUES = 1_000_000  # numbers for each picture, over all steps; the lab's own needs 20,000
+MAX_FLOPS = 300_000_000  # for each picture; the lab's own needs 6 million
+
+
+def _named(prefix: str, owner: Any, names: str) -> dict[str, Any]:
+    return {f"{prefix}.{name}": getattr(owner, name) for name in names.split()}
+
+
+def _as_it_is(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """Where a tensor lies, and with how many digits, is the student's machine's business."""
+    return tensor
+
+
+def _few_chunks(tensor: torch.Tensor, chunks: int, dim: int = 0) -> tuple[torch.Tensor, ...]:
+    if chunks > BATCH:
+        raise ValueError(f"{chunks} parts are too many.")
+    return tensor.chunk(chunks, dim)
+
+
+FUNCTIONS = {
+    **_named(
+        "torch.nn.functional",
+        F,
+        "conv1d conv2d conv_transpose2d linear relu relu6 leaky_relu elu selu celu gelu silu mish "
+        "softplus softsign tanhshrink hardtanh hardswish hardsigmoid logsigmoid prelu glu tanh "
+        "sigmoid softmax log_softmax normalize max_pool1d max_pool2d avg_pool1d avg_pool2d "
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d "
+        "batch_norm layer_norm group_norm instance_norm dropout dropout1d dropout2d alpha_dropout "
+        "feature_alpha_dropout pad interpolate pixel_shuffle pixel_unshuffle channel_shuffle",
+    ),
+    **_named(
+        "torch",
+        torch,
+        "relu tanh sigmoid softmax log_softmax flatten reshape squeeze unsqueeze permute transpose "
+        "cat stack add sub mul div neg abs exp log sqrt square pow clamp maximum minimum "
+        "mean sum amax max matmul bmm addmm where logsumexp dropout movedim swapaxes",
+    ),
+    **_named(
+        "torch.Tensor",
+        torch.Tensor,
+        "relu relu_ tanh sigmoid softmax log_softmax flatten reshape squeeze unsqueeze permute "
+        "transpose unflatten add add_ sub sub_ mul mul_ div div_ neg abs exp log sqrt "
+        "square pow __pow__ __rsub__ __rtruediv__ clamp maximum minimum mean sum amax max matmul "
+        "mm bmm expand logsumexp __getitem__ std var movedim swapaxes",
+    ),
+    "torch.chunk": _few_chunks,
+    "torch.Tensor.chunk": _few_chunks,
+    "torch.spmm": torch.mm,  # so torch calls its mm
+    "torch.Tensor.T.__get__": torch.t,
+    # A layout in memory, on which a view depends, does not come along.
+    "torch.Tensor.view": torch.Tensor.reshape,
+    **dict.fromkeys(
+        (
+            *("torch.Tensor.data.__get__", "torch.Tensor.detach", "torch.Tensor.clone"),
+            *("torch.Tensor.contiguous", "torch.Tensor.to", "torch.Tensor.cpu"),
+            *("torch.Tensor.float", "torch.Tensor.double", "torch.Tensor.half"),
+        ),
+        _as_it_is,
+    ),
+}
+
+
+class Rebuilt:
+    """The network that a record describes.
+
+    ``record`` is what ``probes.recorded`` returns for ``BATCH`` pictures. Raises
+    :class:`Missed`, which tells the learner why, where it describes no network that can be asked.
+    """
+
+    def __init__(self, record: Any):
+        try:
+            self._steps = [(str(name), args, named) for name, args, named in record["steps"]]
+            self._constants = [_constant(array) for array in record["constants"]]
+            self._answer = record["answer"]
+        except (TypeError, ValueError, KeyError):
+            raise Missed("what arrived of your network could not be read.") from None
+        for name, _, _ in self._steps:
+            if name not in FUNCTIONS:
+                raise Missed(
+                    f"your network calls {name[:80]}, which the check cannot compute. Use torch's "
+                    "layers for pictures: convolutions, linear layers, pooling, norms, "
+                    "activations, dropout."
+                )
+        if self._answer is None:
+            raise Missed(
+                "the check cannot follow your network from the pictures to its answer: forward "
+                "must compute a tensor from the tensor that it is given."
+            )
+        self._weigh()
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether it throws units away even in evaluation mode."""
+        return any(
+            "dropout" in name and (args[2] if len(args) > 2 else named.get("training", True))
+            for name, args, named in self._steps
+        )
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Its answers ``(n, k)`` to pictures ``x (n, 1, 28, 28)``."""
+        short = -len(x) % BATCH
+        pictures = torch.tensor(np.concatenate([x, np.zeros((short, *x.shape[1:]), x.dtype)]))
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            answers = [self._run(batch.clone(), self._constants) for batch in pictures.split(BATCH)]
+        return torch.cat(answers).numpy()[: len(x)]
+
+    def _weigh(self) -> None:
+        """Find out what an answer would cost, with tensors that have a shape and nothing else."""
+        scales = _Scales(len(self._steps))
+        pictures = torch.empty(BATCH, 1, 28, 28, device="meta")
+        constants = [constant.to("meta") for constant in self._constants]
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            answer = self._run(pictures, constants, scales.weigh)
+        scales.add(counter.get_total_flops())
+        if answer.ndim < 1 or len(answer) != BATCH:
+            raise Missed(f"to {BATCH} pictures it gives an answer of shape {tuple(answer.shape)}.")
+
+    def _run(
+        self,
+        pictures: torch.Tensor,
+        constants: list[torch.Tensor],
+        weigh: Callable[[str, torch.Tensor, list[torch.Tensor]], None] | None = None,
+    ) -> torch.Tensor:
+        values = [pictures]
+        for name, args, named in self._steps:
+            try:
+                args, named = (_with_tensors(given, values, constants) for given in (args, named))
+                results = list(tensors_in(FUNCTIONS[name](*args, **named)))
+            except Exception as error:
+                raise Missed(f"{name} of your network fails in the check: {error}") from None
+            if weigh is not None:
+                weigh(name, args[0], results)
+            values += results
+        try:
+            return values[self._answer]
+        except (TypeError, IndexError):
+            raise Missed("what arrived of your network could not be read.") from None
+
+
+class _Scales:
+    """Adds up what a network costs, and refuses one that costs too much."""
+
+    def __init__(self, steps: int):
+        self.flops = self.values = 0
+        if steps > MAX_STEPS:
+            raise Missed(f"your network computes {steps} steps; the check follows {MAX_STEPS:,}.")
+
+    def weigh(self, name: str, given: Any, results: list[torch.Tensor]) -> None:
+        numbers = sum(result.numel() for result in results)
+        self.values += numbers
+        if self.values > BATCH * MAX_VALUES:
+            raise self._too_large()
+        if "pool" in name:  # no window is larger than the map that it moves over
+            self.add(numbers * given[0, 0].numel())
+
+    def add(self, flops: int) -> None:
+        self.flops += flops
+        if self.flops > BATCH * MAX_FLOPS:
+            raise self._too_large()
+
+    @staticmethod
+    def _too_large() -> Missed:
+        return Missed(
+            "your network is fifty times as large as the one described here: take a smaller one."
+        )
+
+
+def _constant(array: Any) -> torch.Tensor:
+    if type(array) is not np.ndarray:
+        raise TypeError("a constant is an array")
+    tensor = torch.tensor(array)
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+    return tensor.contiguous(memory_format=layout)  # as the pictures: it is several times faster
+
+
+def _with_tensors(
+    given: Any, values: list[torch.Tensor], constants: list[torch.Tensor], depth: int = 0
+) -> Any:
+    """A step's arguments as they were, with tensors in their places."""
+
+    def again(part: Any) -> Any:
+        return _with_tensors(part, values, constants, depth + 1)
+
+    if isinstance(given, tuple):
+        return tuple(again(part) for part in given)
+    if isinstance(given, list):
+        return [again(part) for part in given]
+    if not isinstance(given, dict):
+        return given
+    if depth == 0:
+        return {name: again(part) for name, part in given.items()}
+    ((kind, content),) = given.items()
+    if kind == "slice":
+        return slice(*again(content))
+    if kind == "other":
+        return {"Ellipsis": ...}[content]
+    return {"value": values, "constant": constants}[kind][content]

@@ -1,0 +1,203 @@
+"""What lab 1 tries with a training loop: networks, pictures and labels are drawn for the test.
+
+What is measured is what the weights are worth when the loop has ended: the check holds a copy of
+the network, or rebuilds it, and asks it itself. A loss that the loop returns must fit to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trickster import evaluation, models
+from trickster.checks import draws, fixtures, probes, sorting
+from trickster.checks.rebuilt import BATCH, Rebuilt
+from trickster.checks.result import Missed, Part, array
+from trickster.checks.thresholds import VICTIM_ACCURACY
+
+SMALL, WHOLE = 2_000, 12_000  # pictures
+EPOCHS = 6
+NARROWEST, WIDEST = 12, 18  # filters of the network that is handed in
+RIGHT = 0.55  # of the pictures trained on; a loop that never forgets its gradients reaches .36
+APART = 0.05  # how far two runs with one seed may end apart, of the way that they went
+
+Train = Callable[..., Any]
+
+
+class Probes(NamedTuple):
+    """The probes of the student's process."""
+
+    new_network: Callable[[int, list[np.ndarray]], Any]
+    weights_of: Callable[[Any], list[np.ndarray]]
+
+
+def task(n: int, *draw: str) -> fixtures.Labelled:
+    """``n`` training pictures, as sent, in classes that are drawn as well."""
+    fashion = fixtures.fashion()
+    rows = draws.rng("training pictures", *draw).permutation(len(fashion.x_train))[:n]
+    x = fixtures.as_sent(fashion.x_train[rows], "training pictures", *draw)
+    return fixtures.Labelled(x, labels(x))
+
+
+def labels(x: np.ndarray) -> np.ndarray:
+    """The classes of the task."""
+    return sorting.labels(x, "train_victim")
+
+
+class Pupil:
+    """A network that the check has drawn, and that the student's loop trains.
+
+    The check has its weights before and after, and asks its own copy of it.
+    """
+
+    def __init__(self, there: Probes, *draw: str):
+        rng = draws.rng("pupil", *draw)
+        self.width = int(rng.integers(NARROWEST, WIDEST + 1))
+        drawn = models.cnn(width=self.width, seed=int(rng.integers(2**31)))
+        self.weights = probes.weights_of(drawn)
+        self._there = there
+
+    def renamed(self, names: np.ndarray) -> Pupil:
+        """The same network, in which class ``i`` is called ``names[i]``."""
+        other = object.__new__(Pupil)
+        other.width, other._there = self.width, self._there
+        order = np.argsort(names)
+        other.weights = [*self.weights[:-2], *(layer[order] for layer in self.weights[-2:])]
+        return other
+
+    def taught(self, train: Train, x: np.ndarray, y: np.ndarray, **options: Any) -> Lesson:
+        """What the student's loop makes of it."""
+        network = self._there.new_network(self.width, self.weights)
+        losses = train(network, x.copy(), y.copy(), **options)
+        weights = self._there.weights_of(network)
+        if not isinstance(weights, list) or len(weights) != len(self.weights):
+            raise Missed(
+                "the network did not come back with the layers that it was handed in with."
+            )
+        weights = [
+            array(found, "The network's weights", known.shape).astype(np.float32)
+            for found, known in zip(weights, self.weights, strict=True)
+        ]
+        moved = any((a != b).any() for a, b in zip(weights, self.weights, strict=True))
+        return Lesson(losses, self.own(weights), moved)
+
+    def own(self, weights: list[np.ndarray]) -> models.Classifier:
+        return models.Classifier(probes.new_network(self.width, weights))
+
+    @property
+    def untaught(self) -> models.Classifier:
+        return self.own(self.weights)
+
+
+class Lesson(NamedTuple):
+    """What came of training: what the loop returned, the network, and whether it changed."""
+
+    losses: Any
+    network: models.Classifier
+    moved: bool
+
+
+def learns(part: Part, train: Train, there: Probes) -> bool:
+    """The loss falls and the network learns. Returns whether it did learn, whatever the losses."""
+    x, y = task(SMALL, "small")
+    seed = draws.seed("order of a small run") % 1_000
+    pupil = Pupil(there, "small")
+    lesson = pupil.taught(train, x, y, epochs=EPOCHS, batch_size=32, lr=3e-3, seed=seed)
+    before, after = (cross_entropy(net, x, y) for net in (pupil.untaught, lesson.network))
+    right = evaluation.accuracy(lesson.network.logits(x), y)
+    learnt = bool(right > RIGHT)
+    losses = array(lesson.losses, "train_victim", (EPOCHS,))
+    first, last = losses[0], losses[-1]
+    fits = after / 2 - 0.1 < last < 2 * after + 0.2 and after / 2 < first < before + 1.5
+    part.expect(
+        bool(np.isfinite(losses).all() and fits and last < 0.7 * first and learnt),
+        f"loss {first:.2f} in epoch 1, {last:.2f} in epoch {EPOCHS}; the network that came back "
+        f"has a loss of {after:.2f} ({before:.2f} before) and {right:.2f} right",
+        f"a last loss near that of the network, below 0.7 of the first, and more than {RIGHT:.2f} "
+        "right",
+        "2.1 to 0.3, .90 right",
+        _why_not_learning(losses, learnt, lesson.moved),
+    )
+    return learnt
+
+
+def cross_entropy(network: models.Classifier, x: np.ndarray, y: np.ndarray) -> float:
+    """The mean loss of a network on pictures, in evaluation mode."""
+    posteriors = network.posteriors(x)[np.arange(len(y)), y]
+    return float(-np.log(np.maximum(posteriors, 1e-12)).mean())
+
+
+def _why_not_learning(losses: np.ndarray, learnt: bool, moved: bool) -> str:
+    if not np.isfinite(losses).all():
+        return "A loss is NaN or infinite. Check what goes into cross_entropy: logits and labels."
+    if learnt:
+        return (
+            "The network learns, but the losses you return are not the means of the epochs: add "
+            "loss.item() * len(batch) to total for each batch."
+        )
+    if not moved:
+        return (
+            "The weights of the network that was handed in are what they were before: it is never "
+            "trained. The order is zero_grad(), backward(), step(), once for each batch."
+        )
+    if np.ptp(losses) < 0.05:
+        return (
+            "The loss stands still: the weights hardly change. The order is zero_grad(), "
+            "backward(), step(), once for each batch."
+        )
+    if losses[-1] > losses[0]:
+        return "The loss rises: are gradients added up because zero_grad() is missing?"
+    return (
+        "It learns too slowly: is zero_grad() missing, so that old gradients pile up, or is step() "
+        "not called for each batch?"
+    )
+
+
+def repeats_itself(part: Part, train: Train, there: Probes) -> None:
+    """The same seed gives the same weights, twice.
+
+    The second run is the first with its classes renamed, in labels and network alike. A loop does
+    the same arithmetic for both; an answer kept from the first run is none to the second.
+    """
+    x, y = task(SMALL // 2, "twice")
+    names = draws.rng("names of a second run").permutation(10)
+    options = {"epochs": 1, "batch_size": 50, "lr": 3e-3, "seed": draws.seed("twice") % 1_000}
+    pupil = Pupil(there, "twice")
+    first = pupil.taught(train, x, y, **options)
+    second = pupil.renamed(names).taught(train, x, names[y], **options)
+    start, ends = pupil.untaught.logits(x), (first.network.logits(x), second.network.logits(x))
+    went = float(np.abs(ends[0] - start).mean())
+    apart = float(np.abs(ends[0] - ends[1][:, names]).mean())
+    part.expect(
+        first.moved and apart < APART * went,
+        f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} from the first",
+        f"some way, and less than {APART:.0%} of it",
+        "0.3, and less than .001",
+        "Something draws at random outside the seed. Leave the line torch.manual_seed(seed) where "
+        "it is, and draw nothing before it."
+        if first.moved
+        else "The network was not trained at all.",
+    )
+
+
+def generalises(part: Part, build: Callable[..., Any], train: Train, recorded: Any) -> None:
+    """A network of the student's own learns what it needs for pictures that it never saw."""
+    held_out = fixtures.honest_pictures()
+    x, y = task(WHOLE, "whole")
+    model = build(draws.seed("own network") % 1_000)
+    train(model, x, y, seed=draws.seed("order of a long run") % 1_000)
+    logits = Rebuilt(recorded(model, x[:BATCH])).logits(held_out.x)
+    logits = array(logits, "Your network", (len(held_out.x), 10))
+    right = evaluation.accuracy(logits, labels(held_out.x))
+    half_width = 1.96 * (right * (1 - right) / len(logits)) ** 0.5
+    part.award(
+        VICTIM_ACCURACY.share(right),
+        f"{right:.3f} ± {half_width:.3f} on {len(logits):,} pictures it never saw",
+        f"at least {VICTIM_ACCURACY.full} (some points from {VICTIM_ACCURACY.some})",
+        VICTIM_ACCURACY.usual,
+        "A little low usually means that the schedule or the number of epochs was changed, or "
+        "that the network is too small. About .10 means that nothing was learnt.",
+        value=right,
+    )
