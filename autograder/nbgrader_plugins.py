@@ -34,7 +34,7 @@ from autograder.grading.execution import (
     trusted_cells,
 )
 from autograder.grading.gradebook import completed, due_date
-from autograder.grading.secret import hash_of, of_course
+from autograder.grading.secret import hash_of, of_course, of_lab
 from autograder.grading.submission import REPAIRING, check_release, draft_record, repaired
 from autograder.grading.submitted import Submission
 from autograder.repair.notes import Note
@@ -207,7 +207,8 @@ class Grade(Step):
         trusted = _trusted_cells(resources["nbgrader"])
         folder = Path(self.coursedir.root)
         secret = of_course(folder)
-        outcome = run_notebook(nb, trusted, self.settings, secret, [folder])
+        drawn_from = of_lab(secret, resources["nbgrader"]["assignment"])
+        outcome = run_notebook(nb, trusted, self.settings, drawn_from, [folder])
         for problem in outcome.problems:
             self.log.error(problem)
         self.state.outcome, self.state.trusted = outcome, self.trust_submissions

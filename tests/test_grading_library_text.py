@@ -89,6 +89,9 @@ def test_the_methods_of_a_class_are_found_one_by_one() -> None:
         ("import trickster.withheld as t", ["withheld"]),
         ("import concurrent.futures as c\nc.ProcessPoolExecutor()", ["ProcessPoolExecutor"]),
         ("import os\nos.system('python')", ["system"]),
+        ("getattr(f, '__code__')", ["__code__"]),
+        ("from joblib import Parallel, delayed", ["joblib"]),
+        ("import gc\ngc.get_referents(f)", ["get_referents"]),
         # What honest code does.
         ("model.eval()\nfor m in model.modules():\n    m.train()", []),
         ("import re, torch\nre.compile('x')\ntorch.compile(f)", []),

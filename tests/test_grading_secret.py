@@ -67,6 +67,11 @@ def asked(folder: Path, student: str = "ann") -> tuple[str, ...]:
     return ASKED.search(path.read_text(encoding="utf-8")).groups()
 
 
+def key_of(folder: Path) -> str:
+    """The hash of what this folder's checks draw from."""
+    return secret.hash_of(secret.of_lab(secret.existing(folder), LAB))
+
+
 def texts(folder: Path) -> str:
     """All that grading has left in a folder beside the secret itself."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != SECRET]
@@ -145,6 +150,12 @@ def test_neither_a_job_s_words_nor_its_hash_tell_it() -> None:
     assert pickle.loads(pickle.dumps(job)) == job != Job("lab", "ann", (), "", "", secret.new())
 
 
+def test_what_one_lab_shows_says_nothing_of_another() -> None:
+    known = secret.new()
+    drawn = {secret.of_lab(known, lab) for lab in ("lab3_trickster_noise", "lab4", "lab3")}
+    assert len(drawn | {known}) == 4 and all(len(one) >= draws.SHORTEST for one in drawn)
+
+
 def test_checks_draw_from_it_and_from_what_is_held_back() -> None:
     with secret.drawing(b"s" * 32):
         assert draws.key() == secret.hash_of(b"s" * 32)
@@ -177,12 +188,13 @@ def test_a_whole_class_is_asked_the_same_and_nobody_is_told(asking: Path, course
     assert [record.test_points for record in (ann, ben)] == [6, 6]
     known = secret.existing(course)
     number, key, with_reserve = asked(course)
-    assert key == secret.hash_of(known) == ann.inputs["secret"] == ben.inputs["secret"]
+    assert secret.hash_of(known) == ann.inputs["secret"] == ben.inputs["secret"] != key
     assert asked(course, "ben") == (number, key, "True") and with_reserve == "True"
-    with draws.grading_with(known):
-        assert int(number) == draws.seed("a number") % 1_000 != 0
+    with draws.grading_with(secret.of_lab(known, LAB)):
+        assert key == draws.key() and int(number) == draws.seed("a number") % 1_000 != 0
     everything = texts(course)
     assert key in everything and known.hex() not in everything
+    assert secret.of_lab(known, LAB).hex() not in everything
     assert str(known) not in everything and SECRET not in everything
 
 
@@ -229,7 +241,7 @@ def test_nbgrader_s_own_road_makes_it_as_well(asking: Path, course: Path) -> Non
     grade(asking, course, students=["ann"])
     (course / SECRET).unlink()
     nbgrader_api.autograde(asking, course, LAB, "ben")
-    assert asked(course, "ben")[1] == secret.hash_of(secret.existing(course))
+    assert asked(course, "ben")[1] == key_of(course)
 
 
 @pytest.mark.slow
@@ -238,7 +250,7 @@ def test_it_travels_to_any_executor(asking: Path, course: Path, tmp_path: Path) 
     away = tmp_path.with_name("elsewhere")
     away.mkdir()
     grade(asking, course, executor=Elsewhere(away, course))
-    assert asked(course)[1] == secret.hash_of(secret.existing(course))
+    assert asked(course)[1] == key_of(course)
 
 
 @pytest.mark.slow
@@ -274,7 +286,8 @@ def test_a_learner_alone_gets_a_draw_of_their_own(asking: Path, tmp_path: Path) 
     # A student's own file is no course's secret, wherever it lies.
     (tmp_path / SECRET).write_text("ab" * 32)
     (one, said), (other, _) = own_grade(asking, path), own_grade(asking, path)
-    assert one != other and secret.hash_of(b"\xab" * 32) not in (one[1], other[1])
+    theirs = secret.hash_of(secret.of_lab(b"\xab" * 32, LAB))
+    assert one != other and theirs not in (one[1], other[1])
     assert "for this run alone" in said and secret.existing(asking) is None
 
 

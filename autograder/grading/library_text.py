@@ -20,17 +20,11 @@ SHORTEST = 80  # characters of a string that may hold code
 # With these, code can run the library's text, or another process in which nothing refuses.
 CALLED = {"exec", "eval", "compile", "__import__"}
 NAMED = {
-    *(
-        "inspect",
-        "importlib",
-        "builtins",
-        "runpy",
-        "subprocess",
-        "multiprocessing",
-        "ProcessPoolExecutor",
-    ),
+    *("inspect", "importlib", "builtins", "runpy", "FunctionType", "get_referents", "ExitStack"),
     *("__code__", "__globals__", "__builtins__", "__loader__", "__spec__", "__file__", "__path__"),
-    *("sys.modules", "_getframe", "run_cell", "run_code", "system", "popen", "withheld"),
+    *("subprocess", "multiprocessing", "ProcessPoolExecutor", "joblib", "pty", "system", "popen"),
+    *("posix_spawn", "spawnv", "spawnl", "execv", "execl", "create_subprocess_exec"),
+    *("create_subprocess_shell", "run_cell", "run_code", "_getframe", "sys.modules", "withheld"),
 }
 
 
@@ -47,6 +41,8 @@ def ways_around(trees: Iterable[ast.AST]) -> list[str]:
             base = f"{getattr(node, 'module', '')}."
             names = {f"{base}{alias.name}" for alias in node.names}
             found |= (names | {part for name in names for part in name.split(".")}) & NAMED
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # of getattr, say
+            found |= {node.value} & NAMED
     return sorted(found)
 
 

@@ -30,7 +30,7 @@ from autograder.grading.execution import RunSettings, require_sandbox
 from autograder.grading.executor import Call, Lost, alone_in, completed, workers_for
 from autograder.grading.feedback import Rendered, render_page
 from autograder.grading.gradebook import ClassGradebook
-from autograder.grading.secret import check_held_back, hash_of, of_course
+from autograder.grading.secret import check_held_back, hash_of, of_course, of_lab
 from autograder.grading.submission import (
     KILLED,
     GradedSubmission,
@@ -94,7 +94,8 @@ def grade_class(
         run = ClassRun(root, course_root, names, marks or {}, options or {}, trusted)
         run.register(submission.student for submission in found)
         same = {} if again else run.unchanged(found)
-        to_grade = [submission for submission in found if submission.key not in same]
+        # Lab by lab: what a worker has drawn for one submission is there for the next.
+        to_grade = sorted((s for s in found if s.key not in same), key=lambda s: s.key)
         to_render, ready = [], list(unusable)
         for record in same.values():
             (to_render if run.lacks_page(record) else ready).append(record)
@@ -268,7 +269,7 @@ class ClassRun:
             files=files,
             source=self.sources[submission.lab],
             release=Lab(self.root, submission.lab).release.read_text(encoding="utf-8"),
-            secret=self.secret,
+            secret=of_lab(self.secret, submission.lab),
             settings=RunSettings.of({**given, "trust_submissions": self.trusted}),
             inputs=self._inputs(submission),
             former=self.former[submission.lab],

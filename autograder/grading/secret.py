@@ -7,6 +7,8 @@ This is also the one place that knows whether what is held back from students is
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -112,6 +114,15 @@ def _name_once(unfinished: Path, path: Path) -> None:
 def new() -> bytes:
     """A secret that nobody knows."""
     return secrets.token_bytes(BYTES)
+
+
+def of_lab(secret: bytes, lab: str) -> bytes:
+    """What the checks of one lab draw from.
+
+    Students see on their pages what their code has printed, pictures that a test has sent it among
+    them: that must tell them nothing of the next lab's tests.
+    """
+    return hmac.digest(secret, f"lab {lab}".encode(), hashlib.sha256)
 
 
 def hash_of(secret: bytes) -> str:

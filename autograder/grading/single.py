@@ -66,7 +66,7 @@ def grade_notebook(
         files=(read_file(path, path.name)._replace(name=f"{lab.name}.ipynb"),),
         source=to_text(lab_notebook(lab, read_course(root))),
         release=lab.release.read_text(encoding="utf-8"),
-        secret=known or secret.new(),
+        secret=secret.of_lab(known or secret.new(), lab.name),
         settings=RunSettings.of(given),
         hidden=(str(folder.resolve()),),
     )
