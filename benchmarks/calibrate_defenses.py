@@ -1,11 +1,12 @@
-"""Run the graded checks of whole defences (labs 3 and 4) over and over, with fresh panels.
+"""Run the graded checks of whole defences (labs 3 and 4) over and over, each run with a new secret.
 
-    python -m benchmarks.calibrate_defenses                       # 200 runs, seven hours, two cores
+    python -m benchmarks.calibrate_defenses                       # 200 runs, ten hours, two cores
     python -m benchmarks.calibrate_defenses --runs 1 --results LOOK    # a quick look, elsewhere
     python -m benchmarks.calibrate_defenses --check layered --answer reversed    # some
 
-Each run of a check draws its own pools and trains its own thieves. The table is what
-``trickster/checks/thresholds.py`` quotes for ``DROP`` and ``LAYERED_DROP``.
+Run i is graded with secret i, as a class is: its pools and honest pictures, the requests that mix
+them, and its clones are drawn from it. The table is what ``trickster/checks/thresholds.py``
+quotes for ``DROP`` and ``LAYERED_DROP``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grad
 
 import numpy as np
 
+from autograder import held_back
 from benchmarks.calibration import (
     Calibrated,
     main,
@@ -32,10 +34,9 @@ from benchmarks.calibration import (
 from benchmarks.formatting import short
 from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, limiters, ood
-from trickster.api import Query, RateLimited
-from trickster.checks import fixtures, lab3, lab4, panel, thresholds
+from trickster.api import RateLimited
+from trickster.checks import draws, fixtures, lab3, lab4, thresholds
 from trickster.scenario import Scenario
-from trickster.withheld import nobody, refused_by
 
 PART = "calibrate_defenses"
 DAY = 86_400
@@ -56,8 +57,18 @@ class Answer(NamedTuple):
     advice: str = ""  # part of what the check must advise against a wrong answer
 
 
-def trickster_of(answer: Answer, bank: np.ndarray, honest: np.ndarray) -> defenses.Trickster:
-    """The answer's defence, from the features of training pictures and of held-out ones."""
+def secret(number: int) -> bytes:
+    """The course's secret in the run of this number."""
+    return number.to_bytes(draws.SHORTEST, "big")
+
+
+def trickster_of(
+    answer: Answer, bank: np.ndarray, honest: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The answer's defence, from the features of training pictures and of held-out ones.
+
+    It is called with posteriors and features.
+    """
     bank_digest = _digest(bank)
 
     def score_each(features: np.ndarray) -> np.ndarray:
@@ -67,8 +78,8 @@ def trickster_of(answer: Answer, bank: np.ndarray, honest: np.ndarray) -> defens
             SCORES[key] = ood.score_knn(features, bank, k=answer.neighbour)
         return SCORES[key]
 
-    def score(posteriors: np.ndarray, query: Query) -> np.ndarray:
-        scores = score_each(query.features)
+    def score(features: np.ndarray) -> np.ndarray:
+        scores = score_each(features)
         return np.full(len(scores), scores.mean()) if answer.whole_batch else scores
 
     chosen_on, share = score_each(honest), answer.share
@@ -77,7 +88,13 @@ def trickster_of(answer: Answer, bank: np.ndarray, honest: np.ndarray) -> defens
         chosen_on, share = score_each(Scenario("fashion").victim.features(pool)), 0.9
     elif answer.whole_batch:  # a mean hardly varies: a little below the usual one is enough
         chosen_on, share = chosen_on.mean(keepdims=True) - 0.05, 0.0
-    return defenses.Trickster(score, ood.choose_threshold(chosen_on, share), answer.lie)
+    threshold = ood.choose_threshold(chosen_on, share)
+
+    def trickster(posteriors: np.ndarray, features: np.ndarray) -> np.ndarray:
+        weird = score(features) < threshold
+        return np.where(weird[:, None], answer.lie(posteriors), posteriors)
+
+    return trickster
 
 
 def _digest(x: np.ndarray) -> bytes:
@@ -87,9 +104,7 @@ def _digest(x: np.ndarray) -> bytes:
 def as_lab3_asks(answer: Answer) -> Callable[..., np.ndarray]:
     """The answer as a student of lab 3 hands it in."""
     trickster = trickster_of(answer, fixtures.bank(), fixtures.owners().features)
-    return lambda x, posteriors, features: answer.to_all(
-        trickster(posteriors, Query(x, features, key="", now=0.0))
-    )
+    return lambda x, posteriors, features: answer.to_all(trickster(posteriors, features))
 
 
 def as_lab4_asks(answer: Answer) -> Callable[..., Any]:
@@ -101,7 +116,7 @@ def as_lab4_asks(answer: Answer) -> Callable[..., Any]:
         def layered(x, posteriors, features, key, now):
             if not limit.allow(key, now, len(x)):
                 raise RateLimited(key, len(x), limit.retry_after(key, now, len(x)))
-            return answer.to_all(trickster(posteriors, Query(x, features, key, now)))
+            return answer.to_all(trickster(posteriors, features))
 
         return layered
 
@@ -231,25 +246,22 @@ CHECKED = {
 
 
 def run_check(job: Job) -> Measurement:
-    """One check of one answer, with the pools and thieves of one number."""
+    """One check of one answer, with the secret of one number."""
     check, name, number = job
     DRAWS.bit_generator.state = np.random.default_rng([number, *name.encode()]).bit_generator.state
-    answer, seeds = CHECKS[check][name], (100 + 2 * number, 101 + 2 * number)
+    answer = CHECKS[check][name]
     _only(number)
-
-    with refused_by(nobody):  # the answers are made of the library's functions
+    with draws.grading_with(secret(number), held_back.load()):
         if check == "trickster":
-            result = lab3.trickster(as_lab3_asks(answer), seeds=seeds)
+            result = lab3.trickster(as_lab3_asks(answer))
         else:
-            result = lab4.layered(as_lab4_asks(answer), seeds=seeds)
+            result = lab4.layered(as_lab4_asks(answer))
     return measure_verdict(CHECKED[check], name, result)
 
 
 @lru_cache(maxsize=1)
 def _only(number: int) -> None:
-    """Forget the pools and thieves of other numbers, 60 MB each."""
-    fixtures.answered.cache_clear()
-    panel.undefended.cache_clear()
+    """Forget the scores of other numbers; the checks forget what they drew by themselves."""
     SCORES.clear()
 
 

@@ -82,7 +82,7 @@ def run(job: Job) -> Measurement:
     clean = posteriors[rest]
     given = np.where(weird[:, None], answer.lie(clean), clean)
     before, after = (evaluation.accuracy(a, truth[rest]) for a in (clean, given))
-    return {"gained": after - before, "spared": -fixtures.changed(given, clean)}
+    return {"gained": after - before, "spared": -float(fixtures.differs(given, clean).mean())}
 
 
 def ranges(results: Results, what: str) -> dict[str, np.ndarray]:

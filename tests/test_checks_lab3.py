@@ -10,7 +10,6 @@ from reference import reference
 from scipy.special import logsumexp
 
 from trickster import defenses, ood
-from trickster.api import Query
 from trickster.checks import defense_cases, fixtures, lab3, thresholds
 from trickster.checks.result import Sheet
 
@@ -289,16 +288,26 @@ def test_choose_point_wrong_ways_are_named(wrong, words):
 # --- exercise 5 ---------------------------------------------------------------------
 
 
-# Fewer pictures and one seed. What full panels give is proven by the sample class (perfect,
-# other_way, keeps_the_argmax ...) and by benchmarks/calibrate_defenses.py.
-SMALL = {"seeds": (0,), "budget": 1_200}
-TINY = {"seeds": (0,), "budget": 300}  # enough where the words do not depend on the drop
+# Fewer pictures and one pool of each kind. What full panels give is proven by the sample class
+# (perfect, other_way, keeps_the_argmax ...) and by benchmarks/calibrate_defenses.py.
+SMALL = {"pools": 1, "budget": 1_200}
+TINY = {"pools": 1, "budget": 300}  # enough where the words do not depend on the drop
 
 
-def by_features(**options):
-    """The library's defence as lab 3 asks for one."""
-    made = defenses.Trickster.from_features(fixtures.bank(), fixtures.owners().features, **options)
-    return lambda x, posteriors, features: made(posteriors, Query(x, features, "anyone", 0.0))
+def by_score(score, share=0.02, lie=defenses.misinform):
+    """A trickster with a score of pictures, posteriors and features."""
+    owners = fixtures.owners()
+    line = ood.choose_threshold(score(owners.x, owners.posteriors, owners.features), share)
+
+    def trickster(x, posteriors, features):
+        weird = score(x, posteriors, features) < line
+        return np.where(weird[:, None], lie(posteriors), posteriors)
+
+    return trickster
+
+
+def by_features(k=1, **options):
+    return by_score(lambda x, p, features: ood.score_knn(features, fixtures.bank(), k), **options)
 
 
 def by_pixels_too():
@@ -314,16 +323,13 @@ def by_pixels_too():
         for z, bank in zip((owners.features, flat(owners.x)), banks, strict=True)
     ]
 
-    def rank(posteriors, query):
+    def rank(x, posteriors, features):
         scores = (
-            ood.score_knn(z, bank, 1)
-            for z, bank in zip((query.features, flat(query.x)), banks, strict=True)
+            ood.score_knn(z, bank, 1) for z, bank in zip((features, flat(x)), banks, strict=True)
         )
         return np.min([np.searchsorted(r, s) for r, s in zip(ranks, scores, strict=True)], axis=0)
 
-    honest = rank(owners.posteriors, Query(owners.x, owners.features, "anyone", 0.0))
-    made = defenses.Trickster(rank, ood.choose_threshold(honest, 0.02))
-    return lambda x, posteriors, features: made(posteriors, Query(x, features, "anyone", 0.0))
+    return by_score(rank)
 
 
 def least_likely(p):
@@ -341,7 +347,7 @@ def test_trickster_right_ways(make):
 
 
 def test_trickster_that_does_nothing():
-    result = lab3.trickster(lambda x, posteriors, features: posteriors)
+    result = lab3.trickster(lambda x, posteriors, features: posteriors, **TINY)
     assert result == 0.0
     words = in_words(result)
     assert "nothing is defended yet. Recognise" in words
@@ -349,13 +355,7 @@ def test_trickster_that_does_nothing():
 
 
 def test_trickster_with_a_weak_score():
-    line = ood.choose_threshold(ood.score_msp(fixtures.owners().posteriors), 0.02)
-
-    def trickster(x, posteriors, features):
-        weird = ood.score_msp(posteriors) < line
-        return np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
-
-    result = lab3.trickster(trickster, **TINY)
+    result = lab3.trickster(by_score(lambda x, posteriors, _: ood.score_msp(posteriors)), **TINY)
     assert 3.0 <= result < 6.0
     assert "of the shapes: compare the scores in exercise 2's table" in in_words(result)
 
@@ -378,7 +378,7 @@ def test_trickster_that_keeps_the_argmax():
 
 
 def test_trickster_that_breaks_distributions():
-    result = lab3.trickster(lambda x, posteriors, features: posteriors * 2)
+    result = lab3.trickster(lambda x, posteriors, features: posteriors * 2, **TINY)
     assert result == 0.0
     assert "sum to 1" in in_words(result)
 

@@ -1,111 +1,138 @@
-"""The panel's thieves: when they ask, what refusals cost them, and what their clones train on."""
+"""The panel's thieves: the pools they own, and what their clones train on."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from trickster.api import RateLimited
-from trickster.checks import fixtures, panel
-from trickster.checks.panel import DAY, Account, InRequests, Pool
-from trickster.limiters import SlidingWindow
+from autograder import held_back
+from autograder.held_back import pools as families
+from trickster.checks import draws, fixtures, panel
+from trickster.checks.hidden_pool import glyphs
+from trickster.checks.panel import Pool
 
-POOL = Pool("shapes", 90, 1, 0)
-
-
-@pytest.fixture
-def asked():
-    """The pictures of a small pool, with the victim's answers."""
-    return POOL.answered()
+POOL = Pool("shapes", 90, "of a test")
+SECRET = b"a course's secret"
 
 
-class Watched:
-    """A defence that changes nothing, notes who asks when, and may have a limiter."""
-
-    def __init__(self, limiter=None):
-        self.limiter, self.log = limiter, []
-
-    def __call__(self, posteriors, query):
-        self.log.append((query.key, query.now, len(query.x)))
-        if self.limiter and not self.limiter.allow(query.key, query.now, len(query.x)):
-            raise RateLimited(query.key, len(query.x), 1.0)
-        query.x[:] = 0  # the caller's pictures are not the defence's to spoil
-        return posteriors
+def refused(answers, rows):
+    """The answers without those to some rows."""
+    answers = answers.copy()
+    answers[rows] = np.nan
+    return answers
 
 
-def test_requests_of_a_day_come_a_minute_apart_and_the_next_day_begins_later(asked):
-    service = Watched()
-    account = Account(service, asked, "ann", day=2)
-    for i in range(7):
-        np.testing.assert_array_equal(
-            account.query(asked.x[i : i + 2]), asked.posteriors[i : i + 2]
-        )
-    times = [now for _, now, _ in service.log]
-    assert np.diff(times[:5]).tolist() == [60.0] * 4 and times[6] - times[5] == 60.0
-    assert times[0] >= 2 * DAY and times[5] - times[0] > DAY  # never 6 in 24 hours
-    assert times[5] - times[4] > 0 and times[5] - times[1] > DAY
+def test_each_thief_trains_on_what_it_got():
+    asked = POOL.answered()
+    means = refused(0.5 * asked.posteriors + 0.05, slice(30, None))
+    sets = panel.training_sets(POOL, refused(asked.posteriors, [4, 7]), means)
+    assert list(sets) == ["soft", "hard", "averaging"]
+    assert [one.labels for one in sets.values()] == ["soft", "hard", "soft"]
+    kept = np.setdiff1d(np.arange(90), [4, 7])
+    for how in ("soft", "hard"):
+        np.testing.assert_array_equal(sets[how].x, asked.x[kept])
+        np.testing.assert_array_equal(sets[how].answers, asked.posteriors[kept])
+    np.testing.assert_array_equal(sets["averaging"].x, asked.x[:30])
+    np.testing.assert_array_equal(sets["averaging"].answers, means[:30])
+    assert all(one.answers.dtype == np.float32 for one in sets.values())
+    assert {one.seed for one in sets.values()} == {POOL.clone_seed}
+    assert list(panel.training_sets(POOL, asked.posteriors)) == ["soft", "hard"]
 
 
-def test_answers_are_found_by_picture_in_any_order(asked):
-    order = np.random.default_rng(0).permutation(len(asked.x))
-    got = Account(Watched(), asked, "ann").query(asked.x[order])
-    np.testing.assert_array_equal(got, asked.posteriors[order])
-    np.testing.assert_array_equal(asked.find(asked.x[order]).features, asked.features[order])
-    with pytest.raises(KeyError):
-        asked.find(asked.x[:1] / 2)
+def test_a_pool_and_its_clones_are_drawn_from_the_secret():
+    desk = POOL.answered().x, POOL.clone_seed
+    others = POOL._replace(name="of another").answered().x
+    with draws.grading_with(SECRET):
+        graded = POOL.answered().x, POOL.clone_seed
+    assert np.abs(desk[0] - others).max() > 0.1 and np.abs(desk[0] - graded[0]).max() > 0.1
+    assert desk[1] != graded[1]
+    np.testing.assert_array_equal(desk[0], POOL.answered().x)
 
 
-def test_a_refused_request_is_lost_and_the_next_one_is_sent(asked):
-    service = Watched(SlidingWindow(70, DAY))
-    got = InRequests(Account(service, asked, "ann"), 40).query(asked.x)
-    assert [n for _, _, n in service.log] == [40, 40, 10]
-    assert np.isnan(got[40:80]).all()
-    kept = np.r_[0:40, 80:90]
-    np.testing.assert_array_equal(got[kept], asked.posteriors[kept])
-    trained_on = panel.training_set(asked.x, got, "hard", 3)
-    np.testing.assert_array_equal(trained_on.x, asked.x[kept])
-    assert trained_on.answers.dtype == np.float32 and trained_on.seed == 3
+def test_thieves_pictures_come_as_honest_ones_do():
+    """In 8 bits, noisy: nothing but what they show tells who sends them."""
+    for kind in ("shapes", "patches", "hidden"):
+        levels = Pool(kind, 40, "of a test").answered().x * 255
+        assert np.allclose(levels, levels.round(), atol=1e-4)
+    plain = glyphs(40, seed=draws.seed("pool", "hidden", "of a test"))
+    sent = Pool("hidden", 40, "of a test").answered().x
+    bright = plain > 0.5
+    assert 0.01 < np.abs(sent - plain)[bright].mean() < 0.1
 
 
-def test_each_thief_trains_on_what_it_got(asked):
-    rng = np.random.default_rng(0)
-
-    def noisy(posteriors, query):
-        return rng.dirichlet(np.ones(10), len(posteriors))
-
-    sets = panel.training_sets(noisy, POOL, request=30, accounts=2)
-    assert list(sets) == ["soft", "hard", "averaging", "Sybil"]
-    assert [one.labels for one in sets.values()] == ["soft", "hard", "soft", "soft"]
-    assert sets["soft"].answers is not sets["hard"].answers
-    np.testing.assert_array_equal(sets["soft"].answers, sets["hard"].answers)
-    assert len(sets["averaging"].x) == 30 and len(sets["Sybil"].x) == 90
-    # The mean of three draws varies less than one draw.
-    assert sets["averaging"].answers.std() < 0.7 * sets["soft"].answers.std()
+def test_before_and_after_are_thefts_with_the_same_pictures():
+    """A defence that changes nothing takes nothing away."""
+    asked = POOL.answered()
+    before = panel.undefended(POOL, ("soft", "hard"))
+    (after,) = panel.train([panel.training_sets(POOL, asked.posteriors)])
+    for how in ("soft", "hard"):
+        assert np.mean(before[how] == after[how]) > 0.99
 
 
-def test_many_accounts_with_the_answers_of_one_train_the_same_clone(asked):
-    service = Watched()
-    sets = panel.training_sets(service, POOL, request=30, accounts=3)
-    assert sets["Sybil"] is sets["soft"]
-    keys = [key for key, _, _ in service.log]
-    assert keys == ["patient"] * 3 + ["averager"] * 3 + ["Sybil 0", "Sybil 1", "Sybil 2"]
-    assert "Sybil" not in panel.training_sets(service, POOL, request=30)
-    assert list(panel.training_sets(service, POOL, request=30, repeats=1)) == ["soft", "hard"]
+# --- pools of grading alone -----------------------------------------------------------
 
 
-def test_accounts_get_around_what_is_limited_by_account(asked):
-    sets = panel.training_sets(Watched(SlidingWindow(30, DAY)), POOL, request=30, accounts=3)
-    assert len(sets["soft"].x) == 30 and len(sets["Sybil"].x) == 90
+def test_grading_hides_other_pictures_than_a_desk():
+    hidden = Pool("hidden", 40, "0")
+    with draws.grading_with(SECRET, held_back.load()):
+        graded, seed = hidden.answered().x, draws.seed("pool", "hidden", "0")
+    plain = families.mixture(40, seed=seed)
+    assert np.abs(graded - plain).mean() < 0.05 < np.abs(graded - glyphs(40, seed=seed)).mean()
 
 
-def test_what_is_refused_once_is_missing_from_the_averager_s_means():
-    limiter = SlidingWindow(30, 100 * DAY)  # enough for one of three passes
-    sets = panel.training_sets(Watched(limiter), POOL, request=30)
-    assert len(sets["averaging"].x) == 0
-    assert "averaging" not in panel.train([{"averaging": sets["averaging"]}])[0]
+def test_a_mixture_holds_every_family_in_shares_of_its_own(monkeypatch):
+    drawn: dict[str, int] = {}
+
+    def counted(name, draw):
+        def count(n, rng):
+            drawn[name] = n
+            return draw(n, rng)
+
+        return count
+
+    for name, (draw, share) in families.FAMILIES.items():
+        monkeypatch.setitem(families.FAMILIES, name, (counted(name, draw), share))
+    shares = []
+    for seed in range(3):
+        x = families.mixture(2_000, seed=seed)
+        assert x.shape == (2_000, 1, 28, 28) and x.dtype == np.float32
+        assert x.min() >= 0 and x.max() <= 1
+        assert min(drawn.values()) >= 30 and max(drawn.values()) < 1_400
+        shares.append(tuple(drawn.values()))
+    assert len(drawn) == 5 and len(set(shares)) == 3
+    np.testing.assert_array_equal(x, families.mixture(2_000, seed=2))
 
 
-def test_a_defence_cannot_spoil_the_pool(asked):
-    before = asked.x.copy()
-    panel.training_sets(Watched(), POOL, request=30)
-    np.testing.assert_array_equal(fixtures.answered(*POOL[:3]).x, before)
+@pytest.mark.parametrize("name", families.FAMILIES)
+def test_a_family_s_pictures_are_various_and_black_behind(name):
+    draw, _ = families.FAMILIES[name]
+    x = draw(200, np.random.default_rng(0))
+    assert x.shape == (200, 28, 28) and x.min() >= 0 and x.max() <= 1
+    assert len(np.unique(x.reshape(200, -1), axis=0)) >= 195  # a mosaic may be all black
+    assert np.mean(x < 0.02) > 0.1 and np.mean(x > 0.3) > 0.1
+    other = draw(200, np.random.default_rng(1))
+    assert np.abs(x - other).mean() > 0.05
+
+
+def test_hidden_pictures_are_not_known_by_their_ground():
+    """As much of them is black as of clothes."""
+
+    def black(x):
+        return np.mean(fixtures.as_sent(x, "of a test").reshape(len(x), -1) == 0, axis=1)
+
+    line = np.quantile(black(fixtures.fashion().x_test[:2_500]), 0.02)
+    assert np.mean(black(families.mixture(1_000, seed=3)) < line) < 0.1
+
+
+@pytest.mark.slow
+def test_every_family_steals_where_nothing_defends():
+    with draws.grading_with(SECRET, held_back.load()):
+        stolen = {}
+        for name, (draw, _) in families.FAMILIES.items():
+            x = draw(3_000, np.random.default_rng(draws.seed(name)))[:, None]
+            _, answers = fixtures.victim().features_and_posteriors(x)
+            stolen[name] = panel.attacks.TrainingSet(x, answers, "soft")
+        clones = panel.attacks.train_clones(list(stolen.values()))
+    labels = [clone.labels(fixtures.fashion().x_test) for clone in clones]
+    fidelity = [float(np.mean(one == fixtures.victim_labels())) for one in labels]
+    assert min(fidelity) > 0.55, dict(zip(stolen, fidelity, strict=True))

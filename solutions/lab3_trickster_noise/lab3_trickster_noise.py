@@ -355,11 +355,12 @@ lab3.misinform(misinform)
 # | ●●●○○ | 20 minutes | 8 |
 #
 # **Idea.** Put it together: score each input, compare with a threshold, mislead on what is weird and
-# leave the rest as it is. The check attacks it from outside, over seeds, with a panel of thieves (soft
-# labels; hard labels; one who asks everything three times and averages), with fresh shapes and with a
-# pool that you have never seen. It asks that accuracy *and* fidelity of the **best** thief's clone fall
-# by at least .18, and that honest users lose at most 1.5 points of accuracy, with at most 3 % of them
-# treated as weird.
+# leave the rest as it is. The check attacks it from outside with a panel of thieves (soft labels; hard
+# labels; one who asks about a third of its pictures three times and averages), with fresh shapes and
+# with a pool that you have never seen. Honest users ask at the same time: everybody's pictures come
+# mixed, in requests of all sizes, and many come again, beside others or alone. The check asks that
+# accuracy *and* fidelity of the **best** thief's clone fall by at least .18, and that honest users lose
+# at most 1.5 points of accuracy, with at most 3 % of them treated as weird.
 #
 # Prepare here, once, what you need: a threshold at least. The `bank` of training features is there.
 #

@@ -622,9 +622,9 @@ plots.dots(
 # - `defenses.misinform(p)`: for each row, a wrong answer that looks sure, always the same.
 #
 # Graded: the best of four thieves with 3,000 answers. One reads the probabilities, one the labels,
-# one asks 1,000 pictures three times and averages, and one has ten accounts. The first three are
-# patient: they stay within the terms, and take ten days. Full points for a drop of fidelity of .20,
-# part of them from .12.
+# one asks 1,000 pictures three times and averages, and one takes a new account every day. All four
+# stay within the terms, and so do the honest customers among them: the pictures of both come mixed,
+# from many accounts, over weeks. Full points for a drop of fidelity of .20, part of them from .12.
 
 
 # %% solution="make_layered"

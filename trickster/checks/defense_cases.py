@@ -1,7 +1,7 @@
 """What lab 3 tries with a defence: steady answers, honest users, and the thieves.
 
-Each function decides one part of a check, or measures what several parts need. The student's
-``trickster`` is asked as any defence is, see :func:`as_defense`.
+:func:`try_out` asks about everything, mixed; each other function decides one part of the check by
+the answers.
 """
 
 from __future__ import annotations
@@ -12,42 +12,68 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trickster import evaluation
-from trickster.api import Defense, Query
-from trickster.checks import fixtures
+from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
 from trickster.checks.distributions import distributions
-from trickster.checks.fixtures import HELD_OUT, NOTHING, Answered, changed, held_out, joined
+from trickster.checks.fixtures import HELD_OUT, NOTHING, held_out
 from trickster.checks.result import Missed, Part
 from trickster.checks.thresholds import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
+from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
-POOL_SEED = 3_000
-PANEL_SEEDS = (0, 1)
+PANEL_POOLS = 2  # of each kind
 PANEL_BUDGET = 3_000
-REQUEST = 256  # pictures in a request
+SMALLEST, LARGEST = 16, 400  # pictures in a request, but for those that come alone
+ALONE = 24
+STEADY = 1e-3  # differences that rounding makes
+UNSTEADY = 0.001  # of the pictures: a score may lie on the threshold by a rounding
 WEAK = 0.2  # who changes the answers to fewer weird inputs has a score that is of little use
+POOR = ("digits", "patches")
 LEARNS_FROM = {"soft": "soft labels", "hard": "hard labels"}
 
 
-def pool(kind: str, seed: int, budget: int = PANEL_BUDGET) -> thieves.Pool:
+def pool(kind: str, number: int, budget: int = PANEL_BUDGET) -> thieves.Pool:
     """A thief's pictures, as many as its budget; digits are rarer."""
-    n = min(1_500, budget) if kind == "digits" else budget
-    return thieves.Pool(kind, n, POOL_SEED + seed, seed)
+    return thieves.Pool(kind, min(1_500, budget) if kind == "digits" else budget, str(number))
 
 
-def as_defense(trickster: Callable[..., Any]) -> Defense:
-    """The student's function as a defence whose answers are distributions."""
-
-    def defense(posteriors: np.ndarray, query: Query) -> np.ndarray:
-        found = trickster(query.x, posteriors, query.features)
-        return distributions(found, "trickster", len(posteriors))
-
-    return defense
+def panel_pools(kind: str, pools: int, budget: int) -> list[thieves.Pool]:
+    """Those that the panel's thieves own."""
+    return [pool(kind, number, budget) for number in range(pools)]
 
 
-def answers(defense: Defense, asked: Answered) -> np.ndarray:
-    """What somebody sees who asks about all of them, a request after the other."""
-    requests = [asked.rows(slice(i, i + REQUEST)) for i in range(0, len(asked.x), REQUEST)]
-    return np.concatenate([thieves.ask(defense, request) for request in requests])
+# --- everything at once -------------------------------------------------------------
+
+
+def try_out(
+    trickster: Callable[..., Any], pools: int, budget: int, report: thieves.Report
+) -> Table:
+    """What everybody gets to see: honest users, and thieves with so many pools of each kind."""
+    owned = [one for kind in ("shapes", "hidden") for one in panel_pools(kind, pools, budget)]
+    owned += [pool(kind, 0, budget) for kind in POOR]
+    groups = {HONEST: fixtures.honest_users(), **{one.group: one.answered() for one in owned}}
+    crowd = traffic.with_bait(groups, [pool("shapes", 0, budget), pool("hidden", 0, budget)])
+
+    def ask(request: Request) -> np.ndarray:
+        asked = crowd.take(request.rows)
+        found = trickster(asked.x, asked.posteriors, asked.features)
+        return distributions(found, "trickster", len(request.rows))
+
+    table = Table(crowd)
+    table.fill(plan(crowd), ask, report)
+    return table
+
+
+def plan(crowd: Crowd) -> list[Request]:
+    """Everything once; then a third of it twice more, in the same requests and in other company."""
+    rng = draws.rng("traffic of lab 3")
+    sizes = traffic.log_uniform(rng, SMALLEST, LARGEST)
+    third, honest = crowd.a_third(rng), crowd.group == HONEST
+    rest = np.setdiff1d(np.arange(len(crowd.group)), third)
+    repeated = traffic.lots(rng, third, sizes)
+    first = [Request(FIRST, rows) for rows in [*repeated, *traffic.lots(rng, rest, sizes)]]
+    later = [Request(AGAIN, rows) for rows in repeated]
+    later += [Request(AMID, rows) for rows in traffic.in_company(rng, third, honest, sizes, ALONE)]
+    return [part[i] for part in (first, later) for i in rng.permutation(len(part))]
 
 
 def must_defend(caught: float, first: bool = False) -> None:
@@ -62,37 +88,38 @@ def must_defend(caught: float, first: bool = False) -> None:
         )
 
 
+def must_be_asked(table: Table | None) -> Table:
+    """The table, if everything in it was asked at least once."""
+    if table is None or not table.answered[FIRST].all():
+        raise Missed("not measured: a request ended with an error, see above.")
+    return table
+
+
 # --- the same question, the same answer ---------------------------------------------
 
 
-def same_answers(part: Part, defense: Defense, weird: Answered) -> None:
-    """Honest and weird pictures in one request."""
-    both = joined(held_out().rows(slice(0, 150)), weird)
-    repeats(part, lambda index: answers(defense, both.rows(index)), 300, "trickster", scale=1e-3)
-
-
-def repeats(part: Part, ask: Callable[[np.ndarray], Any], n: int, what: str, scale: float) -> None:
-    """The same answers again, in another order, and one by one."""
-    everything = np.arange(n)
-    whole = distributions(ask(everything), what, n)
-    again = distributions(ask(everything), what, n)
-    order = np.random.default_rng(4).permutation(n)
-    turned = distributions(ask(order), what, n)
-    some = order[:25]
-    alone = np.concatenate([distributions(ask(some[i : i + 1]), what, 1) for i in range(25)])
-    gaps = {
-        "asked again": float(np.abs(again - whole).max()),
-        "in another order": float(np.abs(turned - whole[order]).max()),
-        "alone": float(np.abs(alone - whole[some]).max()),
+def same_answers(part: Part, table: Table, caught: float) -> None:
+    """Every third picture: in the same request again, beside others, and some of them alone."""
+    if table.error is not None:
+        raise table.error
+    must_defend(caught, first=True)
+    again = np.concatenate([one.rows for one in table.requests if one.round == AGAIN])
+    alone = [one.rows[0] for one in table.requests if one.round == AMID and len(one.rows) == 1]
+    changed = {
+        "in the same request again": table.gap(FIRST, AGAIN, again) >= STEADY,
+        "beside other inputs": table.gap(FIRST, AMID, again) >= STEADY,
+        "alone": table.gap(FIRST, AMID, np.array(alone)) >= STEADY,
     }
+    shares = {name: float(each.mean()) for name, each in changed.items()}
     part.expect(
-        max(gaps.values()) < scale,
-        ", ".join(f"{name}: changed by {gap:.2g}" for name, gap in gaps.items()),
-        f"below {scale:g}",
-        "0, or about 1e-7",
+        max(shares.values()) <= UNSTEADY,
+        f"of {len(again):,} answers changed: "
+        + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()),
+        f"at most {UNSTEADY:.1%}, which rounding may cost",
+        "0.0%",
         "Answers change when asked again: whoever repeats a question and averages gets the truth. "
-        "Draw nothing at random."
-        if gaps["asked again"] >= scale
+        "Draw nothing at random, and count nothing."
+        if shares["in the same request again"] > UNSTEADY
         else "An answer depends on its neighbours in the batch: decide for each input by itself.",
     )
 
@@ -100,23 +127,27 @@ def repeats(part: Part, ask: Callable[[np.ndarray], Any], n: int, what: str, sca
 # --- honest users -------------------------------------------------------------------
 
 
-def honest_users(part: Part, defense: Defense) -> float:
+def honest_users(part: Part, table: Table, steady: float) -> float:
     """Award what honest users keep; returns the share of the thieves' points it leaves open."""
-    honest = held_out()
-    given = answers(defense, honest)
-    truth = fixtures.fashion().y_test[HELD_OUT]
-    before, after = (evaluation.accuracy(a, truth) for a in (honest.posteriors, given))
-    flagged, loss = changed(given, honest.posteriors), before - after
-    turned = float(np.mean(given.argmax(axis=1) != honest.posteriors.argmax(axis=1)))
+    rows, truth = table.crowd.rows(HONEST), fixtures.honest_pictures().y
+    clean = table.crowd.posteriors[rows]
+    before, after = evaluation.accuracy(clean, truth), table.right(rows, truth)
+    flagged, loss = table.changed(rows), before - after
+    turned = 1 - table.right(rows, clean.argmax(axis=1))
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
+    why = (
+        "that answers change, see above, costs them too."
+        if steady < 1
+        else _what_to_do(table.one_of(rows), turned)
+    )
     part.award(
         0.5 * fine_loss + 0.5 * fine_flag,
         f"accuracy {before:.4f} → {after:.4f}, a loss of {100 * loss:.2f} points; {flagged:.2%} "
-        "of 2,500 honest inputs are treated as weird",
+        f"of {len(rows):,} honest inputs are treated as weird",
         f"a loss of at most {100 * HONEST_LOSS:.1f} points, at most {HONEST_FLAGGED:.0%}",
         "0.4 points, 1.2%",
         f"Honest users lose {100 * loss:.2f} points (allowed: {100 * HONEST_LOSS:.1f}). Your "
-        f"defence treats {flagged:.2%} of them as weird; {_what_to_do(given, turned)}",
+        f"defence treats {flagged:.2%} of them as weird; {why}",
     )
     return float(np.clip(1 - (loss - HONEST_LOSS) / 0.02, 0, 1)) * float(flagged < 0.1)
 
@@ -153,18 +184,20 @@ class Panel(NamedTuple):
 
 
 def panel(
-    defense: Defense,
-    kind: str,
-    seeds: tuple[int, ...] = PANEL_SEEDS,
-    budget: int = PANEL_BUDGET,
-    report: thieves.Report | None = None,
+    table: Table, kind: str, pools: int, budget: int, report: thieves.Report | None = None
 ) -> Panel:
-    """Thieves with their own pools of ``kind``: undefended, and against ``defense``."""
-    pools = [pool(kind, seed, budget) for seed in seeds]
-    sets = [thieves.training_sets(defense, one, request=REQUEST) for one in pools]
-    before = [_best(thieves.undefended(one, ("soft", "hard")))[1] for one in pools]
+    """Thieves with their own pools of ``kind``: undefended, and with the answers of the table."""
+    owned = panel_pools(kind, pools, budget)
+    before = [_best(thieves.undefended(one, ("soft", "hard")))[1] for one in owned]
+    sets = [_training_sets(table, one) for one in owned]
     best = [_best(predictions) for predictions in thieves.train(sets, report)]
     return Panel(np.array(before), np.array([scores for _, scores in best]), best[-1][0])
+
+
+def _training_sets(table: Table, owned: thieves.Pool, averaging: bool = True) -> thieves.Sets:
+    """What the thieves who own a pool learn from."""
+    rows = table.crowd.rows(owned.group)
+    return thieves.training_sets(owned, table.one_of(rows), table.mean(rows) if averaging else None)
 
 
 def _best(predictions: thieves.Predictions) -> tuple[str, tuple[float, float]]:
@@ -179,6 +212,15 @@ def _best(predictions: thieves.Predictions) -> tuple[str, tuple[float, float]]:
     }
     best = max(scores, key=lambda thief: scores[thief][1])
     return best, scores[best]
+
+
+def must_be_bearable(kept: float) -> None:
+    """Clones are trained only where their drop counts for anything."""
+    if kept == 0:
+        raise Missed(
+            "not measured: honest users pay for it (see above), and what a thief loses counts only "
+            "as far as they do not."
+        )
 
 
 def best_thief(part: Part, found: Panel, kept: float, steady: float, caught: float) -> None:
@@ -216,21 +258,15 @@ def best_thief(part: Part, found: Panel, kept: float, steady: float, caught: flo
     )
 
 
-def poor_pools(part: Part, defense: Defense, seed: int, budget: int, kept: float) -> None:
+def poor_pools(part: Part, table: Table, budget: int) -> None:
     """The best thief with each pool that steals badly anyway must not profit."""
-    kinds = ("digits", "patches")
-    sets = [
-        thieves.training_sets(defense, pool(kind, seed, budget), request=REQUEST, repeats=1)
-        for kind in kinds
-    ]
+    sets = [_training_sets(table, pool(kind, 0, budget), averaging=False) for kind in POOR]
     best = [_best(predictions)[1] for predictions in thieves.train(sets, part.doing)]
-    fidelity = {kind: scores[1] for kind, scores in zip(kinds, best, strict=True)}
+    fidelity = {kind: scores[1] for kind, scores in zip(POOR, best, strict=True)}
     part.expect(
-        max(fidelity.values()) < POOR_POOL and kept > 0,
+        max(fidelity.values()) < POOR_POOL,
         ", ".join(f"{kind}: fidelity {value:.2f}" for kind, value in fidelity.items()),
-        f"below {POOR_POOL}" + ("" if kept > 0 else ", and honest users served"),
+        f"below {POOR_POOL}",
         "about .25 and .10",
-        "The honest users pay for it: see above."
-        if kept == 0
-        else "A wrong answer taught the thief something: is it wrong in the same way always?",
+        "A wrong answer taught the thief something: is it wrong in the same way always?",
     )

@@ -72,6 +72,21 @@ def grading_with(secret: bytes, held_back: HeldBack | None = None) -> Iterator[N
         _source.reset(token)
 
 
+@contextmanager
+def as_at_a_desk() -> Iterator[None]:
+    """Draw what a student's own run of a check draws, as long as this lasts."""
+    token = _source.set(None)
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
+def is_grading() -> bool:
+    """Whether draws come from a secret."""
+    return _source.get() is not None
+
+
 def held_back() -> HeldBack:
     """What the grader has handed in; empty where a student works."""
     source = _source.get()

@@ -6,7 +6,7 @@ Computed once in a process; pools also once for a whole class, see ``cache``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,9 +53,9 @@ def victim_labels() -> np.ndarray:
 def as_sent(x: np.ndarray, *labels: str | int) -> np.ndarray:
     """Pictures ``(n, c, h, w)`` as a service receives them: brighter or darker, noisy, in 8 bits.
 
-    So no picture of a check equals a public one bit for bit, and no trace of how pictures were
-    made (unrounded values, an exactly black ground) tells a thief's from a customer's. It costs
-    honest users nothing. ``labels`` name the draw.
+    So no picture of a check equals a public one bit for bit, and neither unrounded values nor the
+    lack of noise tell a thief's from a customer's. It costs honest users nothing. ``labels`` name
+    the draw.
     """
     rng = draws.rng("as sent", *labels)
     brighter = rng.uniform(1 - BRIGHTER, 1 + BRIGHTER, (len(x), 1, 1, 1)).astype(np.float32)
@@ -88,14 +88,6 @@ class Answered:
         """Some of them, in the order of ``index``."""
         return Answered(self.x[index], self.features[index], self.posteriors[index])
 
-    def find(self, x: np.ndarray) -> Answered:
-        """Those of the pictures ``x (n, c, h, w)``, each of which is one of them, bit for bit."""
-        return self.rows([self._places[hash(picture.tobytes())] for picture in x])
-
-    @cached_property
-    def _places(self) -> dict[int, int]:
-        return {hash(picture.tobytes()): i for i, picture in enumerate(self.x)}
-
 
 def joined(*some: Answered) -> Answered:
     """All of them, one after another."""
@@ -104,27 +96,64 @@ def joined(*some: Answered) -> Answered:
     )
 
 
-def changed(answers: np.ndarray, posteriors: np.ndarray) -> float:
-    """Share of the inputs whose answer is another than the victim's, by more than rounding."""
-    return float(np.mean(0.5 * np.abs(answers - posteriors).sum(axis=1) > 0.02))
+def differs(answers: np.ndarray, posteriors: np.ndarray) -> np.ndarray:
+    """Which answers ``(..., n)`` are others than the victim's, by more than rounding."""
+    return 0.5 * np.abs(answers - posteriors).sum(axis=-1) > 0.02
 
 
-@cache
-def answered(kind: str, n: int, seed: int) -> Answered:
-    """A query pool with the victim's answers; ``"hidden"`` is the pool no lab shows."""
+@draws.cached
+def answered(kind: str, n: int, name: str) -> Answered:
+    """A thief's query pool as it is sent, with the victim's answers; ``name`` is part of the draw.
+
+    ``kind`` is one of the scenario's pools or ``"hidden"``: what no lab shows.
+    """
 
     def make() -> Arrays:
-        hidden = kind == "hidden"
-        x = glyphs(n, seed=seed) if hidden else Scenario("fashion").pool(kind, n, seed=seed)
-        features, posteriors = victim().features_and_posteriors(x)
-        return {"x": x, "features": features, "posteriors": posteriors}
+        return _answers_to(_pool(kind, n, name))
 
-    return Answered(**remember("pool", {"kind": kind, "n": n, "seed": seed}, make))
+    inputs = {"kind": kind, "n": n, "name": name, "key": draws.key()}
+    return Answered(**remember("pool", inputs, make))
+
+
+@draws.cached
+def answered_at_a_desk(kind: str, n: int, name: str, some: int) -> Answered:
+    """The first ``some`` pictures of the pool that a student's own run of a check sends."""
+
+    def make() -> Arrays:
+        with draws.as_at_a_desk():
+            x = _pool(kind, n, name)
+        return _answers_to(x[:some])
+
+    return Answered(**remember("desk", {"kind": kind, "n": n, "name": name, "some": some}, make))
+
+
+def _pool(kind: str, n: int, name: str) -> np.ndarray:
+    seed = draws.seed("pool", kind, name)
+    if kind == "hidden":
+        x = draws.held_back().pools.get("hidden", glyphs)(n, seed=seed)
+    else:
+        x = Scenario("fashion").pool(kind, n, seed=seed)
+    return as_sent(x, "pool", kind, name)
+
+
+@draws.cached
+def honest_users() -> Answered:
+    """``honest_pictures()`` with the victim's answers."""
+
+    def make() -> Arrays:
+        return _answers_to(honest_pictures().x)
+
+    return Answered(**remember("honest", {"key": draws.key()}, make))
+
+
+def _answers_to(x: np.ndarray) -> Arrays:
+    features, posteriors = victim().features_and_posteriors(x)
+    return {"x": x, "features": features, "posteriors": posteriors}
 
 
 @cache
 def held_out() -> Answered:
-    """The held-out test pictures: what honest users send."""
+    """The test pictures that no lab tunes on."""
     return _tested().rows(HELD_OUT)
 
 

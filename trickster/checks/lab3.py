@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trickster.checks import answer_cases, defense_cases, score_cases
-from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_SEEDS, pool
-from trickster.checks.fixtures import changed
+from trickster.checks import answer_cases, defense_cases, remarks, score_cases
+from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_POOLS
 from trickster.checks.result import Sheet, check
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -105,32 +104,37 @@ def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
 def trickster(
     sheet: Sheet,
     trickster: Callable[..., Any],
-    seeds: tuple[int, ...] = PANEL_SEEDS,
+    pools: int = PANEL_POOLS,
     budget: int = PANEL_BUDGET,
 ) -> None:
-    """A panel of thieves from outside, and what honest users pay."""
-    defense = defense_cases.as_defense(trickster)
-    kept, steady, caught = 0.0, 0.0, 1.0
+    """A panel of thieves and honest users, asked about at once, mixed."""
+    table, kept, steady, caught = None, 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 1) as part:
-        weird = pool("shapes", seeds[0]).answered().rows(slice(0, 150))
-        caught = changed(defense_cases.answers(defense, weird), weird.posteriors)
-        defense_cases.must_defend(caught, first=True)
-        defense_cases.same_answers(part, defense, weird)
+        table = defense_cases.try_out(trickster, pools, budget, part.doing)
+        caught = table.changed(table.crowd.rows("shapes"))
+        defense_cases.same_answers(part, table, caught)
         steady = part.share
     with sheet.part("honest users", 2) as part:
+        asked = defense_cases.must_be_asked(table)
         defense_cases.must_defend(caught)
-        kept = defense_cases.honest_users(part, defense)
+        kept = defense_cases.honest_users(part, asked, steady)
     for kind, name, points in (
         ("shapes", "thieves with fresh shapes", 2),
         ("hidden", "thieves with a pool that you have not seen", 2),
     ):
         with sheet.part(name, points) as part:
+            asked = defense_cases.must_be_asked(table)
             defense_cases.must_defend(caught)
-            found = defense_cases.panel(defense, kind, seeds, budget, part.doing)
+            defense_cases.must_be_bearable(kept)
+            found = defense_cases.panel(asked, kind, pools, budget, part.doing)
             defense_cases.best_thief(part, found, kept, steady, caught)
     with sheet.part("pools that steal badly anyway", 1) as part:
+        asked = defense_cases.must_be_asked(table)
         defense_cases.must_defend(caught)
-        defense_cases.poor_pools(part, defense, seeds[0], budget, kept)
+        defense_cases.must_be_bearable(kept)
+        defense_cases.poor_pools(part, asked, budget)
+    if table is not None:
+        remarks.tell(sheet, [table])
 
 
 # --- exercise 6 --------------------------------------------------------------------

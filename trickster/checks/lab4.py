@@ -12,13 +12,14 @@ from trickster.checks import (
     bucket_cases,
     draws,
     ladder_cases,
+    remarks,
     service_cases,
     window_cases,
 )
 from trickster.checks.cases import Case, decide
 from trickster.checks.distributions import sums_to_one
 from trickster.checks.result import Missed, Sheet, array, check, number
-from trickster.checks.service_cases import DAILY_CAP, PANEL_BUDGET, PANEL_SEEDS
+from trickster.checks.service_cases import DAILY_CAP, PANEL_BUDGET, SERVICES
 
 # --- exercise 1 --------------------------------------------------------------------
 
@@ -214,25 +215,30 @@ def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
 def layered(
     sheet: Sheet,
     make_layered: Callable[..., Any],
-    seeds: tuple[int, ...] = PANEL_SEEDS,
+    services: int = SERVICES,
     budget: int = PANEL_BUDGET,
 ) -> None:
-    """Honest customers first, then one greedy account, then the panel of thieves."""
-    served, loss, steady = service_cases.NOBODY, 1.0, None
+    """Several services, each used by honest customers, thieves and one greedy account at once."""
+    tried, loss, steady = None, 1.0, None
     with sheet.part("honest customers: answers", 0.5) as part:
-        served = service_cases.honest_requests(part, make_layered)
+        tried = service_cases.try_out(make_layered, services, budget, part.doing)
+        service_cases.honest_requests(part, tried)
     with sheet.part("honest customers: accuracy", 1) as part:
-        service_cases.must_defend(make_layered)
-        loss = service_cases.honest_accuracy(part, served)
+        asked = service_cases.must_be_asked(tried)
+        service_cases.must_defend(asked)
+        loss = service_cases.honest_accuracy(part, asked)
     with sheet.part("the same picture, the same answer", 1) as part:
-        service_cases.must_defend(make_layered, again=True)
-        service_cases.same_answers(part, make_layered)
+        asked = service_cases.must_be_asked(tried)
+        service_cases.same_answers(part, asked)
         steady = part.share == 1
     with sheet.part(f"one account, at most {DAILY_CAP:,} answers in 24 hours", 0.5) as part:
-        service_cases.greedy_account(part, make_layered)
+        service_cases.greedy_account(part, service_cases.must_be_asked(tried))
     with sheet.part("the best thief of the panel", 2) as part:
-        _worth_attacking(served.success, loss, steady)
-        service_cases.best_thief(part, make_layered, seeds, budget)
+        asked = service_cases.must_be_asked(tried)
+        _worth_attacking(asked.success, loss, steady)
+        service_cases.best_thief(part, asked)
+    if tried is not None:
+        remarks.tell(sheet, tried.tables)
 
 
 def _worth_attacking(success: float, loss: float, steady: bool | None) -> None:

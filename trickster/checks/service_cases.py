@@ -1,90 +1,113 @@
 """What lab 4 tries with a whole service: honest customers, one greedy account, and the thieves.
 
-Each function decides one part of the check. ``make_layered`` builds a service of the student's:
-limiter, detector and wrong answers in one. It is asked as any defence is, see :class:`Service`.
+``make_layered`` builds a service of the student's: limiter, detector and wrong answers in one.
+:func:`try_out` lets everybody use several of them, as ``service_traffic`` plans; each other
+function decides one part of the check by what they got.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from trickster import evaluation
-from trickster.api import Query, RateLimited
-from trickster.checks import fixtures
+from trickster.api import RateLimited
+from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
 from trickster.checks.distributions import sums_to_one
-from trickster.checks.fixtures import Answered, joined
-from trickster.checks.panel import DAY, REQUESTS_A_DAY, Account, InRequests, ask
 from trickster.checks.result import Missed, Part, array
+from trickster.checks.service_traffic import DAY, GREEDY, REQUEST, REQUESTS_A_DAY, plan
 from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS
+from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
-POOL_SEED = 8_000  # the checks' pools; the labs draw theirs from small seeds
-PANEL_SEEDS = (0, 1)
-REQUEST = 60  # pictures in an honest customer's request
-DAILY_CAP = 1_000  # answers to one account in any 24 hours
+SERVICES = 2
 PANEL_BUDGET = 3_000
-ACCOUNTS = 10
-BESIDE_OTHERS = 300  # weird pictures that are asked about alone and beside other inputs
+DAILY_CAP = 1_000  # answers to one account in any 24 hours
+STEADY = 1e-4  # differences that rounding makes
+UNSTEADY = 0.001  # of the pictures: a score may lie on the threshold by a rounding
 CHANCE = 0.1  # the fidelity of a clone that nobody answered
 
 MakeLayered = Callable[..., Any]
 
 
-class Service:
-    """A student's service as an ``api.Defense`` that also refuses, and counts what it did."""
+class Tried(NamedTuple):
+    """What came of the services: a table for each, and the thieves' pools."""
 
-    def __init__(self, make_layered: MakeLayered):
-        owner = fixtures.owners()
-        self._layered = make_layered(fixtures.bank().copy(), owner.features.copy())
-        if not callable(self._layered):
-            raise Missed(
-                f"make_layered returned a {type(self._layered).__name__}; asked a function "
-                "layered(x, posteriors, features, key, now)."
-            )
-        self.requests = self.refused = 0
+    tables: list[Table]
+    pools: list[thieves.Pool]
 
-    def __call__(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
-        """Answers ``(n, k)``; raises ``RateLimited`` where the student's service does."""
-        shape = posteriors.shape
-        self.requests += 1
+    @property
+    def sent(self) -> list[Request]:
+        """The requests within the terms."""
+        return [one for t in self.tables for one in t.requests if one.round != GREEDY]
+
+    @property
+    def success(self) -> float:
+        """The share of these that was answered."""
+        refused = [one for t in self.tables for one in t.refused if one.round != GREEDY]
+        return 1 - len(refused) / len(self.sent)
+
+
+def try_out(make_layered: MakeLayered, services: int, budget: int, report: thieves.Report) -> Tried:
+    """Each service gets honest pictures of its own, thieves with a pool, and one greedy account."""
+    pools = [thieves.Pool("shapes", budget, f"of service {i}") for i in range(services)]
+    tables = []
+    for i, pool in enumerate(pools):
+        honest = fixtures.honest_users().rows(slice(i, None, services))
+        crowd = traffic.with_bait({HONEST: honest, pool.group: pool.answered()}, [pool])
+        ask = _asking(make_layered, crowd)
+        tables.append(Table(crowd, rounds=GREEDY + 1))
+        tables[-1].fill(plan(crowd, draws.rng("traffic of lab 4", i)), ask, report)
+        if tables[-1].error is not None:
+            break
+    return Tried(tables, pools)
+
+
+def _asking(make_layered: MakeLayered, crowd: Crowd) -> Callable[[Request], np.ndarray]:
+    """A fresh service, asked about a crowd's pictures."""
+    layered = make_layered(fixtures.bank().copy(), fixtures.owners().features.copy())
+    if not callable(layered):
+        raise Missed(
+            f"make_layered returned a {type(layered).__name__}; asked a function "
+            "layered(x, posteriors, features, key, now)."
+        )
+
+    def ask(request: Request) -> np.ndarray:
+        x, features, posteriors = vars(crowd.take(request.rows)).values()
         try:
-            found = self._layered(query.x, posteriors, query.features, query.key, query.now)
+            found = layered(x, posteriors, features, request.key, request.now)
         except Exception as error:
             # From another process, or a class of the student's own, it has only its name.
             if isinstance(error, RateLimited) or "RateLimited" in type(error).__name__:
-                self.refused += 1
-                raise RateLimited(query.key, len(query.x), math.inf) from error
+                raise RateLimited(request.key, len(x), np.inf) from error
             raise
-        answers = array(found, "layered", shape)
+        answers = array(found, "layered", crowd.posteriors[request.rows].shape)
         sums_to_one(answers, "Every answer of the service must be a distribution.")
         return answers
 
-
-def _pool(seed: int, budget: int = PANEL_BUDGET) -> thieves.Pool:
-    return thieves.Pool("shapes", budget, POOL_SEED + seed, seed)
+    return ask
 
 
-def _weird(n: int) -> Answered:
-    return _pool(PANEL_SEEDS[0]).answered().rows(slice(n))
+def must_be_asked(tried: Tried | None) -> Tried:
+    """What came of the services, if all of them could be asked."""
+    if tried is None or tried.tables[-1].error is not None:
+        raise Missed("not measured: a request ended with an error, see above.")
+    return tried
 
 
-def must_defend(make_layered: MakeLayered, again: bool = False) -> None:
+def must_defend(tried: Tried, again: bool = False) -> None:
     """Nobody earns points for what a service without any defence does as well."""
-    weird = _weird(REQUEST)
-    try:
-        answers = ask(Service(make_layered), weird, "ann")
-    except RateLimited:
+    weird = [(table, table.crowd.rows("shapes")) for table in tried.tables]
+    if not all(table.answered[:, rows].any() for table, rows in weird):
         return  # a limit is a defence; whether it is a fair one is another part's question
-    changed = fixtures.changed(answers, weird.posteriors)
+    changed = min(table.changed(rows) for table, rows in weird)  # the least defended one counts
     if changed < fixtures.NOTHING and again:
         raise Missed("no answer is defended yet: see above.")
     if changed < fixtures.NOTHING:
         raise Missed(
-            f"{changed:.0%} of {REQUEST} weird pictures get another answer than the victim's own: "
+            f"{changed:.0%} of the thieves' pictures get another answer than the victim's own: "
             "no answer is defended yet. Mislead the inputs whose score lies below the threshold."
         )
 
@@ -92,58 +115,71 @@ def must_defend(make_layered: MakeLayered, again: bool = False) -> None:
 # --- honest customers ---------------------------------------------------------------
 
 
-class Served(NamedTuple):
-    """What honest customers got: answers, NaN where refused, and how many requests passed."""
-
-    answers: np.ndarray
-    success: float
-
-
-NOBODY = Served(np.empty((0, 10)), 0.0)
-
-
-def honest_requests(part: Part, make_layered: MakeLayered) -> Served:
-    """Nine customers on one day, and one of them again on the next."""
-    service, honest, day = Service(make_layered), fixtures.held_out(), REQUEST * REQUESTS_A_DAY
-    shops = [
-        InRequests(Account(service, honest, f"shop {i}"), REQUEST)
-        for i in range(-(-len(honest.x) // day))
-    ]
-    answers = [shop.query(honest.x[day * i : day * (i + 1)]) for i, shop in enumerate(shops)]
-    shops[0].query(honest.x[:day])
-    success = 1 - service.refused / service.requests
+def honest_requests(part: Part, tried: Tried) -> None:
+    """Whoever keeps the terms is answered."""
+    if (error := tried.tables[-1].error) is not None:
+        raise error
     part.expect(
-        success == 1,
-        f"{success:.1%} of {service.requests} requests answered",
-        "all of them: 60 pictures in a request and 300 a day are within the terms",
+        tried.success == 1,
+        f"{tried.success:.1%} of {len(tried.sent)} requests answered",
+        f"all of them: {REQUEST} pictures in a request and {REQUEST * REQUESTS_A_DAY} a day are "
+        "within the terms",
         "100 %",
         "Honest bursts were refused. How much may one account have at once, how much is "
         "refilled in 24 hours, and does one customer's use count for another's?",
     )
-    return Served(np.concatenate(answers), success)
 
 
-def honest_accuracy(part: Part, served: Served) -> float:
-    """The accuracy that honest customers lose."""
-    if served.success < 0.9:
-        raise Missed(
-            f"not measured: {served.success:.0%} of the honest requests were answered, and those "
-            "who are refused have no accuracy."
-        )
-    kept = ~np.isnan(served.answers).any(axis=1)
-    truth = fixtures.fashion().y_test[fixtures.HELD_OUT][kept]
-    given, clean = served.answers[kept], fixtures.held_out().posteriors[kept]
-    before, after = evaluation.accuracy(clean, truth), evaluation.accuracy(given, truth)
-    loss = before - after
-    turned = float(np.mean(given.argmax(axis=1) != clean.argmax(axis=1)))
+class Customers(NamedTuple):
+    """Honest pictures that a service has answered, and their classes."""
+
+    table: Table
+    rows: np.ndarray
+    truth: np.ndarray
+
+
+def honest_accuracy(part: Part, tried: Tried) -> float:
+    """The accuracy that honest customers lose, all services together."""
+    _must_be_served(tried, "those who are refused have no accuracy.")
+    customers = [
+        _answered_customers(table, fixtures.honest_pictures().y[i :: len(tried.pools)])
+        for i, table in enumerate(tried.tables)
+    ]
+    weights = [len(rows) for _, rows, _ in customers]
+    clean = [table.crowd.posteriors[rows] for table, rows, _ in customers]
+
+    def mean(values: list[float]) -> float:
+        return float(np.average(values, weights=weights))
+
+    unsteady = max(_changed_shares(tried).values()) > UNSTEADY
+    before = mean([evaluation.accuracy(p, c.truth) for p, c in zip(clean, customers, strict=True)])
+    after = mean([table.right(rows, truth) for table, rows, truth in customers])
+    kept = mean([c.table.right(c.rows, p.argmax(1)) for p, c in zip(clean, customers, strict=True)])
     part.award(
-        LAYERED_LOSS.share(-loss),
-        f"{before:.4f} → {after:.4f}, a loss of {loss:.4f}; {turned:.1%} of the answers changed",
+        LAYERED_LOSS.share(after - before),
+        f"{before:.4f} → {after:.4f}, a loss of {before - after:.4f}; {1 - kept:.1%} of the "
+        "answers changed",
         f"a loss of at most {-LAYERED_LOSS.full} (some points to {-LAYERED_LOSS.some})",
         "a loss of about .004",
-        _why_dear(turned, given),
+        "Answers change with what else is in a request, or when asked again (see below), and that "
+        "costs honest customers, too."
+        if unsteady
+        else _why_dear(1 - kept, np.concatenate([t.one_of(rows) for t, rows, _ in customers])),
     )
-    return loss
+    return before - after
+
+
+def _must_be_served(tried: Tried, because: str) -> None:
+    if tried.success < 0.9:
+        raise Missed(
+            f"not measured: {tried.success:.0%} of the honest requests were answered, and {because}"
+        )
+
+
+def _answered_customers(table: Table, truth: np.ndarray) -> Customers:
+    rows = table.crowd.rows(HONEST)
+    some = table.answered[:, rows].any(axis=0)
+    return Customers(table, rows[some], truth[some])
 
 
 def _why_dear(turned: float, given: np.ndarray) -> str:
@@ -163,85 +199,71 @@ def _why_dear(turned: float, given: np.ndarray) -> str:
 # --- the same picture, the same answer ----------------------------------------------
 
 
-def same_answers(part: Part, make_layered: MakeLayered) -> None:
-    """In another order, beside other inputs, from another account, on another day."""
-    service = Service(make_layered)
-    try:
-        off = _again_and_in_pieces(service) | _beside_others(service, _weird(BESIDE_OTHERS))
-    except RateLimited:
-        raise Missed(
-            "a request of at most 60 pictures was refused, so answers can't be compared."
-        ) from None
-    worst = max(off, key=off.get)
+def same_answers(part: Part, tried: Tried) -> None:
+    """From other accounts, on other days, beside others and alone: the worst service counts."""
+    _must_be_served(tried, "answers that are refused can't be compared.")
+    worst = _changed_shares(tried)
+    if max(worst.values()) <= UNSTEADY:
+        must_defend(tried, again=True)
     part.expect(
-        off[worst] < 1e-4,
-        f"largest difference {off[worst]:.2g}, {worst}",
-        "0",
-        "below 1e-6",
+        max(worst.values()) <= UNSTEADY,
+        "share of the answers that changed: "
+        + ", ".join(f"{name} {share:.1%}" for name, share in worst.items()),
+        f"at most {UNSTEADY:.1%}, which rounding may cost",
+        "0.0%",
         "Answers that change when asked again are averaged away, or betray the lie: draw nothing "
-        "at random."
-        if off["asked again the next day"] >= 1e-4
+        "at random, and count nothing."
+        if worst["in the same request on another day"] > UNSTEADY
         else "Decide for each input by itself, never for a batch.",
     )
 
 
-def _again_and_in_pieces(service: Service) -> dict[str, float]:
-    """How far answers to a half-honest request change when it comes again, turned and in parts."""
-    mixed = joined(fixtures.held_out().rows(slice(30)), _weird(30))
-    first = ask(service, mixed, "ann", 0.0)
-    turned = ask(service, mixed.rows(slice(None, None, -1)), "bob", 30.0)
-    again = ask(service, mixed, "ann", DAY + 1.0)
-    pieces = [ask(service, mixed.rows(slice(i, i + 10)), "eve", float(i)) for i in range(0, 60, 10)]
+def _changed_shares(tried: Tried) -> dict[str, float]:
+    """For each way of asking again, the share of the answers that changed in the worst service."""
+    shares = [_changed_in(table) for table in tried.tables]
+    return {name: max(one[name] for one in shares) for name in shares[0]}
+
+
+def _changed_in(table: Table) -> dict[str, float]:
+    def changed(one: int, other: int, rows: np.ndarray) -> float:
+        return float((table.gap(one, other, rows) >= STEADY).mean())
+
+    amid = [one.rows for one in table.requests if one.round == AMID]
+    third, everything = np.concatenate(amid), np.arange(len(table.crowd.group))
+    beside_others = (
+        changed(FIRST, AGAIN, np.setdiff1d(everything, third)),
+        changed(FIRST, AMID, third),
+        changed(FIRST, GREEDY, everything),
+    )
     return {
-        "asked again the next day": _gap(again, first),
-        "in reverse order": _gap(turned[::-1], first),
-        "ten at a time": _gap(np.concatenate(pieces), first),
+        "in the same request on another day": changed(FIRST, AGAIN, third),
+        "beside other inputs": max(beside_others),
+        "alone": changed(FIRST, AMID, np.concatenate([rows for rows in amid if len(rows) == 1])),
     }
-
-
-def _beside_others(service: Service, weird: Answered) -> dict[str, float]:
-    """How far answers to weird pictures change amid honest ones, 12 at a time, and alone.
-
-    Whoever decides for a batch by its majority is steady in a mixed one, and in its pieces.
-    """
-    day, few = 3, 12
-    together = InRequests(Account(service, weird, "dan", day), REQUEST).query(weird.x)
-    honest = fixtures.held_out().rows(slice(REQUEST - few))
-    amid = []
-    for i in range(0, len(weird.x), few):
-        turn, minute = divmod(i // few, REQUESTS_A_DAY)
-        mixed = joined(weird.rows(slice(i, i + few)), honest)
-        now = float(day * (DAY + 300)) + 60.0 * minute
-        amid.append(ask(service, mixed, f"fay {turn}", now)[:few])
-    start = float(day * (DAY + 300))
-    alone = [ask(service, weird.rows(slice(i, i + 1)), "gus", start + i) for i in range(few)]
-    if np.isnan(together).any():
-        raise Missed("a request of at most 60 pictures was refused, so answers can't be compared.")
-    return {
-        "weird pictures among themselves and amid honest ones": _gap(
-            together, np.concatenate(amid)
-        ),
-        "weird pictures among themselves and alone": _gap(together[:few], np.concatenate(alone)),
-    }
-
-
-def _gap(some: np.ndarray, others: np.ndarray) -> float:
-    return float(np.abs(some - others).max())
 
 
 # --- one account --------------------------------------------------------------------
 
 
-def greedy_account(part: Part, make_layered: MakeLayered) -> None:
-    """Fifty pictures every ten minutes for a day, then an honest request a day later."""
-    service, request = Service(make_layered), _weird(50)
-    got = sum(50 for t in range(0, DAY, 600) if _answered(service, request, float(t)))
-    back = _answered(service, request, 2.0 * DAY + 600)
+def greedy_account(part: Part, tried: Tried) -> None:
+    """Every half an hour for a day, then an honest request a day later; every service counts."""
+    (got, offered), back = (0, 0), True
+    for table in tried.tables:
+        refused = {id(one) for one in table.refused}
+        requests = [one for one in table.requests if one.round == GREEDY]
+        times = np.array([one.now for one in requests])
+        sizes = np.array([len(one.rows) for one in requests])
+        given = sizes * np.array([id(one) not in refused for one in requests])
+        # All that was given in the 24 hours up to each request.
+        most = max(int(given[(times > now - DAY) & (times <= now)].sum()) for now in times)
+        got, offered = max((got, offered), (most, int(sizes[:-1].sum())))
+        back = back and bool(given[-1])
     part.expect(
         got <= DAILY_CAP and back,
-        f"{got:,} of 7,200 answered; a day later {'answered' if back else 'still refused'}",
+        f"{got:,} of {offered:,} answered in 24 hours; a day later "
+        f"{'answered' if back else 'still refused'}",
         f"at most {DAILY_CAP:,}; answered",
-        "300 to 900",
+        "300 to 1,000",
         "Who was refused yesterday must be served today: refused requests do not count."
         if got <= DAILY_CAP
         else "A bucket gives burst + rate · 24 h in a day, a window its limit. Is the limiter "
@@ -249,36 +271,42 @@ def greedy_account(part: Part, make_layered: MakeLayered) -> None:
     )
 
 
-def _answered(service: Service, request: Answered, now: float) -> bool:
-    try:
-        ask(service, request, "greedy", now)
-    except RateLimited:
-        return False
-    return True
-
-
 # --- the thieves --------------------------------------------------------------------
 
 
-def panel(
-    make_layered: MakeLayered,
-    seeds: tuple[int, ...] = PANEL_SEEDS,
-    budget: int = PANEL_BUDGET,
-    report: thieves.Report | None = None,
-) -> tuple[float, dict[str, float]]:
-    """Mean fidelity of an undefended theft, and of each thief against fresh services."""
-    pools = [_pool(seed, budget) for seed in seeds]
-    sets = [
-        thieves.training_sets(Service(make_layered), pool, request=REQUEST, accounts=ACCOUNTS)
-        for pool in pools
-    ]
-    predictions = thieves.train(sets, report)
-    means = {
-        thief: float(np.mean([_fidelity(one.get(thief)) for one in predictions]))
-        for thief in sets[0]
-    }
-    before = [_fidelity(thieves.undefended(pool, ("soft",))["soft"]) for pool in pools]
-    return float(np.mean(before)), means
+class Stolen(NamedTuple):
+    """Fidelities in each service: undefended, and of each thief."""
+
+    before: list[float]
+    after: dict[str, list[float]]
+
+    @property
+    def best(self) -> str:
+        """The thief with the highest mean."""
+        return max(self.after, key=lambda thief: np.mean(self.after[thief]))
+
+    @property
+    def drops(self) -> np.ndarray:
+        return np.array(self.before) - self.after[self.best]
+
+
+def panel(tried: Tried, report: thieves.Report | None = None) -> Stolen:
+    """What the thieves got away with."""
+    sets = [_training_sets(*one) for one in zip(tried.tables, tried.pools, strict=True)]
+    labels = thieves.train(sets, report)
+    before = [_fidelity(thieves.undefended(pool, ("soft",))["soft"]) for pool in tried.pools]
+    return Stolen(before, {t: [_fidelity(one.get(t)) for one in labels] for t in sets[0]})
+
+
+def _training_sets(table: Table, pool: thieves.Pool) -> thieves.Sets:
+    """Two with patient accounts, one who asks three times, and one with an account for each day."""
+    rows = table.crowd.rows(pool.group)
+    patient, many = table.given[FIRST, rows], table.given[AGAIN, rows]
+    sets = thieves.training_sets(pool, patient, table.mean(rows))
+    # Many accounts with the answers of one train the very same clone.
+    same = np.allclose(patient, many, atol=1e-6, equal_nan=True)
+    sets["Sybil"] = sets["soft"] if same else thieves.training_sets(pool, many)["soft"]
+    return sets
 
 
 def _fidelity(labels: np.ndarray | None) -> float:
@@ -286,19 +314,27 @@ def _fidelity(labels: np.ndarray | None) -> float:
     return CHANCE if labels is None else evaluation.fidelity(labels, fixtures.victim_labels())
 
 
-def best_thief(part: Part, make_layered: MakeLayered, seeds: tuple[int, ...], budget: int) -> None:
-    """Four thieves over seeds: the best of them, as a drop from the undefended service."""
-    before, means = panel(make_layered, seeds, budget, part.doing)
-    best = max(means, key=means.get)
+def best_thief(part: Part, tried: Tried) -> None:
+    """Four thieves at each service: the best of them, as a drop from an undefended service.
+
+    The mean over services counts: who lies to everybody in one of them has lost more than that
+    drop by the honest customers, and who defends only one of them has none (``must_defend``).
+    """
+    found = panel(tried, part.doing)
+    before, after, drop = (
+        np.mean(found.before),
+        np.mean(found.after[found.best]),
+        found.drops.mean(),
+    )
     part.award(
-        LAYERED_DROP.share(before - means[best]),
-        f"fidelity {before:.3f} → {means[best]:.3f} ({best}), a drop of {before - means[best]:.3f} "
-        f"over {len(seeds)} seeds; "
-        + ", ".join(f"{name} {mean:.3f}" for name, mean in means.items()),
+        LAYERED_DROP.share(drop),
+        f"fidelity {before:.3f} → {after:.3f} ({found.best}), a drop of {drop:.3f} "
+        f"(services: {', '.join(f'{one:.3f}' for one in found.drops)}); "
+        + ", ".join(f"{name} {np.mean(values):.3f}" for name, values in found.after.items()),
         f"a drop of at least {LAYERED_DROP.full} (some points from {LAYERED_DROP.some})",
         LAYERED_DROP.usual,
-        "Labels and limits alone do not stop a patient thief or one with ten accounts: mislead "
+        "Labels and limits alone do not stop a patient thief or one with many accounts: mislead "
         "weird inputs, with an answer whose largest class is another. Noise around the true "
         "answer, and whatever keeps the argmax, teaches it all the same.",
-        value=before - means[best],
+        value=drop,
     )

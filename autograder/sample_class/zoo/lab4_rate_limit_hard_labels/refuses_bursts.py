@@ -1,8 +1,8 @@
 # /// zoo
 # about = "One bucket for everybody, too small for an honest burst"
 # [expect]
-# layered_test = 0.5
-# total = 0.5
+# layered_test = [0, 0.5]
+# total = [0, 0.5]
 # ///
 
 # %% make_layered
