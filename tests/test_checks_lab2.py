@@ -7,15 +7,24 @@ import pytest
 from reading import in_words
 from reference import reference
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 
-from trickster import attacks, models, training
+from autograder import held_back
+from trickster import attacks, evaluation, models, training
 from trickster.api import BudgetExceeded
-from trickster.checks import lab2
+from trickster.checks import clone_cases, draws, lab2, teacher
 from trickster.scenario import Scenario
+from trickster.withheld import refused_by, refusing
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 
 VICTIM = Scenario("fashion").victim
+CLOTHES = Scenario("fashion").data
+SECRETS = [bytes([i]) * 16 for i in range(20)]
+
+
+def grading(secret=b"not public, but known to the test"):
+    return draws.grading_with(secret, held_back.load())
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +32,61 @@ def names():
     return reference("lab2")
 
 
+class Canned:
+    """What a right answer gave while its author worked, given again whatever is asked now."""
+
+    def __init__(self, function):
+        self.function, self.results, self.replays = function, [], False
+
+    def __call__(self, *given, **options):
+        if self.replays:
+            return self.results.pop(0)
+        result = self.function(*given, **options)
+        self.results.append(result)
+        return result
+
+
+@pytest.mark.parametrize("exercise", ["collect", "fidelity", "budget_curve", "audit"])
+def test_right_answers_to_known_questions_earn_nothing_in_grading(names, exercise):
+    canned, check = Canned(names[exercise]), getattr(lab2, exercise)
+    assert check(canned) == check.points
+    canned.replays = True
+    with grading():
+        assert check(canned) == 0.0
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_references_of_exact_exercises_pass_for_every_secret(names, secret):
+    with grading(secret):
+        for exercise in ("collect", "fidelity", "budget_curve", "audit"):
+            check = getattr(lab2, exercise)
+            result = check(names[exercise])
+            assert result == check.points, result.as_text()
+        assert lab2.audit(auditing(student_t)) == 2.0
+
+
+def test_the_library_s_own_answers_refuse():
+    def through_a_thief(x, answers, **how):
+        class Client:
+            def query(self, batch):
+                return answers[: len(batch)]
+
+        return attacks.steal(Client(), x, len(x), **how).posteriors
+
+    with refused_by(refusing):
+        assert lab2.collect(attacks.collect) == 0.0
+        assert lab2.fidelity(lambda c, v, x: evaluation.fidelity(c(x), v(x))) == 0.0
+        assert lab2.train_clone(lambda *a, **k: attacks.train_clone(*a, **k).posteriors) == 0.0
+        assert lab2.train_clone(through_a_thief) == 0.0
+        result = lab2.steal(lambda api, pools, n, seed: attacks.steal(api, pools["shapes"], n))
+    assert result == 0.0 and "Withheld: trickster.attacks.steal is" in in_words(result)
+
+
 # --- exercise 1 ---------------------------------------------------------------------
 
 
 def test_collect_reference(names):
     assert lab2.collect(names["collect"]) == 3.0
-    assert lab2.collect(attacks.collect) == 3.0
 
 
 def test_collect_another_right_way():
@@ -69,9 +127,11 @@ def collecting(step=None, order=None, again=False, stop=True):
     ],
 )
 def test_collect_wrong_ways_are_named(made, points, words):
-    result = lab2.collect(made)
-    assert result == points
-    assert words in in_words(result)
+    for secret in SECRETS[:3]:
+        with grading(secret):
+            result = lab2.collect(made)
+        assert result == points
+        assert words in in_words(result)
 
 
 # --- exercise 2 ---------------------------------------------------------------------
@@ -134,11 +194,83 @@ def test_train_clone_wrong_ways_are_named(made, points, words):
 
 def test_train_clone_that_returns_a_network():
     def train_clone(x, answers, labels="soft", epochs=10, seed=0):
-        return attacks.train_clone(x, answers, labels=labels, epochs=1, seed=seed)
+        return models.Classifier(models.mlp(seed=seed))
 
     result = lab2.train_clone(train_clone)
     assert result == 0.0
     assert "returned a Classifier; asked a function" in in_words(result)
+
+
+def named_by(victim_labels, x, answers):
+    """A one-hot row for each class of the shipped victim: the one it was mostly answered with."""
+    table = np.zeros((10, 10))
+    np.add.at(table, (victim_labels(x), answers.argmax(axis=1)), 1)
+    return np.eye(10, dtype=np.float32)[table.argmax(axis=1)]
+
+
+def last_layer(x, answers):
+    """Posteriors from a last layer on the shipped victim's features, fitted to the answers."""
+    seen, labels = VICTIM.features(x), answers.argmax(axis=1)
+    layer = LogisticRegression(C=0.1, max_iter=200).fit(seen / 5, labels)
+
+    def posteriors(pictures):
+        found = np.zeros((len(pictures), 10))
+        found[:, layer.classes_] = layer.predict_proba(VICTIM.features(pictures) / 5)
+        return found
+
+    return posteriors
+
+
+def nearest(see, x, answers):
+    """The answer to the nearest picture that was asked about."""
+    seen = see(x)
+    squares = (seen**2).sum(axis=1)
+    return lambda pictures: answers[(squares - 2 * see(pictures) @ seen.T).argmin(axis=1)]
+
+
+def renamed(x, answers):
+    rows = named_by(VICTIM.labels, x, answers)
+    return lambda pictures: rows[VICTIM.labels(pictures)]
+
+
+# What anybody can draw who has the course's files and no secret.
+PUBLIC = {name: teacher.service(*name) for name in (("train_clone",), ("steal", 1))}
+SHIPPED = {
+    "the victim itself": lambda x, answers: VICTIM.posteriors,
+    "the victim, renamed": renamed,
+    "its features": last_layer,
+    "its features' neighbours": lambda x, answers: nearest(VICTIM.features, x, answers),
+    "the public draw's clone": lambda x, answers: PUBLIC["train_clone",].posteriors,
+}
+
+
+@pytest.mark.parametrize("cheat", SHIPPED)
+def test_nothing_shipped_makes_a_faithful_clone(cheat):
+    with grading():
+        result = lab2.train_clone(lambda x, answers, **how: SHIPPED[cheat](x, answers))
+    (faithful,) = [part for part in result.parts if "fidelity" in part.name]
+    assert faithful.share == 0 and (faithful.value or 0) < 0.35
+    # What learns nothing from the answers does not repeat their doubts either.
+    assert result <= (2 if "features" in cheat else 0)
+
+
+def test_a_clone_that_only_remembers_what_it_was_shown_earns_nothing():
+    def train_clone(x, answers, labels="soft", epochs=10, seed=0):
+        if labels == "hard":
+            answers = np.eye(10, dtype=np.float32)[answers.argmax(axis=1)]
+        table = {picture.tobytes(): row for picture, row in zip(x, answers, strict=True)}
+        other = np.random.default_rng(seed).dirichlet(np.ones(10))
+        return lambda pictures: np.array([table.get(p.tobytes(), other) for p in pictures])
+
+    assert lab2.train_clone(train_clone) == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("secret", SECRETS[:5])
+def test_train_clone_reference_passes_for_every_secret(names, secret):
+    with grading(secret):
+        result = lab2.train_clone(names["train_clone"])
+    assert result == 4.0 and not result.remarks, result.as_text()
 
 
 # --- exercise 3 ---------------------------------------------------------------------
@@ -146,6 +278,14 @@ def test_train_clone_that_returns_a_network():
 
 def test_fidelity_reference(names):
     assert lab2.fidelity(names["fidelity"]) == 2.0
+
+
+def test_fidelity_another_right_way():
+    def fidelity(clone, victim, x):
+        parts = np.array_split(x[::-1].astype(np.float64), 7)
+        return sum(np.sum(clone(p).argmax(1) == victim(p).argmax(1)) for p in parts) / len(x)
+
+    assert lab2.fidelity(fidelity) == 2.0
 
 
 def test_fidelity_wrong_ways_are_named(names):
@@ -163,11 +303,15 @@ def test_fidelity_wrong_ways_are_named(names):
     def whole_rows(clone, victim, x):
         return np.mean(np.all(np.isclose(clone(x), victim(x) * 0.9 + 0.01), axis=1))
 
+    def of_others(clone, victim, x):
+        return names["fidelity"](clone, victim, Scenario("fashion").data.x_test[: len(x)])
+
     for wrong, words in (
-        (accuracy, "This is the clone's accuracy"),
-        (of_the_victim, "This is the victim's accuracy"),
+        (accuracy, "The clone was compared with the labels of the test set"),
+        (of_the_victim, "The victim was compared with the labels of the test set"),
         (count, "divide by how many there are"),
         (whole_rows, "the share of pictures"),
+        (of_others, "asked about pictures that it was not given"),
     ):
         result = lab2.fidelity(wrong)
         assert result == 0.0
@@ -220,10 +364,21 @@ def stealing(pool, labels="soft", epochs=10, extra=0):
 
 
 @pytest.mark.slow
-def test_steal_reference(names):
-    result = lab2.steal(names["steal"])
-    assert result == 5.0
-    assert "Well stolen" in in_words(result)
+@pytest.mark.parametrize("secret", [None, *SECRETS[:3]])
+def test_steal_reference(names, secret):
+    with grading(secret) if secret else contextlib.nullcontext():
+        result = lab2.steal(names["steal"])
+    assert result == 5.0 and not result.remarks
+
+
+@pytest.mark.slow
+def test_steal_by_a_better_network_is_praised():
+    def steal(api, pools, budget, seed=0):
+        x, answers = attacks.collect(api, pools["shapes"], budget)
+        return attacks.train_clone(x, answers, network="cnn", epochs=15, seed=seed).posteriors
+
+    result = lab2.steal(steal)
+    assert result == 5.0 and "Well stolen" in in_words(result) and not result.remarks
 
 
 @pytest.mark.slow
@@ -234,9 +389,10 @@ def test_steal_from_a_poor_pool_earns_the_budget_point_only(pool):
     assert "fidelity with 3,000 queries: 0 of 4" in in_words(result)
 
 
+@pytest.mark.slow
 def test_steal_partial_credit():
     def hasty(api, pools, budget, seed=0):
-        return stealing("shapes", labels="hard", epochs=8)(api, pools, min(900, budget), seed)
+        return stealing("shapes", labels="hard")(api, pools, min(1_500, budget), seed)
 
     result = lab2.steal(hasty)
     assert 2.0 < result < 5.0
@@ -244,20 +400,168 @@ def test_steal_partial_credit():
     assert "each unused one is lost" in text and "Well stolen" not in text
 
 
+def with_answers(make, asks=3_000):
+    """A thief who makes a clone of pictures and answers, and may have asked about only a few."""
+
+    def steal(api, pools, budget, seed=0):
+        x, answers = attacks.collect(api, pools["shapes"], min(asks, budget))
+        return make(x, answers)
+
+    return steal
+
+
+def trained_on_shipped_labels(x, answers):
+    """A clone of the truth: trained on the shipped pictures, renamed as 300 answers say."""
+    network = models.mlp(seed=0)
+    training.fit(network, CLOTHES.x_train, CLOTHES.y_train, epochs=2, lr=3e-3, seed=0)
+    clone = models.Classifier(network)
+    rows = named_by(clone.labels, x, answers)
+    return lambda pictures: rows[clone.labels(pictures)]
+
+
+STOLEN_WITHOUT_LEARNING = {
+    **{name: with_answers(make) for name, make in SHIPPED.items()},
+    "the victim, renamed after 300": with_answers(renamed, asks=300),
+    "the shipped labels": with_answers(trained_on_shipped_labels, asks=300),
+    "neighbours among pixels": with_answers(
+        lambda x, answers: nearest(lambda pictures: pictures.reshape(len(pictures), -1), x, answers)
+    ),
+    "the public draw's service": with_answers(lambda x, answers: PUBLIC["steal", 1].posteriors),
+}
+
+
 @pytest.mark.slow
-def test_steal_that_hands_out_the_victim_itself():
-    """Its weights are in the notebook; the service's model has other names for the classes."""
+@pytest.mark.parametrize("cheat", STOLEN_WITHOUT_LEARNING)
+def test_steal_with_what_ships_earns_the_budget_point_only(cheat):
+    with grading():
+        result = lab2.steal(STOLEN_WITHOUT_LEARNING[cheat])
+    assert result <= 1.0
+    assert result.parts[0].value < 0.35
+
+
+def test_steal_that_asks_nothing_earns_nothing():
     result = lab2.steal(lambda api, pools, budget, seed=0: VICTIM.posteriors)
     assert result == 0.0
     assert "Nothing was asked" in in_words(result)
-    asks = stealing("shapes")
 
-    def asks_in_vain(api, pools, budget, seed=0):
-        asks(api, pools, min(300, budget), seed)
-        return VICTIM.posteriors
 
-    assert lab2.steal(asks_in_vain) <= 1.0
-    assert lab2.train_clone(lambda x, answers, **options: VICTIM.posteriors) <= 2.0
+def asking_about(pictures):
+    def steal(api, pools, budget, seed=0):
+        x, answers = attacks.collect(api, pictures[:budget], budget)
+        return nearest(lambda p: p.reshape(len(p), -1), x, answers)
+
+    return steal
+
+
+def retouched(x):
+    rng = np.random.default_rng(0)
+    lighter = x * rng.uniform(0.9, 1.1, (len(x), 1, 1, 1)) + 0.02 * rng.standard_normal(x.shape)
+    return np.clip(lighter, 0, 1).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change", [lambda x: x, retouched, lambda x: x[..., ::-1].copy()], ids=["as is", "r", "m"]
+)
+def test_steal_with_the_shipped_clothes_is_no_theft_and_told(change):
+    result = lab2.steal(asking_about(change(CLOTHES.x_train[:3_000])))
+    assert result <= 1.0
+    assert "This thief owns none" in in_words(result)
+    assert any("the course's own pictures of clothes" in remark for remark in result.remarks)
+
+
+def test_what_thieves_make_of_their_pools_is_not_taken_for_clothes():
+    """Shapes moved along a gradient, mixed, mirrored, blurred, and photographs cut again."""
+    shapes = clone_cases.query_pool("shapes", 1_500, "test")
+    rng = np.random.default_rng(0)
+    weights = rng.random((1_500, 1, 1, 1), np.float32)
+    blurred = (shapes + np.roll(shapes, 1, 2) + np.roll(shapes, 1, 3)) / 3
+    moved = attacks.jacobian_augmentation(VICTIM, shapes, VICTIM.labels(shapes))
+    for made in (
+        moved,
+        weights * shapes + (1 - weights) * shapes[::-1],
+        shapes[..., ::-1],
+        blurred,
+        clone_cases.query_pool("patches", 1_500, "test"),
+        clone_cases.query_pool("digits", 1_500, "test"),
+    ):
+        assert clone_cases.shipped_pictures(made) <= 5
+
+
+@pytest.mark.slow
+def test_steal_that_keeps_its_budget_for_the_pictures_it_is_graded_with():
+    for quietly in (True, False):
+
+        def steal(api, pools, budget, seed=0, quietly=quietly):
+            api.query(pools["shapes"][:10])
+
+            def clone(x):
+                with contextlib.suppress(BudgetExceeded) if quietly else contextlib.nullcontext():
+                    return api.query(x)
+                return np.full((len(x), 10), 0.1)
+
+            return clone
+
+        result = lab2.steal(steal)
+        assert result == 0.0
+        assert "The theft ends when steal returns" in in_words(result)
+
+
+@pytest.mark.slow
+def test_no_picture_that_a_test_has_shown_is_graded_again(names):
+    """Whoever remembers the pictures of earlier tests, to ask about them, remembers in vain."""
+    shown = []
+
+    def fidelity(clone, victim, x):
+        shown.append(x)
+        return names["fidelity"](clone, victim, x)
+
+    def train_clone(x, answers, **how):
+        return lambda pictures: (shown.append(pictures), VICTIM.posteriors(pictures))[1]
+
+    def steal(api, pools, budget, seed=0):
+        api.query(pools["shapes"][:1])
+        asked.append(0)
+
+        def clone(x):
+            earlier = {picture.tobytes() for many in shown for picture in many}
+            asked[-1] = sum(picture.tobytes() in earlier for picture in x)
+            shown.append(x)
+            return VICTIM.posteriors(x)
+
+        return clone
+
+    asked = []
+    with grading():
+        lab2.fidelity(fidelity)
+        lab2.train_clone(train_clone)
+        lab2.steal(steal)
+    assert asked[:3] == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_a_fidelity_that_no_theft_reaches_is_told_to_the_instructor():
+    """Whoever has read how services are drawn need only find their matrix."""
+
+    def see(x):
+        space = teacher._space()
+        places = space.places(x)
+        return np.concatenate([places, space.distances(places)], axis=1)
+
+    def make(x, answers):
+        seen, logs = see(x), np.log(np.maximum(answers, 1e-7))
+        likely = np.sqrt(answers.max(axis=1, keepdims=True) * answers.min(axis=1, keepdims=True))
+        ones = np.concatenate([seen, np.ones((len(x), 1))], axis=1)
+        logs -= logs.mean(axis=1, keepdims=True)
+        weights = np.linalg.lstsq(ones * likely, logs * likely, rcond=None)[0]
+        return lambda p: models.softmax(np.concatenate([see(p), np.ones((len(p), 1))], 1) @ weights)
+
+    with grading():
+        stolen = lab2.steal(with_answers(make))
+        trained = lab2.train_clone(lambda x, answers, **how: make(x, answers))
+    for result in (stolen, trained):
+        assert any("above 0.95" in remark for remark in result.remarks)
+        assert "above 0.95" not in in_words(result)
 
 
 @pytest.mark.slow

@@ -22,6 +22,15 @@
 # **The story.** *Ostrich & Daughters* rent out their classifier: ten probabilities for a picture,
 # paid by the query. You own a rival shop, no labelled clothes, and a budget of a few thousand
 # queries. You may send whatever pictures you like.
+#
+# **Stuck?** Let the library do it, for no points there, and go on:
+# `from trickster.attacks import collect` in exercise 1;
+# `attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed).posteriors`, after
+# `from trickster import attacks`, as the body of exercise 2; and
+# `evaluation.fidelity(clone(x), victim(x))`, after `from trickster import evaluation`, as that of
+# exercise 3. Each refuses to answer while the test of its own exercise runs, and works everywhere
+# else; the library's complete thieves, `attacks.steal` and `attacks.steal_jacobian`, refuse in
+# exercises 2 and 5.
 
 # %% provided="setup"
 {{setup}}
@@ -139,6 +148,9 @@ lab2.collect(collect)
 # a learning rate that is a good start: give it posteriors `(n, 10)` or integer labels `(n,)`. `models.mlp(x.shape[1:], seed=seed)` is a small network with
 # one hidden layer, trained in a second or two. `models.Classifier(network).posteriors` is a function
 # from pictures to posteriors: return that.
+#
+# The test lets your clone learn from a service that sorts clothes into ten classes of its own, other
+# ones when your work is graded: the model in your notebook does not know them.
 #
 # > **Predict.** Which clone will be better, soft or hard? By how much?
 
@@ -347,9 +359,12 @@ plots.curves(
 # |---|---|---|
 # | ●●●●○ | 20 minutes | 5 |
 #
-# **Idea.** Your own thief: 3,000 queries, four pools, none of the victim's data. Full points from a
-# fidelity of .60 (mean over three seeds with fresh pools), part of them from .40; above .68 the check
-# says a kind word. Never ask one query over budget: a refused request is how thieves are noticed.
+# **Idea.** Your own thief: 3,000 queries, four pools, none of the victim's data. The test sends it to
+# three services that sort clothes into ten classes of their own, other ones when your work is graded.
+# Full points from a fidelity of .52 (mean over the three, each with fresh pools), part of them from
+# .47; above .70 the check says a kind word. These services are a little harder to steal than the one
+# above. Never ask one query over budget: a refused request is how thieves are noticed. And a theft
+# with the data set's own clothes is none.
 #
 # What you may choose: the pool, or a mixture; soft or hard labels; how long to train, and at which
 # learning rate; the network.

@@ -1,4 +1,4 @@
-"""What lab 2 tries with a clone: its labels, and a theft from a service with other class names.
+"""What lab 2 tries with a clone: its labels, its seed, and thefts from services that it draws.
 
 Each function with a ``part`` decides it; the others measure what several parts need.
 """
@@ -6,35 +6,33 @@ Each function with a ``part`` decides it; the others measure what several parts 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from trickster import evaluation
-from trickster.api import BudgetExceeded
-from trickster.checks import fixtures
-from trickster.checks.result import Missed, Part, array
-from trickster.scenario import Scenario
+from trickster import evaluation, pools
+from trickster.api import BudgetExceeded, PredictionAPI
+from trickster.checks import draws, fixtures, teacher
+from trickster.checks.result import Missed, Part, Sheet, array
 
-POOL_SEED = 7_000  # the checks' pools; the labs draw theirs from small seeds
+TOO_FAITHFUL = 0.95  # thefts from the pools reach .80, and .91 with the service's own 4x4 squares
+PARTS = 4  # of the honest pictures
 
 
-def class_names(seed: int) -> np.ndarray:
-    """An order of the ten classes in which none has its usual place.
+def honest_pictures(part: int) -> np.ndarray:
+    """A quarter of the honest pictures: part 0 for exercises 2 and 3, another for each theft.
 
-    The victim's weights lie in every student's notebook. A clone that answers with them, and not
-    with what was stolen, calls each class by the wrong name; a theft is as hard as ever.
+    So no test is decided with pictures that an earlier one has shown, which might have been
+    remembered, and sent to the service.
     """
-    rng = np.random.default_rng([POOL_SEED, seed])
-    while True:
-        order = rng.permutation(10)
-        if (order != np.arange(10)).all():
-            return order
+    return fixtures.honest_pictures().x[part % PARTS :: PARTS].copy()
 
 
-def renamed(names: np.ndarray) -> np.ndarray:
-    """The victim's labels of the test pictures, in these names."""
-    return np.argsort(names)[fixtures.victim_labels()]
+def query_pool(kind: str, n: int, *labels: str | int) -> np.ndarray:
+    """``n`` pictures of a pool as a service receives them; ``labels`` name the draw."""
+    pictures = pools.make(kind, n, seed=draws.seed("pool", kind, *labels))
+    return fixtures.as_sent(pictures, kind, *labels)
 
 
 def ask(clone: Any, x: np.ndarray) -> np.ndarray:
@@ -46,25 +44,81 @@ def ask(clone: Any, x: np.ndarray) -> np.ndarray:
     return array(clone(x), "The clone", (len(x), 10))
 
 
+def look_twice(sheet: Sheet, value: float) -> None:
+    """Tell the instructor of a fidelity that no theft reaches from the given pools."""
+    if value > TOO_FAITHFUL:
+        sheet.tell_instructor(
+            f"{sheet.title}: a fidelity of {value:.3f}, above {TOO_FAITHFUL}. No clone that learns "
+            "from these pools alone is known to reach it: look at what it knew beforehand."
+        )
+
+
+# --- exercise 2 --------------------------------------------------------------------
+
 TOO_LITTLE = (
     "The clone has learnt little of what it was shown: lr=3e-3 and the epochs you are given are a "
     "good start."
 )
 
 
-def soft_labels(part: Part, train: Callable[..., Any], x: np.ndarray) -> None:
-    """Every answer says 0.65 for one class and 0.35 for another: a soft clone repeats that."""
-    answers = np.zeros((len(x), 10), np.float32)
-    bright = x.reshape(len(x), -1).mean(axis=1) > np.median(x.mean(axis=(1, 2, 3)))
-    answers[bright, 1], answers[bright, 2] = 0.65, 0.35
-    answers[~bright, 7], answers[~bright, 8] = 0.65, 0.35
-    got = ask(train(x, answers, labels="soft", epochs=20, seed=0), x)
-    first = float(np.where(bright, got[:, 1], got[:, 7]).mean())
-    second = float(np.where(bright, got[:, 2], got[:, 8]).mean())
+class Task(NamedTuple):
+    """Pictures whose brightest part decides their class: a clone learns that from a few hundred.
+
+    ``x (n, 1, 28, 28)`` and ``classes (n,)`` to learn from, ``fresh`` and ``fresh_classes`` to
+    ask about: whoever repeats what was shown knows nothing of those.
+    """
+
+    x: np.ndarray
+    classes: np.ndarray
+    fresh: np.ndarray
+    fresh_classes: np.ndarray
+
+
+def task(pictures: np.ndarray, parts: int, classes: np.ndarray) -> Task:
+    """The last third of the pictures is fresh. ``parts`` is 2 (halves) or 4 (quarters)."""
+    halves = pictures.reshape(len(pictures), 2, 14, 2, 14).mean(axis=(2, 4))
+    means = halves.reshape(-1, 4) if parts == 4 else halves.mean(axis=2)
+    named = classes[means.argmax(axis=1)]
+    first = len(pictures) * 2 // 3
+    return Task(pictures[:first], named[:first], pictures[first:], named[first:])
+
+
+class Doubts(NamedTuple):
+    """What :func:`doubts` draws: a task and a victim that always hesitates between two classes."""
+
+    task: Task
+    answers: np.ndarray
+    second: np.ndarray  # of the fresh pictures
+    confidence: float
+
+
+def doubts(pictures: np.ndarray) -> Doubts:
+    """A victim that names one of two classes, and with it always the same other one."""
+    rng = draws.rng("soft labels")
+    names, confidence = rng.permutation(10)[:4], round(float(rng.uniform(0.62, 0.68)), 2)
+    found = task(pictures, 2, names[:2])
+    other = dict(zip(names[:2].tolist(), names[2:].tolist(), strict=True))
+    answers = np.zeros((len(found.x), 10), np.float32)
+    rows = np.arange(len(found.x))
+    answers[rows, found.classes] = confidence
+    answers[rows, [other[c] for c in found.classes.tolist()]] = 1 - confidence
+    second = np.array([other[c] for c in found.fresh_classes.tolist()])
+    return Doubts(found, answers, second, confidence)
+
+
+def soft_labels(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
+    """Every answer names one class with .65 or so, and another with the rest: so must a clone."""
+    shown, rows = drawn.task, np.arange(len(drawn.second))
+    seed = draws.seed("soft labels", "seed")
+    got = ask(train(shown.x, drawn.answers, labels="soft", epochs=20, seed=seed), shown.fresh)
+    first = float(got[rows, shown.fresh_classes].mean())
+    second = float(got[rows, drawn.second].mean())
+    sure, doubt = drawn.confidence, 1 - drawn.confidence
     part.expect(
-        0.2 < second < 0.5,
-        f"a victim that says .65 and .35 is copied as {first:.2f} and {second:.2f} on average",
-        "the second between .2 and .5",
+        0.2 < second < 0.5 and first > 0.4,
+        f"a victim that says {sure:.2f} and {doubt:.2f} is copied as {first:.2f} and "
+        f"{second:.2f} on average, on pictures that the clone had not seen",
+        "the first above .4, the second between .2 and .5",
         "0.6 and 0.3",
         TOO_LITTLE
         if first < 0.4
@@ -75,23 +129,29 @@ def soft_labels(part: Part, train: Callable[..., Any], x: np.ndarray) -> None:
     )
 
 
-def hard_labels(part: Part, train: Callable[..., Any], x: np.ndarray, answers: np.ndarray) -> None:
-    one_hot = np.eye(10, dtype=np.float32)[answers.argmax(axis=1)]
+def hard_labels(part: Part, train: Callable[..., Any], pictures: np.ndarray) -> None:
+    """Two victims with the same labels and other probabilities must give the same clone."""
+    rng = draws.rng("hard labels")
+    shown = task(pictures, 4, rng.permutation(10)[:4])
+    answers = _unsure(shown.classes, rng)
+    one_hot = np.eye(10, dtype=np.float32)[shown.classes]
+    seed = draws.seed("hard labels", "seed")
     axis = (
         "The largest value was looked for down the columns (axis=0), over the batch. Each row is "
         "one picture's answer: argmax(axis=1) gives one label for each picture."
     )
     try:
-        clone = train(x, answers, labels="hard", epochs=20, seed=0)
+        clone = train(shown.x, answers, labels="hard", epochs=20, seed=seed)
     except (ValueError, IndexError) as error:
         raise Missed(f"training refused the targets: {error} {axis}") from None
-    got = ask(clone, x)
-    same = ask(train(x, one_hot, labels="hard", epochs=20, seed=0), x)
-    agree = float((got.argmax(axis=1) == answers.argmax(axis=1)).mean())
+    got = ask(clone, shown.fresh)
+    same = ask(train(shown.x, one_hot, labels="hard", epochs=20, seed=seed), shown.fresh)
+    agree = float((got.argmax(axis=1) == shown.fresh_classes).mean())
     blind = bool(np.array_equal(got, same))
     if agree < 0.6:
-        soft = ask(train(x, answers, labels="soft", epochs=20, seed=0), x).argmax(axis=1)
-        means = TOO_LITTLE if (soft == answers.argmax(axis=1)).mean() < 0.6 else axis
+        soft = ask(train(shown.x, answers, labels="soft", epochs=20, seed=seed), shown.fresh)
+        learns = (soft.argmax(axis=1) == shown.fresh_classes).mean() >= 0.6
+        means = axis if learns else TOO_LITTLE
     else:
         means = (
             "The clone still sees more than the argmax: two victims with the same labels and "
@@ -99,33 +159,143 @@ def hard_labels(part: Part, train: Callable[..., Any], x: np.ndarray, answers: n
         )
     part.expect(
         agree >= 0.6 and blind,
-        f"agreement with the rows' argmax on its own training pictures {agree:.2f}; with one-hot "
-        f"answers the clone is {'the same' if blind else 'another'}",
+        f"{agree:.2f} of pictures that the clone had not seen get the victim's class; with "
+        f"one-hot answers the clone is {'the same' if blind else 'another'}",
         "at least .6, and the same",
         "about .9",
         means,
     )
 
 
-def one_theft(steal: Callable[..., Any], budget: int, seed: int) -> tuple[float, int, list[str]]:
-    """Fidelity, answers used, and requests refused for going over the budget."""
-    scenario = Scenario("fashion")
+def _unsure(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Posteriors ``(n, 10)`` with these as their largest, by .1 or more."""
+    n = len(classes)
+    answers = rng.dirichlet(np.ones(10), n) * 0.5
+    answers[np.arange(n), classes] = 0
+    answers *= rng.uniform(0.3, 0.45, (n, 1)) / answers.sum(axis=1, keepdims=True)
+    answers[np.arange(n), classes] = 1 - answers.sum(axis=1)
+    return answers.astype(np.float32)
+
+
+def seeds(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
+    """The same seed gives the same clone, another one another, and each has learnt something."""
+    shown, rows = drawn.task, np.arange(len(drawn.second))
+    one, two = (draws.seed("a clone's seed", i) for i in range(2))
+    first, again, other = (
+        ask(train(shown.x, drawn.answers, labels="soft", epochs=5, seed=seed), shown.fresh)
+        for seed in (one, one, two)
+    )
+    learnt = min(
+        float((got[rows, shown.fresh_classes] + got[rows, drawn.second]).mean())
+        for got in (first, other)
+    )
+    if learnt < 0.6:
+        raise Missed(
+            f"the clones give {learnt:.2f} to the two classes that the victim names, and .50 is "
+            f"guessing: they must have learnt something before a seed can decide it. {TOO_LITTLE}"
+        )
+    same, different = np.abs(first - again).max(), np.abs(first - other).max()
+    part.expect(
+        same == 0 and different > 0,
+        f"same seed: answers differ by {same:.2g}; another seed: by {different:.2g}",
+        "0, and more than 0",
+        "0 and about 0.2",
+        "Hand the seed both to the network and to training.fit.",
+    )
+
+
+def trained_on_a_service(train: Callable[..., Any], n: int) -> float:
+    """Fidelity of a clone trained on a drawn service's answers to ``n`` shapes."""
+    service, x = teacher.service("train_clone"), query_pool("shapes", n, "train_clone")
+    seed = draws.seed("train_clone", "seed")
+    clone = train(x, service.posteriors(x), labels="soft", epochs=10, seed=seed)
+    honest = honest_pictures(0)
+    return evaluation.fidelity(ask(clone, honest), service.labels(honest))
+
+
+# --- exercise 5 --------------------------------------------------------------------
+
+
+class Theft(NamedTuple):
+    """What came of one theft."""
+
+    fidelity: float
+    used: int  # answers
+    refused: int  # requests, for going over the budget
+    shipped: int  # queries that were pictures of the course's own clothes
+
+
+class _Recorded:
+    """A victim that keeps what it was asked."""
+
+    def __init__(self, victim: teacher.Teacher):
+        self._victim, self.asked = victim, [np.empty((0, 1, 28, 28), np.float32)]
+
+    def features_and_posteriors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.append(x.copy())
+        return self._victim.features_and_posteriors(x)
+
+
+def one_theft(steal: Callable[..., Any], budget: int, number: int) -> Theft:
+    """A theft from a service of its own, with pools of its own; each has another ``number``."""
     # More pictures than the budget allows to ask about, so that asking for too many shows.
-    sizes = dict.fromkeys(scenario.pools, budget + 200) | {"digits": min(budget, 1_500)}
-    pools = {name: scenario.pool(name, n, seed=POOL_SEED + seed) for name, n in sizes.items()}
-    names = class_names(seed)
-    service = scenario.api(budget=budget, defenses=[lambda answers, query: answers[:, names]])
+    sizes = {"noise": budget + 200, "digits": min(budget, 1_500)}
+    sizes |= {"patches": budget + 200, "shapes": budget + 200}
+    given = {kind: query_pool(kind, n, "steal", number) for kind, n in sizes.items()}
+    owned = {picture.tobytes() for pool in given.values() for picture in pool}
+    victim = _Recorded(teacher.service("steal", number))
+    service = PredictionAPI(victim, budget=budget)
     try:
-        clone = steal(service.client("thief"), pools, budget, seed=seed)
+        clone = steal(service.client("thief"), given, budget, seed=draws.seed("steal", number))
     except BudgetExceeded as error:
         raise Missed(
             f"the API refused you: {error} Ask for no more than budget pictures in all."
         ) from None
-    refused = [entry.refused for entry in service.log if entry.refused]
     if not callable(clone):
         raise Missed(
             f"steal returned a {type(clone).__name__}; asked the clone: a function from pictures "
             "to posteriors."
         )
-    answers = array(clone(fixtures.fashion().x_test.copy()), "The clone", (5000, 10))
-    return evaluation.fidelity(answers, renamed(names)), service.used("thief"), refused
+    requests, service.budget = len(service.log), service.used("thief")
+    honest = honest_pictures(number)
+    try:
+        answers = array(clone(honest), "The clone", (len(honest), 10))
+    except BudgetExceeded:
+        answers = None
+    if answers is None or len(service.log) > requests:
+        raise Missed(
+            "the clone asked the service about the pictures that it was to answer itself. The "
+            "theft ends when steal returns."
+        )
+    asked = np.concatenate(victim.asked)
+    foreign = [picture for picture in asked if picture.tobytes() not in owned]
+    return Theft(
+        evaluation.fidelity(answers, teacher.labels(honest, "steal", number)),
+        service.used("thief"),
+        sum(bool(entry.refused) for entry in service.log),
+        shipped_pictures(np.array(foreign)) if foreign else 0,
+    )
+
+
+ALIKE = 0.99  # cosine: what thieves make of their pools stays below, retouched clothes above
+
+
+def shipped_pictures(x: np.ndarray) -> int:
+    """How many of ``x (n, 1, 28, 28)`` are shipped clothes: as they are, mirrored or retouched."""
+    alike = 0
+    for some in np.array_split(x, -(-len(x) // 250)):  # whose cosines fill 17 MB at a time
+        ways = [_directions(some), _directions(some[..., ::-1])]
+        alike += np.sum(np.max([(way @ _shipped().T).max(axis=1) for way in ways], axis=0) > ALIKE)
+    return int(alike)
+
+
+@cache
+def _shipped() -> np.ndarray:
+    fashion = fixtures.fashion()
+    return _directions(np.concatenate([fashion.x_train, fashion.x_test]))
+
+
+def _directions(x: np.ndarray) -> np.ndarray:
+    """Pictures at half their size, as vectors of length 1: ``(n, 196)``."""
+    flat = x.reshape(len(x), 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(x), -1)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)

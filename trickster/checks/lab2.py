@@ -9,68 +9,74 @@ import numpy as np
 
 from trickster import evaluation
 from trickster.api import Client, PredictionAPI
-from trickster.checks import clone_cases, fixtures
-from trickster.checks.clone_cases import POOL_SEED
-from trickster.checks.result import Missed, Sheet, array, check, number
+from trickster.checks import clone_cases, draws, measurement_cases
+from trickster.checks.result import Missed, Sheet, array, check
 from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
 from trickster.models import softmax
-from trickster.scenario import Scenario
 
 # --- exercise 1 --------------------------------------------------------------------
 
 
-class _Counter:
-    """A victim whose answers are a formula of the picture, behind a real API."""
+class _Formula:
+    """A victim whose answers are a drawn formula of the picture, behind a real API."""
+
+    def __init__(self) -> None:
+        self.matrix = draws.rng("collect", "victim").normal(0, 4, (2, 10))
 
     def features_and_posteriors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        level = x.reshape(len(x), -1).mean(axis=1)
-        return level[:, None], softmax(np.outer(level, np.arange(10.0)))
+        flat = x.reshape(len(x), -1).astype(float)
+        facts = np.stack([flat.mean(axis=1), flat.std(axis=1)], axis=1)
+        return facts, softmax(facts @ self.matrix)
 
 
-def _meter(budget: int | None) -> tuple[PredictionAPI, Client]:
-    service = PredictionAPI(_Counter(), budget=budget)
+def _meter() -> tuple[PredictionAPI, Client]:
+    service = PredictionAPI(_Formula())
     return service, service.client("thief")
 
 
-@check("Exercise 1, collect", 3)
+@check("Exercise 1, collect", 3, withholds=("trickster.attacks.collect",))
 def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
     """Pictures and answers row for row, in batches, and exactly the budget."""
-    pool = Scenario("fashion").pool("shapes", 300, seed=POOL_SEED)
+    rng = draws.rng("collect", "budgets")
+    size, whole, large = (int(rng.integers(low, low + 20)) for low in (25, 50, 40))
+    n, small, rest = 4 * size + int(rng.integers(1, size)), int(rng.integers(5, 15)), size - 3
+    pool = clone_cases.query_pool("shapes", 300, "collect")
     with sheet.part("pictures and answers belong together", 1) as part:
-        _, client = _meter(None)
-        x, answers = _pair(collect(client, pool, 130, batch_size=32), 130, "collect")
-        want = _Counter().features_and_posteriors(x.astype(np.float32))[1]
+        _, client = _meter()
+        x, answers = _pair(collect(client, pool, n, batch_size=size), n, "collect")
+        want = _Formula().features_and_posteriors(x.astype(np.float32))[1]
         off = float(np.abs(answers - want).max())
         part.expect(
-            off < 1e-5 and len(np.unique(x.reshape(130, -1), axis=0)) == 130,
+            off < 1e-5 and len(np.unique(x.reshape(n, -1), axis=0)) == n,
             f"{len(x)} pictures; largest distance of an answer from its picture's {off:.2g}",
-            "130 different pictures, 0",
+            f"{n} different pictures, 0",
             "below 1e-6",
             "Row i of the answers must answer row i of the pictures: collect both in the same "
             "order, and ask about each picture once.",
         )
     with sheet.part("the whole budget and not one query more", 1) as part:
         used = {}
-        for budget, batch_size in ((100, 32), (64, 64), (7, 50)):
-            service, client = _meter(None)
+        for budget, batch_size in ((3 * size + rest, size), (whole, whole), (small, large)):
+            service, client = _meter()
             _pair(collect(client, pool, budget, batch_size=batch_size), budget, "collect")
             used[budget] = service.used("thief")
         part.expect(
             all(spent == budget for budget, spent in used.items()),
             ", ".join(f"{spent} queries of {budget}" for budget, spent in used.items()),
-            "100 of 100, 64 of 64, 7 of 7",
+            ", ".join(f"{budget} of {budget}" for budget in used),
             "",
             "The last batch is the rest, not a full one: cut the pool at the budget first, then "
             "cut that into batches.",
         )
     with sheet.part("batches, and a pool smaller than the budget", 1) as part:
-        service, client = _meter(None)
-        x, _ = _pair(collect(client, pool[:90], 500, batch_size=32), 90, "collect")
+        service, client = _meter()
+        n = 2 * size + rest
+        x, _ = _pair(collect(client, pool[:n], 500, batch_size=size), n, "collect")
         sizes = [entry.n for entry in service.log]
         part.expect(
-            sizes == [32, 32, 26],
-            f"requests of {sizes} pictures for a pool of 90",
-            "[32, 32, 26]",
+            sizes == [size, size, rest],
+            f"requests of {sizes} pictures for a pool of {n}",
+            f"{[size, size, rest]}",
             "",
             "Send at most batch_size pictures in one request, and stop where the pool ends: a "
             "picture asked twice is money spent twice.",
@@ -101,39 +107,33 @@ def _pair(result: Any, n: int, what: str) -> tuple[np.ndarray, np.ndarray]:
 # --- exercise 2 --------------------------------------------------------------------
 
 
-@check("Exercise 2, train_clone", 4)
+@check(
+    "Exercise 2, train_clone",
+    4,
+    withholds=(
+        "trickster.attacks.train_clone",
+        "trickster.attacks.train_clones",
+        "trickster.attacks.TrainingSet.network_and_targets",
+        "trickster.attacks.steal",
+        "trickster.attacks.steal_jacobian",
+    ),
+)
 def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     """Soft and hard labels do what they say, a seed repeats, and the clone resembles the victim."""
-    scenario = Scenario("fashion")
-    x = scenario.pool("shapes", 3000, seed=POOL_SEED)
-    answers = scenario.victim.posteriors(x)
+    pictures = clone_cases.query_pool("shapes", 900, "labels")
+    doubts = clone_cases.doubts(pictures[:600])
     with sheet.part("soft labels carry the victim's doubt", 1) as part:
-        clone_cases.soft_labels(part, train_clone, x[:400])
+        clone_cases.soft_labels(part, train_clone, doubts)
     with sheet.part("hard labels are each row's largest", 1) as part:
-        clone_cases.hard_labels(part, train_clone, x[:600], answers[:600])
+        clone_cases.hard_labels(part, train_clone, pictures)
     with sheet.part("the same seed gives the same clone", 1) as part:
-        probe = fixtures.fashion().x_test[:50].copy()
-        options = {"labels": "soft", "epochs": 2}
-        first, again, other = (
-            clone_cases.ask(train_clone(x[:400], answers[:400], seed=seed, **options), probe)
-            for seed in (1, 1, 2)
-        )
-        same, different = np.abs(first - again).max(), np.abs(first - other).max()
-        part.expect(
-            same == 0 and different > 0,
-            f"same seed: answers differ by {same:.2g}; another seed: by {different:.2g}",
-            "0, and more than 0",
-            "0 and about 0.2",
-            "Hand the seed both to the network and to training.fit.",
-        )
+        clone_cases.seeds(part, train_clone, doubts)
     with sheet.part("fidelity with 3,000 queries", 1) as part:
-        names = clone_cases.class_names(0)
-        clone = train_clone(x, answers[:, names], labels="soft", epochs=10, seed=0)
-        predicted = clone_cases.ask(clone, fixtures.fashion().x_test.copy())
-        value = evaluation.fidelity(predicted, clone_cases.renamed(names))
+        value = clone_cases.trained_on_a_service(train_clone, 3_000)
+        clone_cases.look_twice(sheet, value)
         part.award(
             CLONE_FIDELITY.share(value),
-            f"{value:.3f} on 5,000 real pictures",
+            f"{value:.3f} on real pictures",
             f"at least {CLONE_FIDELITY.full} (some points from {CLONE_FIDELITY.some})",
             CLONE_FIDELITY.usual,
             "Are x and targets in the same order, and does every row of the answers take part?",
@@ -144,59 +144,18 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
 # --- exercise 3 --------------------------------------------------------------------
 
 
-@check("Exercise 3, fidelity", 2)
+@check(
+    "Exercise 3, fidelity",
+    2,
+    withholds=("trickster.evaluation.fidelity", "trickster.evaluation._agreement"),
+)
 def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
     """Agreement with the victim, right or wrong; not agreement with the truth."""
-    fashion = fixtures.fashion()
-    truth, victim = fashion.y_test, fixtures.victim_labels()
-    rng = np.random.default_rng(3)
-    # Agrees with the victim on 70 % and is right elsewhere: far more accurate than faithful.
-    clone = np.where(rng.random(len(truth)) < 0.7, victim, (victim + 1) % 10)
-    clone = np.where((clone != victim) & (rng.random(len(truth)) < 0.8), truth, clone)
-    eye = np.eye(10, dtype=np.float32)
-
-    # Other probabilities than the victim's, so that only the classes can agree.
-    def ask_clone(x: np.ndarray) -> np.ndarray:
-        return eye[clone[: len(x)]] * 0.7 + 0.03
-
-    def ask_victim(x: np.ndarray) -> np.ndarray:
-        return eye[victim[: len(x)]] * 0.5 + 0.05
-
-    with sheet.part("on the 5,000 test pictures", 1) as part:
-        want = float(np.mean(clone == victim))
-        right = float(np.mean(clone == truth))
-        got = number(fidelity(ask_clone, ask_victim, fashion.x_test.copy()), "fidelity")
-        means = "The share of pictures on which clone and victim name the same class."
-        if abs(got - right) < 1e-6:
-            means = (
-                "This is the clone's accuracy. Fidelity compares it with the victim, mistakes "
-                "included: the truth plays no part."
-            )
-        elif abs(got - float(np.mean(victim == truth))) < 1e-6:
-            means = "This is the victim's accuracy: the clone plays no part in it."
-        elif abs(got - want * len(truth)) < 0.5:
-            means = "This counts the pictures: divide by how many there are."
-        elif abs(got - want * 100) < 1e-3:
-            means = "This is a percentage: asked is a share from 0 to 1."
-        part.expect(
-            abs(got - want) < 1e-6,
-            f"{got:.4f} for a clone with accuracy {right:.4f}",
-            f"{want:.4f}",
-            "",
-            means,
-        )
-    with sheet.part("on 200 pictures", 1) as part:
-        want = float(np.mean(clone[:200] == victim[:200]))
-        got = number(fidelity(ask_clone, ask_victim, fashion.x_test[:200].copy()), "fidelity")
-        twin = number(fidelity(ask_victim, ask_victim, fashion.x_test[:200].copy()), "fidelity")
-        part.expect(
-            abs(got - want) < 1e-6 and abs(twin - 1) < 1e-6,
-            f"{got:.4f}, and {twin:.4f} for the victim itself",
-            f"{want:.4f}, and 1",
-            "",
-            "Ask both about the pictures you are given, and compare the classes: two clones that "
-            "name the same class with other probabilities agree.",
-        )
+    drawn = measurement_cases.answered()
+    with sheet.part("on many pictures", 1) as part:
+        measurement_cases.share(part, fidelity, drawn)
+    with sheet.part("on fewer pictures", 1) as part:
+        measurement_cases.fewer(part, fidelity, drawn)
 
 
 # --- exercise 4 --------------------------------------------------------------------
@@ -205,15 +164,16 @@ def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
 @check("Exercise 4, budget_curve", 2)
 def budget_curve(sheet: Sheet, budget_curve: Callable[..., Any]) -> None:
     """One run for each budget and seed, and every run kept."""
-    calls: list[tuple[int, int]] = []
+    rng, calls = draws.rng("budget_curve"), []
+    budgets = [50 * int(b) for b in rng.choice(np.arange(2, 100), 3, replace=False)]
+    seeds = [int(s) for s in rng.choice(np.arange(1, 60), 3 + rng.integers(2), replace=False)]
 
     def steal_once(budget: int, seed: int) -> float:
         calls.append((int(budget), int(seed)))
-        return round(0.1 + budget / 10_000 + seed / 1_000, 6)
+        return _measured("curve", int(budget), int(seed))
 
-    budgets, seeds = [100, 1000, 500], [3, 1, 2]
     with sheet.part("every budget with every seed, once", 1) as part:
-        curve = budget_curve(steal_once, budgets, seeds)
+        curve = budget_curve(steal_once, list(budgets), list(seeds))
         wanted = sorted((b, s) for b in budgets for s in seeds)
         part.expect(
             sorted(calls) == wanted,
@@ -238,60 +198,68 @@ def budget_curve(sheet: Sheet, budget_curve: Callable[..., Any]) -> None:
                 "budget_curve must return a dictionary from each budget to the list of its runs: "
                 "{100: [.31, .35, .33], ...}. A mean alone has no interval."
             ) from None
-        want = {b: sorted(round(0.1 + b / 10_000 + s / 1_000, 6) for s in seeds) for b in budgets}
+        want = {b: sorted(_measured("curve", b, s) for s in seeds) for b in budgets}
         ok = set(rows) == set(want) and all(
-            rows[b].shape == (3,) and np.allclose(np.sort(rows[b]), want[b]) for b in want
+            rows[b].shape == (len(seeds),) and np.allclose(np.sort(rows[b]), want[b]) for b in want
         )
         part.expect(
             ok,
             f"budgets {sorted(rows)} with {sorted({row.size for row in rows.values()})} runs each",
-            "budgets [100, 500, 1000] with [3] runs each, as measured",
+            f"budgets {sorted(budgets)} with [{len(seeds)}] runs each, as measured",
             "",
             "Keep the runs of each budget in a list of its own; means come later, with intervals.",
         )
 
 
+def _measured(*labels: str | int) -> float:
+    """What a run of that name measures."""
+    return round(float(draws.rng("measured", *labels).uniform(0.1, 0.9)), 6)
+
+
 # --- exercise 5 --------------------------------------------------------------------
 
 STEAL_BUDGET = 3_000
-STEAL_SEEDS = (0, 1, 2)
+THEFTS = (1, 2, 3)
 
 
-@check("Exercise 5, steal", 5)
-def steal(sheet: Sheet, steal: Callable[..., Any], seeds: tuple[int, ...] = STEAL_SEEDS) -> None:
-    """Fidelity over seeds with 3,000 queries and fresh pools, never a query over budget."""
-    values: list[float] = []
-    over: list[str] = []
-    spent: list[int] = []
+@check(
+    "Exercise 5, steal",
+    5,
+    withholds=("trickster.attacks.steal", "trickster.attacks.steal_jacobian"),
+)
+def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
+    """Fidelity over three services with 3,000 queries each, never a query over budget."""
+    thefts: list[clone_cases.Theft] = []
     with sheet.part("fidelity with 3,000 queries", 4) as part:
-        for seed in seeds:
-            value, used, refused = clone_cases.one_theft(steal, STEAL_BUDGET, seed)
-            values.append(value)
-            spent.append(used)
-            over += refused
+        for i in THEFTS:
+            thefts.append(clone_cases.one_theft(steal, STEAL_BUDGET, i))
+        values = [theft.fidelity for theft in thefts]
+        _own_pictures(sheet, thefts)
         interval = evaluation.bootstrap_interval(values)
+        clone_cases.look_twice(sheet, interval.mean)
         well = f". Well stolen: more than {STOLEN_WELL}. Which of your choices did it?"
         well = well if interval.mean > STOLEN_WELL else ""
         part.award(
             STOLEN_FIDELITY.share(interval.mean),
             f"{interval.mean:.3f}, runs from {min(values):.3f} to {max(values):.3f} "
-            f"({len(values)} seeds){well}",
+            f"({len(values)} services){well}",
             f"at least {STOLEN_FIDELITY.full} (some points from {STOLEN_FIDELITY.some})",
             STOLEN_FIDELITY.usual,
-            _why_low(interval.mean, spent),
+            _why_low(interval.mean, max(theft.used for theft in thefts)),
             value=interval.mean,
         )
     with sheet.part("never one query over budget", 1) as part:
-        if not values:
+        if not thefts:
             raise Missed("no theft came to its end, so there is nothing to count.")
-        _, used, refused = clone_cases.one_theft(steal, 500, 9)
-        over += refused
-        if used == 0:
+        budget = int(draws.rng("steal", "small budget").integers(400, 600))
+        last = clone_cases.one_theft(steal, budget, len(THEFTS) + 1)
+        if last.used == 0:
             raise Missed("nothing was asked, so no budget was kept to.")
+        spent, over = max(theft.used for theft in thefts), sum(t.refused for t in [*thefts, last])
         part.expect(
-            not over and max(spent) <= STEAL_BUDGET and used <= 500,
-            f"{max(spent):,} of {STEAL_BUDGET:,} and {used} of 500 queries answered; "
-            f"{len(over)} requests refused",
+            not over and spent <= STEAL_BUDGET and last.used <= budget,
+            f"{spent:,} of {STEAL_BUDGET:,} and {last.used} of {budget} queries answered; "
+            f"{over} requests refused",
             "no request refused",
             "all of the budget used",
             "A thief who sends more than the budget allows is seen at once. Use the argument "
@@ -299,21 +267,34 @@ def steal(sheet: Sheet, steal: Callable[..., Any], seeds: tuple[int, ...] = STEA
         )
 
 
-def _why_low(mean: float, spent: list[int]) -> str:
-    if max(spent) == 0:
+def _own_pictures(sheet: Sheet, thefts: list[clone_cases.Theft]) -> None:
+    """This thief owns no clothes: a theft with those that ship with the course earns nothing."""
+    shipped = max(theft.shipped for theft in thefts)
+    if shipped <= STEAL_BUDGET // 100:
+        return
+    sheet.tell_instructor(
+        f"{sheet.title}: {shipped:,} of {STEAL_BUDGET:,} pictures that the thief asked about are "
+        "the course's own pictures of clothes, perhaps retouched."
+    )
+    raise Missed(
+        f"{shipped:,} of the pictures that you asked about are clothes from this course's data "
+        "set. This thief owns none: ask about the four pools, or what you make of them."
+    )
+
+
+def _why_low(mean: float, spent: int) -> str:
+    if spent == 0:
         return (
-            "Nothing was asked. This service's model gives its classes other numbers than the one "
-            "in your notebook: only its answers tell you which."
+            "Nothing was asked. This service sorts clothes into ten classes of its own, not into "
+            "those of the model in your notebook: only its answers tell you which."
         )
     if mean < 0.15:
         return (
             "About .10 is guessing. Was the noise pool used, or are pictures and answers in "
             "different order?"
         )
-    if max(spent) < 0.9 * STEAL_BUDGET:
-        return (
-            f"Only {max(spent):,} of {STEAL_BUDGET:,} queries were used: each unused one is lost."
-        )
+    if spent < 0.9 * STEAL_BUDGET:
+        return f"Only {spent:,} of {STEAL_BUDGET:,} queries were used: each unused one is lost."
     return "Look at the comparison of pools above: what you ask about matters most."
 
 
@@ -323,9 +304,8 @@ def _why_low(mean: float, spent: list[int]) -> str:
 @check("Exercise 6, audit", 2)
 def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
     """Every seed once, and for each measurement its mean and a confidence interval."""
-    seeds = list(range(100, 120))
-    runs = {s: _measured(s) for s in seeds}
-    calls: list[int] = []
+    runs = measurement_cases.runs()
+    seeds, calls = list(runs), []
 
     def run(seed: int) -> dict[str, float]:
         calls.append(int(seed))
@@ -333,46 +313,21 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
 
     table: dict[str, tuple[float, float, float]] = {}
     with sheet.part("the mean over all seeds", 1) as part:
-        table = _table(audit(run, seeds))
-        want = {key: float(np.mean([r[key] for r in runs.values()])) for key in runs[100]}
+        table = _table(audit(run, list(seeds)))
+        want = {key: float(np.mean([r[key] for r in runs.values()])) for key in runs[seeds[0]]}
         worst = max((abs(table[key][0] - want[key]) for key in want if key in table), default=1.0)
         part.expect(
-            set(table) == set(want) and sorted(calls) == seeds and worst < 1e-9,
+            set(table) == set(want) and sorted(calls) == sorted(seeds) and worst < 1e-9,
             f"{len(calls)} runs over {len(set(calls))} seeds; measurements {sorted(table)}; "
             f"largest error of a mean {worst:.2g}",
-            f"20 runs over 20 seeds; {sorted(want)}; 0",
+            f"{len(seeds)} runs over {len(seeds)} seeds; {sorted(want)}; 0",
             "",
             "Run each seed once, with that seed, and average each measurement over the runs.",
         )
     with sheet.part("a 95 % interval of the mean", 1) as part:
         if not table:
             raise Missed("there is no table to look at.")
-        values = np.array([r["clone_accuracy"] for r in runs.values()])
-        mean, low, high = table["clone_accuracy"]
-        if not np.isfinite([low, high]).all():
-            raise Missed(f"the interval is [{low}, {high}]: one run has no spread. Use all seeds.")
-        error = float(values.std(ddof=1) / np.sqrt(len(values)))
-        width = (high - low) / (2 * 1.96 * error)
-        spread = (high - low) / 2
-        part.expect(
-            low < mean < high and 0.75 < width < 1.35,
-            f"[{low:.3f}, {high:.3f}] around {mean:.3f}",
-            "a half-width near 1.96 standard errors of the mean, here "
-            f"{1.96 * error:.3f} (within a third)",
-            "",
-            "That is the spread of single runs. The mean of 20 runs is known better, by the root "
-            "of 20: use bootstrap_interval, whose result has mean, low and high."
-            if spread > 1.5 * 1.96 * error
-            else "Use bootstrap_interval on the list of runs; it returns mean, low and high.",
-        )
-
-
-def _measured(seed: int) -> dict[str, float]:
-    rng = np.random.default_rng(seed)
-    return {
-        "clone_accuracy": float(np.clip(rng.normal(0.3, 0.08), 0, 1)),
-        "honest_accuracy": float(np.clip(rng.normal(0.92, 0.01), 0, 1)),
-    }
+        measurement_cases.interval(part, table, runs)
 
 
 def _table(result: Any) -> dict[str, tuple[float, float, float]]:

@@ -41,21 +41,21 @@ VICTIM_ACCURACY = Threshold(
     "one epoch .810 to .833",
 )
 CLONE_FIDELITY = Threshold(
-    0.55,
-    0.35,
-    "about .67",
+    0.47,
+    0.40,
+    "about .62",
     "200 runs: right answers: reference .645 to .705, CNN .729 to .794; wrong ones: 300 of "
     "3,000 answers .334 to .497",
 )
 STOLEN_FIDELITY = Threshold(
-    0.60,
-    0.40,
-    "about .74",
+    0.52,
+    0.47,
+    "about .68",
     "200 runs: right answers: shapes .703 to .776, 10 epochs .663 to .743, hard labels .650 "
     "to .733; wrong ones: digits .329 to .357, patches .220 to .345, noise .182 to .218; "
     "refused for something else: a tenth of the budget .417 to .580",
 )
-STOLEN_WELL = 0.68  # above it, a word of praise; no points
+STOLEN_WELL = 0.70  # above it, a word of praise; no points
 
 # Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
 # The threshold was .20 before these runs, where the right answers begin.

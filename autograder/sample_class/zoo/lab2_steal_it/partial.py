@@ -6,9 +6,9 @@
 # train_clone_test = 4
 # fidelity_test = 2
 # budget_curve_test = 0
-# steal_test = [2.5, 4.9]
+# steal_test = 1
 # audit_test = 1
-# total = [12.5, 14.9]
+# total = 11
 # [marks]
 # verdict = 1
 # ///

@@ -1,0 +1,151 @@
+"""What lab 2 tries with a measurement: fidelity, and the interval of many runs.
+
+Each function with a ``part`` decides it; the others draw what several parts need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trickster.checks import clone_cases, draws, fixtures
+from trickster.checks.result import Missed, Part, number
+
+# --- exercise 3 --------------------------------------------------------------------
+
+
+class Answered(NamedTuple):
+    """Pictures ``(n, 1, 28, 28)``, and what a victim and a clone call them ``(n,)``."""
+
+    x: np.ndarray
+    victim: np.ndarray
+    clone: np.ndarray
+
+
+def answered() -> Answered:
+    """Honest pictures, on two thirds of which or so both have drawn the same class."""
+    rng, x = draws.rng("fidelity"), clone_cases.honest_pictures(0)
+    victim = rng.integers(10, size=len(x))
+    same = rng.random(len(x)) < rng.uniform(0.6, 0.75)
+    return Answered(x, victim, np.where(same, victim, (victim + rng.integers(1, 10)) % 10))
+
+
+class _Asked:
+    """Answers by picture, in whatever batches it is asked; with probabilities of its own."""
+
+    def __init__(self, x: np.ndarray, labels: np.ndarray, confidence: float):
+        self._labels = {_levels(one): label for one, label in zip(x, labels, strict=True)}
+        self._confidence = confidence
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        known = [self._labels.get(_levels(one)) for one in np.asarray(x)]
+        if None in known:
+            raise ValueError("fidelity asked about pictures that it was not given.")
+        eye = np.eye(10, dtype=np.float32)[np.array(known, dtype=int)]
+        return eye * self._confidence + (1 - self._confidence) / 10
+
+
+def _levels(picture: np.ndarray) -> bytes:
+    return np.round(picture * 255).astype(np.uint8).tobytes()
+
+
+def _both(drawn: Answered) -> tuple[_Asked, _Asked]:
+    """The clone and the victim: only their classes can agree, not their probabilities."""
+    return _Asked(drawn.x, drawn.clone, 0.7), _Asked(drawn.x, drawn.victim, 0.5)
+
+
+def share(part: Part, fidelity: Callable[..., Any], drawn: Answered) -> None:
+    """Neither the clone's accuracy nor the victim's, no count and no percentage."""
+    (clone, victim), n = _both(drawn), len(drawn.x)
+    want = float(np.mean(drawn.clone == drawn.victim))
+    got = number(fidelity(clone, victim, drawn.x.copy()), "fidelity")
+    listed = fixtures.fashion().y_test[:n]
+    means = "The share of pictures on which clone and victim name the same class."
+    if abs(got - float(np.mean(drawn.clone == listed))) < 1e-6:
+        means = (
+            "The clone was compared with the labels of the test set, as for its accuracy. Fidelity "
+            "compares it with the victim, mistakes included: the truth plays no part."
+        )
+    elif abs(got - float(np.mean(drawn.victim == listed))) < 1e-6:
+        means = (
+            "The victim was compared with the labels of the test set, as for its accuracy: the "
+            "clone plays no part in it."
+        )
+    elif abs(got - want * n) < 0.5:
+        means = "This counts the pictures: divide by how many there are."
+    elif abs(got - want * 100) < 1e-3:
+        means = "This is a percentage: asked is a share from 0 to 1."
+    part.expect(abs(got - want) < 1e-6, f"{got:.4f} on {n:,} pictures", f"{want:.4f}", "", means)
+
+
+def fewer(part: Part, fidelity: Callable[..., Any], drawn: Answered) -> None:
+    """On some of the pictures, and of the victim with itself."""
+    rng = draws.rng("fidelity", "fewer")
+    chosen = rng.permutation(len(drawn.x))[: rng.integers(150, 250)]
+    some = Answered(*(values[chosen] for values in drawn))
+    clone, victim = _both(some)
+    want = float(np.mean(some.clone == some.victim))
+    got = number(fidelity(clone, victim, some.x.copy()), "fidelity")
+    twin = number(fidelity(victim, victim, some.x.copy()), "fidelity")
+    part.expect(
+        abs(got - want) < 1e-6 and abs(twin - 1) < 1e-6,
+        f"{got:.4f} on {len(chosen)} pictures, and {twin:.4f} for the victim itself",
+        f"{want:.4f}, and 1",
+        "",
+        "Ask both about the pictures you are given, and compare the classes: two clones that "
+        "name the same class with other probabilities agree.",
+    )
+
+
+# --- exercise 6 --------------------------------------------------------------------
+
+N_RUNS = 20
+MEASUREMENTS = (
+    *("clone_accuracy", "honest_accuracy", "fidelity", "query_success", "detection_rate"),
+    *("false_alarms", "utility", "drop"),
+)
+Runs = Mapping[int, Mapping[str, float]]
+
+
+def runs() -> dict[int, dict[str, float]]:
+    """What twenty seeds measure: two or three things, of different spread."""
+    rng = draws.rng("audit")
+    seeds = rng.choice(np.arange(100, 1_000), N_RUNS, replace=False)
+    names = rng.choice(MEASUREMENTS, 2 + rng.integers(2), replace=False)
+    columns = {
+        str(name): rng.normal(rng.uniform(0.3, 0.7), rng.uniform(0.02, 0.08), N_RUNS).tolist()
+        for name in names
+    }
+    return {
+        int(seed): {name: column[i] for name, column in columns.items()}
+        for i, seed in enumerate(seeds)
+    }
+
+
+def interval(part: Part, table: Mapping[str, tuple[float, float, float]], runs: Runs) -> None:
+    """As wide as the error of the mean asks for, in every measurement."""
+    widths = {}
+    for name in next(iter(runs.values())):
+        if name not in table:
+            raise Missed(f"there is no interval for {name}.")
+        values = np.array([run[name] for run in runs.values()])
+        _, low, high = table[name]
+        if not np.isfinite([low, high]).all():
+            raise Missed(f"the interval is [{low}, {high}]: one run has no spread. Use all seeds.")
+        error = float(values.std(ddof=1) / np.sqrt(len(values)))
+        widths[name] = (high - low) / (2 * 1.96 * error), 1.96 * error
+    worst = max(widths, key=lambda name: abs(np.log(max(widths[name][0], 1e-9))))
+    (width, half), (mean, low, high) = widths[worst], table[worst]
+    part.expect(
+        all(table[name][1] < table[name][0] < table[name][2] for name in widths)
+        and all(0.75 < one < 1.35 for one, _ in widths.values()),
+        f"{worst}: [{low:.3f}, {high:.3f}] around {mean:.3f}",
+        f"a half-width near 1.96 standard errors of the mean, here {half:.3f} (within a third)",
+        "",
+        f"That is the spread of single runs. The mean of {N_RUNS} runs is known better, by the "
+        f"root of {N_RUNS}: use bootstrap_interval, whose result has mean, low and high."
+        if width > 1.5
+        else "Use bootstrap_interval on the list of runs; it returns mean, low and high.",
+    )
