@@ -354,6 +354,10 @@ NO_ANSWER = {
     ("lab1.train_victim", "trickster.ood.OutlierExposure.fit"): "calls scikit-learn's fit",
     ("lab1.predict_proba", "trickster.attacks.train_clone"): "serves no network but its own",
     ("lab1.predict_proba", "trickster.attacks.train_clones"): "serves no network but its own",
+    ("lab2.collect", "trickster.attacks.steal"): "returns a clone, no answers",
+    ("lab2.collect", "trickster.attacks.steal_jacobian"): "returns a clone, no answers",
+    ("lab2.train_clone", "trickster.adaptive_attacks.small_loss"): "returns answers, no clone",
+    ("lab2.fidelity", "trickster.evaluation.accuracy"): "whose labels to give it is the exercise",
     ("lab4.ladder", "trickster.adaptive_attacks.small_loss"): "a thief, who labels for himself",
 }
 
