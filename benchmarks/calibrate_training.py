@@ -252,8 +252,8 @@ CHECKS: dict[str, dict[str, Answer]] = {
         ),
     },
 }
-NEW = {"train_clone": 20, "steal": 20}  # runs so far, since what they draw depends on a secret
-NEAR = {"steal": ("a tenth of the budget",)}  # the bar hardly; refused for what it left unasked
+NEW = {"train_clone": 6, "steal": 6}  # runs so far, since what they draw depends on a secret
+NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
 QUOTED = {  # in thresholds.py
     "train_victim": ("reference", "half as wide", "one epoch"),
     "train_clone": ("reference", "CNN", "300 of 3,000 answers"),

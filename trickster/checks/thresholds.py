@@ -43,17 +43,16 @@ VICTIM_ACCURACY = Threshold(
 CLONE_FIDELITY = Threshold(
     0.47,
     0.40,
-    "about .62",
-    "200 runs: right answers: reference .645 to .705, CNN .729 to .794; wrong ones: 300 of "
-    "3,000 answers .334 to .497",
+    "about .64",
+    "6 runs: right answers: reference .601 to .687, CNN .537 to .631; wrong ones: 300 of "
+    "3,000 answers .181 to .306",
 )
 STOLEN_FIDELITY = Threshold(
     0.52,
     0.47,
-    "about .68",
-    "200 runs: right answers: shapes .703 to .776, 10 epochs .663 to .743, hard labels .650 "
-    "to .733; wrong ones: digits .329 to .357, patches .220 to .345, noise .182 to .218; "
-    "refused for something else: a tenth of the budget .417 to .580",
+    "about .69",
+    "6 runs: right answers: shapes .655 to .705, 10 epochs .595 to .648, hard labels .564 to "
+    ".613; wrong ones: digits .295 to .315, patches .328 to .423, noise .189 to .258",
 )
 STOLEN_WELL = 0.70  # above it, a word of praise; no points
 
