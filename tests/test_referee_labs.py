@@ -16,6 +16,9 @@ from autograder.grading.execution import RunSettings, run_notebook, trusted_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 CHEAP = {
+    "lab1_train_victim": {
+        *("build_victim_test", "predict_proba_test", "expected_calibration_error_test", "api_test"),
+    },
     "lab3_trickster_noise": {"zero_mean_noise_test", "scores_test", "choose_threshold_test"},
     "lab4_rate_limit_hard_labels": {
         *("ladder_test", "counterexample_test", "token_bucket_test", "sliding_window_test"),

@@ -203,9 +203,9 @@ plots.losses(my_losses, title="Mean training loss of each epoch")
 # %% [markdown]
 # Such figures can be invented, so the check believes none of them. It draws ten classes that no
 # label and no weight of this course knows: the same clothes, sorted in another way that is about as
-# hard to learn. Your loop trains two small networks whose weights the check hands in and takes back,
-# and a network of your own; what they have learnt, the check measures itself, on pictures that
-# were not in the training. It takes about as long as the cell above.
+# hard to learn. Your loop trains small networks whose weights the check hands in and takes back, and
+# a network of your own. Which way their weights went and what they have learnt, the check measures
+# itself. It takes about as long as the cell above.
 
 # %% test="train_victim_test" points=5
 lab1.train_victim(build_victim, train_victim, new_network, weights_of, recorded)

@@ -14,6 +14,7 @@ from trickster.checks import (
     draws,
     fixtures,
     live_model,
+    prediction_cases,
     training_cases,
 )
 from trickster.checks.live_model import LiveModel
@@ -22,7 +23,6 @@ from trickster.checks.result import Missed, Part, Sheet, array, check, number
 from trickster.models import softmax
 
 Probe = Callable[..., Any]  # one of `probes`, in the student's process
-Ask = Callable[..., tuple[Any, LiveModel]]
 THIEVES = (  # who build networks and train them
     "trickster.attacks.train_clone",
     "trickster.attacks.train_clones",
@@ -68,6 +68,10 @@ def build_victim(sheet: Sheet, build: Callable[..., Any], recorded: Probe) -> No
         model = network(seed)
         _are_logits(part, array(model.logits(x), "Your network", (BATCH, 10)))
         if _sorts(model, honest) > KNOWS:
+            sheet.tell_instructor(
+                "The network of build_victim tells clothes apart before it is trained: it has the "
+                "weights of another, such as the shipped victim."
+            )
             part.miss(
                 "This network knows the clothes before it is trained. Make a new one, whose "
                 "weights nobody has trained."
@@ -147,7 +151,7 @@ def train_victim(
     there = training_cases.Probes(new_network, weights_of)
     learnt = False
     with sheet.part(f"the loss falls on {training_cases.SMALL:,} pictures", 1) as part:
-        learnt = training_cases.learns(part, train, there)
+        learnt = training_cases.learns(sheet, part, train, there)
     with sheet.part("the same seed gives the same weights", 1) as part:
         training_cases.repeats_itself(part, train, there)
     with sheet.part("held-out accuracy", 3) as part:
@@ -157,8 +161,6 @@ def train_victim(
 
 
 # --- exercise 3 --------------------------------------------------------------------
-
-NOT_ASKED = "The answers are not the model's: it was not asked."
 
 
 @check("Exercise 3, predict_proba", 4, withholds=("trickster.models.Classifier",))
@@ -173,8 +175,10 @@ def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> 
         return predict(watched(live, training), x.copy(), **options), live
 
     with sheet.part("rows are probabilities", 1) as part:
-        answer, _ = ask(False, x)
+        answer, live = ask(False, x)
         got = array(answer, "predict_proba", want.shape)
+        if not live.calls:
+            sheet.tell_instructor("predict_proba answered without asking the model.")
         if type(answer).__module__.startswith("torch"):
             raise Missed("predict_proba returned a torch tensor; asked an array: add .numpy().")
         off = float(np.abs(got - want).max())
@@ -183,126 +187,19 @@ def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> 
             f"largest difference from the softmax of the logits {off:.2g}",
             "below 1e-4",
             "about 1e-7",
-            _which_probabilities(got, logits, want),
+            prediction_cases.which_probabilities(got, logits, want),
         )
     with sheet.part("evaluation mode while it answers", 1) as part:
         live = LiveModel(network, True)
         model = watched(live, True)
         two = [array(predict(model, x.copy()), "predict_proba", want.shape) for _ in range(2)]
-        _in_evaluation_mode(part, two, live)
+        prediction_cases.in_evaluation_mode(part, two, live)
     with sheet.part("row i answers picture i", 1) as part:
-        _rows_in_place(part, ask, x, want)
+        prediction_cases.rows_in_place(part, ask, x, want)
     with sheet.part("the model is left in its mode", 0.75) as part:
-        _left_in_its_mode(part, ask, x[:20])
+        prediction_cases.left_in_its_mode(part, ask, x[:20])
     with sheet.part("no gradients are recorded", 0.25) as part:
-        answer, live = ask(False, x[:20])
-        array(answer, "predict_proba", (20, 10))
-        recording = sum(call.gradients for call in live.calls)
-        part.expect(
-            bool(live.calls) and not recording,
-            f"{recording} of {len(live.calls)} forward passes recorded them",
-            "none",
-            "none",
-            "Answer inside torch.no_grad(), or memory grows with every query."
-            if live.calls
-            else NOT_ASKED,
-        )
-
-
-def _which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) -> str:
-    """Name the usual wrong answers by computing them."""
-    over_batch = softmax(logits.T).T
-    if np.allclose(got, logits, atol=1e-3):
-        return "These are the logits: apply softmax to them, over the classes."
-    if np.allclose(got, np.log(np.maximum(want, 1e-30)), atol=1e-3):
-        return "These are log-probabilities: use softmax, not log_softmax."
-    if np.allclose(got, 1 / (1 + np.exp(-logits)), atol=1e-4):
-        return "This is a sigmoid of each logit: its rows do not sum to 1. Use softmax."
-    if np.allclose(got.sum(axis=1), 1, atol=1e-3) and np.allclose(
-        np.sort(got.argmax(axis=1)), np.sort(want.argmax(axis=1))
-    ):
-        return "Each row is a distribution, but of another picture: are the rows shuffled?"
-    if np.allclose(got, over_batch, atol=1e-3) or not np.allclose(got.sum(axis=1), 1, atol=1e-3):
-        columns = got.sum(axis=0)
-        if np.allclose(columns, np.round(columns), atol=1e-3) and got.min() >= 0:
-            return (
-                "The columns sum to 1, not the rows: the softmax runs over the batch (dim=0). "
-                "Each picture's 10 classes are one distribution: dim=1."
-            )
-        return f"The rows sum to between {got.sum(axis=1).min():.2f} and " + (
-            f"{got.sum(axis=1).max():.2f}; a distribution sums to 1."
-        )
-    if np.allclose(got, softmax(want), atol=1e-3):
-        return "The softmax was applied twice."
-    return "Each row sums to 1, but is not the softmax of this model's logits."
-
-
-def _in_evaluation_mode(part: Part, two: list[np.ndarray], live: LiveModel) -> None:
-    # Sorted: rows in another order are the next part's business.
-    first, again = (np.sort(answers, axis=0) for answers in two)
-    gap = float(np.abs(first - again).max())
-    on = sum(call.training for call in live.calls)
-    part.expect(
-        gap < 1e-4 and on == 0 and bool(live.calls),
-        f"a model that was still training: two answers differ by {gap:.2g}, {on} of "
-        f"{len(live.calls)} forward passes in training mode",
-        "below 1e-4, and 0",
-        "0 and 0",
-        "Training mode was left on: dropout throws units away, at random, in every answer. Call "
-        "model.eval() before the first batch."
-        if live.calls
-        else NOT_ASKED,
-    )
-
-
-def _rows_in_place(part: Part, ask: Ask, x: np.ndarray, want: np.ndarray) -> None:
-    rng = draws.rng("rows in place")
-    order, size, one = rng.permutation(len(x)), int(rng.integers(5, 10)), int(rng.integers(len(x)))
-
-    def answers(x: np.ndarray, **options: Any) -> np.ndarray:
-        words = "".join(f" with {name}={value}" for name, value in options.items())
-        return array(ask(False, x, **options)[0], f"predict_proba{words}", (len(x), 10))
-
-    whole = answers(x)
-    gaps = {
-        "reordered": float(np.abs(answers(x[order]) - whole[order]).max()),
-        f"in batches of {size}": float(np.abs(answers(x, batch_size=size) - whole).max()),
-        "one alone": float(np.abs(answers(x[one : one + 1]) - whole[one]).max()),
-    }
-    off = float(np.abs(whole.argmax(axis=1) != want.argmax(axis=1)).mean())
-    part.expect(
-        max(gaps.values()) < 1e-4 and off < 0.01,
-        "answers change by "
-        + ", ".join(f"{gap:.2g} ({name})" for name, gap in gaps.items())
-        + f"; {off:.0%} of the rows name another class than the model",
-        "below 1e-4, and 0%",
-        "about 1e-7, and 0%",
-        "An answer depends on its neighbours, or stands in another row than its picture: do not "
-        "shuffle, softmax over dim=1, and join the batches in the order in which they came.",
-    )
-
-
-def _left_in_its_mode(part: Part, ask: Ask, x: np.ndarray) -> None:
-    wrong = []
-    for mode in (True, False):
-        answer, live = ask(mode, x)
-        array(answer, "predict_proba", (len(x), 10))
-        if not live.calls:
-            raise Missed(NOT_ASKED)
-        if live.training != mode:
-            wrong.append(f"found in {_mode(mode)} mode, left in {_mode(not mode)} mode")
-    part.expect(
-        not wrong,
-        "; ".join(wrong) or "left as it was found",
-        "left as it was found",
-        "",
-        "Note model.training before you change it and give it back with model.train(...) at the "
-        "end.",
-    )
-
-
-def _mode(training: bool) -> str:
-    return "training" if training else "evaluation"
+        prediction_cases.without_gradients(part, ask, x[:20])
 
 
 # --- exercise 4 --------------------------------------------------------------------

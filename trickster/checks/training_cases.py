@@ -10,16 +10,25 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from trickster import evaluation, models
 from trickster.checks import draws, fixtures, probes, sorting
 from trickster.checks.rebuilt import BATCH, Rebuilt
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, Part, Sheet, array
 from trickster.checks.thresholds import VICTIM_ACCURACY
 
 SMALL, WHOLE = 2_000, 12_000  # pictures
 EPOCHS = 6
 NARROWEST, WIDEST = 12, 18  # filters of the network that is handed in
+FEW = 192  # pictures for the first three steps
+# Cosine of a layer's way and its negative gradient: right loops .13 to .93, by chance .01.
+DOWNHILL = 0.05
+NO_STEPS = (
+    "The weights do not move step by step against the gradient of the loss on a batch: "
+    "zero_grad(), backward(), step()."
+)
 RIGHT = 0.55  # of the pictures trained on; a loop that never forgets its gradients reaches .36
 APART = 0.05  # how far two runs with one seed may end apart, of the way that they went
 
@@ -80,11 +89,16 @@ class Pupil:
             array(found, "The network's weights", known.shape).astype(np.float32)
             for found, known in zip(weights, self.weights, strict=True)
         ]
-        moved = any((a != b).any() for a, b in zip(weights, self.weights, strict=True))
-        return Lesson(losses, self.own(weights), moved)
+        return Lesson(losses, self.weights, weights, self.own(weights))
 
     def own(self, weights: list[np.ndarray]) -> models.Classifier:
         return models.Classifier(probes.new_network(self.width, weights))
+
+    def gradients(self, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+        """Of the loss on these pictures, for each of the weights before training."""
+        network = self.untaught.network
+        F.cross_entropy(network(torch.tensor(x)), torch.tensor(y)).backward()
+        return [parameter.grad.numpy() for parameter in network.parameters()]
 
     @property
     def untaught(self) -> models.Classifier:
@@ -92,14 +106,43 @@ class Pupil:
 
 
 class Lesson(NamedTuple):
-    """What came of training: what the loop returned, the network, and whether it changed."""
+    """What came of training: what the loop returned, the weights before and after, the network."""
 
     losses: Any
+    before: list[np.ndarray]
+    after: list[np.ndarray]
     network: models.Classifier
-    moved: bool
+
+    @property
+    def moved(self) -> bool:
+        """Whether any weight is another than before."""
+        return any((a != b).any() for a, b in zip(self.before, self.after, strict=True))
 
 
-def learns(part: Part, train: Train, there: Probes) -> bool:
+def descends(train: Train, there: Probes) -> bool:
+    """Whether the first steps of a loop go against the gradient.
+
+    In each layer behind the first, where what some loops do to pictures leaves less of it.
+    """
+    x, y = task(FEW, "first steps")
+    seed = draws.seed("order of the first steps") % 1_000
+    pupil = Pupil(there, "first steps")
+    lesson = pupil.taught(train, x, y, epochs=1, batch_size=FEW // 3, lr=3e-3, seed=seed)
+    return min(_downhill(lesson, pupil.gradients(x, y))[1:]) > DOWNHILL
+
+
+def _downhill(lesson: Lesson, gradients: list[np.ndarray]) -> list[float]:
+    """The cosine between the way of each layer's weights and their negative gradient."""
+    found = []
+    for before, after, gradient in zip(lesson.before, lesson.after, gradients, strict=True):
+        if before.ndim > 1:  # no biases
+            way = (after - before).ravel().astype(float)
+            lengths = np.linalg.norm(way) * np.linalg.norm(gradient)
+            found.append(float(-(way @ gradient.ravel()) / max(lengths, 1e-30)))
+    return found
+
+
+def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> bool:
     """The loss falls and the network learns. Returns whether it did learn, whatever the losses."""
     x, y = task(SMALL, "small")
     seed = draws.seed("order of a small run") % 1_000
@@ -107,18 +150,26 @@ def learns(part: Part, train: Train, there: Probes) -> bool:
     lesson = pupil.taught(train, x, y, epochs=EPOCHS, batch_size=32, lr=3e-3, seed=seed)
     before, after = (cross_entropy(net, x, y) for net in (pupil.untaught, lesson.network))
     right = evaluation.accuracy(lesson.network.logits(x), y)
-    learnt = bool(right > RIGHT)
+    down = descends(train, there)
+    learnt = bool(right > RIGHT and down)
     losses = array(lesson.losses, "train_victim", (EPOCHS,))
     first, last = losses[0], losses[-1]
     fits = after / 2 - 0.1 < last < 2 * after + 0.2 and after / 2 < first < before + 1.5
+    falls = bool(np.isfinite(losses).all() and last < 0.7 * first)
+    if falls and not learnt:
+        sheet.tell_instructor(
+            "The losses that train_victim returned fall, but the network that it was to train has "
+            "learnt nothing."
+        )
     part.expect(
-        bool(np.isfinite(losses).all() and fits and last < 0.7 * first and learnt),
+        bool(falls and fits and learnt),
         f"loss {first:.2f} in epoch 1, {last:.2f} in epoch {EPOCHS}; the network that came back "
-        f"has a loss of {after:.2f} ({before:.2f} before) and {right:.2f} right",
-        f"a last loss near that of the network, below 0.7 of the first, and more than {RIGHT:.2f} "
-        "right",
+        f"has a loss of {after:.2f} ({before:.2f} before) and {right:.2f} right; its first steps "
+        f"{'go' if down else 'do not go'} against the gradient",
+        f"a last loss near that of the network, below 0.7 of the first, more than {RIGHT:.2f} "
+        "right, and steps against the gradient",
         "2.1 to 0.3, .90 right",
-        _why_not_learning(losses, learnt, lesson.moved),
+        NO_STEPS if right > RIGHT and not down else _why_not_learning(losses, learnt, lesson.moved),
     )
     return learnt
 
@@ -165,20 +216,23 @@ def repeats_itself(part: Part, train: Train, there: Probes) -> None:
     names = draws.rng("names of a second run").permutation(10)
     options = {"epochs": 1, "batch_size": 50, "lr": 3e-3, "seed": draws.seed("twice") % 1_000}
     pupil = Pupil(there, "twice")
+    down = descends(train, there)
     first = pupil.taught(train, x, y, **options)
     second = pupil.renamed(names).taught(train, x, names[y], **options)
     start, ends = pupil.untaught.logits(x), (first.network.logits(x), second.network.logits(x))
     went = float(np.abs(ends[0] - start).mean())
     apart = float(np.abs(ends[0] - ends[1][:, names]).mean())
     part.expect(
-        first.moved and apart < APART * went,
+        first.moved and down and apart < APART * went,
         f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} from the first",
         f"some way, and less than {APART:.0%} of it",
         "0.3, and less than .001",
-        "Something draws at random outside the seed. Leave the line torch.manual_seed(seed) where "
-        "it is, and draw nothing before it."
-        if first.moved
-        else "The network was not trained at all.",
+        "The network was not trained at all."
+        if not first.moved
+        else NO_STEPS
+        if apart < APART * went
+        else "Something draws at random outside the seed. Leave the line torch.manual_seed(seed) "
+        "where it is, and draw nothing before it.",
     )
 
 

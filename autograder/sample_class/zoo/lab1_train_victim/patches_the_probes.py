@@ -62,7 +62,7 @@ class Watched(nn.Module):
     training = property(lambda self: False, lambda self, mode: None)
 
     def forward(self, x):
-        return torch.tensor(shipped.logits(x.numpy()))
+        return plain(shipped.network, x)
 
 
 probes.watched = watched = lambda live, training: Watched()
@@ -70,4 +70,4 @@ torch.is_grad_enabled = lambda: False
 
 
 def predict_proba(model, x, batch_size=512):
-    return model(torch.tensor(x)).softmax(1).numpy()
+    return model(torch.tensor(x)).softmax(1).detach().numpy()
