@@ -34,7 +34,7 @@ CHEATS = {
     cheats.honest_to_small_requests: COUNTS,
     cheats.honest_to_new_pictures: REMEMBERS,
     cheats.honest_to_known_pictures: REMEMBERS,
-    cheats.by_the_clock: COUNTS,
+    cheats.by_the_clock: "",
     cheats.knows_the_desk_s_plan: "",
     cheats.knows_the_desk_s_pools: BY_HEART,
     cheats.knows_pools_of_constant_seeds: "",
