@@ -255,6 +255,11 @@ def test_the_bar_of_honest_loss_quotes_what_was_measured():
     assert thresholds.LAYERED_LOSS.full == -thresholds.HONEST_LOSS
 
 
+def of_the_course(*pairs: tuple[str, str]) -> list[float]:
+    """Mean fidelity of thieves against defences, each a pair of names."""
+    return [np.mean(course.values(stored("thieves_by_defense"), *pair)) for pair in pairs]
+
+
 def of_demo_b(what: str, *conditions: str) -> list[float]:
     found = stored("demo_b")
     return [np.mean([r[what] for job, r in found if job[0] == name]) for name in conditions]
@@ -274,9 +279,14 @@ def quotes():
     yield "lab3", r"with (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
     yield (
         "lab3",
-        r"fall by at least (\.\d+), and that honest users lose at most (\d\.\d) points of "
+        r"fall by at least (\.\d+), and honest users may lose at most (\d\.\d) points of "
         r"accuracy, with at most (\d) %",
         [thresholds.DROP.full, 100 * thresholds.HONEST_LOSS, 100 * thresholds.HONEST_FLAGGED],
+    )
+    yield (
+        "lab3",
+        r"took the thief from (\.\d+) to (\.\d+)",
+        of_the_course(("Jacobian", "none"), ("Jacobian", "Trickster")),
     )
     yield (
         "lab4",
