@@ -255,14 +255,15 @@ def test_the_bar_of_honest_loss_quotes_what_was_measured():
     assert thresholds.LAYERED_LOSS.full == -thresholds.HONEST_LOSS
 
 
+def of_demo_b(what: str, *conditions: str, seeds: int = 30) -> list[float]:
+    """Means over the first ``seeds`` seeds; lab 4 runs the first 20 again."""
+    found = [(job[0], result[what]) for job, result in stored("demo_b") if job[1] < seeds]
+    return [np.mean([value for one, value in found if one == name]) for name in conditions]
+
+
 def of_the_course(*pairs: tuple[str, str]) -> list[float]:
     """Mean fidelity of thieves against defences, each a pair of names."""
     return [np.mean(course.values(stored("thieves_by_defense"), *pair)) for pair in pairs]
-
-
-def of_demo_b(what: str, *conditions: str) -> list[float]:
-    found = stored("demo_b")
-    return [np.mean([r[what] for job, r in found if job[0] == name]) for name in conditions]
 
 
 def quotes():
@@ -288,22 +289,30 @@ def quotes():
         r"took the thief from (\.\d+) to (\.\d+)",
         of_the_course(("Jacobian", "none"), ("Jacobian", "Trickster")),
     )
+    ablated = ("no defence", "noise alone", "all five")
+    stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)
+    served = of_demo_b("honest_accuracy", *ablated, seeds=20)
     yield (
         "lab4",
-        r"from about (\.\d+) down to about (\.\d+), further than the whole stack does "
-        r"\(about (\.\d+)\)",
-        stolen[:3],
+        r"brings the clone from (\.\d+) down to (\.\d+), .* its clone reaches (\.\d+)",
+        stolen,
     )
     yield (
         "lab4",
-        r"about (\.\d+) down to (\.\d+) with noise alone, to about (\.\d+) with the stack",
+        r"falls from (\.\d+) to (\.\d+) with noise alone, and to (\.\d+) with the stack",
         served,
     )
-    stolen = [
-        np.mean(course.values(stored("thieves_by_defense"), "soft", defense))
-        for defense in ("Trickster", "none")
-    ]
-    yield "lab4", r"answers give a fidelity near (\.\d) instead of (\.\d)", stolen
+    yield (
+        "lab4",
+        r"over ten seeds, (\.\d+) instead of (\.\d+)",
+        of_the_course(("Sybil", "layered"), ("Sybil", "none")),
+    )
+    rungs = ("none", "reverse sigmoid")
+    yield (
+        "lab4",
+        r"the soft thief went from (\.\d+) to (\.\d+), and the label thief from (\.\d+) to (\.\d+)",
+        of_the_course(*((thief, rung) for thief in ("soft", "hard") for rung in rungs)),
+    )
     yield (
         "lab4",
         r"full points for a drop of fidelity of (\.\d+), part of them from (\.\d+)",
@@ -312,8 +321,8 @@ def quotes():
     yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [thresholds.HONEST_LOSS]
     yield (
         "lab4",
-        r"\((\d+) % are left\)",
-        [100 * value for value in of_demo_b("query_success", "rate limit alone")],
+        r"leaves (\d+) % of the answers",
+        [100 * value for value in of_demo_b("query_success", "rate limit alone", seeds=20)],
     )
     yield (
         "lab2",

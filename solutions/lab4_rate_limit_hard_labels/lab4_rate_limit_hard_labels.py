@@ -12,22 +12,35 @@
 # [Open this lab in Colab]({{colab_url}})
 #
 # **You will**
-# - build the defences that everybody names first: rounding, fewer classes, labels only, rate limits;
-# - measure what each of them buys, against a thief who adapts;
+# - build the defences that every checklist names: rounding, fewer classes, labels only, rate limits;
+# - measure what each of them takes from a thief who adapts;
 # - audit a public demonstration, one mechanism at a time;
-# - put your own stack together, and advise an owner with figures.
+# - put a defence of your own together, and advise an owner with figures.
 #
-# **Time** about 110 minutes. **Points** 25. **You need** the ideas of lab 3, not its code; no GPU.
+# **Time** about 110 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
 #
-# **The story.** *Ostrich & Daughters* have read a checklist: "return labels only, round the
-# probabilities, limit the rate". All of it is cheap, and all of it is in place by Friday. You are
-# asked on Thursday whether it helps.
+# **The story.** *Ostrich & Daughters* have found a checklist: "return labels only, round the probabilities,
+# limit the rate". All of it is cheap, and all of it could be in place by Friday. It is Thursday, and they ask
+# you whether it helps.
 #
-# **Stuck?** Put the library's version in the place of yours, for no points there, and go on:
-# `from trickster.defenses import hard_labels, top_k, round_posteriors` in exercise 1,
-# `from trickster.limiters import TokenBucket` in exercise 3, and `SlidingWindow` from there in
-# exercise 4. Each refuses to answer while the test of its own exercise runs, and works everywhere
-# else; `defenses.Trickster` refuses in exercise 7.
+# Such lists are common. [MITRE ATLAS](https://atlas.mitre.org) names *Passive AI Output Obfuscation*
+# (AML.M0002) and *Restrict Number of AI Model Queries* (AML.M0004), and OWASP's
+# [LLM10:2025](https://genai.owasp.org/llmrisk/llm102025-unbounded-consumption/) recommends measures of both
+# kinds. You will measure how much they help.
+#
+# **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
+# the small cell below the question, run the experiment, and explain the difference to yourself before you read
+# on. Nobody grades a guess.
+#
+# **Stuck?** Use the library's version in place of yours and go on, without the points of that exercise:
+#
+# | Exercise | Import |
+# |---|---|
+# | 1 | `from trickster.defenses import hard_labels, top_k, round_posteriors` |
+# | 3 | `from trickster.limiters import TokenBucket` |
+# | 4 | `from trickster.limiters import SlidingWindow` |
+#
+# Each of these refuses to answer while the test of its own exercise runs, and works everywhere else.
 
 # %% provided="setup"
 {{setup}}
@@ -58,15 +71,15 @@ DAY = 86_400  # seconds
 # |---|---|---|
 # | ●●○○○ | 12 minutes | 4 |
 #
-# **Idea.** An answer can say more or less: ten probabilities, the same ones rounded, the largest
-# three, only the name of a class. Each rung is a function from posteriors `(n, 10)` to posteriors
-# `(n, 10)`. Two rules hold on every rung: each row of the result is a distribution, and each row
-# depends on its own row only.
+# **Idea.** An answer can contain more or less information: ten probabilities, the same ten rounded, only
+# the largest three, or only the name of a class. We call each of these a *rung* of a ladder. A rung is a
+# function from posteriors `(n, 10)` to posteriors `(n, 10)`. On every rung, each row of the result is a
+# distribution, and it depends on its own row only.
 
 
 # %% solution="hard_labels"
 def hard_labels(p):
-    """One-hot rows: 1 for the most probable class of each row, of equal ones the first.
+    """One-hot rows: 1 for the most probable class of each row; on ties, the first.
 
     p : posteriors (n, k). Returns an array (n, k).
     """
@@ -109,39 +122,40 @@ def round_posteriors(p, decimals):
 lab4.ladder(hard_labels, top_k, round_posteriors)
 
 # %% [markdown]
-# <details><summary>Hint 1: one row at a time, without a loop</summary>
+# <details><summary>Hint 1: all rows at once</summary>
 #
-# <code>p.argmax(axis=1)</code> is one class for each row, and
-# <code>p.sum(axis=1, keepdims=True)</code> has the shape (n, 1): you can divide (n, k) by it.
-# <code>np.eye(k)[labels]</code> is a one-hot row for each label.
+# <code>p.argmax(axis=1)</code> gives one class for each row, and <code>np.eye(k)[labels]</code> a one-hot row
+# for each label. <code>p.sum(axis=1, keepdims=True)</code> has the shape (n, 1), so you can divide an (n, k)
+# array by it.
 # </details>
 #
 # <details><summary>Hint 2: the k largest</summary>
 #
-# <code>np.argsort(-p, axis=1)[:, :k]</code> holds the places of each row's k largest. With
-# <code>np.take_along_axis</code> you read at these places, with <code>np.put_along_axis</code> you
-# write there.
+# <code>np.argsort(-p, axis=1)[:, :k]</code> gives the places of the k largest values of each row.
+# <code>np.take_along_axis</code> reads at these places, <code>np.put_along_axis</code> writes there.
 # </details>
 #
 # <details><summary>Hint 3: which rows can round to nothing?</summary>
 #
-# With <code>decimals=0</code>, every row whose largest probability is below one half. A mask
+# With <code>decimals=0</code>, every row whose largest probability is below one half. The mask
 # <code>rounded.sum(axis=1) == 0</code> finds them.
 # </details>
 
 # %% [markdown]
-# ## Exercise 2: the library's version
+# ## Exercise 2: a library's version
 #
 # | difficulty | time | points |
 # |---|---|---|
 # | ●●○○○ | 6 minutes | 1 |
 #
-# A widely used library offers both rungs as defences. In our words, they do this:
+# The [Adversarial Robustness Toolbox](https://github.com/Trusted-AI/adversarial-robustness-toolbox), a widely
+# used library, offers two of these rungs as defences, `ClassLabels` and `Rounded`. In version 1.20.1 they
+# compute the following, rewritten in the style of this course:
 
 
 # %% provided="library"
 def library_hard_labels(p):
-    """Labels only, as the library makes them."""
+    """Labels only, as the library computes them."""
     winners = np.argmax(p, axis=1)
     answers = np.zeros_like(p)
     answers[:, winners] = 1
@@ -149,7 +163,7 @@ def library_hard_labels(p):
 
 
 def library_rounding(p, decimals):
-    """Rounded probabilities, as the library makes them."""
+    """Rounded probabilities, as the library computes them."""
     return np.round(p, decimals)
 
 
@@ -158,8 +172,8 @@ print("labels only:", library_hard_labels(single)[0])
 print("rounded:    ", library_rounding(single, 1)[0])
 
 # %% [markdown]
-# Both look right. Find a batch of posteriors on which *both* return something that is no
-# distribution.
+# Both results look right. Find a batch of posteriors for which *both* functions return rows that are not
+# distributions.
 
 
 # %% solution="counterexample"
@@ -182,21 +196,24 @@ lab4.counterexample(counterexample)
 # %% [markdown]
 # <details><summary>Hint: what does the colon mean?</summary>
 #
-# <code>answers[:, winners] = 1</code> writes into the columns <code>winners</code> of *all* rows. With
-# one row, nobody can see it.
+# <code>answers[:, winners] = 1</code> writes into the columns <code>winners</code> of *all* rows. As long as
+# there is only one row, nobody notices.
 # </details>
 #
-# ## What each rung buys
+# ## What each rung takes from a thief
 #
-# > **Predict.** A thief sends 1,500 pictures of the shapes pool. By how much does each rung bring
-# > down the fidelity of the clone: probabilities with one decimal, the largest three, labels only? And
-# > for a thief who never used more than the label?
+# The next cell trains thieves behind your rungs: `scenario.api(defenses=[...])` is the victim with a rung in
+# front of it. Each thief sends 1,500 pictures of the shapes pool. The *soft thief* learns from the
+# probabilities they get, the *label thief* only ever uses the largest. There are three seeds, each with its own
+# pool, starting weights and training.
 #
-# Nothing to write: run it. `scenario.api(defenses=[...])` is the victim behind one of your rungs.
-# Three seeds, each with a pool, weights and training of its own.
+# > **Predict.** By how much does the soft thief's fidelity fall if the service sends labels only?
+
+# %%
+my_loss = "no guess yet"  # for example 0.3
 
 # %% provided="rungs"
-# Trains 24 clones, which takes a while.
+# Trains 24 clones: about fifteen seconds.
 SEEDS = (1, 2, 3)
 rungs = {
     "one decimal": lambda p, query: round_posteriors(p, 1),
@@ -241,14 +258,23 @@ for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
     by_rung[thief] |= {name: defended(rung, labels) for name, rung in rungs.items()}
 for name in ("probabilities", *rungs):
     print(f"{name:14}", ",  ".join(f"{thief} {by_rung[thief][name]}" for thief in by_rung))
+soft = by_rung["soft thief"]
+lost = soft["probabilities"].mean - soft["labels only"].mean
+print(f"Your guess: {my_loss}. Measured: labels only take {lost:.3f} from the soft thief.")
 plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
-# **Read the result.** Compare the first two rows: do the intervals of full and of rounded
-# probabilities overlap? Then compare the bottom of the ladder, where the owner tells as little as a
-# service can tell, with its top. The label thief's column hardly moves: he throws away what the
-# rungs throw away. (Rounding can make two classes equal, and then the first of them wins; that is
-# all that changes for him.)
+# **Read the figure.** With full probabilities, one decimal and the largest three, the soft thief's bars are
+# equally high within their intervals. With labels only, the bar is a little lower. The label thief's bars hardly
+# differ.
+#
+# **Explain it before you read on.** Labels only means that nine numbers of ten are missing. Why does it take so
+# little from the thief?
+#
+# A thief needs to know where one class ends and the next begins. A label says on which side of the boundary a
+# picture lies. Probabilities add how far from it. That helps, but less than more pictures do, and rounding or
+# keeping three classes leaves most of it in place. The label thief discards it anyway. For them only rounding can
+# change something: it sometimes makes two classes equal, and then the first of them counts.
 
 # %% [markdown]
 # ## Exercise 3: a token bucket
@@ -257,19 +283,20 @@ plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fideli
 # |---|---|---|
 # | ●●●○○ | 14 minutes | 4 |
 #
-# **Idea.** Each key owns a bucket of `burst` tokens, full at first. An answer costs a token;
-# `rate` tokens a second flow back, until the bucket is full. A burst passes at once, a steady stream
-# at the rate.
+# **Idea.** If the answers cannot be made poor enough, perhaps they can be made scarce. In a *token bucket*,
+# each key owns a bucket of `burst` tokens, which is full at first. An answer costs one token, and `rate` tokens
+# a second flow back until the bucket is full again. A short burst passes at once; in the long run a key gets
+# `rate` answers a second.
 #
-# Time is an argument, `now`, in seconds: a limiter that reads the clock itself cannot be tested.
-# Four promises make the difference between a limiter and a nuisance:
+# The time is an argument, `now`, in seconds. A limiter that reads the clock itself is hard to test. Your
+# limiter keeps four promises:
 #
-# - **per key**: what one customer uses is not charged to another, and nobody is forgotten;
-# - **whole batches**: `n` answers or none, and what is refused is not counted;
-# - **no drift**: parts of a token are kept. A customer who keeps *exactly* to the rate is never
-#   refused, even though in floating point `(0.3 - 0.2) * 10` comes out slightly below 1;
-# - **clocks that go back** gain nothing and cost nothing: to a key, time stands still until the
-#   clock has caught up.
+# - **Keys are separate.** What one customer uses is not charged to another, and no key is forgotten.
+# - **Whole batches.** A request gets all of its `n` answers or none, and a refused request costs nothing.
+# - **No drift.** Parts of a token are kept. A customer who keeps *exactly* to the rate is never refused, even
+#   where the difference of two times comes out slightly too small in floating-point arithmetic.
+# - **Clocks that run backwards** neither give nor take anything: for a key, time stands still until the clock
+#   has caught up.
 
 
 # %% solution="token_bucket"
@@ -278,7 +305,7 @@ class TokenBucket:
 
     def __init__(self, rate, burst):
         self.rate, self.burst = rate, burst
-        self.keys = {}  # what you remember of each key
+        self.keys = {}  # what you remember about each key
 
     def allow(self, key, now, n=1):
         """Take n tokens of `key` at `now` seconds if they are there: True, else False."""
@@ -309,18 +336,18 @@ lab4.token_bucket(TokenBucket)
 # %% [markdown]
 # <details><summary>Hint 1: what to remember</summary>
 #
-# Two numbers for each key: how many tokens were left, and when that was. The tokens of *now* are
-# computed from them: <code>min(burst, tokens + (now - then) * rate)</code>. No timer, no thread.
+# Two numbers for each key: how many tokens were left, and when that was. From them you can compute the tokens
+# of *now*: <code>min(burst, tokens + (now - then) * rate)</code>. You need no timer and no thread.
 # </details>
 #
 # <details><summary>Hint 2: when to write</summary>
 #
-# Only when you allow. A refused request then leaves no trace, and nothing can be counted wrongly.
+# Only when you allow a request. A refused request then leaves no trace, and cannot be charged by mistake.
 # </details>
 #
-# <details><summary>Hint 3: tolerance and clock</summary>
+# <details><summary>Hint 3: rounding errors and the clock</summary>
 #
-# Compare with <code>n - 1e-6</code>; the tolerance is no gift, since the full n is taken. And before
+# Compare with <code>n - 1e-6</code>. This gives nothing away, because the full n is still taken. And before
 # anything else: <code>now = max(now, then)</code>.
 # </details>
 
@@ -331,9 +358,10 @@ lab4.token_bucket(TokenBucket)
 # |---|---|---|
 # | ●●●○○ | 12 minutes | 3 |
 #
-# **Idea.** At most `limit` answers for each key in *any* `seconds` seconds. Windows that begin at
-# fixed times are easier, and allow twice the limit around their border; this one looks back from
-# now. An answer given at `t` counts until just before `t + seconds`. The same four promises hold.
+# **Idea.** At most `limit` answers for each key in *any* period of `seconds` seconds. Windows that begin at
+# fixed times, such as midnight, would be easier, but they allow twice the limit around that time. This window
+# always looks back from now: an answer given at `t` counts until just before `t + seconds`. The same four
+# promises hold.
 
 
 # %% solution="sliding_window"
@@ -342,7 +370,7 @@ class SlidingWindow:
 
     def __init__(self, limit, seconds):
         self.limit, self.seconds = limit, seconds
-        self.keys = {}  # what you remember of each key
+        self.keys = {}  # what you remember about each key
 
     def allow(self, key, now, n=1):
         """Count n answers for `key` at `now` seconds if they fit: True, else False."""
@@ -373,18 +401,18 @@ lab4.sliding_window(SlidingWindow)
 # %% [markdown]
 # <details><summary>Hint 1: what to remember</summary>
 #
-# The times of a key's answers, oldest first, one for each answer. Those of the last
+# For each key the times of its answers, one for each answer, oldest first. Those of the last
 # <code>seconds</code> count; the others can go.
 # </details>
 #
 # <details><summary>Hint 2: how long to wait</summary>
 #
-# If <code>over</code> answers are too many, the <code>over</code> oldest must leave the window. The
-# last of them leaves at its own time plus <code>seconds</code>.
+# If there are <code>over</code> answers too many, the <code>over</code> oldest must leave the window. The last
+# of these leaves at its own time plus <code>seconds</code>.
 # </details>
 #
-# Now behind a service. `scenario.api(limiters=[...])` asks your limiter before it answers, and raises
-# `RateLimited` with the wait that your `retry_after` tells. A `ManualClock` passes the time.
+# Here is your limiter at work. `scenario.api(limiters=[...])` asks it before each answer, and raises
+# `RateLimited` with the waiting time from your `retry_after`. A `ManualClock` lets the time pass.
 
 # %% provided="limited_service"
 clock = ManualClock()
@@ -401,9 +429,9 @@ print("answers:", len(customer.query(dataset.x_test[:80])), " used:", customer.u
 # %% [markdown]
 # ## Who is refused?
 #
-# One day of a service: fifty shops, each with five requests of twenty pictures at any time of the
-# day, and a thief who wants 3,000 answers. He tries fifty pictures from each of his accounts every
-# ten minutes. Opening accounts to get round a limit is called a *Sybil* attack. Four limits:
+# Now simulate one day of the service. Fifty shops send five requests of twenty pictures each, at random times.
+# A thief wants 3,000 answers: from each of their accounts, they try fifty pictures every ten minutes. To open
+# many accounts in order to get around a limit is called a *Sybil attack*. There are four limits to compare:
 #
 # | | |
 # |---|---|
@@ -412,7 +440,11 @@ print("answers:", len(customer.query(dataset.x_test[:80])), " used:", customer.u
 # | window | 300 in any 24 hours for each account |
 # | global | a bucket of 6,000 a day, bursts of 500, for everybody together |
 #
-# > **Predict.** How many accounts does the thief need, and which limit hurts the shops most?
+# > **Predict.** With how many accounts does the thief get all 3,000 answers in one day, despite bucket and
+# > window? And what share of the shops' requests does the global limit refuse on that day?
+
+# %%
+my_accounts, my_refused = "no guess yet", "no guess yet"  # for example 3, and 5 per cent
 
 
 # %% provided="one_day"
@@ -441,12 +473,16 @@ for accounts in (1, 2, 5, 10):
     days = {name: one_day(make(), accounts) for name, make in limits.items()}
     cells = [f"{name} {stolen:5,} {shops:4.0%}" for name, (stolen, shops) in days.items()]
     print(f"accounts {accounts:2}:", "   ".join(cells))
+refused = 1 - days["global"][1]
+print(
+    f"Your guess: {my_accounts}, and {my_refused}. Measured: 10 accounts, and {refused:.0%} refused."
+)
 
 # %% [markdown]
-# And what are so many answers worth?
+# And how good a clone do so many answers buy?
 
 # %% provided="by_answers"
-# Trains 18 clones more, which takes a while.
+# Trains 18 more clones: about ten seconds.
 COUNTS = (300, 600, 1_500, 3_000)
 worth = {
     "soft thief": {n: undefended(n, "soft") for n in COUNTS},
@@ -463,11 +499,17 @@ plots.curves(
 )
 
 # %% [markdown]
-# **Read the result.** Against one account, a limit of 300 a day holds the thief on the left of the
-# curve, for that day, and no shop notices. Against ten accounts it does nothing: each of them looks
-# like a good customer. The global limit cannot be got round with accounts, but look at its last
-# column. The thief keeps the common bucket empty, gets most of what he wants all the same, and about
-# one in five of the shops' requests is refused.
+# **Explain it before you read on.** The global limit allows more answers a day than the shops need. Why does it
+# hurt them?
+#
+# Bucket and window hold one account at 350 and 300 answers, and no shop notices. Ten accounts get everything in one
+# day, because each of them looks like a good customer. Against the global limit, more accounts do not help. But the
+# shops need 5,000 of its 6,000 answers, and the thief asks again and again and empties the common bucket. They get
+# 2,450 answers, and one in five of the shops' requests is refused.
+#
+# **Read the figure.** On the first day, a limit of 300 for each account holds a thief with one account at the left
+# end of the curves, at .360. With all 3,000 answers the soft thief reaches .677. The horizontal axis is logarithmic:
+# each further point of fidelity costs more answers than the last.
 
 # %% [markdown]
 # ## Exercise 5: the price of a stolen model
@@ -476,8 +518,8 @@ plots.curves(
 # |---|---|---|
 # | ●○○○○ | 6 minutes | 2 |
 #
-# **Idea.** A limit does not prevent a theft, it sets a price for it: in days, in money, in accounts.
-# Compute the price, and the owner can compare it with what the model is worth.
+# **Idea.** A limit does not prevent a theft; it sets its price, in days, money and accounts. Compute the price,
+# and the owner can compare it with what the model is worth.
 
 
 # %% solution="price_of_theft"
@@ -513,17 +555,24 @@ print(f"what they buy: a fidelity of {worth['soft thief'][3_000]}")
 # |---|---|---|
 # | ●●●○○ | 18 minutes | 2 + 2 |
 #
-# The public demonstration of *ML05:2023 Model Theft* that you met in lab 2 stacks five mechanisms in
-# front of a random forest: a **rate limit** (after 150 queries of a client, four of five are
-# refused), **noise** (N(0, .2) on the probabilities), **rounding** to one decimal, **hard labels**
-# (with probability .4 the answer is the one-hot of the *true* argmax), and **renormalising**. It
-# reports a number for the stack, from one run. The thief uses only the largest class of each answer.
+# In lab 2 you met a public demonstration called *ML05:2023 Model Theft*, after an entry in a list by OWASP. (The
+# entry itself is about access to a model's parameters.) It puts five mechanisms in front of a random forest:
 #
-# An *ablation* asks which part does the work: nothing, each mechanism alone, all together, with the
-# same seeds. `DemoB(("noise",)).run(seed)` is one run with the noise alone.
+# - a **rate limit**: after 150 queries of a client, four out of five are refused;
+# - **noise**: N(0, .2) on the probabilities;
+# - **rounding** to one decimal;
+# - **hard labels**: with probability .4, the answer is the one-hot of the *true* argmax;
+# - **renormalising**: each row is divided by its sum.
 #
-# > **Predict.** Order the five by what they take from the thief. Which of them do exactly nothing
-# > to a thief who takes the argmax?
+# It reports one number for all five together, from one run. Its thief uses only the largest class of each
+# answer. Which of the five does the work? An *ablation* finds out: run the experiment with nothing, with each
+# mechanism alone and with all of them, each time with the same seeds. `DemoB(("noise",)).run(seed)` is one run
+# with the noise alone.
+#
+# > **Predict.** Which of the five takes most from the thief? And which take exactly nothing?
+
+# %%
+my_mechanisms = "no guess yet"  # the strongest; those that do nothing
 
 
 # %% solution="ablation"
@@ -546,9 +595,8 @@ def ablation(run, mechanisms, seeds):
 lab4.ablation(ablation)
 
 # %% provided="run_ablation"
-# 140 thefts, which take a while.
+# 140 thefts: about ten seconds.
 table = ablation(lambda on, seed: DemoB(on).run(seed), MECHANISMS, range(20))
-columns = {"clone_accuracy": "clone", "query_success": "answered", "honest_accuracy": "honest"}
 print(f"{'20 seeds':16} {'clone':22} {'less than with none':24} {'answered':10} honest")
 for name, runs in table.items():
     clone = bootstrap_interval(one["clone_accuracy"] for one in runs)
@@ -560,35 +608,43 @@ for name, runs in table.items():
 pairs = zip(table["all"], table["noise"], strict=True)
 more = bootstrap_interval(a["clone_accuracy"] - n["clone_accuracy"] for a, n in pairs)
 print(f"the clone of the whole stack is better than that of the noise alone by {more}")
+clones = {name: [one["clone_accuracy"] for one in runs] for name, runs in table.items()}
+strongest = min(MECHANISMS, key=lambda name: np.mean(clones[name]))
+nothing = ", ".join(name for name in MECHANISMS if clones[name] == clones["none"])
+print(f"Your guess: {my_mechanisms}. Measured: {strongest}; exactly nothing: {nothing}.")
 plots.dots(
-    {name: [one["clone_accuracy"] for one in runs] for name, runs in table.items()},
+    clones,
     title="The demo's clone with each mechanism, one dot for each of 20 seeds",
     xlabel="clone's accuracy",
 )
 
 # %% [markdown]
-# **Read the result.** A drop whose interval holds 0 is no drop that 20 seeds can show. Compare
-# *noise* with *all* (the last line does it seed by seed), and think of what the hard labels of this demo
-# put back. The rate limit shows
-# no price here, because this experiment does not ask for one: its honest users are never refused.
+# **Read the figure.** Each dot is the clone of one seed. Without any defence, clones lie anywhere from .31 to .54. A
+# single run, such as the demonstration's, is one dot of such a row.
 #
-# Dividing a row by its sum never changes which of its classes is largest. That is why renormalising
-# cannot matter to this thief, and why labels, noise-free, tell him all that he ever used.
+# **Read the table.** The column *less than with none* compares each mechanism with no defence, seed by seed. If its
+# interval contains 0, these 20 seeds do not show that the mechanism does anything. The last line compares *all* with
+# *noise* in the same way. The rate limit costs honest users nothing here only because the experiment never refuses
+# them.
 #
-# **Your verdict.** In four to eight sentences: which mechanisms work, which do nothing and why, what
-# do the honest users pay, and for which of them? Give figures with their intervals.
+# **Explain it before you read on.** For each mechanism that does nothing, ask how it changes the largest class of an
+# answer. Renormalising is the easiest: dividing a row by its sum never changes which class is largest. And why does
+# the whole stack protect less than the noise alone? Remember what the hard labels of this demonstration send.
+#
+# **Your verdict.** In four to eight sentences: which mechanisms work, which do nothing and why, what do honest
+# users pay, and for which mechanism? Give figures with their intervals.
 
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
-# Noise does nearly all of the work: alone it brings the clone from about .44 down to about .2, further
-# than the whole stack does (about .25). The stack is weaker than its strongest part because its "hard
-# labels" send the clean argmax in 40 % of the answers, which undoes the noise for those. The rate limit
-# alone takes some of the answers (60 % are left) and about seven points of the clone, as fewer answers
-# of the same kind would, and a second account gets round it. Rounding, hard labels alone and renormalising
-# do nothing that can be told from 0: the thief uses the argmax, and hard labels and renormalising
-# leave it exactly as it was; rounding changes it only in ties. The honest user pays for the noise: from
-# about .97 down to .90 with noise alone, to about .92 with the stack, on every query, and gets nothing
-# for the other mechanisms. A repeated question averages the noise away as well.
+# The noise does nearly all of the work. Alone it brings the clone from .44 down to .20, a drop of .236
+# [.201, .270]. The whole stack is weaker than this strongest part: its clone reaches .24, which is .044
+# [.008, .080] better. The reason is the "hard labels", which send the true argmax in 40 % of the answers and so
+# undo the noise there. The rate limit alone leaves 60 % of the answers and takes .072 [.042, .100], about what
+# fewer answers of the same kind would take. Rounding (-.011 [-.037, .016]), hard labels alone and renormalising
+# show no effect: the thief uses the argmax, which hard labels and renormalising leave exactly as it was, and
+# rounding changes only where two classes become equal. Honest users pay for the noise, with every query: their
+# accuracy falls from .974 to .902 with noise alone, and to .924 with the stack. The other mechanisms cost them
+# next to nothing, and protect nothing either.
 #
 # ### BEGIN MARK SCHEME
 # One point: noise is named as what works, at least two of rounding, hard labels and renormalising
@@ -605,26 +661,27 @@ plots.dots(
 # |---|---|---|
 # | ●●●●○ | 22 minutes | 5 |
 #
-# **Idea.** Labels tell less, a limit sets a price, and lab 3's misinformation makes the answers
-# themselves worthless to those who ask about weird pictures. Put together what deserves it.
+# **Idea.** Labels give less away, a limit sets a price, and the misinformation of lab 3 makes the answers to weird
+# queries worthless. Put together what deserves it.
 #
-# **The terms of the service.** A customer sends up to 60 pictures in a request and up to 300 in a day,
-# as five requests right after each other if they like. All of that is answered. No account gets
-# more than 1,000 answers in any 24 hours. Honest accuracy may fall by .015 at most, and the same
-# picture gets the same answer, whoever asks, whenever, in whatever batch.
+# **The terms of the service.** A customer sends up to 60 pictures in a request and up to 300 in a day, perhaps in
+# five requests right after each other. All of these are answered. No account gets more than 1,000 answers in any
+# 24 hours. Honest accuracy may fall by .015 at most. The same picture gets the same answer, whoever asks,
+# whenever, and in whatever batch.
 #
-# `make_layered` is called once for each service, so that each starts with empty limiters. It returns the
-# function that answers. You are given the victim's *features* of its training pictures (the bank) and
-# of honest pictures that trained nothing. From lab 3, ready to use:
+# **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
+# returns the function that answers. It is given the victim's *features* of its training pictures (the bank) and
+# of held-out honest pictures. From lab 3, ready to use:
 #
 # - `ood.score_knn(features, bank, k=1)`: one score for each row, higher for normal;
-# - `ood.choose_threshold(scores, share)`: at most that share of the scores lies below;
-# - `defenses.misinform(p)`: for each row, a wrong answer that looks sure, always the same.
+# - `ood.choose_threshold(scores, share)`: at most that share of the scores lies below it;
+# - `defenses.misinform(p)`: for each row, a wrong answer that looks confident, always the same.
 #
-# Graded: the best of four thieves with 3,000 answers. One reads the probabilities, one the labels,
-# one asks 1,000 pictures three times and averages, and one takes a new account every day. All four
-# stay within the terms, and so do the honest customers among them: the pictures of both come mixed,
-# from many accounts, over weeks. Full points for a drop of fidelity of .20, part of them from .12.
+# **What the check does.** Four thieves with 3,000 answers each attack your service. One learns from the
+# probabilities, one from the labels, one asks 1,000 pictures three times and averages, and one uses a new account
+# every day. All of them keep to the terms, and none knows how you defend. Honest customers ask at the same time:
+# the pictures come mixed, from many accounts, over weeks. The best thief counts. Full points for a drop of
+# fidelity of .20, part of them from .12.
 
 
 # %% solution="make_layered"
@@ -657,25 +714,30 @@ lab4.layered(make_layered)
 # %% [markdown]
 # <details><summary>Hint 1: in which order?</summary>
 #
-# First the limiter, which may refuse before any work is done; then weird or not; then what to say; at
-# the end, how much of it to tell.
+# First the limiter, which can refuse a request before any work is done. Then decide which inputs are weird, then
+# choose the answers, and at the end reduce what they contain.
 # </details>
 #
 # <details><summary>Hint 2: which limit?</summary>
 #
-# <code>SlidingWindow(limit, DAY)</code> with a limit between 300 and 1,000 keeps the terms. A bucket
-# gives <code>burst + rate * DAY</code> in a day: both together must stay below 1,000.
+# <code>SlidingWindow(limit, DAY)</code> with a limit between 300 and 1,000 keeps to the terms. A bucket gives
+# <code>burst + rate * DAY</code> answers in a day: this sum must stay below 1,000.
 # </details>
 #
 # <details><summary>Hint 3: each row by itself</summary>
 #
-# <code>np.where(weird[:, None], wrong, right)</code> takes whole rows from the one or from the other.
+# <code>np.where(weird[:, None], wrong, right)</code> takes each row as a whole from one array or the other.
 # </details>
 #
-# What does each layer add? The ten-account thief, who is within all limits, meets three services:
+# What does each layer add? A thief with ten accounts, who keeps to all limits, now meets three services.
+#
+# > **Predict.** What fidelity does this thief reach behind your stack?
+
+# %%
+my_fidelity = "no guess yet"  # for example 0.5
 
 # %% provided="layers"
-# Trains 6 clones.
+# Trains 6 clones: about five seconds.
 half = len(dataset.x_test) // 2
 bank = scenario.victim.features(dataset.x_train)
 honest = scenario.victim.features(dataset.x_test[:half])
@@ -714,6 +776,7 @@ for name, make in stacks.items():
     given = ask_all(make(), dataset.x_test[half:], *held_out)
     right = evaluation.accuracy(given, dataset.y_test[half:])
     print(f"{name:12} fidelity {by_stack[name]}   honest accuracy {right:.3f}")
+print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}.")
 plots.bars(
     {"ten accounts, 3,000 answers": by_stack},
     title="What the layers take from the Sybil thief (three seeds)",
@@ -722,9 +785,13 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Read the result.** The limits let this thief pass, as they must: each of his accounts is a
-# customer. What he is told decides. Mind what the price is, too: look at the honest accuracy beside
-# each stack.
+# **Explain it before you read on.** Which layer did the work?
+#
+# Not the limits: each of the ten accounts behaves like a customer. Labels alone take little, as in exercise 1. The
+# large step comes from misleading on weird queries, and it costs honest users less than half a point. *What* those
+# answers say matters more than how much they contain, or how many there are.
+#
+# None of these thieves knows that some answers are wrong. Lab 3 ends with one who does.
 
 # %% [markdown]
 # ## Exercise 8: advise the owner
@@ -733,28 +800,26 @@ plots.bars(
 # |---|---|---|
 # | ●●●○○ | 10 minutes | 2 |
 #
-# *Ostrich & Daughters* sell .01 an answer to some 50 shops, which send about 100 pictures a day each.
-# An account costs 5. The model cost 20,000 to make. Their customers only ever use the name of the
-# class. The engineer proposes: "labels only, one decimal, 300 a day per account, done."
+# *Ostrich & Daughters* sell answers at .01 each to some 50 shops, which send about 100 pictures a day each. An
+# account costs 5. To make the model cost 20,000. The customers only ever use the name of the class. The engineer
+# proposes: "labels only, one decimal, 300 a day for each account, done."
 #
-# In six to ten sentences: what do you recommend, what do you expect of each part, what will honest
-# customers pay, what does a theft then cost in days and money, and what will your recommendation *not*
-# stop? Every claim with a figure from this notebook.
+# In six to ten sentences: what do you recommend, and what do you expect of each part? What will honest customers
+# pay? What will a theft then cost, in days and money? And what will your recommendation *not* stop? Support each
+# claim with a figure from this notebook.
 
 # %% [markdown] written="recommendation" points=2
 # ### BEGIN SOLUTION
-# Send labels only, since customers need no more; but expect little of it: with 1,500 queries it takes
-# about five points of fidelity from a thief who reads probabilities (.59 to .55), and none from one who
-# takes labels. Leave
-# out the rounding, which is pointless beside labels and buys nothing that the intervals can show by
-# itself. Keep a limit for each account, at 300 a day: all requests of the shops are answered, and one
-# account then needs ten days for 3,000 answers, 35 in money. Do not count on it: ten accounts need one
-# day and 80 in money, next to nothing for a model of 20,000. Do not set a global limit: on the day of a
-# theft a fifth of the shops' requests were refused. What protects the model is the misinformation for weird inputs, at a
-# threshold that 2 % of held-out honest scores lie below: the same 3,000 answers give a fidelity near
-# .3 instead of .7, also with ten accounts or repeated questions, and honest accuracy falls by less
-# than a point. It will not stop a thief who owns real pictures of clothes, since those are not weird
-# (lab 3), nor was a thief tested who chooses pictures that come close to the training pictures.
+# Send labels only, since the customers need no more, but expect little of it: with 1,500 queries it takes about
+# .05 of fidelity from a thief who reads probabilities (.593 to .545), and nothing from one who uses labels. Leave
+# out the rounding. It is pointless beside labels, and alone it took nothing that three seeds could show (.593 and
+# .596). Keep a limit of 300 a day for each account: it refuses none of the shops' requests, and one account then
+# needs 10 days and 35 in money for 3,000 answers. Do not rely on it, since ten accounts need one day and 80, which
+# is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a fifth of the shops'
+# requests. What protects the model is to mislead on weird queries, with a threshold that 2 % of held-out honest
+# scores lie below. With ten accounts, the same 3,000 answers then give a fidelity of .264 instead of .677 (over ten
+# seeds, .26 instead of .70), and honest accuracy falls from .889 to .885. This will not stop a thief who owns real pictures of clothes, since those
+# are not weird, nor one who knows how the service misleads (both in lab 3).
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three figures from the notebook that support it, among
@@ -765,17 +830,48 @@ plots.bars(
 # ### END SOLUTION
 
 # %% [markdown]
+# ## ★ If you have time: bend the probabilities
+#
+# Ungraded. *Reverse sigmoid* (Lee et al.) bends the probabilities of every answer, so that quite different inputs get
+# nearly the same numbers, and hardly ever changes the largest class. Put it on your ladder:
+#
+# ```python
+# bent = lambda p, query: defenses.reverse_sigmoid(p)
+# for labels in ("soft", "hard"):
+#     print(labels, undefended(1_500, labels), defended(bent, labels))
+# ```
+#
+# How much does it take from each thief? For comparison: with 3,000 answers and over ten seeds, the soft thief went
+# from .697 to .615, and the label thief from .669 to .671. What should the soft thief do?
+
+# %%
+# Your experiment.
+
+# %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** That rounding an answer buys nothing, and labels little; that a limit sets a price and that
-# accounts pay it; that a common limit shifts the cost to honest customers; that a stack can be weaker
-# than its strongest part; that what is *told* about weird inputs matters more than how much of it.
+# **Shown.** Rounding takes nothing from a thief, and sending only labels takes little. A limit sets a price, and
+# more accounts pay it. A limit for everybody together makes honest customers pay. A stack of defences can be
+# weaker than its strongest part. What the answers to weird queries say matters more than how much they contain.
 #
-# **Not shown.** How a thief fares who owns real pictures (lab 3), who chooses each query by the answers
-# before it, or who finds out that he is being misled and drops those answers. Nobody here tried to
-# link accounts that belong together, which real services do. Three seeds make rough intervals.
+# **Not shown.** How this lab's services fare against a thief who owns real pictures, who chooses each query by the
+# answers before it, or who knows that some answers are wrong. Nobody here tried to find accounts that belong
+# together, which real services do. Three seeds give rough intervals.
 #
-# **Papers.** Orekondy, Schiele and Fritz, *Knockoff Nets* (2019), on what truncated answers change.
-# Kariyappa and Qureshi, *Defending Against Model Stealing Attacks with Adaptive Misinformation* (2020).
-# Juuti, Szyller, Marchal and Asokan, *PRADA* (2019), on detecting thieves by their queries. Tang and
-# others, *ModelGuard* (2024), on thieves who adapt. Douceur, *The Sybil Attack* (2002).
+# **Is it allowed?** Terms of service usually forbid both training a competing model on the answers and opening
+# accounts to get around a limit. Try them only on services that are your own, or whose owner has agreed. Owners have
+# duties too: limits and deliberately wrong answers belong in the terms that customers agree to.
+#
+# **Papers.**
+# - T. Orekondy, B. Schiele and M. Fritz, [Knockoff Nets](https://arxiv.org/abs/1812.02766), CVPR 2019: what
+#   truncated answers take from a thief.
+# - T. Lee, B. Edwards, I. Molloy and D. Su, [Defending Against Neural Network Model Stealing Attacks Using
+#   Deceptive Perturbations](https://arxiv.org/abs/1806.00054), IEEE Security and Privacy Workshops 2019: reverse
+#   sigmoid.
+# - S. Kariyappa and M. K. Qureshi, [Defending Against Model Stealing Attacks with Adaptive
+#   Misinformation](https://arxiv.org/abs/1911.07100), CVPR 2020.
+# - M. Juuti, S. Szyller, S. Marchal and N. Asokan, [PRADA](https://arxiv.org/abs/1805.02628), EuroS&P 2019:
+#   detecting thieves by their queries.
+# - M. Tang et al., [ModelGuard](https://www.usenix.org/conference/usenixsecurity24/presentation/tang), USENIX
+#   Security 2024: thieves who adapt to such defences.
+# - J. R. Douceur, [The Sybil Attack](https://doi.org/10.1007/3-540-45748-8_24), IPTPS 2002.
