@@ -129,7 +129,7 @@ def test_answers_to_the_public_draw_are_worth_nothing_under_a_secret(
 
     if canned is in_the_same_order and exercise != "ablation":  # which looks for the runs
         assert check(*fresh()) == check.points  # where the draw is public, it would do
-    assert max(under_secrets(lambda: check(*fresh()), secrets=20, public=False)) == 0.0
+    assert max(under_secrets(lambda: check(*fresh()), public=False)) == 0.0
 
 
 # --- limiters that watch the check ---------------------------------------------------------
@@ -139,7 +139,7 @@ def test_answers_to_the_public_draw_are_worth_nothing_under_a_secret(
 def test_a_limiter_of_one_word_earns_next_to_nothing(answer: bool) -> None:
     made = limiter(lambda *_: None, lambda self, what, *_: answer if what == "allow" else 0.0)
     for check in (lab4.token_bucket, lab4.sliding_window):
-        assert max(under_secrets(check, made, secrets=20)) == 0.0
+        assert max(under_secrets(check, made)) == 0.0
 
 
 class Counts:
@@ -158,8 +158,8 @@ class Counts:
 
 def test_a_limiter_that_only_counts_earns_what_it_does_right() -> None:
     """Nothing but the bucket whose clock goes back, where time does stand still."""
-    assert max(under_secrets(lab4.token_bucket, Counts, secrets=20)) <= 0.5
-    assert max(under_secrets(lab4.sliding_window, Counts, secrets=20)) == 0.0
+    assert max(under_secrets(lab4.token_bucket, Counts)) <= 0.5
+    assert max(under_secrets(lab4.sliding_window, Counts)) == 0.0
 
 
 # --- in the student's process ---------------------------------------------------------------

@@ -39,10 +39,7 @@ def grading(number):
 
 
 def test_build_victim_reference(names):
-    assert (
-        the_same(under_secrets(lab1.build_victim, names["build_victim"], recorded, secrets=20))
-        == 2.0
-    )
+    assert the_same(under_secrets(lab1.build_victim, names["build_victim"], recorded)) == 2.0
 
 
 class Residual(nn.Module):
@@ -483,7 +480,7 @@ def judge(predict):
 
 
 def test_predict_proba_reference(names):
-    assert the_same(under_secrets(judge, names["predict_proba"], secrets=20)) == 4.0
+    assert the_same(under_secrets(judge, names["predict_proba"])) == 4.0
 
 
 def test_predict_proba_other_right_ways(names):
@@ -522,7 +519,7 @@ def test_predict_proba_other_right_ways(names):
     ],
 )
 def test_predict_proba_wrong_ways_are_named(predict, points, words):
-    for result in under_secrets(judge, predict, secrets=20):
+    for result in under_secrets(judge, predict):
         assert points[0] <= result <= points[1]
         assert words in in_words(result)
 
@@ -568,7 +565,7 @@ def test_predict_proba_forgets_the_last_batch():
     ],
 )
 def test_answers_of_another_model_earn_nothing(predict):
-    for result in under_secrets(judge, predict, secrets=20):
+    for result in under_secrets(judge, predict):
         assert result == 0.0
         assert result.remarks == ("predict_proba answered without asking the model.",)
 
@@ -635,7 +632,7 @@ def calibration(combine):
 
 def test_calibration_reference(names):
     right = names["expected_calibration_error"]
-    assert the_same(under_secrets(lab1.expected_calibration_error, right, secrets=20)) == 3.0
+    assert the_same(under_secrets(lab1.expected_calibration_error, right)) == 3.0
 
 
 def test_calibration_another_right_way():
@@ -646,7 +643,7 @@ def test_calibration_another_right_way():
         gap = np.bincount(bin_of, right.astype(float) - confidence, minlength=bins)
         return np.abs(gap).sum() / len(y)
 
-    assert the_same(under_secrets(lab1.expected_calibration_error, ece, secrets=20)) == 3.0
+    assert the_same(under_secrets(lab1.expected_calibration_error, ece)) == 3.0
 
 
 @pytest.mark.parametrize(
@@ -659,7 +656,7 @@ def test_calibration_another_right_way():
     ],
 )
 def test_calibration_wrong_formulas_are_named(combine, words):
-    for result in under_secrets(lab1.expected_calibration_error, calibration(combine), secrets=20):
+    for result in under_secrets(lab1.expected_calibration_error, calibration(combine)):
         assert result <= 1.0
         assert words in in_words(result)
 
@@ -716,8 +713,8 @@ def service(order="check charge answer", count=len, checks=True, budget_check=Tr
 
 
 def test_api_reference(names):
-    assert the_same(under_secrets(lab1.api, names["API"], secrets=20)) == 4.0
-    assert the_same(under_secrets(lab1.api, service(), secrets=20)) == 4.0
+    assert the_same(under_secrets(lab1.api, names["API"])) == 4.0
+    assert the_same(under_secrets(lab1.api, service())) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -732,7 +729,7 @@ def test_api_reference(names):
     ],
 )
 def test_api_wrong_ways_are_named(made, points, words):
-    for result in under_secrets(lab1.api, made, secrets=20):
+    for result in under_secrets(lab1.api, made):
         assert result == pytest.approx(points, abs=0.4)
         assert words in in_words(result)
 
@@ -787,11 +784,4 @@ def test_counts_kept_from_a_desk_are_none_in_grading():
                     return self.predict(x)
             raise InvalidQuery("never seen")
 
-    assert max(under_secrets(lab1.api, FromMemory, secrets=20, public=False)) == 0.0
-
-
-@pytest.mark.slow
-def test_train_victim_reference_end_to_end(names):
-    assert judge_training(names["build_victim"], names["train_victim"]) == 5.0
-    with grading(1):
-        assert judge_training(names["build_victim"], names["train_victim"]) == 5.0
+    assert max(under_secrets(lab1.api, FromMemory, public=False)) == 0.0

@@ -268,17 +268,11 @@ class ExactParts(limiters.TokenBucket):
     """The library's own, which counts in whole microseconds."""
 
 
-# The slow run tries as many secrets as the other tests do.
-SECRETS = pytest.mark.parametrize("secrets", [4, pytest.param(50, marks=pytest.mark.slow)])
-
-
-@SECRETS
-def test_token_bucket_right_ways(names, secrets):
+def test_token_bucket_right_ways(names):
     for made in (names["TokenBucket"], ExactParts, ArrivalTimes, Bucket):
-        assert the_same(under_secrets(lab4.token_bucket, made, secrets=secrets)) == 4.0
+        assert the_same(under_secrets(lab4.token_bucket, made)) == 4.0
 
 
-@SECRETS
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
@@ -296,8 +290,8 @@ def test_token_bucket_right_ways(names, secrets):
         (TakesWhenItPasses, 3.25, "it must take nothing"),
     ],
 )
-def test_token_bucket_wrong_ways_are_named(made, points, words, secrets):
-    result = the_same(under_secrets(lab4.token_bucket, made, secrets=secrets))
+def test_token_bucket_wrong_ways_are_named(made, points, words):
+    result = the_same(under_secrets(lab4.token_bucket, made))
     assert result == points
     assert words in in_words(result)
 
@@ -418,13 +412,11 @@ class ExactWindow(limiters.SlidingWindow):
     """The library's own, which counts in whole microseconds."""
 
 
-@SECRETS
-def test_sliding_window_right_ways(names, secrets):
+def test_sliding_window_right_ways(names):
     for made in (names["SlidingWindow"], ExactWindow, Window):
-        assert the_same(under_secrets(lab4.sliding_window, made, secrets=secrets)) == 3.0
+        assert the_same(under_secrets(lab4.sliding_window, made)) == 3.0
 
 
-@SECRETS
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
@@ -437,8 +429,8 @@ def test_sliding_window_right_ways(names, secrets):
         (WindowBackwards, 2.5, "A clock that goes back must gain nothing"),
     ],
 )
-def test_sliding_window_wrong_ways_are_named(made, points, words, secrets):
-    result = the_same(under_secrets(lab4.sliding_window, made, secrets=secrets))
+def test_sliding_window_wrong_ways_are_named(made, points, words):
+    result = the_same(under_secrets(lab4.sliding_window, made))
     assert result == points
     assert words in in_words(result)
 

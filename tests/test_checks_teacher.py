@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import MANY
 from sklearn.linear_model import LogisticRegression
 
 from autograder import held_back
 from trickster.api import PredictionAPI
 from trickster.checks import draws, fixtures, teacher
 
-SECRETS = [bytes([i]) * 16 for i in range(20)]
+SECRETS = [bytes([i]) * 16 for i in range(MANY)]
 
 
 @pytest.mark.parametrize("secret", SECRETS[:5])

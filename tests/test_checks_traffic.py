@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from drawn import MANY
 
 from trickster import limiters
 from trickster.api import RateLimited
@@ -14,7 +15,7 @@ from trickster.checks.fixtures import Answered
 from trickster.checks.service_traffic import DAY, GREEDY
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
-SECRETS = [i.to_bytes(16, "big") for i in range(20)]
+SECRETS = [i.to_bytes(16, "big") for i in range(MANY)]
 
 
 def made_of(**sizes):

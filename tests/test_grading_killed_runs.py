@@ -1,6 +1,6 @@
 """A class whose grading is killed again and again ends with every score right, and none twice.
 
-Twelve submissions; `KILLED_RUNS=200 pytest tests/test_grading_killed_runs.py` takes more.
+Eight submissions; `KILLED_RUNS=200 pytest tests/test_grading_killed_runs.py` takes more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from toy_course import LAB, built_course
 from autograder import nbgrader_api, records
 from autograder.grading import secret
 
-COUNT = int(os.environ.get("KILLED_RUNS", "12"))
+COUNT = int(os.environ.get("KILLED_RUNS", "8"))
 KILLS = 3
 PROGRAM = """
 import sys

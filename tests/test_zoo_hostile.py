@@ -1,4 +1,8 @@
-"""The zoo's hostile and clumsy submissions, graded in one batch: what they get, leave and show."""
+"""The zoo's hostile and clumsy submissions, graded in one batch: what they get, leave and show.
+
+`make zoo` grades every one. Left out here are those of `make grade`, and those whose trick needs no
+sandbox and is tried elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,14 @@ from autograder.sample_class.specimen import Specimen
 from autograder.sample_class.verdict import AS_EXPECTED
 
 HONEST = ("quiet", "untouched")
+TRIED_ELSEWHERE = {
+    *("ships_the_checkpoint", "patches_the_probes"),  # test_checks_lab1.py
+    *("asks_about_clothes", "asks_in_its_clone", "asks_on_after_the_budget"),  # test_checks_lab2.py
+    *("counts_its_calls", "counts_its_services"),  # test_checks_cheats.py
+    "patches_what_drives_limiters",  # test_canned_answers.py
+    "answers_of_every_shape",  # test_referee_hostile.py
+    *("works_in_a_copy", "renames_the_notebook"),  # test_grading_file_choice.py
+}
 SECRET = b"the same in every test run" * 2
 GUARDED = ("solutions", "labs", "autograder", "trickster", "datasets")
 SHORTEST = 45  # characters of a line of code that gives its source away
@@ -53,13 +65,20 @@ def batch(everybody: list[Specimen], tmp_path_factory: pytest.TempPathFactory) -
     decoy = tmp_path_factory.mktemp("another_class") / "gradebook.db"
     decoy.write_text("everybody's marks")
     folder = tmp_path_factory.mktemp("class")
-    wanted = [one for one in everybody if one.kind != "learner" or one.student in HONEST]
+    assert {one.student for one in everybody} > TRIED_ELSEWHERE
+    wanted = [one for one in everybody if is_wanted(one)]
     running = set(psutil.pids())
     before = fingerprints(decoy)
     graded = runner.grade_sample(
         ROOT, wanted, workers=2, say=lambda text: None, folder=folder, given=SECRET
     )
     return Batch(folder, wanted, graded, before, fingerprints(decoy), left_running(running))
+
+
+def is_wanted(specimen: Specimen) -> bool:
+    if specimen.kind == "learner":
+        return specimen.student in HONEST
+    return not specimen.sample and specimen.student not in TRIED_ELSEWHERE
 
 
 def fingerprints(*more: Path) -> dict[str, str]:
