@@ -342,3 +342,22 @@ def test_the_labs_quote_what_was_measured(lab, words, figures):
     for text, figure in zip(found.groups(), figures, strict=True):
         digits = len(text.partition(".")[2])
         assert abs(float(text) - figure) <= 0.6 * 10.0**-digits, words  # ".92" may be .925
+
+
+def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
+    text = " ".join((ROOT / "docs" / "demos.md").read_text(encoding="utf-8").split())
+    (executed,) = (ROOT / "solutions").glob("lab3_*/lab3_*.ipynb")
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    outputs = (out for cell in cells for out in cell.get("outputs", []) if "text" in out)
+    printed = "".join(line for out in outputs for line in out["text"])
+    thieves = ("undefended", "does not know", "un-lier")
+    known = [re.search(rf"^{name} +fidelity 0(\.\d+)", printed, re.M)[1] for name in thieves]
+    demo_b_s = [demo_b.PUBLISHED[name] for name in ("no defence", "all five")]
+    for words, figures in (
+        (r"under the defence, from (\.\d+) to (\.\d+)", demo_a.PUBLISHED.values()),
+        (r"a fall from (\.\d+) to (\.\d+)", demo_b_s),
+        (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
+    ):
+        quoted = re.search(words, text)
+        assert quoted, words
+        assert list(map(float, quoted.groups())) == list(map(float, figures)), words

@@ -42,7 +42,7 @@
 # | 3 | `from trickster.ood import choose_threshold` |
 # | 4 | `from trickster.defenses import misinform` |
 #
-# Each of these refuses to answer while the test of its own exercise runs, and works everywhere else.
+# While the test of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
 
 # %% provided="setup"
 {{setup}}
@@ -166,7 +166,7 @@ plots.bars(
 
 # %% [markdown]
 # **Read the figure.** Each pair of bars shows the same thief without and with noise. The noisy bar is a
-# little lower, and both are far above chance. The seed-by-seed figures are the better comparison, because
+# little lower, and both are far above chance. The fidelities of single seeds are the better comparison, because
 # the two clones of a seed share their pictures and their starting weights.
 #
 # A third of the answers is wrong, and yet the thief with soft labels keeps .632 of .679. **Explain it**: the next
@@ -309,9 +309,9 @@ plots.histograms(
 )
 
 # %% [markdown]
-# **Read the figures.** In the first figure, clothes and shapes form two separate hills, and most shapes lie
-# left of the dotted line. In the second, both groups have their peak at a probability of 1: the victim is
-# as confident about many shapes as about clothes.
+# **Read the figures.** In the first figure, clothes and shapes form two separate hills, and most shapes lie to
+# the left of the dotted line. In the second, both groups have their peak at a probability of 1: about many
+# shapes, the victim is as confident as about clothes.
 #
 # **Read the tables.** AUROC is the probability that a random normal input scores higher than a random weird
 # one; .5 is a coin toss. For a service the second table matters more: if you accept that 2 % of honest
@@ -709,7 +709,7 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 # All thieves of this lab so far took each answer for the truth. *None of them knew how the defence works.*
 # So the drop that exercise 5 graded is a drop for thieves who do not know.
 #
-# That is not a safe assumption. In 1883 Auguste Kerckhoffs demanded that a cipher stay secure even when
+# It is not safe to rely on that. In 1883 Auguste Kerckhoffs demanded that a cipher stay secure even when
 # everything about it except the key is known, and defences are held to the same standard. The code of yours
 # may leak, and this lab is public.
 #
@@ -776,8 +776,13 @@ plots.bars(
 # clone = attacks.steal_jacobian(service.client("thief"), real, 3_000)
 # ```
 #
-# How much does your defence take from this thief? How many of their queries does it flag, and why not
-# more? For comparison: over ten seeds, the library's defence took the thief from .727 to .721.
+# How much does your defence take from this thief? How many of their queries does it flag, and why?
+#
+# <details><summary>What to expect</summary>
+#
+# Hardly anything: over ten seeds, the library's defence took the thief from .727 to .721. Few of their queries
+# are flagged, because each new picture differs little from a real one, and so do its features.
+# </details>
 
 # %%
 # Your experiment.

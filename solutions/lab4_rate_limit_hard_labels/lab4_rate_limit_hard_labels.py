@@ -13,7 +13,7 @@
 #
 # **You will**
 # - build the defences that every checklist names: rounding, fewer classes, labels only, rate limits;
-# - measure what each of them takes from a thief who adapts;
+# - measure what each of them takes from different thieves;
 # - audit a public demonstration, one mechanism at a time;
 # - put a defence of your own together, and advise an owner with figures.
 #
@@ -40,7 +40,7 @@
 # | 3 | `from trickster.limiters import TokenBucket` |
 # | 4 | `from trickster.limiters import SlidingWindow` |
 #
-# Each of these refuses to answer while the test of its own exercise runs, and works everywhere else.
+# While the test of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
 
 # %% provided="setup"
 {{setup}}
@@ -268,13 +268,13 @@ plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fideli
 # equally high within their intervals. With labels only, the bar is a little lower. The label thief's bars hardly
 # differ.
 #
-# **Explain it before you read on.** Labels only means that nine numbers of ten are missing. Why does it take so
-# little from the thief?
+# **Explain it before you read on.** A service that sends labels only keeps back nine numbers of ten. Why does it
+# take so little from the thief?
 #
 # A thief needs to know where one class ends and the next begins. A label says on which side of the boundary a
-# picture lies. Probabilities add how far from it. That helps, but less than more pictures do, and rounding or
-# keeping three classes leaves most of it in place. The label thief discards it anyway. For them only rounding can
-# change something: it sometimes makes two classes equal, and then the first of them counts.
+# picture lies; probabilities add how far away the boundary is. That helps, but not as much as more pictures do, and
+# rounding or keeping three classes leaves most of it in place. The label thief never uses it. For them only
+# rounding can change something: it sometimes makes two classes equal, and then the first of them counts.
 
 # %% [markdown]
 # ## Exercise 3: a token bucket
@@ -801,7 +801,7 @@ plots.bars(
 # | ●●●○○ | 10 minutes | 2 |
 #
 # *Ostrich & Daughters* sell answers at .01 each to some 50 shops, which send about 100 pictures a day each. An
-# account costs 5. To make the model cost 20,000. The customers only ever use the name of the class. The engineer
+# account costs 5. The model cost 20,000 to make. The customers only ever use the name of the class. The engineer
 # proposes: "labels only, one decimal, 300 a day for each account, done."
 #
 # In six to ten sentences: what do you recommend, and what do you expect of each part? What will honest customers
@@ -818,8 +818,8 @@ plots.bars(
 # is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a fifth of the shops'
 # requests. What protects the model is to mislead on weird queries, with a threshold that 2 % of held-out honest
 # scores lie below. With ten accounts, the same 3,000 answers then give a fidelity of .264 instead of .677 (over ten
-# seeds, .26 instead of .70), and honest accuracy falls from .889 to .885. This will not stop a thief who owns real pictures of clothes, since those
-# are not weird, nor one who knows how the service misleads (both in lab 3).
+# seeds, .26 instead of .70), and honest accuracy falls from .889 to .885. This will not stop a thief who owns real
+# pictures of clothes, since those are not weird, nor one who knows how the service misleads (both in lab 3).
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three figures from the notebook that support it, among
@@ -841,8 +841,14 @@ plots.bars(
 #     print(labels, undefended(1_500, labels), defended(bent, labels))
 # ```
 #
-# How much does it take from each thief? For comparison: with 3,000 answers and over ten seeds, the soft thief went
-# from .697 to .615, and the label thief from .669 to .671. What should the soft thief do?
+# How much does it take from each thief? And what should the soft thief do?
+#
+# <details><summary>What to expect</summary>
+#
+# With 3,000 answers and over ten seeds, the soft thief went from .697 to .615, and the label thief from .669 to
+# .671. So the soft thief should throw the bent probabilities away and use the labels. A defence that is tested on one
+# thief only looks better than it is.
+# </details>
 
 # %%
 # Your experiment.
