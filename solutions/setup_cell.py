@@ -1,5 +1,6 @@
-# On your own machine this cell does nothing. On Colab it installs the course library,
-# and leaves torch and the other large packages as they are.
+# Run this cell first. Where the course library is installed, as on your own machine after
+# `make lab`, it does nothing. On Colab it downloads and installs the library, and keeps Colab's
+# versions of torch and the other large packages.
 import importlib.metadata
 import importlib.util
 import pathlib
@@ -11,8 +12,9 @@ REPOSITORY, BRANCH = "{{repository}}", "{{branch}}"
 if importlib.util.find_spec("trickster") is None:
     if "YOUR-ORGANISATION" in REPOSITORY:
         raise RuntimeError(
-            "This copy of the course does not know where its library lives. Run `make lab` in the "
-            "repository; or, as its instructor, write its address into course.toml and rebuild."
+            "The course library is not installed, and this copy of the course has no address to "
+            "download it from. On your own machine, type `make lab` in the course's folder. If you "
+            "teach the course: write its address into course.toml, then type `make build`."
         )
     keep = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow")
     there = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}

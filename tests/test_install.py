@@ -77,7 +77,7 @@ def test_the_setup_cell_installs_and_keeps_torch(monkeypatch):
 
 
 def test_the_setup_cell_says_when_the_course_has_no_address(monkeypatch):
-    with pytest.raises(RuntimeError, match="does not know where its library lives"):
+    with pytest.raises(RuntimeError, match="has no address to download it from"):
         run_setup(monkeypatch, "https://github.com/YOUR-ORGANISATION/trickster-labs")
 
 

@@ -35,6 +35,19 @@ def curves(**options) -> plots.Picture:
     return plots.curves(LINES, **labels, **options)
 
 
+def below(boundary: float):
+    """A function from two-number queries to posteriors: class 0 where the second is below."""
+
+    def posteriors(x: np.ndarray) -> np.ndarray:
+        above = 1 / (1 + np.exp(-40 * (x[:, 0, 0, 1] - boundary)))
+        return np.stack([1 - above, above], axis=1)
+
+    return posteriors
+
+
+QUERIES = RNG.random((30, 1, 1, 2)).astype(np.float32)
+
+
 def many(n: int) -> dict[str, dict[str, Interval]]:
     return {f"series {i}": {"shapes": Interval(0.5, 0.4, 0.6, 5)} for i in range(n)}
 
@@ -45,6 +58,10 @@ FIGURES = {
     ),
     "pictures in colour": lambda: plots.pictures(COLOUR),
     "contact rows": lambda: plots.contact_rows({"noise": GREY, "photos": COLOUR}, title="Pools"),
+    "answers": lambda: plots.answers(GREY[:2], P[:2], "abcde", ["one", "two"], title="Two answers"),
+    "boundaries": lambda: plots.boundaries(
+        below(0.5), {"a clone": (below(0.705), QUERIES), "a copy": (below(0.5), QUERIES)}, title="T"
+    ),
     "losses": lambda: plots.losses([2.3, 1.1, 0.46]),
     "reliability": lambda: plots.reliability(P, Y),
     "curves": lambda: curves(marks={"chance": 0.1}),
@@ -65,6 +82,8 @@ WORDS = {
     "pictures": ["Few", "7 pictures", "cap 0", "cap 6"],
     "pictures in colour": ["Contact sheet", "3 pictures"],
     "contact rows": ["Pools", "noise, photos"],
+    "answers": ["Two answers", "one: ", f"two: {'abcde'[P[1].argmax()]} {P[1].max():.2f}"],
+    "boundaries": ["a clone 80.2%", "a copy 100.0%"],
     "losses": ["2.30", "0.46", "epoch 3"],
     "reliability": ["Reliability", "largest gap"],
     "curves": ["Budget", "soft from 0.30 at 100 to 0.72 at 5000", "chance at 0.10"],
@@ -208,6 +227,22 @@ def test_a_contact_sheet_shows_the_pictures_themselves():
     assert all(np.array_equal(a, b[0]) for a, b in zip(shown, GREY, strict=True))
     colour = plots.pictures(COLOUR).figure.axes[0].get_images()[0].get_array()
     assert np.array_equal(colour, COLOUR[0].transpose(1, 2, 0))
+
+
+def test_answers_are_bars_of_each_class_s_probability():
+    picture = plots.answers(GREY[:2], P[:2], "abcde", ["one", "two"])
+    for axes, row in zip(picture.figure.axes[1::2], P, strict=False):
+        assert np.allclose([patch.get_width() for patch in axes.patches], row)
+        assert [text.get_text() for text in axes.get_yticklabels()] == list("abcde")
+
+
+def test_boundaries_run_where_the_class_changes_and_queries_lie_where_they_were_asked():
+    axes = axes_of(FIGURES["boundaries"]())
+    lines = [found for found in axes.collections if len(found.get_paths()) == 1][:3]
+    heights = [line.get_paths()[0].vertices[:, 1].mean() for line in lines[1:]]
+    assert heights == pytest.approx([0.5, 0.705], abs=0.01)
+    asked = np.concatenate([dots.get_offsets() for dots in axes.collections[-2:]])
+    assert np.allclose(np.sort(asked, axis=0), np.sort(QUERIES[:, 0, 0], axis=0))
 
 
 def test_histograms_show_the_share_of_each_group_in_each_bin():

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from trickster.evaluation import Interval, confidence_bins
 
@@ -60,8 +62,7 @@ def pictures(
     for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.axis("off")
         if i < len(x):
-            grey = x.shape[1] == 1
-            axes.imshow(x[i, 0] if grey else x[i].transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+            axes.imshow(_pixels(x[i]), cmap="gray", vmin=0, vmax=1)
             if captions:
                 axes.set_title(captions[i], fontsize=8, y=-0.28)
     if title:
@@ -77,14 +78,88 @@ def contact_rows(rows: Mapping[str, np.ndarray], *, columns: int = 10, title: st
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes_row, (name, x) in zip(grid, rows.items(), strict=True):
         for axes, picture in zip(axes_row, x, strict=False):
-            grey = picture.shape[0] == 1
-            shown = picture[0] if grey else picture.transpose(1, 2, 0)
-            axes.imshow(shown, cmap="gray", vmin=0, vmax=1)
+            axes.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
         for axes in axes_row:
             axes.set(xticks=[], yticks=[])
         axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     figure.suptitle(title, fontsize=11)
     return Picture(figure, f"{title}. One row each of: {', '.join(rows)}.")
+
+
+def answers(
+    x: np.ndarray,
+    posteriors: np.ndarray,
+    classes: Sequence[str],
+    captions: Sequence[str],
+    *,
+    title: str = "",
+) -> Picture:
+    """Each picture ``(n, c, h, w)`` beside a bar for each class of its ``posteriors (n, k)``."""
+    figure = Figure(figsize=(7.5, 2.1 * len(x)), layout="constrained")
+    grid = figure.subplots(len(x), 2, squeeze=False, width_ratios=[1, 2.2])
+    readings = []
+    for (left, right), picture, row, caption in zip(grid, x, posteriors, captions, strict=True):
+        left.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
+        left.axis("off")
+        left.set_title(caption, fontsize=10)
+        at = np.arange(len(row))
+        right.barh(at, row, color=[COLOURS[int(i == row.argmax())] for i in at])
+        right.set_yticks(at, classes, fontsize=8)
+        right.set(xlim=(0, 1.12), ylim=(len(row) - 0.4, -0.6))
+        right.spines[["top", "right"]].set_visible(False)
+        for i in at[row >= 0.005]:
+            right.text(row[i] + 0.01, i, f"{row[i]:.2f}", fontsize=8, va="center")
+        seen = [i for i in np.argsort(-row) if row[i] >= 0.005]
+        readings.append(f"{caption}: " + ", ".join(f"{classes[i]} {row[i]:.2f}" for i in seen))
+    right.set_xlabel("probability")
+    figure.suptitle(title, fontsize=11)
+    return Picture(figure, f"{title}. {'; '.join(readings)}.")
+
+
+def boundaries(
+    victim: Callable[[np.ndarray], np.ndarray],
+    clones: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]],
+    *,
+    title: str = "",
+) -> Picture:
+    """A panel for each clone: its decision boundary, the victim's, and what it asked about.
+
+    ``victim`` and the clones are functions from queries of two numbers in [0, 1], shaped as
+    pictures ``(n, 1, 1, 2)``, to posteriors ``(n, 2)``. ``clones`` maps a name to a clone and the
+    queries that it has learnt from. Where clone and victim disagree, the panel is shaded.
+    """
+    ticks = np.linspace(0, 1, 101, dtype=np.float32)
+    places = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 1, 1, 2)
+    truth = victim(places)[:, 1].reshape(101, 101)
+    figure = Figure(figsize=(2.6 * len(clones), 3))
+    row = figure.subplots(1, len(clones), squeeze=False, gridspec_kw={"wspace": 0.06})[0]
+    readings = []
+    for axes, (name, (clone, queries)) in zip(row, clones.items(), strict=True):
+        copied = clone(places)[:, 1].reshape(101, 101)
+        wrong = (copied > 0.5) != (truth > 0.5)
+        axes.contourf(ticks, ticks, wrong, levels=[0.5, 1], colors=[COLOURS[4]], alpha=0.45)
+        axes.contour(ticks, ticks, truth, levels=[0.5], colors="black", linewidths=2)
+        axes.contour(
+            ticks, ticks, copied, levels=[0.5], colors=COLOURS[1], linestyles="--", linewidths=2
+        )
+        labels = victim(queries).argmax(axis=1)
+        for label, marker in enumerate("ox"):
+            at = queries[labels == label][:, 0, 0].T
+            axes.scatter(*at, s=9, marker=marker, color=COLOURS[0], alpha=0.5, linewidths=0.8)
+        agreement = 1 - wrong.mean()
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[], aspect="equal")
+        axes.set_title(f"{name}\nagrees on {agreement:.1%}", fontsize=10)
+        readings.append(f"{name} {agreement:.1%}")
+    keys = [
+        Line2D([], [], color="black", linewidth=2, label="the victim's boundary"),
+        Line2D([], [], color=COLOURS[1], linestyle="--", linewidth=2, label="the clone's"),
+        Patch(color=COLOURS[4], alpha=0.45, label="they disagree"),
+    ]
+    figure.legend(
+        handles=keys, loc="upper center", bbox_to_anchor=(0.5, 0.12), ncols=3, frameon=False
+    )
+    figure.suptitle(title, fontsize=11, y=1.05)
+    return Picture(figure, f"{title}. Agreement of clone and victim: {', '.join(readings)}.")
 
 
 def losses(values: Sequence[float], *, title: str = "Training loss") -> Picture:
@@ -285,6 +360,11 @@ def frontier(
     )
     ring = f" Chosen: {chosen}." if chosen else ""
     return Picture(figure, f"{title}. {readings}.{ring}")
+
+
+def _pixels(picture: np.ndarray) -> np.ndarray:
+    """A picture ``(c, h, w)`` as matplotlib takes it: ``(h, w)`` if grey, else ``(h, w, c)``."""
+    return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
 
 
 def _marked(marks: Mapping[str, float] | None) -> str:

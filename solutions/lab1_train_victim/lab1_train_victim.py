@@ -12,28 +12,40 @@
 # [Open this lab in Colab]({{colab_url}})
 #
 # **You will**
-# - train a small image classifier, and know how sure it may be of itself;
-# - answer queries with probabilities, without the four slips that are made again and again;
-# - put the model behind a metered prediction API: the thing that lab 2 steals from.
+# - train a small image classifier, and measure how far its confidence can be trusted;
+# - turn its raw scores into probabilities without making the four classic mistakes;
+# - put the model behind a metered prediction API: the service that you will steal from in lab 2.
 #
-# **Time** about 75 minutes. **Points** 20. **You need** Python and a little PyTorch; no GPU, and
-# no network once the course is installed.
+# **Time** about 75 minutes for the exercises; the cells themselves run for about a minute in all.
+# **Points** 20. **You need** Python and a little PyTorch. You need no GPU, and no network once the
+# course is installed.
 #
-# **The story.** You work for *Ostrich & Daughters*, who photograph second-hand clothes and sort
-# them by machine. Your classifier took months of labelling. Now other shops want to use it, and the
-# plan is to rent it out: send a picture, get ten probabilities, pay by the query. Today you build
-# that service. Keep in mind while you do it that each answer you sell is also a lesson.
+# **The story.** You work for *Ostrich & Daughters*, a company that photographs second-hand clothes
+# and sorts them by machine. Its classifier took months of labelling. Other shops now want to use it,
+# so the company plans to rent it out: a customer sends a picture, receives ten probabilities, and
+# pays for each query. Today you build that service. While you do, keep in mind that each answer you
+# sell also teaches whoever receives it.
 #
-# Each exercise has a scaffold for you to complete, and a check below it that tells what it
-# measured, what was asked, and what a miss of that kind usually means. Run the cells in order.
-# What a check asks (numbers, pictures, networks) is drawn; grading draws anew.
+# **How it works.** Run the cells in order. Each exercise has a scaffold for you to complete and a
+# check below it. The check shows what it measured, what was required, and what usually causes the
+# difference. It draws its numbers, pictures and networks at random, and grading draws new ones.
 #
-# **Stuck?** Put the library's version in the place of yours, for no points there, and go on, after
-# `from trickster import models, training`: `models.cnn(seed=seed)` in exercise 1, `training.fit` in
-# exercise 2, `models.Classifier(model).posteriors(x)` in exercise 3, and
-# `from trickster.evaluation import expected_calibration_error` in exercise 4. Each refuses to answer
-# while the test of its own exercise runs, and works everywhere else. So do the thieves in
-# `trickster.attacks`, who build and train networks, and `trickster.api.PredictionAPI` in exercise 5.
+# Before each experiment you are asked to predict the result. Write your guess into the cell under
+# the question. Nobody grades it: it is there for you to compare with what you then see.
+#
+# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that
+# exercise, and everything after it works. Run `from trickster import evaluation, models, training` in
+# a new cell, and make this the first line of your function:
+#
+# | exercise | first line |
+# |---|---|
+# | 1 | `return models.cnn(seed=seed)` |
+# | 2 | `return training.fit(model, x, y, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)` |
+# | 3 | `return models.Classifier(model).posteriors(x)` |
+# | 4 | `return evaluation.expected_calibration_error(posteriors, y, bins)` |
+# | 5 | none: only the two cells below it use your class, and you can skip them |
+#
+# The library's functions refuse to work while the check of their own exercise runs.
 
 # %% provided="setup"
 {{setup}}
@@ -57,10 +69,15 @@ from trickster.scenario import Scenario
 # %% [markdown]
 # ## The data
 #
-# 12,000 pictures to train on and 5,000 held out, from Fashion-MNIST: grey, 28 by 28 pixels, ten
-# kinds of clothes. The pictures are arrays of shape `(n, 1, 28, 28)` with values from 0 to 1.
+# The course uses Fashion-MNIST: grey pictures of 28 by 28 pixels that show ten kinds of clothes. You
+# have 12,000 of them to train on and 5,000 held out for testing. The pictures are arrays of shape
+# `(n, 1, 28, 28)` with values from 0 to 1.
 #
-# > **Predict before you run the next cell.** Which two kinds will a model mix up most?
+# > **Predict.** The next cell shows one picture of each kind. Which two kinds will a model confuse
+# > most often? You will see the answer after exercise 2.
+
+# %%
+my_pair = "no guess yet"  # for example "Bag and Sandal"
 
 # %%
 fashion = data.load("fashion")
@@ -72,8 +89,8 @@ plots.pictures(
 )
 
 # %% [markdown]
-# Every kind is equally common, so a model that guesses is right in one case of ten. Keep that
-# number: `.10` is what *nothing* looks like in all these labs.
+# All kinds are equally common, so a model that guesses at random is right once in ten times. Remember
+# this number, `.10`: in all these labs it is the score of a model that has learnt nothing.
 
 # %% [markdown]
 # ## Exercise 1: the network
@@ -82,18 +99,19 @@ plots.pictures(
 # |---|---|---|
 # | ●○○○○ | 8 minutes | 2 |
 #
-# **Idea.** Two convolutions that halve the picture, one hidden layer, and ten scores at the end:
+# **Idea.** The network has two convolutions, each of which halves the width and height of the picture,
+# then one hidden layer, and ten scores at the end:
 #
 # `conv 5×5, 32 filters, stride 2` → ReLU → `conv 5×5, 64 filters, stride 2` → ReLU → flatten →
 # `linear 128` → ReLU → dropout .25 → `linear 10`
 #
-# With `padding=2`, stride 2 turns 28×28 into 14×14, then into 7×7. The scores at the end are
-# *logits*: any real numbers, not yet probabilities. The loss function turns them into
-# probabilities itself, more precisely than a softmax layer could.
+# With `padding=2`, a stride of 2 turns 28×28 pixels into 14×14, and those into 7×7. The scores at the
+# end are *logits*: they can be any real numbers. Do not add a softmax layer. The loss function of
+# exercise 2 contains the softmax, and computes it with less rounding error than a separate layer.
 #
-# You may build another network of torch's own layers, as long as it learns as much in as many
-# epochs. The check does not ask your notebook what the network answers: it takes the weights and
-# the steps of the computation out of it, and computes the answers itself.
+# You may build a different network out of torch's own layers, as long as it learns equally well in
+# the same number of epochs. The check takes the weights and the sequence of operations out of your
+# network and computes its answers itself.
 
 
 # %% solution="build_victim"
@@ -125,32 +143,36 @@ lab1.build_victim(build_victim, recorded)
 # %% [markdown]
 # <details><summary>Hint 1: where does the seed go?</summary>
 #
-# Layers draw their weights at the moment they are made. <code>torch.manual_seed(seed)</code> must
-# come before the first of them.
+# A layer draws its initial weights when it is created. Call <code>torch.manual_seed(seed)</code> before
+# you create the first one.
 # </details>
 #
-# <details><summary>Hint 2: putting layers in a row</summary>
+# <details><summary>Hint 2: how do I chain layers?</summary>
 #
-# <code>nn.Sequential(layer, layer, ...)</code> is a network that calls its layers one after the
-# other. <code>nn.Flatten()</code> turns (n, 64, 7, 7) into (n, 3136).
+# <code>nn.Sequential(layer, layer, ...)</code> is a network that applies its layers one after the other.
+# <code>nn.Flatten()</code> turns (n, 64, 7, 7) into (n, 3136).
 # </details>
 
 # %% [markdown]
-# ## Exercise 2: the heart of the loop
+# ## Exercise 2: the training step
 #
 # | difficulty | time | points |
 # |---|---|---|
 # | ●●○○○ | 12 minutes | 5 |
 #
-# **Idea.** For each batch: ask the network, measure how wrong it is, find out how each weight
-# contributed, and move the weights a little. The frame around it is there: the optimizer, a
-# schedule that warms up and cools down the learning rate, the order of the pictures.
+# **Idea.** For each batch of pictures, compute the network's scores, measure how wrong they are, find
+# out how each weight contributed to the error, and change the weights a little in the direction that
+# reduces it. The scaffold already has everything around this step: the optimizer, a schedule that
+# first raises and then lowers the learning rate, and the shuffling of the pictures.
 #
-# Add the batch's loss, times the number of its pictures, to `total`; it becomes the mean loss of
-# the epoch.
+# Also add the loss of the batch, multiplied by the number of pictures in it, to `total`. The scaffold
+# turns `total` into the mean loss of the epoch.
 #
-# > **Predict.** With eight epochs over 12,000 pictures, how many held-out pictures of 100 will the
-# > model get right? Write your guess down.
+# > **Predict.** You will train for eight epochs on 12,000 pictures. What percentage of the held-out
+# > pictures will the model classify correctly?
+
+# %%
+my_accuracy = "no guess yet"  # in per cent, for example 75
 
 
 # %% solution="train_victim"
@@ -191,65 +213,84 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=
 
 
 # %% [markdown]
-# Train one, and watch (half a minute on a small laptop):
+# Train a network and watch its loss. This takes about half a minute on a small laptop.
 
 # %% provided="train_it"
 my_victim = build_victim(seed=0)
 my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train, verbose=True)
 held_out = accuracy(Classifier(my_victim).labels(fashion.x_test), fashion.y_test)
-print(f"held-out accuracy {held_out:.3f}")
+print(f"Your guess: {my_accuracy}. Measured: {100 * held_out:.1f} % of the held-out pictures.")
 plots.losses(my_losses, title="Mean training loss of each epoch")
 
 # %% [markdown]
-# Such figures can be invented, so the check believes none of them. It draws ten classes that no
-# label and no weight of this course knows: the same clothes, sorted in another way that is about as
-# hard to learn. Your loop trains small networks whose weights the check hands in and takes back, and
-# a network of your own. Which way their weights went and what they have learnt, the check measures
-# itself. It takes about as long as the cell above.
+# **Explain it before you read on.** The loss is still falling in the last epoch. Does that mean that
+# more epochs would give a better model?
+#
+# **Read the result.** Not necessarily. The loss is measured on the pictures that the model is trained
+# on, and a network of this size can begin to memorise them. What counts is the accuracy on held-out
+# pictures, which the model has never seen.
+#
+# The check below measures the same for your training step. It does not rely on any number that you
+# report. It draws ten new classes: the same clothes, sorted in a different way that is about as hard
+# to learn. Your function then trains small networks, whose weights the check supplies and takes back,
+# and a network of your own. This takes about as long as the cell above.
 
 # %% test="train_victim_test" points=5
 lab1.train_victim(build_victim, train_victim, new_network, weights_of, recorded)
 
 # %% [markdown]
-# <details><summary>Hint 1: the four steps</summary>
+# <details><summary>Hint 1: which steps, in which order?</summary>
 #
-# Loss of the batch; forget the gradients of the last batch; compute the new ones; let the optimizer
-# step. <code>x[batch]</code> are the batch's pictures, <code>y[batch]</code> their labels.
+# Compute the loss of the batch. Clear the gradients of the previous batch. Compute the new gradients.
+# Let the optimizer make its step. <code>x[batch]</code> are the pictures of the batch, and
+# <code>y[batch]</code> are their labels.
 # </details>
 #
-# <details><summary>Hint 2: their names</summary>
+# <details><summary>Hint 2: what are these steps called?</summary>
 #
 # <code>F.cross_entropy(logits, labels)</code>, <code>optimizer.zero_grad()</code>,
-# <code>loss.backward()</code>, <code>optimizer.step()</code>, <code>loss.item()</code>.
+# <code>loss.backward()</code>, <code>optimizer.step()</code>. <code>loss.item()</code> is the loss as a
+# plain number.
 # </details>
 
 # %% [markdown]
-# **Read the result.** The loss still falls in the last epoch, but the accuracy that counts is the
-# one on pictures that the model never saw. The ± beside it in the check is what so many pictures leave
-# in doubt.
+# **The ± in the check** is the sampling error. The check uses only a sample of all possible pictures,
+# and another sample would give a slightly different accuracy. For about 95 of 100 samples, the true
+# accuracy lies within the range given. With four times as many pictures, the range would be half as
+# wide.
 
 # %% [markdown]
-# ## One victim for all
+# ## One victim for everybody
 #
-# From here on, everybody works with the same victim: the one that ships with the course. It has
-# the architecture of exercise 1 and was trained on the same 12,000 pictures by the course's own
-# loop. It has methods `logits`, `posteriors` and `features`, all from arrays to arrays; its torch
+# From here on, everybody works with the same victim, which comes with the course. It has the
+# architecture of exercise 1 and was trained on the same 12,000 pictures with the course's own training
+# loop. Its methods `logits`, `posteriors` and `features` take arrays and return arrays; its torch
 # module is `victim.network`.
 
 # %% provided="victim"
 victim = Scenario("fashion").victim
 posteriors = victim.posteriors(fashion.x_test)
 print(f"the shipped victim's held-out accuracy: {accuracy(posteriors, fashion.y_test):.3f}")
-truth, said = fashion.y_test, posteriors.argmax(axis=1)
-mixed = np.zeros((10, 10), dtype=int)
-np.add.at(mixed, (truth, said), truth != said)
-worst = np.argsort((mixed + mixed.T)[np.triu_indices(10)])[::-1][:3]
+truth, predicted = fashion.y_test, posteriors.argmax(axis=1)
+wrong = predicted != truth
+confused = np.zeros((10, 10), dtype=int)
+np.add.at(confused, (truth, predicted), wrong)
+worst = np.argsort((confused + confused.T)[np.triu_indices(10)])[::-1][:3]
 for i, j in (np.transpose(np.triu_indices(10))[pair] for pair in worst):
-    count = mixed[i, j] + mixed[j, i]
-    print(f"mixed up {count} times of 1,000: {fashion.classes[i]} and {fashion.classes[j]}")
+    count = confused[i, j] + confused[j, i]
+    print(f"{fashion.classes[i]} and {fashion.classes[j]}: {count} of 1,000 pictures confused")
+
+# %%
+i, j = np.unravel_index(np.argmax(confused + confused.T), (10, 10))
+print(f"Your guess: {my_pair}. Measured: {fashion.classes[i]} and {fashion.classes[j]}.")
 
 # %% [markdown]
-# Was one of these pairs your guess at the beginning?
+# **Explain it before you read on.** Look at the pictures at the top of the lab. What do these kinds of
+# clothes have in common?
+#
+# **Read the result.** They have nearly the same outline. The two kinds in each pair cover the upper body
+# and have sleeves, and what tells them apart, such as a collar or a row of buttons, is only a few pixels
+# wide. Trousers and bags have outlines of their own, so they do not appear in the list.
 
 # %% [markdown]
 # ## Exercise 3: from logits to answers
@@ -258,18 +299,23 @@ for i, j in (np.transpose(np.triu_indices(10))[pair] for pair in worst):
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 4 |
 #
-# **Idea.** What the service sells is a *posterior*: ten probabilities that sum to 1, one row for
-# each picture. Four things go wrong again and again in real services:
+# **Idea.** The service sells *posteriors*: for each picture, a row of ten probabilities that sum to 1.
+# Four mistakes are common in real services:
 #
-# 1. logits are sent instead of probabilities, or the softmax runs along the wrong axis;
-# 2. dropout is still on, so the same picture gets another answer each time;
-# 3. an answer depends on which other pictures happen to be in the batch, or ends up in their row;
-# 4. the model comes back changed, or gradients pile up until the memory is full.
+# 1. The service sends logits instead of probabilities, or applies the softmax along the wrong axis.
+# 2. Dropout is still switched on, so the same picture gets a different answer each time.
+# 3. An answer ends up in the wrong row, or depends on the other pictures in the batch.
+# 4. The service leaves the model in a different mode, or stores gradients until the memory is full.
 #
-# The check holds the model: `model` only stands for it, as the client of an API stands for a model
-# far away, and can do what any torch module can. So the check knows in which mode it was asked.
+# The `model` in the check behaves like any torch module, but it only passes your calls on to a network
+# that the check itself holds. In this way the check can record the mode that the network was in when
+# you called it.
 #
-# > **Predict.** Which of the four would an honest customer notice first? Which a thief?
+# > **Predict.** Which of the four mistakes would an honest customer notice first? Which of them could
+# > nobody notice who sees only the answers?
+
+# %%
+my_mistakes = "no guess yet"  # for example "first 3; never 1"
 
 
 # %% solution="predict_proba"
@@ -296,21 +342,54 @@ lab1.predict_proba(predict_proba, watched)
 # %% [markdown]
 # <details><summary>Hint 1: the mode</summary>
 #
-# <code>model.training</code> is True or False. <code>model.eval()</code> switches it off,
-# <code>model.train(True)</code> on again.
+# <code>model.training</code> is True or False. <code>model.eval()</code> sets it to False, and
+# <code>model.train(True)</code> sets it to True.
 # </details>
 #
 # <details><summary>Hint 2: which dim?</summary>
 #
-# The logits have shape (pictures, classes). The sum that must be 1 runs over the classes.
+# The logits have the shape (pictures, classes). The probabilities that must sum to 1 are those of the
+# classes of one picture.
 # </details>
 #
 # <details><summary>Hint 3: nearly there</summary>
 #
-# Inside <code>with torch.no_grad():</code> make a list of answers, one entry for each of
-# <code>x.split(batch_size)</code>; <code>torch.cat</code> joins them, <code>.numpy()</code> makes an
-# array.
+# Inside <code>with torch.no_grad():</code> make a list with one answer for each of the batches in
+# <code>x.split(batch_size)</code>. <code>torch.cat</code> joins the list, and <code>.numpy()</code> turns
+# the result into an array.
 # </details>
+
+# %% [markdown]
+# Now make each mistake once, on purpose, and see what a customer would notice.
+
+# %%
+sample, labels = fashion.x_test[:1_000], truth[:1_000]
+print(f"1. logits: the first answer sums to {victim.logits(sample)[0].sum():.1f} instead of 1")
+torch.manual_seed(0)
+victim.network.train()
+with torch.no_grad():
+    first, second = (victim.network(torch.tensor(sample)).argmax(dim=1) for _ in range(2))
+victim.network.eval()
+changed = int((first != second).sum())
+print(f"2. dropout: asked twice, {changed} of 1,000 pictures change their class")
+shifted = np.roll(posteriors[:1_000], 1, axis=0)
+print(f"3. rows shifted by one: the accuracy falls to {accuracy(shifted, labels):.3f}")
+kept = victim.network(torch.tensor(sample)).detach().numpy().argmax(axis=1)
+print(f"4. gradients stored: {np.sum(kept != predicted[:1_000])} of 1,000 answers change")
+print(f"Your guess: {my_mistakes}.")
+
+# %% [markdown]
+# **Explain it before you read on.** Which of the four would a *thief* want you to make?
+#
+# **Read the result.** Mistake 1 shows in the very first answer, because it does not sum to 1. A customer
+# sees mistake 3 as soon as they send a few pictures that they know. Mistake 2 shows only to someone who
+# sends the same picture twice, which few customers do. Mistake 4 cannot be seen in the answers at all:
+# the company notices it when its memory runs out.
+#
+# A thief would want mistake 1. A probability that is rounded to 0 does not tell how unlikely a class is,
+# but its logit still does.
+#
+# Next, look at three answers of the correct service in full.
 
 # %% provided="look_at_answers"
 top_probability = posteriors.max(axis=1)
@@ -320,34 +399,49 @@ chosen = [
 ]
 some = fashion.x_test[chosen]
 answers = predict_proba(victim.network, some)
-captions = [f"{fashion.classes[label]}" for label in fashion.y_test[chosen]]
-for row, label in zip(answers, captions):
-    top = np.argsort(row)[::-1][:3]
-    listed = ", ".join(f"{fashion.classes[i]} {row[i]:.1%}" for i in top)
-    print(f"it is a {label}; the answer is {listed}")
-plots.pictures(some, captions, columns=3, title="Three held-out pictures, with the truth")
+second_choice = np.argsort(posteriors, axis=1)[:, -2]
+rescued = np.mean(second_choice[wrong] == truth[wrong])
+print(f"The first choice is wrong for {wrong.sum()} of {len(truth):,} held-out pictures.")
+print(f"The second choice is then right in {rescued:.1%} of the cases.")
+captions = [f"it is: {fashion.classes[label]}" for label in fashion.y_test[chosen]]
+plots.answers(
+    some, answers, fashion.classes, captions, title="Three held-out pictures and their answers"
+)
 
 # %% [markdown]
-# **Read the result.** Where one word would have been an answer, the service sends ten numbers. The
-# second and third tell what *else* the picture looks like to the victim. That is worth money to a
-# customer, who sees when to look again, and more to a thief, who is taught by every one of them.
+# **Explain it before you read on.** The label alone would be the name of the longest bar. What do the
+# other nine bars add?
+#
+# **Read the result.** They show which other classes the picture resembles, and how strongly. For the
+# trousers they add nothing, as the victim is certain. The second answer says "T-shirt, but much like a
+# shirt". In the third the first choice is wrong, and the right class, coat, comes second with .28. This
+# is typical: when the first choice is wrong, the second is right in 73.3 % of the cases.
+#
+# A customer can use this to decide which pictures a person should look at. A thief can use it as well:
+# each answer relates one picture to several classes at once, so it teaches a clone more than a single
+# label does. Hinton, Vinyals and Dean (2015) trained small networks on the soft answers of large ones
+# for this reason, and called it *distillation*.
 
 # %% [markdown]
-# ## Exercise 4: may it be that sure?
+# ## Exercise 4: does it deserve that confidence?
 #
 # | difficulty | time | points |
 # |---|---|---|
 # | ●●●○○ | 15 minutes | 3 |
 #
-# **Idea.** A model is *calibrated* if, of all answers given with confidence .8, 80 % are right. Sort
-# the answers by confidence (the largest probability of the row) into `bins` equal intervals
-# `(0, 1/bins], (1/bins, 2/bins], ...`. In each bin, compare the share of right answers with the mean
-# confidence. The **expected calibration error** is the mean of these gaps, each weighted by how
-# many answers its bin holds:
+# **Idea.** The *confidence* of an answer is its largest probability. A model is *calibrated* if 80 % of
+# the answers that it gives with a confidence of .8 are correct, and likewise for every other confidence.
+# To measure this, divide the range of confidence into `bins` equal intervals
+# `(0, 1/bins], (1/bins, 2/bins], ...` and sort the answers into them. In each bin, compare the share of
+# correct answers with the mean confidence. The **expected calibration error** is the average of these
+# gaps, weighted by the number of answers in each bin:
 #
 # $$\mathrm{ECE} = \sum_b \frac{n_b}{n}\,\bigl|\,\mathrm{accuracy}_b - \mathrm{confidence}_b\,\bigr|$$
 #
-# > **Predict.** Is this victim too sure of itself, or not sure enough?
+# > **Predict.** Is this victim overconfident, underconfident, or about right?
+
+# %%
+my_calibration = "no guess yet"  # "overconfident", "underconfident" or "about right"
 
 
 # %% solution="expected_calibration_error"
@@ -376,29 +470,44 @@ lab1.expected_calibration_error(expected_calibration_error)
 # %% [markdown]
 # <details><summary>Hint 1: the bin of an answer</summary>
 #
-# <code>np.ceil(confidence * bins) - 1</code> is the number of its bin: a confidence of exactly 1
-# falls into the last one.
+# <code>np.ceil(confidence * bins) - 1</code> is the number of the bin, counted from 0. A confidence of
+# exactly 1 falls into the last bin.
 # </details>
 #
 # <details><summary>Hint 2: one bin</summary>
 #
-# A mask picks the answers of a bin. The mean of a mask is the share of answers in it; a bin
-# without answers must be skipped, or you divide by zero.
+# A boolean mask selects the answers in a bin, and the mean of the mask is the share of all answers that
+# are in it. Skip bins without answers: their mean is not defined.
 # </details>
 
 # %% provided="calibration"
 error = expected_calibration_error(posteriors, fashion.y_test)
 confidence = posteriors.max(axis=1)
-print(f"expected calibration error {error:.4f}")
-print(f"mean confidence {confidence.mean():.3f}, accuracy {accuracy(posteriors, truth):.3f}")
+print(f"expected calibration error: {error:.4f}")
+print(f"mean confidence: {confidence.mean():.3f}, accuracy: {accuracy(posteriors, truth):.3f}")
+certain = confidence > 0.9
+print(
+    f"confidence above .9: {certain.mean():.1%} of the answers, {wrong[certain].mean():.1%} wrong"
+)
+doubtful = (confidence > 0.5) & (confidence <= 0.7)
+print(f"from .5 to .7: {doubtful.mean():.1%} of the answers, {wrong[doubtful].mean():.1%} wrong")
+gap = confidence.mean() - accuracy(posteriors, truth)
+print(f"Your guess: {my_calibration}. Measured: mean confidence minus accuracy is {gap:+.3f}.")
 plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 
 # %% [markdown]
-# **Read the result.** Below the dotted line a model is surer than it may be, above it less sure; the
-# shaded area of a dot is the number of answers, so the smallest dots say little.
-# Compare the two numbers printed above the picture: their difference says which way this victim
-# leans over all. When you try to recognise strange queries by
-# their low confidence, in lab 3, remember how sure this model is of nearly everything.
+# **Explain it before you read on.** Compare the mean confidence with the accuracy. Which way is the
+# victim wrong about itself, and at which confidences most?
+#
+# **Read the result.** The victim is overconfident: its mean confidence is .924, but only .886 of its
+# answers are correct. In the figure, it is overconfident where a point lies below the dotted line and
+# underconfident where a point lies above it. The shaded area around a point stands for the number of
+# answers in the bin; where it is small, the accuracy is uncertain.
+#
+# The confidence is still useful. Of the answers with a confidence above .9, only 3.3 % are wrong; of
+# those between .5 and .7, nearly half are. But most answers have a high confidence, 77.6 % of them above
+# .9. Remember this in lab 3, where you will try to recognise a thief's strange pictures by the low
+# confidence of the answers.
 
 # %% [markdown]
 # ## Exercise 5: the black box
@@ -407,17 +516,22 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # |---|---|---|
 # | ●●●○○ | 20 minutes | 4 |
 #
-# **Idea.** The service owns a *meter* and a *budget*. The order in which it works is the whole
-# art: **check** the input, **charge** for it, **answer**. Whoever answers first and counts
-# afterwards gives answers away whenever something happens in between.
+# **Idea.** The service has a *budget* for the customer and a *meter* that counts the pictures answered
+# so far. The order of its steps matters: first **check** the input, then **charge** for it, then
+# **answer**. A service that answers before it charges gives answers away whenever something fails in
+# between.
 #
-# What to refuse, with `InvalidQuery("a sentence")`: pictures that are not of shape
-# `(n, 1, 28, 28)`, an empty batch, anything but floats, NaN or infinite pixels, values outside
-# [0, 1]. A batch that does not fit into the rest of the budget is refused *whole*, with
-# `BudgetExceeded("customer", requested, remaining)`: who asks (any name will do here), how many
-# answers they asked for, how many they have left. What is refused is not charged.
+# Raise `InvalidQuery("a sentence")` for pictures that do not have the shape `(n, 1, 28, 28)`, for an
+# empty batch, for anything but floats, for NaN or infinite pixels, and for values outside [0, 1]. If a
+# batch does not fit into what is left of the budget, refuse *all of it* with
+# `BudgetExceeded("customer", requested, remaining)`. Its arguments are who asks (any name will do), how
+# many answers they asked for, and how many they have left. Do not charge for a refused request.
 #
-# > **Predict.** A customer with 5 queries left sends 6 pictures. Why not answer 5 of them?
+# > **Predict.** A customer has 5 queries left and sends 6 pictures. Why should the service not simply
+# > answer the first 5?
+
+# %%
+my_reason = "no guess yet"  # a few words
 
 
 # %% solution="api"
@@ -459,14 +573,14 @@ lab1.api(API)
 # %% [markdown]
 # <details><summary>Hint 1: a good order</summary>
 #
-# Shape, size, dtype, budget, values, charge, answer. What is cheap comes first: a flood of pictures
-# should cost nothing to refuse.
+# Shape, size, dtype, budget, values; then charge, then answer. Put cheap tests first, so that a flood of
+# pictures can be refused at almost no cost.
 # </details>
 #
 # <details><summary>Hint 2: NaN</summary>
 #
-# Every comparison with NaN is False, so <code>x.min() < 0</code> lets NaN pass:
-# <code>np.isfinite(x).all()</code> is the test.
+# Every comparison with NaN is False, so <code>x.min() < 0</code> does not notice it. Use
+# <code>np.isfinite(x).all()</code>.
 # </details>
 
 # %% provided="open_for_business"
@@ -480,10 +594,26 @@ for name, bad in {"bytes": (some * 255).astype("uint8"), "a flood": too_many}.it
         print(f"{name}: {type(refusal).__name__}: {refusal}")
 print("used:", shop.used)
 
+# %%
+small = API(lambda x: predict_proba(victim.network, x), budget=5)
+for x in (fashion.x_test[:6], fashion.x_test[:5]):
+    try:
+        print(f"{len(x)} pictures, budget 5:", small.query(x).shape, "used:", small.used)
+    except BudgetExceeded:
+        print(f"{len(x)} pictures, budget 5: refused, used:", small.used)
+print(f"Your guess: {my_reason}.")
+
 # %% [markdown]
-# **Read the result.** Two refusals, and the meter did not move. The library's own
-# `trickster.api.PredictionAPI` does the same for many customers, keeps a log, and takes a chain of
-# defences; from lab 2 on you use that one.
+# **Explain it before you read on.** Imagine that you wrote the customer's program. What would it do with
+# five rows for six pictures?
+#
+# **Read the result.** A program that receives fewer rows than it sent may match answers to the wrong
+# pictures without noticing. If it repeats the whole request instead, the customer pays for the same
+# five pictures twice. A refusal leaves the choice to them: here they send five pictures and get five
+# answers. The refused requests above did not move the meter.
+#
+# From lab 2 on you use the library's own `trickster.api.PredictionAPI`. It does the same for many
+# customers at once, keeps a log, and can apply defences to its answers.
 
 # %% [markdown]
 # ## Exercise 6: in your own words
@@ -492,40 +622,70 @@ print("used:", shop.used)
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 2 |
 #
-# Your manager asks: "Why not send just the name of the class? Then nobody learns our
-# probabilities." Answer in three to six sentences: what would an honest customer lose, what would a
-# thief still get, and what does the meter of exercise 5 protect, and what not? Use at least one
-# figure that this notebook printed.
+# Your manager asks: "Why don't we send just the name of the class? Then nobody learns our
+# probabilities." Answer in three to six sentences. What would an honest customer lose? What would a
+# thief still get? What does the meter of exercise 5 protect, and what does it not protect? Use at least
+# one number that this notebook printed.
 
 # %% [markdown] written="written" points=2
 # ### BEGIN SOLUTION
-# Customers use the probabilities: with a calibration error of about four points, a confidence near
-# .6 does mean that nearly every second answer is wrong, and a shop can let a person look at those.
-# With names only, that is lost. A thief still gets a label for each picture they send, right in
-# about 89 cases of 100 where the picture is a garment, which is a labelled training set for the
-# price of the queries. The meter limits how many labels one customer gets in all and makes them pay
-# for each; it does not make any single answer less useful to a thief, and it sees only one account,
-# not how many accounts a person has.
+# Customers use the probabilities to decide which answers to trust: above a confidence of .9 only 3.3 %
+# of the answers are wrong, between .5 and .7 nearly half are, and a shop can let a person look at
+# those. With the class name alone they can no longer tell the two apart. A thief still gets a label
+# for each picture they send, correct for 88.6 % of real clothes, and so a labelled training set for
+# the price of the queries. The meter limits how many labels one account gets and makes them cost
+# money. It does not make a single answer less useful to a thief, and it does not know whether several
+# accounts belong to the same person.
 #
 # ### BEGIN MARK SCHEME
-# One point: names something an honest user loses (the doubt, calibrated confidence, a choice of
-# threshold) and that labels alone still train a clone, with a figure from the notebook. One point:
-# says what the meter limits (the number of answers) and one thing that it does not (the worth of an
-# answer; several accounts). Half points are fine.
+# One point: names something that an honest customer loses (a confidence to judge the answer by, the
+# second choice, a threshold of their own) and says that labels alone still train a clone, with a number
+# from the notebook. One point: says what the meter limits (the number of answers) and one thing that
+# it does not (the value of an answer; several accounts). Half points are fine.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
 # %% [markdown]
+# ## ★ Extension: make it less sure of itself
+#
+# This is for you if you have time left. It is not graded.
+#
+# *Temperature scaling* (Guo et al. 2017) divides all logits by one number *T* before the softmax. Find
+# the *T* that minimises the cross-entropy on half of the held-out pictures, and measure the calibration
+# error on the other half. `trickster.models.softmax(victim.logits(x) / T)` gives you the new
+# probabilities. Before you start, say what happens to the accuracy.
+#
+# **What to expect.** The error falls to less than half of what it was, and *T* is larger than 1, because
+# the victim is overconfident. The accuracy does not change at all, because dividing all logits by the
+# same number keeps their order. If you choose *T* on the same pictures on which you measure, the result
+# looks slightly better than it is.
+
+# %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** A small network reaches the accuracy printed in exercise 2 on pictures it never saw; its
-# probabilities are a few points too sure; a service must check, charge and answer in that order.
+# **Shown.** A small network reaches the accuracy printed in exercise 2 on pictures that it has never
+# seen. Its probabilities tell more than its labels, and they are overconfident. A service must check,
+# charge and answer in that order.
 #
-# **Not shown.** That any of this keeps a thief away: the API does exactly what it was built for, and
-# in lab 2 that is enough to lose the model. And the ± in exercise 2 speaks of the check's pictures
-# only: another training run differs too.
+# **Not shown.** Nothing here keeps a thief away. The API does exactly what it was built for, and in
+# lab 2 that is enough to lose the model. The ± in exercise 2 covers only the choice of test pictures:
+# training once more with another seed would also change the result.
 #
-# **Papers.** Xiao, Rasul and Vollgraf, *Fashion-MNIST* (2017). Guo, Pleiss, Sun and Weinberger, *On
-# Calibration of Modern Neural Networks* (2017). Tramèr, Zhang, Juels, Reiter and Ristenpart,
-# *Stealing Machine Learning Models via Prediction APIs* (2016). Loshchilov and Hutter, *Decoupled
-# Weight Decay Regularization* (2019).
+# **In the real world.** MITRE ATLAS, a catalogue of attacks on AI systems, lists what you have just
+# opened to the public as *AI Model Inference API Access*
+# ([AML.T0040](https://atlas.mitre.org/techniques/AML.T0040)), and theft through it as *Extract AI Model*
+# ([AML.T0024.002](https://atlas.mitre.org/techniques/AML.T0024.002)). Your meter is a first form of its
+# mitigation *Restrict Number of AI Model Queries*
+# ([AML.M0004](https://atlas.mitre.org/mitigations/AML.M0004)).
+#
+# **Papers.**
+# - Xiao, Rasul and Vollgraf, [Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+#   Algorithms](https://arxiv.org/abs/1708.07747), arXiv, 2017.
+# - Guo, Pleiss, Sun and Weinberger, [On Calibration of Modern Neural
+#   Networks](https://arxiv.org/abs/1706.04599), ICML 2017.
+# - Hinton, Vinyals and Dean, [Distilling the Knowledge in a Neural
+#   Network](https://arxiv.org/abs/1503.02531), arXiv, 2015.
+# - Tramèr, Zhang, Juels, Reiter and Ristenpart, [Stealing Machine Learning Models via Prediction
+#   APIs](https://arxiv.org/abs/1609.02943), USENIX Security 2016.
+# - Loshchilov and Hutter, [Decoupled Weight Decay
+#   Regularization](https://arxiv.org/abs/1711.05101), ICLR 2019.

@@ -12,25 +12,35 @@
 # [Open this lab in Colab]({{colab_url}})
 #
 # **You will**
-# - change sides, and clone a model of which you see nothing but answers;
-# - measure a theft: accuracy, fidelity, and how sure you are of either;
-# - find out what a thief needs most, and what is no use at all;
-# - audit a public demonstration of a defence, and judge it.
+# - change sides, and clone a model of which you see only the answers;
+# - measure how well it was stolen, with confidence intervals;
+# - find out which queries teach a clone most, and which teach it nothing;
+# - audit a public demonstration of a defence.
 #
-# **Time** about 80 minutes. **Points** 20. **You need** lab 1's ideas, not its code; no GPU.
+# **Time** about 80 minutes for the exercises; the cells themselves run for about a minute in all.
+# **Points** 20. **You need** the ideas of lab 1, but not its code, and no GPU.
 #
-# **The story.** *Ostrich & Daughters* rent out their classifier: ten probabilities for a picture,
-# paid by the query. You own a rival shop, no labelled clothes, and a budget of a few thousand
-# queries. You may send whatever pictures you like.
+# **The story.** *Ostrich & Daughters* now rent out their classifier: a customer sends a picture, receives
+# ten probabilities, and pays for each query. You own a rival shop. You have no labelled clothes, but a
+# budget of a few thousand queries, and you may send any pictures you like.
 #
-# **Stuck?** Let the library do it, for no points there, and go on:
-# `from trickster.attacks import collect` in exercise 1;
-# `attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed).posteriors`, after
-# `from trickster import attacks`, as the body of exercise 2; and
-# `evaluation.fidelity(clone(x), victim(x))`, after `from trickster import evaluation`, as that of
-# exercise 3. Each refuses to answer while the test of its own exercise runs, and works everywhere
-# else; the library's complete thieves, `attacks.steal` and `attacks.steal_jacobian`, refuse in
-# exercises 2 and 5.
+# **What is allowed.** In this lab you attack a model that runs on your own machine. Do not try this on a
+# service without its owner's written consent. The terms of service of many providers forbid customers to
+# train a competing model on the answers. Depending on the country, a theft can also violate contract
+# law, trade secret law or computer crime law.
+#
+# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that
+# exercise, and everything after it works. Run `from trickster import attacks, evaluation` in a new cell,
+# and make this the first line of your function:
+#
+# | exercise | first line |
+# |---|---|
+# | 1 | `return attacks.collect(api, pool, budget, batch_size=batch_size)` |
+# | 2 | `return attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed).posteriors` |
+# | 3 | `return evaluation.fidelity(clone(x), victim(x))` |
+#
+# The library's functions refuse to work while the check of their own exercise runs. `attacks.steal` and
+# `attacks.steal_jacobian` refuse in the checks of exercises 2 and 5.
 
 # %% provided="setup"
 {{setup}}
@@ -40,7 +50,7 @@ from functools import cache
 
 import numpy as np
 
-from trickster import data, models, plots, training
+from trickster import attacks, data, models, plots, training
 from trickster.api import BudgetExceeded
 from trickster.checks import lab2
 from trickster.demos import DemoB
@@ -53,18 +63,18 @@ dataset = scenario.data
 # %% [markdown]
 # ## The threat model
 #
-# Before you attack or defend anything, say who can do what:
+# Before you attack or defend anything, write down what the attacker wants, knows and can do:
 #
 # | | |
 # |---|---|
-# | **goal** | a *clone* that names the same class as the *victim*, on the pictures that customers send |
-# | **sees** | posteriors for each picture sent; no weights, no gradients, no training data |
-# | **owns** | pictures that are *not* the victim's: noise, scribbles, photographs (the *query pool*) |
-# | **pays** | by the query; the *query budget* is what the theft costs |
+# | **goal** | a *clone* that names the same class as the *victim* for the pictures that customers send |
+# | **sees** | the posteriors for each picture they send; no weights, no gradients, no training data |
+# | **owns** | pictures that are *not* clothes, such as noise, scribbles or photographs: the *query pool* |
+# | **pays** | for each query; the theft must stay within the *query budget* |
 # | **knows** | that there are ten classes, and the size of a picture |
 #
-# The thief holds a `Client`. It has a method `query(pictures)` and two numbers, `used` and
-# `remaining`. A request that would go over the budget is refused whole.
+# The thief holds a `Client`. It has a method `query(pictures)` and two numbers, `used` and `remaining`.
+# It refuses a whole request that would exceed the budget.
 
 # %% provided="client"
 api = scenario.api(budget=100)
@@ -78,15 +88,70 @@ except BudgetExceeded as refusal:
     print(refusal)
 
 # %% [markdown]
-# Four pools that anybody can make without a single piece of clothing:
+# ## Why it works: a theft that you can see
+#
+# Start with a victim that has only two inputs instead of 784. Each point of the square below is a
+# possible query. The victim answers with one of two classes: "circle" below a curve, "cross" above it.
+# The thief does not know the curve. They ask about some random points and train a small network on the
+# answers.
+#
+# > **Predict.** On how much of the square will the clone agree with the victim after 20, 100 and 500
+# > queries? And after 500 queries that all come from one corner?
+
+# %%
+my_agreement = "no guess yet"  # for example "50 %, 60 %, 70 %; corner 60 %"
+
+
+# %%
+def curve_victim(x):
+    """Posteriors (n, 2) for n queries of two numbers, shaped as pictures (n, 1, 1, 2)."""
+    across, up = x[:, 0, 0].T
+    above = 1 / (1 + np.exp(-20 * (up - 0.5 - 0.3 * np.sin(12 * across))))
+    return np.stack([1 - above, above], axis=1)
+
+
+points = np.random.default_rng(0).random((500, 1, 1, 2), dtype=np.float32)
+queries = {f"{n} queries": points[:n] for n in (20, 100, 500)}
+queries["500 from one corner"] = points / 3
+clones = {}
+for name, x in queries.items():
+    clone = attacks.train_clone(x, curve_victim(x), epochs=150, lr=0.02)
+    clones[name] = clone.posteriors, x
+print(f"Your guess: {my_agreement}. Measured:")
+plots.boundaries(curve_victim, clones, title="A victim with two inputs, and four clones of it")
+
+# %% [markdown]
+# **Explain it before you read on.** The thief never sees the curve. How can the clone still follow it? And
+# why do 500 queries from one corner teach so little?
+#
+# **Read the result.** The circles and crosses are the queries, with the victim's answers. The clone
+# draws its boundary between them. With 20 queries it learns only that crosses are above circles. With
+# 100 it finds the hills and the valleys, and with 500 the two curves can hardly be told apart. Each
+# query leaves the boundary less room, especially a query that is close to it.
+#
+# In the last panel nearly all answers are the same. The clone is right near the corner and guesses
+# everywhere else. So it matters less how many queries a thief sends than whether the answers *differ*.
+#
+# The clone need not be built like the victim. Here the victim is a formula and the clone is a network
+# with one hidden layer. The thief copies the answers, not the parts, so any model that is flexible
+# enough to follow the boundary will do.
+
+# %% [markdown]
+# ## The query pools
+#
+# Here are four pools of pictures that anybody can make without a single piece of clothing:
 
 # %% provided="pools"
 kinds = {name: scenario.pool(name, 10, seed=0) for name in scenario.pools}
 plots.contact_rows(kinds, title="Ten pictures of each query pool")
 
 # %% [markdown]
-# > **Predict, before you measure anything.** Which of the four teaches a clone most about clothes?
-# > Which teaches nothing? And what share of the victim's answers will the best one get you?
+# > **Predict.** Which of the four pools teaches a clone most about clothes, and which teaches it least? With
+# > the best pool and 3,000 queries, for what share of real clothes will the clone name the same class as
+# > the victim?
+
+# %%
+my_pools = "no guess yet"  # for example "most: digits, .40; least: shapes"
 
 # %% [markdown]
 # ## Exercise 1: collect
@@ -95,9 +160,10 @@ plots.contact_rows(kinds, title="Ten pictures of each query pool")
 # |---|---|---|
 # | ●○○○○ | 8 minutes | 3 |
 #
-# **Idea.** Send the first `budget` pictures of the pool, in batches, and keep what you asked beside
-# what you got. It sounds like nothing; two slips are common, and both cost you: asking about a
-# whole last batch when the budget ends in its middle, and starting the pool again when it is short.
+# **Idea.** Send the first `budget` pictures of the pool in batches, and keep each picture together with its
+# answer. Two mistakes are common, and both cost you queries: sending the whole last batch although the
+# budget ends in the middle of it, and starting again at the beginning of a pool that is smaller than the
+# budget.
 
 
 # %% solution="collect"
@@ -121,13 +187,13 @@ lab2.collect(collect)
 # %% [markdown]
 # <details><summary>Hint 1: where does the last batch end?</summary>
 #
-# Slices never run over the end of an array: cut the pool at the budget first, and every batch that
-# you cut from that is right.
+# A slice never runs past the end of an array. Cut the pool at the budget first; then each batch that you
+# cut from it has the right size.
 # </details>
 #
 # <details><summary>Hint 2: joining the answers</summary>
 #
-# Keep a list of arrays, one for each request; <code>np.concatenate(list)</code> joins them.
+# Keep a list with one array for each request. <code>np.concatenate(list)</code> joins them.
 # </details>
 
 # %% [markdown]
@@ -137,22 +203,26 @@ lab2.collect(collect)
 # |---|---|---|
 # | ●●○○○ | 12 minutes | 4 |
 #
-# **Idea.** The victim's answers are your labels. There are two ways to use them:
+# **Idea.** The victim's answers are your labels. You can use them in two ways:
 #
-# - **soft labels**: the posteriors themselves are the targets. The clone learns the victim's doubts
-#   as well (Knockoff Nets).
-# - **hard labels**: only each answer's largest class (Copycat CNN). It is all you have if the
-#   service sends nothing else.
+# - **Soft labels.** The targets are the posteriors themselves, so the clone also learns how uncertain the
+#   victim is, and between which classes. Knockoff Nets work like this.
+# - **Hard labels.** The targets are only the most probable classes. A thief has to use them if the
+#   service sends nothing else. Copycat CNN works like this.
 #
-# `training.fit(network, x, targets, epochs=..., lr=3e-3, seed=...)` is the course's training loop, with
-# a learning rate that is a good start: give it posteriors `(n, 10)` or integer labels `(n,)`. `models.mlp(x.shape[1:], seed=seed)` is a small network with
-# one hidden layer, trained in a second or two. `models.Classifier(network).posteriors` is a function
-# from pictures to posteriors: return that.
+# `models.mlp(x.shape[1:], seed=seed)` is a small network with one hidden layer, which trains in a second
+# or two. `training.fit(network, x, targets, epochs=..., lr=3e-3, seed=...)` is the course's training loop.
+# It takes posteriors `(n, 10)` or integer labels `(n,)` as targets, and this learning rate is a good
+# start. `models.Classifier(network).posteriors` is a function from pictures to posteriors; return it.
 #
-# The test lets your clone learn from a service that sorts clothes into ten classes of its own, other
-# ones when your work is graded: the model in your notebook does not know them.
+# In the check, your clone learns from a service that sorts clothes into ten classes of its own. They
+# change when your work is graded, and no model in this notebook knows them.
 #
-# > **Predict.** Which clone will be better, soft or hard? By how much?
+# > **Predict.** Which clone will be better, the one with soft labels or the one with hard labels? By how
+# > much?
+
+# %%
+my_labels = "no guess yet"  # for example "hard, by .10"
 
 
 # %% solution="train_clone"
@@ -178,27 +248,27 @@ lab2.train_clone(train_clone)
 # %% [markdown]
 # <details><summary>Hint 1: which axis?</summary>
 #
-# <code>answers</code> has one row for each picture and one column for each class. You want one label
-# for each picture.
+# <code>answers</code> has one row for each picture and one column for each class. You need one label for
+# each picture.
 # </details>
 #
 # <details><summary>Hint 2: what is returned?</summary>
 #
-# A function, not a network: <code>return models.Classifier(network).posteriors</code>, without
-# brackets at the end.
+# Return a function, not a network: <code>return models.Classifier(network).posteriors</code>, without
+# parentheses at the end.
 # </details>
 
 # %% [markdown]
-# ## Exercise 3: how well is it stolen?
+# ## Exercise 3: how well was it stolen?
 #
 # | difficulty | time | points |
 # |---|---|---|
 # | ●○○○○ | 5 minutes | 2 |
 #
-# **Idea.** *Accuracy* asks how often the clone is right. *Fidelity* asks how often it says what the
-# victim says, mistakes included. A thief who wants to sell the same service needs accuracy; one who
-# wants to prepare attacks on the victim needs fidelity, and it is what tells a copy from another
-# good model.
+# **Idea.** *Accuracy* is how often the clone is right. *Fidelity* is how often it names the same class as
+# the victim, whether right or wrong. A thief who wants to sell the same service needs accuracy. A thief
+# who wants to prepare further attacks on the victim needs fidelity. Fidelity also tells a copy from
+# another good model, which makes its own mistakes instead of the victim's.
 
 
 # %% solution="fidelity"
@@ -216,14 +286,14 @@ def fidelity(clone, victim, x):
 lab2.fidelity(fidelity)
 
 # %% [markdown]
-# Now put the pieces together: one theft, with 3,000 pictures of the shapes pool.
+# Now put the pieces together: one theft, with 3,000 pictures from the pool of shapes.
 
 
 # %% provided="one_theft"
-victim_says = scenario.victim.posteriors(dataset.x_test)
+victim_answers = scenario.victim.posteriors(dataset.x_test)
 
 
-@cache  # pictures that are used again are not drawn again
+@cache  # draws the pictures of a pool only once
 def pool(name, seed):
     size = {"shapes": 5_000, "digits": 1_500}.get(name, 3_000)
     return scenario.pool(name, size, seed=seed)
@@ -234,24 +304,32 @@ def theft(pool_name, budget, labels, seed):
     client = scenario.api(budget=budget).client("thief")
     x, answers = collect(client, pool(pool_name, seed), budget)
     clone = train_clone(x, answers, labels=labels, seed=seed)
-    agreement = fidelity(clone, lambda x: victim_says, dataset.x_test)
+    agreement = fidelity(clone, lambda x: victim_answers, dataset.x_test)
     return agreement, accuracy(clone(dataset.x_test), dataset.y_test)
 
 
 agreement, right = theft("shapes", 3_000, "soft", seed=0)
-print(f"victim:  accuracy {accuracy(victim_says, dataset.y_test):.3f}")
+print(f"victim:  accuracy {accuracy(victim_answers, dataset.y_test):.3f}")
 print(f"clone:   accuracy {right:.3f}, fidelity {agreement:.3f}")
 
 # %% [markdown]
-# **Read the result.** A model that never saw a garment sorts clothes, because it asked one that had.
-# One run is an anecdote, though. From here on, every figure gets seeds and an interval.
+# **Read the result.** The clone has never seen a piece of clothing, and it sorts clothes, because it asked
+# a model that had. But this is one run, and another seed would give a different number. From here on, each
+# result is the mean of several runs, with an interval.
+#
+# **What the intervals mean.** You have the results of a few runs. How far can you trust their mean?
+# Ideally you would repeat the whole experiment many times. The *bootstrap* imitates this: it draws as
+# many results as you have, with replacement, from the results themselves, and takes their mean; it does
+# so 9,999 times. The range that contains the middle 95 % of these means is the *bootstrap interval*.
+# With only three runs it is too narrow, because three runs do not show the full variation. Treat it as a
+# lower bound on the uncertainty.
 
 # %% [markdown]
 # ## Which pool steals best?
 #
-# Nothing to write here: run it (half a minute), and compare it with your prediction. Each bar is
-# the mean of three seeds, each with pictures, weights and training of its own. (The digits are asked
-# about 1,500 times only: there are no more than 1,797 of them.)
+# There is nothing to write here. Run the cell, which takes about half a minute, and compare the result
+# with your predictions. Each bar is the mean of three seeds; each seed has its own pictures, initial
+# weights and order of training. The pool of digits has only 1,797 pictures, so it gets 1,500 queries.
 
 # %% provided="compare_pools"
 by_pool = {
@@ -267,21 +345,33 @@ for name in scenario.pools:
     posteriors = scenario.victim.posteriors(pool(name, 1)[:1_500])
     classes = np.bincount(posteriors.argmax(axis=1), minlength=10)
     print(
-        f"{name:8} the victim sees {np.sum(classes > 15)} classes of 10 in more than 1 % of it; "
-        f"the commonest, {dataset.classes[classes.argmax()]}, in {classes.max() / 15:.0f} %; "
+        f"{name:8} {np.sum(classes > 15)} of 10 classes make up more than 1 % of the answers each; "
+        f"most common: {dataset.classes[classes.argmax()]}, {classes.max() / 15:.0f} %; "
         f"mean confidence {posteriors.max(axis=1).mean():.2f}"
     )
+soft, hard = ({name: bar.mean for name, bar in bars.items()} for bars in by_pool.values())
+best, worst = max(soft, key=soft.get), min(soft, key=soft.get)
+print(f"Your guess: {my_pools}.")
+print(f"Measured: most: {best}, {soft[best]:.2f}; least: {worst}, {soft[worst]:.2f}.")
+print(f"Your guess: {my_labels}.")
+print(f"Measured: soft minus hard with {best}: {soft[best] - hard[best]:+.2f}.")
 plots.bars(by_pool, title="Fidelity with 3,000 queries, by pool", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
-# **Read the result.** Why does noise steal next to nothing? Look at the lines above the picture. To
-# the victim, nearly all noise is the same thing, and it says so with confidence: 3,000 answers, and
-# nearly all of them the same one. What a query teaches is the *difference* between answers. Shapes
-# have edges, areas and outlines as clothes have; the victim sees most of its classes in them, and the
-# places where one class turns into another. Photographs look rich to *us*, but see how many of their
-# answers are one and the same class.
+# **Explain it before you read on.** Why does noise teach the clone so little? The lines above the figure
+# show what the victim answers to each pool.
 #
-# Note also what the victim's confidence is on pictures that are no clothes at all.
+# **Read the result.** Noise is the corner of the square again. To the victim nearly all noise is the same:
+# it answers "Bag" for 90 % of it, with a mean confidence of .85. From thousands of nearly equal answers a
+# clone cannot learn what separates a coat from a shirt. The photographs look rich to *us*, but 90 % of
+# them are bags to the victim as well. The shapes have edges, areas and outlines, as clothes do. The victim
+# sees nine of its ten classes in them, and so they show where one class ends and the next begins.
+#
+# Soft labels beat hard labels with the shapes, but by much less than the choice of the pool matters. A
+# thief who gets only labels is slowed down, not stopped.
+#
+# Notice also how confident the victim is about pictures that show no clothes at all: .75 and more, on
+# average. You will meet this problem again in lab 3.
 
 # %% [markdown]
 # ## Exercise 4: what does a clone cost?
@@ -290,11 +380,11 @@ plots.bars(by_pool, title="Fidelity with 3,000 queries, by pool", ylabel="fideli
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 2 |
 #
-# **Idea.** A budget curve: fidelity against the number of queries, for several seeds each. Keep every
-# run; the mean and its interval are made from them later.
+# **Idea.** A *budget curve* shows the fidelity for several numbers of queries, with several seeds for each.
+# Keep the result of every run: the means and intervals are computed later.
 #
-# > **Predict before you draw it.** Write three guesses into the next cell: the fidelity with 100, with
-# > 1,000 and with 5,000 queries. They will be drawn into the figure.
+# > **Predict.** What fidelity will the soft thief reach with 100, 1,000 and 5,000 queries? Replace each
+# > `None` with your guess. The guesses will be drawn into the figure.
 
 # %%
 my_prediction = {100: None, 1_000: None, 5_000: None}
@@ -331,9 +421,18 @@ for labels in ("soft", "hard"):
     lines[f"{labels} labels"] = {n: bootstrap_interval(values) for n, values in curve.items()}
 for n in BUDGETS:
     print(f"{n:5} queries:", ", ".join(f"{name} {line[n]}" for name, line in lines.items()))
+pairs = {n: list(zip(every_run["soft"][n], every_run["hard"][n])) for n in BUDGETS}
 for n in BUDGETS:
-    more = [a - b for a, b in zip(every_run["soft"][n], every_run["hard"][n])]
-    print(f"{n:5} queries: soft minus hard, seed by seed: {', '.join(f'{d:+.3f}' for d in more)}")
+    differences = ", ".join(f"{a - b:+.3f}" for a, b in pairs[n])
+    print(f"{n:5} queries: soft minus hard, seed by seed: {differences}")
+ahead = sum(a > b for runs in pairs.values() for a, b in runs)
+print(f"soft labels are ahead in {ahead} of {len(BUDGETS) * len(SEEDS)} pairs")
+soft_line = lines["soft labels"]
+gains = 1_000 * np.diff([soft_line[n].mean for n in BUDGETS]) / np.diff(BUDGETS)
+for fewer, more, gain in zip(BUDGETS, BUDGETS[1:], gains, strict=False):
+    print(f"from {fewer:,} to {more:,} queries: {gain:+.3f} per 1,000 queries (soft labels)")
+for n, guess in my_prediction.items():
+    print(f"{n:5} queries: your guess {guess}, measured {soft_line[n].mean:.3f}")
 guesses = {n: bootstrap_interval([g]) for n, g in my_prediction.items() if g is not None}
 if guesses:
     lines["my prediction"] = guesses
@@ -346,11 +445,18 @@ plots.curves(
 )
 
 # %% [markdown]
-# **Read the result.** From 1,000 queries on, each further one adds less than the ones before: the last
-# step costs 2,000 queries and brings least. Two words on the doubt. With three seeds, an interval is
-# hardly more than the smallest and the largest run: read it as the least that you should doubt. And
-# overlapping intervals of soft and hard do not mean that nothing can be said: both thieves had the
-# same pictures in each seed, so the *differences*, printed last, tell more than the two curves.
+# **Explain it before you read on.** Why does each further query bring less than the ones before?
+#
+# **Read the result.** The square at the beginning shows why. The first queries settle roughly where the
+# classes lie. Later ones only correct details, and more and more of them fall where the clone already
+# agrees with the victim. The gain falls with every step, from .913 per 1,000 queries in the first to
+# .026 in the last. A defender who wants to prevent this theft must act within the first thousand
+# queries.
+#
+# Note two things about the uncertainty. With three seeds, an interval is hardly more than the range from
+# the smallest to the largest run. And where the intervals of soft and hard labels overlap, you may still
+# be able to tell which is better: in each seed both thieves used the same pictures, so you can compare
+# them seed by seed. In such *paired* comparisons, soft labels are ahead in 14 of 15.
 
 # %% [markdown]
 # ## Exercise 5: the best theft
@@ -359,18 +465,24 @@ plots.curves(
 # |---|---|---|
 # | ●●●●○ | 20 minutes | 5 |
 #
-# **Idea.** Your own thief: 3,000 queries, four pools, none of the victim's data. The test sends it to
-# three services that sort clothes into ten classes of their own, other ones when your work is graded.
-# Full points from a fidelity of .52 (mean over the three, each with fresh pools), part of them from
-# .47; above .70 the check says a kind word. These services are a little harder to steal than the one
-# above. Never ask one query over budget: a refused request is how thieves are noticed. And a theft
-# with the data set's own clothes is none.
+# **Idea.** Build your own thief, with 3,000 queries and the four pools. The check sends it to three
+# services that sort clothes into ten classes of their own; when your work is graded, the classes are
+# different ones. You get full points from a fidelity of .52 (mean over the three services, each with fresh
+# pools) and some of the points from .47; above .70 the check says so. These services are a little harder
+# to steal from than the one above.
 #
-# What you may choose: the pool, or a mixture; soft or hard labels; how long to train, and at which
-# learning rate; the network.
-# `models.cnn(x.shape[1:], width=16, dropout=0.0, seed=seed)` is a convolutional clone, several times slower.
+# Never send a query over the budget: a refused request is how a thief gets noticed. Do not use the
+# pictures of the data set. A thief does not have them.
 #
-# > **Predict.** Will a mixture of all four pools be better than the best of them alone?
+# You can choose the pool or a mixture of pools, soft or hard labels, how long to train and at which
+# learning rate, and the network.
+# `models.cnn(x.shape[1:], width=16, dropout=0.0, seed=seed)` is a convolutional clone, which takes
+# several times longer to train.
+#
+# > **Predict.** Will an equal mixture of all four pools be better than the best pool alone?
+
+# %%
+my_mixture = "no guess yet"  # for example "better, by .05"
 
 
 # %% solution="steal"
@@ -394,14 +506,39 @@ lab2.steal(steal)
 # %% [markdown]
 # <details><summary>Hint 1: start simple</summary>
 #
-# <code>collect</code> and <code>train_clone</code> from above, on one well chosen pool, reach the bar.
+# Your own <code>collect</code> and <code>train_clone</code> with one well-chosen pool are enough for full
+# points.
 # </details>
 #
-# <details><summary>Hint 2: what else helps</summary>
+# <details><summary>Hint 2: what else helps?</summary>
 #
-# Compare twice as many epochs, or the convolutional network, on two seeds each before you decide;
-# one seed can fool you. A mixture spends queries on pictures that teach less.
+# Try twice as many epochs, and the convolutional network. Compare them on at least two seeds before you
+# decide, because a single seed can mislead you.
 # </details>
+
+
+# %%
+def mixed_theft(seed):
+    """Fidelity of a clone that learns from 750 pictures of each pool."""
+    x = np.concatenate([pool(name, seed)[:750] for name in scenario.pools])
+    x, answers = collect(scenario.api(budget=3_000).client("thief"), x, 3_000)
+    clone = train_clone(x, answers, seed=seed)
+    return fidelity(clone, lambda x: victim_answers, dataset.x_test)
+
+
+mixed = np.array([mixed_theft(seed) for seed in (1, 2, 3)])
+alone = np.array([theft("shapes", 3_000, "soft", seed)[0] for seed in (1, 2, 3)])
+print(f"the mixture: {mixed.mean():.3f}; shapes alone: {alone.mean():.3f}")
+print("mixture minus shapes, seed by seed:", ", ".join(f"{d:+.3f}" for d in mixed - alone))
+print(f"Your guess: {my_mixture}.")
+
+# %% [markdown]
+# **Explain it before you read on.** The mixture has the same number of queries. What does it lack?
+#
+# **Read the result.** It has only 750 shapes. Three quarters of its queries go to pools that teach a clone
+# less, and the greater variety does not make up for it: the mixture reaches .588, the shapes alone .680,
+# and the mixture is behind in each of the three seeds. The other pools are not worthless, though: 1,000
+# shapes without them gave only .539.
 
 # %% [markdown]
 # ## Exercise 6: audit a public demo
@@ -411,27 +548,40 @@ lab2.steal(steal)
 # | ●●●○○ | 15 minutes | 2 |
 #
 # A public demonstration of the OWASP risk *ML05:2023 Model Theft* protects a random forest that reads
-# handwritten digits. A thief sends 300 synthetic pictures and fits a logistic regression to the
-# answers; it uses their largest class only. The defence is a stack: after 150 queries of a client each
-# further one is refused with probability .8; noise of deviation .2 on the probabilities; rounding to
-# one decimal; with probability .4 the true label alone instead. It reports **one run**:
+# handwritten digits. Its thief sends 300 synthetic pictures, keeps only the most probable class of each
+# answer, and fits a logistic regression to these labels. The defence has several layers:
+#
+# - After 150 queries of a client, each further one is refused with probability .8.
+# - Noise with a standard deviation of .2 is added to the probabilities, which are then rounded to one
+#   decimal.
+# - With probability .4, only the forest's own most probable class is sent instead, without noise.
+#
+# The report gives **one run**, and calls it a "64.8 % reduction":
 #
 # | | undefended | defended |
 # |---|---|---|
 # | clone's accuracy | .494 | .174 |
 #
-# "64.8 % reduction". How honest users fare is not in the report. `DemoB` is that experiment, rebuilt
-# from its description: `DemoB(()).run(seed)` runs it without a defence, `DemoB().run(seed)` with all of
-# it. Each run returns `clone_accuracy`, `fidelity`, `query_success` (the share of the thief's queries that
-# were answered) and `honest_accuracy` (what honest users get who stay below the rate limit; the victim
-# and their 540 digits are the same in every run, so without a defence it does not vary at all).
+# It does not say what the defence costs honest users. `DemoB` is this experiment, rebuilt from its
+# description: `DemoB(()).run(seed)` runs it without a defence and `DemoB().run(seed)` with all of it. A run
+# returns four numbers:
 #
-# > **Predict.** Is .174 a typical run? What will honest users lose?
+# - `clone_accuracy` and `fidelity`;
+# - `query_success`, the share of the thief's queries that were answered;
+# - `honest_accuracy`, the accuracy that honest users get as long as they stay below the rate limit.
+#
+# The victim and the 540 digits of the honest users are the same in every run, so `honest_accuracy` does not
+# vary as long as there is no defence.
+#
+# > **Predict.** Is .174 a typical result? How many points of accuracy do honest users lose?
+
+# %%
+my_audit = "no guess yet"  # for example "typical; honest users lose 1 point"
 
 
 # %% solution="audit"
 def audit(run, seeds):
-    """What an experiment measures, with its doubt.
+    """What an experiment measures, with its uncertainty.
 
     run : a function of a seed that returns a dictionary from names to measurements.
     Returns a dictionary from each name to (mean, low, high): the mean over the seeds and its
@@ -472,6 +622,17 @@ for name, line in (("undefended", 0.494), ("defended", 0.174)):
     better = sum(value > line if name == "defended" else value < line for value in single[name])
     side = "above" if name == "defended" else "below"
     print(f"{name}: {better} of 20 runs lie {side} the published {line}")
+drops = np.subtract(single["undefended"], single["defended"])
+print(f"drop: published {0.494 - 0.174:.3f}, measured {bootstrap_interval(drops)}")
+print(
+    f"largest drop of 20 seeds: {drops.max():.3f}; {np.sum(drops >= 0.32)} reach the published one"
+)
+relative = drops.mean() / np.mean(single["undefended"])
+print(f"reduction: published {1 - 0.174 / 0.494:.1%}, measured {relative:.1%}")
+lost = before["honest_accuracy"][0] - after["honest_accuracy"][0]
+print(f"Your guess: {my_audit}.")
+print(f"Measured: {np.sum(np.array(single['defended']) <= 0.174)} of 20 runs are at or below .174.")
+print(f"Honest users lose {100 * lost:.1f} points of accuracy.")
 plots.dots(
     single,
     title="The demo's clone, one dot for each of 20 seeds",
@@ -480,46 +641,90 @@ plots.dots(
 )
 
 # %% [markdown]
+# **Explain it before you read on.** How can an honest author arrive at numbers that no seed here reproduces?
+#
+# **Read the result.** By running the experiment once. The undefended clones range from .31 to .54 and
+# the defended ones from .14 to .35, so the drop in a single pair of runs is largely a matter of chance.
+# Neither published number is impossible by itself: 5 of the 20 undefended runs are at least as good as
+# .494, and 3 of the defended ones are no better than .174. But both together are rare. No bad intent is
+# needed. An author whose first run looks convincing has little reason to repeat it, unless they decided
+# on several seeds beforehand.
+
+# %% [markdown]
 # ## Exercise 7: your verdict
 #
 # | difficulty | time | points |
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 2 |
 #
-# In four to eight sentences, as you would write it to the demo's author: does the defence work, by how
-# much, and how sure is that? What does the report leave out, and what does it cost whom? What should
-# be measured next? Use the figures above, with their intervals.
+# Write four to eight sentences to the author of the demonstration. Does the defence work, by how much, and
+# how certain is that? What does the report leave out, and who pays for it? What should be measured next?
+# Use the numbers above, with their intervals.
 
 # %% [markdown] written="verdict" points=2
 # ### BEGIN SOLUTION
-# The defence does bring this thief's clone down: over 20 seeds its mean accuracy falls from about .44 to
-# about .25, and the two intervals are far apart. But the published pair, .494 to .174, flatters it:
-# single runs scatter widely, and most of them show a smaller drop. The report leaves out the honest
-# users, who pay with about five points of accuracy, on every query, whether or not anybody steals.
-# It also leaves out which of the mechanisms works: it has one number for the whole stack, and one
-# thief, who uses the labels only, has one account and asks everything once. Next I would measure each
-# mechanism alone, a thief with two accounts and one who repeats each query and takes the majority.
+# The defence does weaken this thief's clone: over 20 seeds its mean accuracy falls from .436
+# [.409, .462] to .243 [.216, .271], and the two intervals are far apart. The published pair, .494 and
+# .174, makes it look better than it is: single runs vary widely, and none of the 20 seeds reaches the
+# published drop. The report leaves out the honest users, who lose about five points of accuracy on
+# every query, whether or not anybody steals. It also leaves out which of the layers works, since it
+# gives one number for all of them together, and it tries a single thief, who uses only labels, has one
+# account and asks each question once. Next I would measure each layer alone, a thief with two accounts,
+# and one who repeats each query and takes the majority of the answers.
 #
 # ### BEGIN MARK SCHEME
-# One point: a drop is confirmed, with means and intervals, and one run is called what it is (the
-# published pair lies at the favourable end). One point: the cost to honest users with its figure
-# (about .97 to .92), and one more thing that the report leaves out (single mechanisms, several
-# accounts, repeated queries, a thief with real pictures). Half points are fine.
+# One point: confirms a drop, with means and intervals, and says that one run is not enough (the published
+# pair lies at the favourable end). One point: the cost to honest users with its number
+# (about .97 to .92), and one more thing that the report leaves out (single layers, several accounts,
+# repeated queries, a thief with real pictures). Half points are fine.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
 # %% [markdown]
+# ## ★ Extension: a thief who makes their own queries
+#
+# This is for you if you have time left. It is not graded.
+#
+# Suppose a thief has only 100 pictures. With *Jacobian-based augmentation* (Papernot et al. 2017) they
+# can make more. They train a clone and move each picture a small step in the direction in which the
+# clone becomes more certain of the victim's label. They send the moved pictures as well, train again,
+# and so double their pictures until the budget is spent. The function `attacks.steal_jacobian` does all
+# this. It takes a client, the first pictures and the budget, and returns a clone with a method
+# `posteriors`. Start from 100 shapes, with a budget of 3,000 queries, and predict the fidelity first.
+#
+# **What to expect.** A fidelity of about .4. This is about twice what the 100 shapes teach by themselves
+# (.18), but far from the .68 of 3,000 different shapes. A moved picture still resembles the one that it
+# was made from, and so does the victim's answer. Larger steps than the usual `step=0.1` do not help.
+
+# %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** A clone of the victim for a few thousand queries and no data of its kind; that the pool
-# decides most of it; that one seed is not a measurement; that a published defence costs honest users
-# something that nobody had measured.
+# **Shown.** A few thousand queries and no data of its kind are enough to clone the victim. The choice of
+# queries matters most. A single run can mislead: the published demonstration reports a drop that none of
+# 20 seeds reaches. In the course's own measurement with 30 seeds, the clone's accuracy falls from about
+# .44 to about .25. The defence also costs honest users accuracy, which its report does not mention.
 #
-# **Not shown.** How a thief fares who owns real pictures of clothes (lab 3 asks that), chooses queries
-# one after the other, or has many accounts (lab 4). With three seeds an interval is itself uncertain:
-# read it as the least that you should doubt.
+# **Not shown.** How well a thief does who owns real pictures of clothes (lab 3), who has many accounts
+# (lab 4), or who chooses each query after seeing the answers to the previous ones. With three seeds, the
+# intervals themselves are uncertain: treat them as a lower bound on the uncertainty.
 #
-# **Papers.** Orekondy, Schiele and Fritz, *Knockoff Nets* (2019). Correia-Silva, Berriel, Badue, de
-# Souza and Oliveira-Santos, *Copycat CNN* (2018). Jagielski, Carlini, Berthelot, Kurakin and Papernot,
-# *High Accuracy and High Fidelity Extraction of Neural Networks* (2020). Efron and Tibshirani, *An
-# Introduction to the Bootstrap* (1993).
+# **In the real world.** MITRE ATLAS calls this attack *Extract AI Model*
+# ([AML.T0024.002](https://atlas.mitre.org/techniques/AML.T0024.002)). The clone can be used to prepare
+# other attacks, *Train Proxy via Replication*
+# ([AML.T0005.001](https://atlas.mitre.org/techniques/AML.T0005.001)), or the theft itself is the damage,
+# *AI Intellectual Property Theft* ([AML.T0048.004](https://atlas.mitre.org/techniques/AML.T0048.004)).
+# OWASP's list for applications of language models names model extraction through an API under
+# *LLM10:2025 Unbounded Consumption*. The entry *ML05:2023 Model Theft* in its list for machine learning
+# is about access to a model's parameters. In 2025 and 2026, providers of language models publicly
+# accused others of training on their answers. These are allegations.
+#
+# **Papers.**
+# - Orekondy, Schiele and Fritz, [Knockoff Nets: Stealing Functionality of Black-Box
+#   Models](https://arxiv.org/abs/1812.02766), CVPR 2019.
+# - Correia-Silva, Berriel, Badue, de Souza and Oliveira-Santos, [Copycat CNN: Stealing Knowledge by
+#   Persuading Confession with Random Non-Labeled Data](https://arxiv.org/abs/1806.05476), IJCNN 2018.
+# - Jagielski, Carlini, Berthelot, Kurakin and Papernot, [High Accuracy and High Fidelity Extraction of
+#   Neural Networks](https://arxiv.org/abs/1909.01838), USENIX Security 2020.
+# - Papernot, McDaniel, Goodfellow, Jha, Celik and Swami, [Practical Black-Box Attacks against Machine
+#   Learning](https://arxiv.org/abs/1602.02697), ASIA CCS 2017.
+# - Efron and Tibshirani, *An Introduction to the Bootstrap*, Chapman & Hall, 1993.
