@@ -352,6 +352,7 @@ NO_ANSWER = {
     ("lab1.train_victim", "trickster.adaptive_attacks.small_loss"): "returns answers, no network",
     ("lab1.train_victim", "trickster.demos.DemoB.run"): "calls scikit-learn's fit",
     ("lab1.train_victim", "trickster.ood.OutlierExposure.fit"): "calls scikit-learn's fit",
+    ("lab1.train_victim", "trickster.solvable.fit_softmax"): "calls scikit-learn's fit",
     ("lab1.predict_proba", "trickster.attacks.train_clone"): "serves no network but its own",
     ("lab1.predict_proba", "trickster.attacks.train_clones"): "serves no network but its own",
     ("lab2.collect", "trickster.attacks.steal"): "returns a clone, no answers",

@@ -1,6 +1,7 @@
 """The black box: what an owner puts on the network, and all that a thief can see.
 
-:class:`PredictionAPI` is the owner's side: victim, budgets, meter, log, defences.
+:class:`PredictionAPI` is the owner's side: victim, budgets, meter, log, defences. What it shares
+with the services of ``services`` is :class:`MeteredAPI`.
 :class:`Client` is the customer's side: one key, and a ``query`` method.
 Defences themselves live in ``defenses``; this module only calls them.
 """
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -102,15 +103,15 @@ class LogEntry:
     refused: str = ""
 
 
-class PredictionAPI:
-    """A victim behind a metered, logged, defended ``query``.
+class MeteredAPI:
+    """What every service does with a request before it answers: check, charge, log.
+
+    A subclass says what a request is: :meth:`_countable` how many answers it asks for,
+    :meth:`_valid` whether they can be given. Both raise :class:`InvalidQuery`.
 
     Parameters
     ----------
-    victim : answers pictures with features and posteriors (``models.Classifier``).
-    input_shape : ``(c, h, w)`` of one picture.
     budget : answers each key may have in all; ``None``: no limit.
-    defenses : applied in this order to the posteriors; see :data:`Defense`.
     limiters : see ``limiters``. A request passes if all of them allow it; one that any
         refuses counts for none.
     clock : returns the time in seconds; give your own to make time explicit.
@@ -122,46 +123,16 @@ class PredictionAPI:
 
     def __init__(
         self,
-        victim: Victim,
-        input_shape: tuple[int, int, int] = (1, 28, 28),
         *,
         budget: int | None = None,
-        defenses: Sequence[Defense] = (),
         limiters: Sequence[Limiter] = (),
         clock: Callable[[], float] = time.monotonic,
     ):
         if budget is not None and budget < 0:
             raise ValueError(f"A budget counts answers: it cannot be {budget}.")
-        self._victim, self._clock = victim, clock
-        self.input_shape, self.budget = tuple(input_shape), budget
-        self.defenses, self.limiters = tuple(defenses), tuple(limiters)
+        self._clock, self.budget, self.limiters = clock, budget, tuple(limiters)
         self.log: list[LogEntry] = []
         self._used: dict[str, int] = {}
-
-    def query(self, x: np.ndarray, key: str = "anonymous") -> np.ndarray:
-        """Posteriors ``(n, k)`` for pictures ``x``: floats ``(n, c, h, w)`` in [0, 1].
-
-        Raises :class:`InvalidQuery`, :class:`BudgetExceeded` or :class:`RateLimited`, before
-        any work is done and without charging, and :class:`DefenseError` for a broken defence.
-        """
-        now = self._clock()
-        try:
-            n = self._countable(x)
-            self._check_budget(key, n)  # before looking at a single pixel
-            x = self._valid(np.asarray(x))  # a subclass could lie about itself
-            with _counting:
-                self._check_budget(key, n)
-                self._take(key, now, n)
-                self._used[key] = self.used(key) + n
-        except (InvalidQuery, BudgetExceeded, RateLimited) as error:
-            self.log.append(LogEntry(now, key, _length(x), refused=str(error)))
-            raise
-        self.log.append(LogEntry(now, key, n))
-        features, posteriors = self._victim.features_and_posteriors(x)
-        query = Query(x, features, key, now)
-        for defense in self.defenses:
-            posteriors = _distributions(defense(posteriors, query), posteriors.shape, defense)
-        return posteriors
 
     def used(self, key: str = "anonymous") -> int:
         """Answers this key has had so far."""
@@ -175,6 +146,41 @@ class PredictionAPI:
         """The customer's side of this API under one key."""
         return Client(self, key)
 
+    def _admit(self, request: Any, key: str) -> tuple[float, Any]:
+        """The time, and the request as it is to be answered: it has passed and is charged.
+
+        Raises :class:`InvalidQuery`, :class:`BudgetExceeded` or :class:`RateLimited`.
+        """
+        now = self._clock()
+        try:
+            n = self._countable(request)
+            self._check_budget(key, n)  # before looking at a single value
+            request = self._valid(request)
+            with _counting:
+                self._check_budget(key, n)
+                self._take(key, now, n)
+                self._used[key] = self.used(key) + n
+        except (InvalidQuery, BudgetExceeded, RateLimited) as error:
+            self.log.append(LogEntry(now, key, self._length(request), refused=str(error)))
+            raise
+        self.log.append(LogEntry(now, key, n))
+        return now, request
+
+    def _countable(self, request: Any) -> int:
+        """How many answers are asked for, from the request's shape alone: cheap for any size."""
+        raise NotImplementedError
+
+    def _valid(self, request: Any) -> Any:
+        """The request in the form in which it is answered, if its values are right."""
+        raise NotImplementedError
+
+    def _length(self, request: Any) -> int:
+        """How many answers a refused request seems to ask for; 0 where that has no meaning."""
+        try:
+            return len(request)
+        except TypeError:
+            return 0
+
     def _check_budget(self, key: str, n: int) -> None:
         if self.budget is not None and n > self.remaining(key):
             raise BudgetExceeded(key, n, self.remaining(key))
@@ -187,6 +193,45 @@ class PredictionAPI:
         for limiter in self.limiters:
             if not limiter.allow(key, now, n):
                 raise RateLimited(key, n, limiter.retry_after(key, now, n))
+
+
+class PredictionAPI(MeteredAPI):
+    """A victim behind a metered, logged, defended ``query``.
+
+    Parameters
+    ----------
+    victim : answers pictures with features and posteriors (``models.Classifier``).
+    input_shape : ``(c, h, w)`` of one picture.
+    defenses : applied in this order to the posteriors; see :data:`Defense`.
+    budget, limiters, clock : see :class:`MeteredAPI`.
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        input_shape: tuple[int, int, int] = (1, 28, 28),
+        *,
+        budget: int | None = None,
+        defenses: Sequence[Defense] = (),
+        limiters: Sequence[Limiter] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(budget=budget, limiters=limiters, clock=clock)
+        self._victim, self.input_shape = victim, tuple(input_shape)
+        self.defenses = tuple(defenses)
+
+    def query(self, x: np.ndarray, key: str = "anonymous") -> np.ndarray:
+        """Posteriors ``(n, k)`` for pictures ``x``: floats ``(n, c, h, w)`` in [0, 1].
+
+        Raises :class:`InvalidQuery`, :class:`BudgetExceeded` or :class:`RateLimited`, before
+        any work is done and without charging, and :class:`DefenseError` for a broken defence.
+        """
+        now, x = self._admit(x, key)
+        features, posteriors = self._victim.features_and_posteriors(x)
+        query = Query(x, features, key, now)
+        for defense in self.defenses:
+            posteriors = _distributions(defense(posteriors, query), posteriors.shape, defense)
+        return posteriors
 
     def _countable(self, x: np.ndarray) -> int:
         """The size of the batch, from its shape alone: cheap even for a huge one."""
@@ -208,8 +253,8 @@ class PredictionAPI:
             )
         return len(x)
 
-    @staticmethod
-    def _valid(x: np.ndarray) -> np.ndarray:
+    def _valid(self, x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x)  # a subclass could lie about itself
         low, high = float(x.min()), float(x.max())
         if not np.isfinite(low + high):
             bad = int((~np.isfinite(x)).any(axis=(1, 2, 3)).sum())
@@ -227,18 +272,18 @@ _counting = threading.Lock()
 
 @dataclass(frozen=True)
 class Client:
-    """One customer's view of a :class:`PredictionAPI`: all that a thief holds.
+    """One customer's view of a service, such as a :class:`PredictionAPI`: all that a thief holds.
 
     ``_public_names`` is what a thief in another process is given; exceptions have it, too.
     """
 
     _public_names: ClassVar[tuple[str, ...]] = ("key", "query", "used", "remaining")
 
-    _api: PredictionAPI
+    _api: MeteredAPI
     key: str
 
     def query(self, x: np.ndarray) -> np.ndarray:
-        """Posteriors ``(n, k)`` for pictures ``x``; see :meth:`PredictionAPI.query`."""
+        """What the service answers, as posteriors ``(n, k)``; see :meth:`PredictionAPI.query`."""
         return self._api.query(x, self.key)
 
     @property
@@ -250,14 +295,6 @@ class Client:
     def remaining(self) -> int | None:
         """Answers left; ``None`` without a budget."""
         return self._api.remaining(self.key)
-
-
-def _length(x: object) -> int:
-    """How many pictures a refused request seems to hold; 0 where that has no meaning."""
-    try:
-        return len(x)
-    except TypeError:
-        return 0
 
 
 def _distributions(answers: np.ndarray, shape: tuple[int, ...], defense: Defense) -> np.ndarray:

@@ -329,6 +329,45 @@ def histograms(
     return Picture(figure, f"{title} ({xlabel}). Medians: {medians}.{_marked(marks)}")
 
 
+def spectrum(
+    series: Mapping[str, np.ndarray], *, title: str, marks: Mapping[str, float] | None = None
+) -> Picture:
+    """Singular values ``(m,)``, largest first, on a log axis: where they fall off a cliff.
+
+    ``marks`` draws labelled lines behind so many values.
+    """
+    figure, axes = _axes(title, "place", "singular value")
+    readings = []
+    for i, (name, group) in enumerate(series.items()):
+        values = np.asarray(group, dtype=float)
+        values = values[values > 0]
+        axes.plot(
+            range(1, len(values) + 1), values, label=name, markevery=5, markersize=4,
+            **_line_style(i),
+        )  # fmt: skip
+        falls = values[1:-1] / values[2:]
+        place = int(falls.argmax())
+        readings.append(f"{name}: the largest fall, {falls[place]:.3g} times, behind {place + 2}")
+    for name, at in (marks or {}).items():
+        axes.axvline(at + 0.5, color="0.4", linestyle=":", linewidth=1)
+        axes.text(at + 0.5, 0.02, f" {name}", fontsize=8, transform=axes.get_xaxis_transform())
+    axes.set_yscale("log")
+    axes.legend(frameon=False)
+    return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
+
+
+def bent_line(t: np.ndarray, values: np.ndarray, kinks: Sequence[float], *, title: str) -> Picture:
+    """Values ``(m,)`` of a piecewise linear function at places ``t (m,)``, its kinks as dots."""
+    figure, axes = _axes(title, "place on the line", "answer")
+    axes.plot(t, values, color=COLOURS[0], label="answers")
+    axes.plot(
+        kinks, np.interp(kinks, t, values), "o", fillstyle="none", color=COLOURS[1], label="kinks"
+    )
+    axes.legend(frameon=False)
+    listed = ", ".join(f"{at:.2f}" for at in kinks)
+    return Picture(figure, f"{title}. {len(kinks)} kinks, at {listed}.")
+
+
 def frontier(
     points: Mapping[str, tuple[Interval, Interval]],
     *,

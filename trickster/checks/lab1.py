@@ -274,6 +274,7 @@ def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
     "Exercise 5, class API",
     4,
     withholds=(
+        "trickster.api.MeteredAPI",
         "trickster.api.PredictionAPI",
         "trickster.api.Client",
         "trickster.scenario.Scenario.api",
