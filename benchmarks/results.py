@@ -29,6 +29,7 @@ PARTS = {
     "demo_b": "Demo B over seeds",
     "thieves_by_defense": "Thieves and defences in the default scenario",
     "peers": "Beside a well-known library",
+    "exact_theft": "Exact theft (lab 6)",
     "lab_costs": "What the labs cost",
     "calibrate_training": "Graded checks: training, theft and noise (labs 1 to 3)",
     "calibrate_honest": "Graded checks: what honest users lose (labs 3 and 4)",

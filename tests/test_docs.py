@@ -71,7 +71,10 @@ def words_of_the_code() -> frozenset[str]:
     return frozenset(word for text in code for word in re.findall(r"\w+", text))
 
 
-NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+NUMBERS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+)
+NUMBERS += "sixteen seventeen eighteen nineteen twenty"
 NUMBER = {word: value for value, word in enumerate(NUMBERS.split(), 1)}
 
 

@@ -24,6 +24,11 @@ CHEAP = {
         *("ladder_test", "counterexample_test", "token_bucket_test", "sliding_window_test"),
         *("price_of_theft_test", "ablation_test"),
     },
+    "lab6_exact_theft": {
+        *("solve_softmax_test", "fit_rounded_test", "find_kinks_test", "neuron_at_test"),
+        *("fit_outputs_test", "hidden_size_test", "logits_through_top_k_test"),
+        *("output_projection_test", "tell_test"),
+    },
 }
 
 

@@ -18,6 +18,7 @@ from benchmarks import (
     calibration,
     demo_a,
     demo_b,
+    exact_theft,
     results,
     store,
     summary,
@@ -231,6 +232,23 @@ def test_the_bars_say_how_many_runs_they_rest_on():
         runs = Counter(job[1] for job, _ in stored(part) if job[0] == check)
         quoted = int(re.match(r"(\d+) runs: ", bar.evidence)[1])
         assert set(runs.values()) == {quoted}, check
+
+
+@pytest.mark.parametrize(
+    ("decimals", "bar"), [(2, thresholds.ROUNDED_TWO), (1, thresholds.ROUNDED_ONE)]
+)
+def test_lab_6_s_bars_quote_what_was_measured(decimals, bar):
+    found = stored("exact_theft")
+    for quoted in exact_theft.ranges(found, decimals).values():
+        assert quoted in bar.evidence
+    for answer in exact_theft.ANSWERS:
+        value = exact_theft.values(found, "value", "bar", answer, decimals)
+        assert int(re.match(r"(\d+) runs: ", bar.evidence)[1]) == len(value)
+        if answer in exact_theft.RIGHT:
+            assert value.mean() - 3 * value.std() > bar.full and value.min() > bar.full
+            assert float(bar.usual.removeprefix("about ")) == pytest.approx(value.mean(), abs=0.002)
+        else:
+            assert value.max() < bar.some
 
 
 def test_the_guide_says_how_many_points_were_run_over_and_over():

@@ -92,3 +92,22 @@ LAYERED_LOSS = Threshold(  # of honest accuracy, negative
     "check's own half, which is fixed, the right answers lose .006 at most, 5 % loses .022 "
     "and earns a part, and 10 % .061 and earns nothing",
 )
+
+# --- lab 6 ---------------------------------------------------------------------------------
+
+ROUNDED_TWO = Threshold(  # fidelity from posteriors with two decimals, mean over three models
+    0.985,
+    0.97,
+    "about .997",
+    "50 runs: right answers: likelihood, scikit-learn .994 to .998, likelihood, L-BFGS .996 to "
+    ".999; wrong ones: likelihood, penalty left on .875 to .936, logarithms, 0 as half a step "
+    ".870 to .944, logarithms, 0 as 1e-12 .887 to .941, labels only .881 to .940",
+)
+ROUNDED_ONE = Threshold(  # with one decimal
+    0.965,
+    0.955,
+    "about .982",
+    "50 runs: right answers: likelihood, scikit-learn .977 to .988, likelihood, L-BFGS .977 to "
+    ".987; wrong ones: likelihood, penalty left on .868 to .944, logarithms, 0 as half a step "
+    ".831 to .915, logarithms, 0 as 1e-12 .862 to .918, labels only .875 to .941",
+)

@@ -1,0 +1,5 @@
+# /// zoo
+# about = "Handed in as it was given out"
+# [expect]
+# total = 0
+# ///

@@ -1,0 +1,977 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # Lab 6: Exact theft
+#
+# [Open this lab in Colab]({{colab_url}})
+#
+# **You will**
+# - recover every weight of a softmax regression from 785 pictures of noise;
+# - measure what rounding takes from a thief who solves, and what a better thief takes back;
+# - find all neurons of a ReLU network from the places where its answers bend;
+# - read the hidden size and the last layer of a language model from a service that tells only its
+#   five most likely tokens, and close that hole.
+#
+# **Time** about 100 minutes. **Points** 25. **You need** linear algebra (least squares, singular
+# values) and the idea of a query budget from lab 2; no code of other labs, no GPU.
+#
+# **The story.** So far, thieves *learnt* an imitation of the model, and the pictures they owned
+# decided how good it was. *Ostrich & Daughters* conclude: "Our new models are small and our new
+# language model is huge. Nobody can learn either from a few queries." You are asked to check.
+#
+# **What is allowed.** Attack only models that you own or have permission to attack. Everything you
+# attack here runs inside this notebook.
+#
+# **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
+# the small cell below the question, run the experiment, and explain the difference to yourself before you read
+# on. Nobody grades a guess.
+#
+# **Stuck?** Use the library's version in place of yours and go on, without the points of that exercise:
+#
+# | Exercise | Import | What is different |
+# |---|---|---|
+# | 1, 2 | `from trickster.exact import solve_softmax, fit_rounded` | the result has `.weights` and `.bias` |
+# | 3 | `from trickster.exact import find_kinks, neuron_at, fit_outputs` | the last one's result has `.weights`, `.bias`, `.out` and `.constant` |
+# | 4, 5 | `from trickster.exact import hidden_size, logits_through_top_k, output_projection` | |
+# | 6 | `from trickster.services import bias_moves_the_token_only` | |
+#
+# Each of these refuses to answer while the test of its own exercise runs, and works everywhere else.
+
+# %% provided="setup"
+{{setup}}
+
+# %% provided="imports"
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from trickster import data, evaluation, exact, language_model, plots, services, solvable
+from trickster.checks import lab6
+from trickster.evaluation import Interval
+from trickster.services import TokenAPI, TopTokens, VectorAPI, log_softmax
+
+one_thread = threadpool_limits(1)  # for matrices this small, threads cost more than they save
+
+# %% [markdown]
+# ## Exercise 1: equations
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●○○○ | 12 minutes | 4 |
+#
+# **Idea.** A softmax regression answers with `p = softmax(W x + b)`. The logarithm of an answer is
+# `W x + b`, less one number that is the same for all classes: the logarithm of the sum that softmax
+# divides by. Take each row's mean over the classes out, and that number is gone: what is left are
+# *linear equations* in `W` and `b`, one for each class. With `d` inputs, each class has `d` weights and
+# one bias.
+#
+# Posteriors cannot tell everything: add the same vector to the weights of *every* class (or the same
+# number to every bias), and all logits of a row change by the same number, which softmax ignores. What
+# can be recovered is each class's weights less their mean over the classes, and that decides every
+# answer.
+
+# %% provided="victim"
+fashion = data.load("fashion")
+x_train, x_test = (x.reshape(len(x), -1).astype(float) for x in (fashion.x_train, fashion.x_test))
+victim = solvable.fit_softmax(x_train[:4_000], fashion.y_train[:4_000], strength=0.05)
+victim_says = victim.logits(x_test).argmax(axis=1)
+print(f"victim's accuracy {evaluation.accuracy(victim_says, fashion.y_test):.3f}")
+print(f"{victim.weights.size + victim.bias.size:,} numbers for {x_test.shape[1]} inputs")
+
+# %% [markdown]
+# > **Predict.** The thief sends pictures of pure noise, the pool that taught nothing in lab 2. On how
+# > many of 100 real pictures will the recovered model agree with the victim after 784 queries? And
+# > after 785? Write your guesses into the next cell.
+
+# %%
+my_guesses = {784: "no guess yet", 785: "no guess yet"}  # of 100 pictures
+
+
+# %% solution="solve_softmax"
+def solve_softmax(query, d, k, n=None):
+    """Recover a softmax regression from its answers to random rows.
+
+    query : from rows (n, d) with values in [0, 1] to posteriors (n, k), in float64.
+    d, k : how many inputs and classes there are.
+    n : how many rows to ask about, in one query; d + 1 if None.
+    Returns weights (k, d) and bias (k,), each up to what all classes have in common.
+    """
+    ### BEGIN SOLUTION
+    x = np.random.default_rng(0).random((d + 1 if n is None else n, d))
+    logits = np.log(query(x))
+    logits -= logits.mean(axis=1, keepdims=True)
+    rows = np.column_stack([x, np.ones(len(x))])
+    both, *_ = np.linalg.lstsq(rows, logits, rcond=None)
+    return both[:d].T, both[d]
+    ### END SOLUTION
+
+
+# %% test="solve_softmax_test" points=4
+lab6.solve_softmax(solve_softmax)
+
+# %% [markdown]
+# <details><summary>Hint 1: the number that softmax ignores</summary>
+#
+# <code>log p = W x + b - c</code>, with a <code>c</code> of its own for each row. Subtract the row's
+# mean over the classes: <code>logs - logs.mean(axis=1, keepdims=True)</code>. The unknown
+# <code>c</code> is gone, and what is left is still linear in <code>x</code>.
+# </details>
+#
+# <details><summary>Hint 2: the bias</summary>
+#
+# A bias is the weight of an input that is always 1: put a column of ones beside <code>x</code>.
+# </details>
+#
+# <details><summary>Hint 3: all classes at once</summary>
+#
+# <code>np.linalg.lstsq(rows, logits, rcond=None)[0]</code> solves for every column of
+# <code>logits (n, k)</code> and returns an array <code>(d + 1, k)</code>.
+# </details>
+#
+# Now against the service, whose customers may ask 800 questions each:
+
+
+# %% provided="noise_thief"
+def agreement(weights, bias, x, says):
+    """Share of rows on which a recovered model chooses the victim's class."""
+    return float(np.mean((x @ weights.T + bias).argmax(axis=1) == says))
+
+
+service = VectorAPI(victim.posteriors, d=784, low=0, high=1, budget=800)
+for n in (400, 700, 784, 785, 800):
+    thief = service.client(f"thief with {n} queries")
+    weights, bias = solve_softmax(thief.query, 784, 10, n)
+    recovered = solvable.SoftmaxRegression(weights, bias).centred()
+    error = np.abs(recovered - victim.centred()).max()
+    agrees = agreement(weights, bias, x_test, victim_says)
+    print(f"{thief.used} queries: agreement {agrees:.4f}, largest error of a weight {error:.1e}")
+    if n in my_guesses:
+        print(f"    (your prediction: {my_guesses[n]} of 100)")
+
+# %% [markdown]
+# **Read the result.** This is no learning curve that flattens out. With 784 equations for 785 unknowns, the
+# weights are still wrong: of all solutions, least squares takes the smallest, which happens to choose
+# nearly the same classes. One more equation, and only one solution is left. Noise serves as well as
+# any other pool, since nothing is generalised; the equations only have to differ from each other.
+# And the number that softmax ignores? Solving is linear: had you left it in, it would have changed
+# the weights of all classes by the same vector, which no posterior shows.
+
+# %% [markdown]
+# ## Exercise 2: what rounding is worth here
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●○○ | 10 minutes | 2 |
+#
+# In lab 4, rounding bought nothing. Does it buy something against a thief who solves? The victim is now
+# small enough to repeat the theft many times: a softmax regression on the 8x8 digits, 64 inputs. A
+# rounded probability of 0 has no logarithm; your thief reads it as half a step.
+#
+# > **Predict.** With 65 exact answers, the agreement is 1. How many decimals must an answer have, so
+# > that 65 of them are still enough for .95? Write it down.
+
+# %%
+my_decimals = "no guess yet"  # for example 3
+
+# %% provided="rounding"
+digits, digit_classes = load_digits(return_X_y=True)
+digits = digits / 16
+small = solvable.fit_softmax(digits, digit_classes)
+small_says = small.logits(digits).argmax(axis=1)
+COUNTS = (65, 130, 1_000, 10_000)
+
+
+def rounded_service(decimals):
+    """The small victim's answers, rounded."""
+    return VectorAPI(small.posteriors, 64, defenses=[lambda p: p.round(decimals)], low=0, high=1)
+
+
+def solved(decimals, n):
+    """Agreement of your thief of exercise 1, who reads 0 as half a step."""
+    query = rounded_service(decimals).query
+    floor = 0.5 * 10.0**-decimals
+    weights, bias = solve_softmax(lambda x: np.maximum(query(x), floor), 64, 10, n)
+    return agreement(weights, bias, digits, small_says)
+
+
+by_decimals = {
+    decimals: {n: solved(decimals, n) for n in COUNTS} for decimals in (12, 6, 4, 3, 2, 1)
+}
+print("decimals  " + "".join(f"{n:>9,}" for n in COUNTS) + "  queries")
+for decimals, row in by_decimals.items():
+    print(f"{decimals:8}  " + "".join(f"{value:9.3f}" for value in row.values()))
+enough = [decimals for decimals, row in by_decimals.items() if row[65] >= 0.95]
+print(f"fewest decimals that are enough: {min(enough)} (your prediction: {my_decimals})")
+
+x = np.random.default_rng(1).random((10_000, 64))
+for n in (300, 1_000, 10_000):
+    told = small.posteriors(x[:n]).argmax(axis=1)
+    learnt = LogisticRegression(C=10, max_iter=300).fit(x[:n], told)
+    agrees = np.mean(learnt.predict(digits) == small_says)
+    print(f"labels only, retrained on {n:6,}: agreement {agrees:.3f}")
+
+# %% [markdown]
+# **Read the result.** Rounding does cost this thief something. With 65 queries each decimal matters, and
+# from three decimals up, a few hundred queries more buy it back. With one or two decimals the rows
+# level off, though, and with 10,000 queries the thief who sees labels only does better. That is odd:
+# errors of rounding should average out. They do not, because of the logarithm. With one decimal, .04
+# and .000004 both become 0, and both are read as .05: always too large, however often one asks.
+#
+# A better thief takes no logarithms. They look for the softmax regression under which the told
+# probabilities are most likely, which is what training a clone on posteriors does (lab 2). For a softmax
+# regression there is only one best solution, and it can be found.
+
+
+# %% solution="fit_rounded"
+def fit_rounded(x, p):
+    """The softmax regression that fits rounded posteriors best.
+
+    x : rows (n, d). p : posteriors (n, k), rounded; some are 0, and each row sums to 1.
+    Returns weights (k, d) and bias (k,).
+    """
+    ### BEGIN SOLUTION
+    n, k = p.shape
+    every_class = np.tile(np.arange(k), n)
+    every_row = np.repeat(x, k, axis=0)
+    likely = LogisticRegression(C=1e4, max_iter=2_000)
+    likely.fit(every_row, every_class, sample_weight=p.ravel())
+    return likely.coef_, likely.intercept_
+    ### END SOLUTION
+
+
+# %% test="fit_rounded_test" points=2
+lab6.fit_rounded(fit_rounded)
+
+# %% [markdown]
+# <details><summary>Hint 1: posteriors as targets</summary>
+#
+# <code>LogisticRegression.fit(rows, classes, sample_weight=...)</code> takes one class for a row. Hand
+# it each row <code>k</code> times, once with each class, and weigh each by the probability told.
+# </details>
+#
+# <details><summary>Hint 2: in the right order</summary>
+#
+# <code>np.repeat(x, k, axis=0)</code> repeats each row <code>k</code> times,
+# <code>np.tile(np.arange(k), n)</code> runs through the classes for each, and <code>p.ravel()</code>
+# has the weights in the same order.
+# </details>
+#
+# <details><summary>Hint 3: no penalty</summary>
+#
+# scikit-learn pulls weights towards 0 unless told otherwise: <code>C=1e4</code> is next to no penalty.
+# It then needs more steps: <code>max_iter=2000</code>.
+# </details>
+
+
+# %% provided="rounding_again"
+def fitted(decimals, n):
+    """Agreement of the thief who fits the told probabilities themselves."""
+    x = np.random.default_rng(2).random((n, 64))
+    p = rounded_service(decimals).query(x)
+    weights, bias = fit_rounded(x, p / p.sum(axis=1, keepdims=True))
+    return agreement(weights, bias, digits, small_says)
+
+
+lines = {}
+for decimals in (2, 1):
+    print(f"decimals {decimals}, fitted:", end="")
+    again = {n: fitted(decimals, n) for n in (65, 130, 1_000)}
+    print("".join(f"  {n:,} queries {value:.3f}" for n, value in again.items()))
+    lines[f"decimals: {decimals}, fitted"] = again
+    lines[f"decimals: {decimals}, solved"] = by_decimals[decimals]
+plots.curves(
+    {name: {n: Interval(v, v, v, 1) for n, v in row.items()} for name, row in lines.items()},
+    title="What rounding takes, and what a better thief takes back",
+    xlabel="queries",
+    ylabel="agreement",
+    log_x=True,
+)
+
+# %% [markdown]
+# **Read the result.** Against the thief of exercise 1, one decimal looks like a defence. Against a
+# thief who knows that answers are rounded, it is only a price: some hundreds of queries more. Judge a
+# defence by the thief who knows it.
+
+# %% [markdown]
+# ## Exercise 3: kinks
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●●○ | 26 minutes | 2 + 2 + 2 |
+#
+# **Idea.** A network with one hidden ReLU layer and one output computes
+# `f(x) = a . max(0, W x + b) + c`. Walk along a straight line and watch `f`: it is straight, too, until
+# some neuron switches on or off. There it bends. Each bend, or *kink*, betrays one neuron:
+#
+# 1. **Where** is a kink? Halve intervals until each has one kink, then let two lines cross.
+# 2. **Which neuron** is it? The gradient of `f` jumps there by that neuron's output weight times its
+#    weights, since all others stay as they are. So the jump *is* the neuron, up to one factor.
+# 3. **Which way round** does it face, and with which output weight? Least squares.
+#
+# (Jagielski and others 2020; Carlini, Jagielski and Mironov 2020, who go through several layers.)
+#
+# ### 3a: where?
+#
+# `f` is asked about several places at once. An interval is straight if the slopes at both ends and the
+# slope across it are the same. If it has one kink, the straight lines through both ends cross exactly
+# there. Lines cross somewhere even if there are more kinks: so ask `f` just before and just behind the
+# crossing, and accept it only if the values lie on the one line and on the other.
+
+
+# %% solution="find_kinks"
+def find_kinks(f, low, high):
+    """Where a piecewise linear f bends between low and high: a list of places, in order.
+
+    f : from places (m,) to values (m,), in float64.
+    """
+    width = high - low
+    step = 1e-3 * width
+    at_low, near_low, near_high, at_high = f(np.array([low, low + step, high - step, high]))
+    left, right = (near_low - at_low) / step, (at_high - near_high) / step
+    across = (at_high - at_low) / width
+    size = 1 + max(abs(at_low), abs(at_high))  # values are exact to about 1e-15 of it
+    ### BEGIN SOLUTION
+    same = 1e-12 * size / step
+    if max(abs(left - right), abs(left - across)) <= same or width < 1e-9:
+        return []
+    if abs(left - right) > same:
+        kink = low + (at_high - at_low - right * width) / (left - right)
+        a, b = kink - 1e-6 * width, kink + 1e-6 * width
+        if low < a and b < high:
+            before, behind = f(np.array([a, b]))
+            errors = before - at_low - left * (a - low), behind - at_high - right * (b - high)
+            if max(map(abs, errors)) <= 1e-11 * size:
+                return [kink]
+    middle = low + 0.47 * width
+    return find_kinks(f, low, middle) + find_kinks(f, middle, high)
+    ### END SOLUTION
+
+
+# %% test="find_kinks_test" points=2
+lab6.find_kinks(find_kinks)
+
+# %% [markdown]
+# <details><summary>Hint 1: four cases</summary>
+#
+# Straight: return <code>[]</code>. Too narrow to go on (below 1e-9, say): return <code>[]</code>. One
+# kink, confirmed: return it. Else split, and return the kinks of both parts: the function calls itself.
+# </details>
+#
+# <details><summary>Hint 2: "the same" in float64</summary>
+#
+# Values are exact to about <code>1e-15 * size</code>, so slopes to that divided by <code>step</code>.
+# Call two slopes the same within <code>1e-12 * size / step</code>.
+# </details>
+#
+# <details><summary>Hint 3: where two lines cross</summary>
+#
+# <code>at_low + left * (t - low)</code> equals <code>at_high + right * (t - high)</code> at
+# <code>t = low + (at_high - at_low - right * width) / (left - right)</code>. Test it at
+# <code>t - 1e-6 * width</code>, which must lie on the first line, and at <code>t + 1e-6 * width</code>,
+# on the second, both within <code>1e-11 * size</code>.
+# </details>
+#
+# <details><summary>Hint 4: where to split</summary>
+#
+# Not exactly in the middle: a kink that sits there by chance belongs to neither part. .47 will do.
+# </details>
+
+# %% provided="walk"
+owner = solvable.draw_relu(784, 16, np.random.default_rng(7))
+scores = VectorAPI(owner, d=784, budget=60_000)
+walker = scores.client("a walk")
+rng = np.random.default_rng(3)
+start, v = rng.normal(size=784), rng.normal(size=784)
+
+
+def on_line(query, start, v):
+    """The function f of one number that a service becomes on the line from start along v."""
+    return lambda t: query(start + np.asarray(t)[:, None] * v)
+
+
+along = on_line(walker.query, start, v)
+kinks = find_kinks(along, -100, 100)
+print(f"{len(kinks)} kinks, {walker.used} queries")
+t = np.linspace(-4, 4, 500)
+plots.bent_line(
+    t,
+    along(t),
+    [kink for kink in kinks if abs(kink) < 4],
+    title="A network of 16 neurons along a line",
+)
+
+# %% [markdown]
+# > **Predict.** The service has 784 inputs. How many queries does it take to find the neuron behind one
+# > of these kinks, all 784 weights and the bias?
+
+# %%
+my_queries = "no guess yet"
+
+# %% [markdown]
+# ### 3b: which neuron?
+
+
+# %% solution="neuron_at"
+def neuron_at(query, x, v):
+    """The neuron that switches where a line along v crosses x, up to one factor.
+
+    query : from rows (n, d) to values (n,), in float64. x, v : (d,), the kink's place and the
+        line's direction.
+    Returns (d + 1,): weights and bias, of any length, perhaps with the opposite sign.
+    """
+    step = 1e-6
+    aside = 100 * step * np.sqrt(len(x)) * v / np.linalg.norm(v)  # off the kink, along the line
+    ### BEGIN SOLUTION
+    gradients = []
+    for place in (x + aside, x - aside):
+        values = query(np.vstack([place, place + step * np.eye(len(x))]))
+        gradients.append((values[1:] - values[0]) / step)
+    weights = gradients[0] - gradients[1]
+    return np.append(weights, -(weights @ x))
+    ### END SOLUTION
+
+
+# %% test="neuron_at_test" points=2
+lab6.neuron_at(neuron_at)
+
+# %% [markdown]
+# <details><summary>Hint 1: a gradient</summary>
+#
+# At a place <code>x0</code>, ask about <code>x0</code> and about <code>x0 + step * np.eye(d)</code>, which
+# is one row for each input. Differences divided by <code>step</code> are the gradient: exact, since
+# <code>f</code> is straight there.
+# </details>
+#
+# <details><summary>Hint 2: the jump</summary>
+#
+# One gradient at <code>x + aside</code>, one at <code>x - aside</code>. In their difference, every
+# neuron that did not switch has cancelled.
+# </details>
+#
+# <details><summary>Hint 3: the bias</summary>
+#
+# At the kink, the neuron's <code>w . x + b</code> is 0.
+# </details>
+#
+# ### 3c: which way round?
+#
+# A jump does not tell whether the neuron is on before the kink or behind it. Offer least squares both:
+# the columns `max(0, z)` and `max(0, -z)` for each neuron's `z = w . x + b`, and a column of ones for the
+# constant. As long as there are no more neurons than inputs, only one of each pair gets a weight.
+
+
+# %% solution="fit_outputs"
+def fit_outputs(query, neurons):
+    """Turn each neuron the right way round, and find the output weights.
+
+    query : from rows (n, d) to values (n,). neurons : (h, d + 1), weights and bias, each up to a
+        factor that may be negative.
+    Returns the neurons (h, d + 1) as they face, their output weights (h,) and the constant, such
+    that f(x) = out . max(0, W x + b) + constant.
+    """
+    neurons = neurons / np.linalg.norm(neurons[:, :-1], axis=1, keepdims=True)
+    h, d = len(neurons), neurons.shape[1] - 1
+    x = 3 * np.random.default_rng(0).normal(size=(4 * h + 2, d))
+    ### BEGIN SOLUTION
+    z = x @ neurons[:, :-1].T + neurons[:, -1]
+    columns = np.column_stack([np.maximum(z, 0), np.maximum(-z, 0), np.ones(len(x))])
+    solution, *_ = np.linalg.lstsq(columns, query(x), rcond=None)
+    ahead, back, constant = solution[:h], solution[h:-1], solution[-1]
+    turned = np.abs(back) > np.abs(ahead)
+    neurons[turned] *= -1
+    return neurons, np.where(turned, back, ahead), constant
+    ### END SOLUTION
+
+
+# %% test="fit_outputs_test" points=2
+lab6.fit_outputs(fit_outputs, find_kinks, neuron_at)
+
+# %% [markdown]
+# <details><summary>Hint 1: the columns</summary>
+#
+# <code>z = x @ neurons[:, :-1].T + neurons[:, -1]</code> has one column for each neuron.
+# <code>np.column_stack</code> puts <code>np.maximum(z, 0)</code>, <code>np.maximum(-z, 0)</code> and the
+# ones beside each other: <code>2 h + 1</code> columns.
+# </details>
+#
+# <details><summary>Hint 2: who faces which way</summary>
+#
+# The first <code>h</code> numbers of the solution belong to the neurons as they are, the next
+# <code>h</code> to the turned ones. Where the second is larger (in absolute value), multiply that
+# neuron's row by -1 and take the second as its output weight.
+# </details>
+
+
+# %% provided="whole_network"
+def steal_network(query, d, hidden, seed=0):
+    """All three steps, on the first line that shows every neuron, none too close to another."""
+    rng = np.random.default_rng(seed)
+    for _ in range(10):
+        start, v = rng.normal(size=d), rng.normal(size=d)
+        kinks = find_kinks(on_line(query, start, v), -100, 100)
+        if len(kinks) == hidden and np.diff(kinks).min() > 1e-3:
+            neurons = np.array([neuron_at(query, start + t * v, v) for t in kinks])
+            turned, out, constant = fit_outputs(query, neurons)
+            return solvable.ReluNetwork(turned[:, :-1], turned[:, -1], out, constant)
+    return None
+
+
+thief = scores.client("thief")
+stolen = steal_network(thief.query, 784, 16)
+apart = np.abs(stolen.neurons()[:, None] - owner.neurons()).max(axis=2).min(axis=0)
+fresh = rng.normal(size=(1_000, 784))
+print(f"neurons found: {(apart < 1e-3).sum()} of 16, the worst off by {apart.max():.1e}")
+print(f"fresh inputs: largest error {np.abs(stolen(fresh) - owner(fresh)).max():.1e}")
+print(f"{thief.used:,} queries; a neuron takes {2 * 785:,} (your prediction: {my_queries})")
+
+labels = VectorAPI(lambda x: np.sign(owner(x)), d=784, budget=60_000)
+print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used():,} queries)")
+
+# %% [markdown]
+# **Read the result.** Nothing was learnt, and no weight is a guess: the copy answers every input as the
+# original does. Labels are the control that fails: they jump, and a jump has no slope. (Thieves of
+# deep networks who see labels only exist, too, at a far higher price.)
+
+# %% [markdown]
+# ## Exercise 4: how large is a language model?
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●○○ | 12 minutes | 3 |
+#
+# **The model.** *Ostrich & Daughters'* assistant is a small transformer which has learnt the
+# Jargon File, a dictionary of hackers' slang. Its vocabulary has 1,024 tokens. From a prompt it
+# computes one *hidden state*, a vector that is far shorter than the vocabulary, and its last layer
+# turns that into 1,024 logits. How long the hidden state is, providers do not say.
+
+# %% provided="assistant"
+assistant = language_model.load_shipped()
+V = assistant.vocabulary_size
+print(f"{sum(p.numel() for p in assistant.network.parameters()):,} weights, {V:,} tokens")
+print(f"perplexity on text that it has not learnt: {assistant.perplexity():.1f}")
+print(assistant.write("\n:hacker: n. ", 60, seed=1))
+
+# %% [markdown]
+# **Idea.** The logits of a prompt are `W h`: whatever the hidden state `h` is, they lie in the space
+# that the columns of `W` span. Stack the logits of many prompts, and the matrix has only as many
+# singular values that are not 0 as `h` is long. In practice they are not 0, since computers round: in
+# float32, or to a few decimals. But they fall off a *cliff*.
+#
+# Three things to mind:
+#
+# - Posteriors, and so log-probabilities, tell the logits of a row up to a constant: take the mean out of
+#   each row first.
+# - The first singular value is large, because all prompts have the frequent words in common. That
+#   fall is no cliff.
+# - With fewer prompts than hidden units there is no cliff at all. Then say `None`: no fall (behind the
+#   first value) is as large as ten times.
+#
+# > **Predict.** The hidden state has 64 numbers. Just before the last layer, a *layer normalisation* makes
+# > its mean 0. Behind how many singular values will the cliff be?
+
+# %%
+my_cliff = "no guess yet"
+
+
+# %% solution="hidden_size"
+def hidden_size(logits):
+    """How many directions the logits of n prompts span; None where there is no cliff.
+
+    logits : (n, V), fewer prompts than tokens; logits or log-probabilities, at any scale.
+    """
+    ### BEGIN SOLUTION
+    logits = np.asarray(logits, dtype=float)
+    values = np.linalg.svd(logits - logits.mean(axis=1, keepdims=True), compute_uv=False)
+    falls = values[1:-1] / values[2:]
+    steepest = falls.argmax()
+    return int(steepest) + 2 if falls[steepest] >= 10 else None
+    ### END SOLUTION
+
+
+# %% test="hidden_size_test" points=3
+lab6.hidden_size(hidden_size)
+
+# %% [markdown]
+# <details><summary>Hint 1: from falls to a number</summary>
+#
+# <code>values[:-1] / values[1:]</code> are the falls; number <code>i</code> (from 0) stands behind
+# <code>i + 1</code> values. Without the first value: <code>values[1:-1] / values[2:]</code>, where number
+# <code>i</code> stands behind <code>i + 2</code>.
+# </details>
+#
+# <details><summary>Hint 2: why not a limit such as 1e-6?</summary>
+#
+# Logits that are a thousand times larger have singular values that are a thousand times larger, and so
+# has their rounding error. Ratios do not depend on the scale.
+# </details>
+
+# %% provided="cliffs"
+prompts = assistant.random_prompts(200, seed=1)
+logits = assistant.logits(prompts)
+told = log_softmax(logits.astype(float))
+noisy = told + np.random.default_rng(0).normal(0, 0.1, told.shape)
+seen = {
+    "logits, float32": logits,
+    "log-probabilities": told,
+    "rounded to 3 decimals": told.round(3),
+    "rounded to 1 decimal": told.round(1),
+    "with noise of deviation .1": noisy,
+    "40 prompts only": logits[:40],
+}
+for name, matrix in seen.items():
+    print(f"{name:28} {hidden_size(matrix)}")
+print(f"(your prediction for the first row: {my_cliff})")
+
+
+def centred_values(matrix):
+    """Singular values without each row's mean."""
+    matrix = np.asarray(matrix, dtype=float)
+    return np.linalg.svd(matrix - matrix.mean(axis=1, keepdims=True), compute_uv=False)[:120]
+
+
+shown = ("logits, float32", "rounded to 3 decimals", "with noise of deviation .1")
+plots.spectrum(
+    {name: centred_values(seen[name]) for name in shown},
+    title="Singular values of 200 prompts' logits",
+    marks={"63": 63},
+)
+
+# %% [markdown]
+# **Read the result.** The cliff is behind 63, one less than the hidden state is long: numbers whose mean is 0
+# have one dimension less. Whoever reads 63 and knows how transformers are built knows that the width is
+# 64. (Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
+# Three decimals hide nothing. Look at the figure: where your function says `None`, the eye may still
+# see a small step at the same place, and a more patient thief, with more prompts, would trust it.
+
+# %% [markdown]
+# ## Exercise 5: through the keyhole
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●●○ | 16 minutes | 4 + 1 |
+#
+# No service sends 1,024 logits. Many send, or sent, the log-probabilities of the few most likely tokens.
+# Many also take a *logit bias*: a number to add to single tokens' logits, so that customers can ban
+# or favour words. This service has both:
+#
+# ```
+# token, told = api.query(prompt, bias)    # bias: {token: number from -100 to 100}, or nothing
+# ```
+#
+# `token` is the most likely next token after the bias. `told` maps the five most likely tokens to
+# their log-probabilities, both after the bias; its keys are sorted by number, not by likelihood.
+#
+# **Idea.** Raise some tokens by so much that they are told, and read each *against a token that
+# every answer tells*: the difference of two log-probabilities in one answer is the difference of their
+# biased logits, whatever the normaliser is. (Carlini and others 2024.)
+#
+# > **Predict.** How many queries does it take to learn all 1,024 logits of one prompt, up to a constant?
+
+# %%
+my_price = "no guess yet"
+
+
+# %% solution="logits_through_top_k"
+def logits_through_top_k(api, prompt):
+    """All logits (V,) of the token that follows a prompt, up to one constant.
+
+    api : has query(prompt, bias), see above, which tells some number of tokens k (five here, not
+        everywhere), and vocabulary_size. Returns an array (V,).
+    """
+    ### BEGIN SOLUTION
+    token, told = api.query(prompt)
+    others = [t for t in range(api.vocabulary_size) if t != token]
+    logits, at_once = np.zeros(api.vocabulary_size), len(told) - 1
+    for i in range(0, len(others), at_once):
+        raised = others[i : i + at_once]
+        _, told = api.query(prompt, dict.fromkeys(raised, 100))
+        for t in raised:
+            logits[t] = told[t] - 100 - told[token]
+    return logits
+    ### END SOLUTION
+
+
+# %% test="logits_through_top_k_test" points=4
+lab6.logits_through_top_k(logits_through_top_k)
+
+# %% [markdown]
+# <details><summary>Hint 1: which token to read against?</summary>
+#
+# The most likely one. If you raise four others far above everything else, it is the fifth.
+# </details>
+#
+# <details><summary>Hint 2: how far?</summary>
+#
+# Farther than the logits lie apart. 100 is allowed, and costs no precision here.
+# </details>
+#
+# <details><summary>Hint 3: one token's logit</summary>
+#
+# <code>told[t] - told[token]</code> is <code>(logit of t) + 100 - (logit of token)</code>.
+# </details>
+#
+# Logits of many prompts lead to the hidden size, and to more: their rows span what the columns of `W`
+# span. That is the last layer itself, up to a linear map: anybody could multiply `W` by a matrix and
+# undo that in the layers before, and no answer would change.
+
+
+# %% solution="output_projection"
+def output_projection(logits, size):
+    """A basis (V, size) of the space that the columns of the last layer span.
+
+    logits : (n, V), logits or log-probabilities of more prompts than size.
+    """
+    ### BEGIN SOLUTION
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    return np.linalg.svd(centred, full_matrices=False)[2][:size].T
+    ### END SOLUTION
+
+
+# %% test="output_projection_test" points=1
+lab6.output_projection(output_projection)
+
+# %% [markdown]
+# <details><summary>Hint: which singular vectors?</summary>
+#
+# <code>u, s, vt = np.linalg.svd(centred, full_matrices=False)</code>: the rows of <code>vt</code> are
+# directions in the space of tokens, the strongest first.
+# </details>
+
+# %% provided="through_the_keyhole"
+PRICE = 2.00  # for a million tokens, read or written
+
+keyhole = TokenAPI(assistant, TopTokens(5), budget=25_000)
+thief = keyhole.client("thief")
+recovered = np.array([logits_through_top_k(thief, prompt) for prompt in prompts[:80].tolist()])
+size = hidden_size(recovered)
+print(f"error of the logits {exact.theft_error(recovered, logits[:80]):.1e} of their spread")
+print(f"directions {size}, so the hidden state has {size + 1} numbers")
+basis = output_projection(recovered, size)
+
+# What the owner knows: the last layer behind its layer normalisation, without the lost direction.
+head = assistant.network.head.weight.detach().double().numpy()
+gain = assistant.network.norm.weight.detach().double().numpy()
+last_layer = (head * gain) @ (np.eye(64) - 1 / 64)
+error = exact.projection_error(basis, last_layer)
+print(f"share of the last layer that is missing from the stolen columns: {error:.1e}")
+print(f"{thief.used // 80} queries a prompt (your prediction: {my_price}), {thief.used:,} in all")
+print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
+
+# %% [markdown]
+# **Read the result.** The hidden size of a model that its owner keeps secret, and its whole last layer
+# up to a linear map, for less than the price of a postcard. In 2024 the same was published of two
+# production models with hidden sizes of 1,024 and 2,048, for less than 20 dollars.
+
+# %% [markdown]
+# ## Exercise 6: closing it
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●○○ | 12 minutes | 3 |
+#
+# What a service tells is one function, from the logits and the customer's bias to the next token and
+# some log-probabilities. Below are a few candidates: what the best of three thieves reads of the logits
+# (an error of 0 is all, 1 is nothing), and what honest users keep. They want calibrated probabilities,
+# measured as the *perplexity* of held-out text, where the tokens that are not told share what is left
+# evenly, and as the *calibration error* of the most likely token (lab 1). Where no probability is told,
+# users are granted one good constant.
+#
+# > **Predict.** Which of the rows close the hole, and which of them cost honest users something?
+
+# %%
+my_choice = "no guess yet"  # for example: rounding closes it and costs nothing
+
+# %% provided="candidates"
+candidates = {
+    "undefended": TopTokens(5),
+    "rounded to 1 decimal": TopTokens(5, decimals=1),
+    "fresh noise of deviation .5": TopTokens(5, noise=0.5),
+    "bias, no log-probabilities": services.token_only,
+    "log-probabilities, no bias": services.no_bias,
+}
+thieves = {
+    "raise": exact.logits_through_top_k,
+    "ban": exact.logits_by_banning,
+    "average of 9": lambda api, prompt: exact.logits_through_top_k(exact.Averaged(api), prompt),
+}
+held_out_logits, next_tokens = (part[:1_000] for part in assistant.held_out_logits())
+
+
+def stolen_from(telling):
+    """Error of the best thief's logits, over two prompts each: 0 is all, 1 is nothing."""
+    errors = {}
+    for name, thief in thieves.items():
+        found = [thief(TokenAPI(assistant, telling), prompt) for prompt in prompts[:2].tolist()]
+        errors[name] = exact.theft_error(found, logits[:2])
+    best = min(errors, key=errors.get)
+    return errors[best], best
+
+
+def honest_price(telling):
+    """Perplexity and calibration error of what honest users are told."""
+    p = np.zeros((len(next_tokens), V))
+    for row, one in zip(p, held_out_logits.astype(float), strict=True):
+        token, told = telling(one, {})
+        known = {t: np.exp(value) for t, value in told.items()} or {token: 0.3}
+        row[:] = max(1e-9, 1 - sum(known.values())) / (V - len(known))
+        row[list(known)] = list(known.values())
+    p /= p.sum(axis=1, keepdims=True)
+    surprise = -np.log(p[np.arange(len(p)), next_tokens]).mean()
+    return np.exp(surprise), evaluation.expected_calibration_error(p, next_tokens)
+
+
+def compare(options):
+    """One line for each way of telling."""
+    for name, telling in options.items():
+        (error, best), (perplexity, off) = stolen_from(telling), honest_price(telling)
+        print(f"{name:28} best theft {error:.3f} ({best}); perplexity {perplexity:5.1f}, ", end="")
+        print(f"calibration error {off:.3f}")
+
+
+compare(candidates)
+print(f"(your prediction: {my_choice})")
+tokens = [int(t) for t in np.argsort(-logits[0])[:4]]
+asked = TokenAPI(assistant, services.token_only)
+read = exact.logits_from_tokens(asked, prompts[0].tolist(), tokens)
+off = np.abs(read - (logits[0][tokens] - logits[0].max())).max()
+print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.used()} queries")
+
+# %% [markdown]
+# **Read the result.** Rounding leaves the hole open. Noise hurts honest users more than thieves, who ask
+# again and average. Without log-probabilities or without bias there is nothing left to read directly,
+# but some customers lose what they pay for. And next tokens alone still leak, slowly: how much bias
+# makes a token win is found by bisection, at fourteen queries for one logit instead of one for four.
+#
+# **Yours.** Customers of this service ban words, favour words, and read log-probabilities, though hardly
+# anybody does both in one request. Write what the service tells, so that each of them is served and the
+# thieves are not. It is graded against four thieves who know what you wrote: one raises tokens, one does
+# so and reads the numbers as if no bias were in them, one bans what is known, and one averages. Honest
+# users ask in between.
+
+
+# %% solution="tell"
+def tell(logits, bias):
+    """What the service tells of the next token.
+
+    logits : (V,), of every token. bias : {token: number}, empty for most customers.
+    Returns the next token, and {token: log-probability} for at most five tokens. Without a bias:
+    the most likely token and the five most likely ones, off by .05 at most. With one: the token
+    must follow the bias; what else is told is up to you.
+    """
+    ### BEGIN SOLUTION
+    changed = logits.copy()
+    for token, value in bias.items():
+        changed[token] += value
+    plain = log_softmax(logits)
+    best = np.argsort(-plain)[:5]
+    return int(changed.argmax()), {int(token): float(plain[token]) for token in best}
+    ### END SOLUTION
+
+
+# %% test="tell_test" points=3
+lab6.tell(tell)
+
+# %% [markdown]
+# <details><summary>Hint 1: what does the thief need?</summary>
+#
+# A number about a token that *they* have chosen. Bias chooses the tokens; log-probabilities are the
+# numbers.
+# </details>
+#
+# <details><summary>Hint 2: must both act on the same answer?</summary>
+#
+# The bias can decide which token comes next, while the log-probabilities stay those of the model
+# without it. Or: a request with a bias gets no log-probabilities.
+# </details>
+
+# %% provided="closed"
+compare({"undefended": TopTokens(5), "yours": tell})
+
+# %% [markdown]
+# ## Exercise 7: advise the provider
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●○○○ | 8 minutes | 2 |
+#
+# In six to ten sentences: what should *Ostrich & Daughters* change in the services of exercises 1, 3
+# and 5, what does each change cost honest users, and what will it *not* stop? Every claim with a figure
+# from this notebook.
+
+# %% [markdown] written="advice" points=2
+# ### BEGIN SOLUTION
+# The softmax regression: 785 exact answers to noise give every weight (agreement 1.0000). Rounding to
+# two decimals costs honest users next to nothing, since the class stays, and holds the solving thief
+# at .33 after 65 queries; but the thief who fits gets .986 from 130 queries. So expect a price, not a
+# defence; labels only are a higher one (.654 from 300 queries, but .992 from 10,000). The ReLU network:
+# 25,430 exact answers give all 16 neurons; labels only end that, as a label has no slope, and cost
+# those customers who need the score. A limit of 1,500 answers a day makes it 17 days, and ten accounts
+# make it two. The language model: the log-probabilities should be those without the bias. Then the best
+# theft's error rises from 0 to .98, and honest users keep their perplexity (34.4) and calibration error
+# (.047), while noise of .5 would cost them 66.4 and .075 and leave the thief who averages an error of
+# .08. It does not stop a thief who needs next tokens only: 43 queries for three logits, so about 14,000
+# for a prompt's 1,024. And none of this stops whoever learns a clone from answers, as in labs 2 to 4.
+#
+# ### BEGIN MARK SCHEME
+# One point: a change for at least two of the three services, each with a figure of the theft before
+# it and a word on what it costs honest users. One point: says what remains (a thief who fits rounded
+# answers, next tokens that leak by bisection, learnt clones, several accounts), with a figure. Half
+# points are fine.
+# ### END MARK SCHEME
+# ### END SOLUTION
+
+# %% [markdown]
+# <details><summary><b>The real world: what is published, what is alleged, and how to research it</b></summary>
+#
+# **Published.** Solving for models behind prediction APIs: Tramèr and others (2016). ReLU networks from
+# their kinks: Jagielski and others (2020), Carlini, Jagielski and Mironov (2020). The last layer and
+# the hidden size (1,024 and 2,048) of two production language models, for less than 20 dollars:
+# Carlini and others (2024), who told the providers before they published.
+#
+# **Names.** MITRE ATLAS calls this *Extract AI Model* (AML.T0024.002), by way of *AI Model Inference API
+# Access* (AML.T0040). Its mitigations are *Passive AI Output Obfuscation* (AML.M0002), *Restrict Number
+# of AI Model Queries* (AML.M0004) and *AI Telemetry Logging* (AML.M0024). (AML.T0044, which some pages
+# cite, is access to the weights themselves.) OWASP lists *Model Theft* (ML05:2023) and, for language
+# models, *Unbounded Consumption* (LLM10:2025), under which "Model Extraction via API" and "Functional
+# Model Replication" stand. NIST AI 100-2e2025 has a section on model extraction.
+#
+# **Alleged.** In 2025 and 2026, providers of language models said in public that others had trained
+# models on their answers at scale (*distillation*). These are allegations of one side; read who says
+# what, and what is shown. Distillation is the learning of labs 2 to 4: nothing in this lab proves or
+# refutes it.
+#
+# **Terms and law.** Most services' terms forbid to reverse engineer the model, and to train competing
+# ones on its answers. Breaking them can end an account and may be a breach of contract. Whether weights
+# or answers are protected as a trade secret or by copyright depends on the country and is not
+# settled everywhere. None of this is legal advice.
+#
+# **Research it responsibly.** Attack your own models, or get the owner's permission in writing. Ask no
+# more than the point needs, and log what you ask. Tell the provider first, with time to repair (90 days
+# are usual). Publish the method and the measurement, not stolen weights.
+# </details>
+#
+# ## What was shown, and what was not
+#
+# **Shown.** That some models are not learnt but solved: a softmax regression with one query more than it
+# has inputs, a hidden ReLU layer neuron by neuron, a language model's hidden size and last layer from five
+# log-probabilities and a bias. That rounding is a price against solving thieves, and a smaller one
+# against those who know it. That a hole can be closed at no cost to honest users where two features meet
+# that hardly anybody needs together.
+#
+# **Not shown.** Deeper networks, whose kinks bend themselves; models in float32 or with rounded answers
+# at exercise 3; the layers of a transformer below its last one, which nobody is known to have solved for.
+# A service without this hole can still be learnt from (labs 2 to 4). Each theft ran once, on one model.
+#
+# **Papers.** Tramèr, Zhang, Juels, Reiter and Ristenpart, *Stealing Machine Learning Models via
+# Prediction APIs* (2016). Jagielski, Carlini, Berthelot, Kurakin and Papernot, *High Accuracy and High
+# Fidelity Extraction of Neural Networks* (2020). Carlini, Jagielski and Mironov, *Cryptanalytic Extraction
+# of Neural Network Models* (2020). Carlini and others, *Stealing Part of a Production Language Model*
+# (2024). Finlayson, Ren and Swayamdipta, *Logits of API-Protected LLMs Leak Proprietary Information*
+# (2024).

@@ -1,0 +1,605 @@
+"""Lab 6's checks: right answers of several kinds pass, and each wrong one is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from drawn import the_same, under_secrets
+from reading import in_words
+from reference import reference
+from sklearn.linear_model import LogisticRegression
+
+from trickster import exact, services
+from trickster.checks import draws, lab6, token_cases
+from trickster.services import log_softmax
+
+pytestmark = pytest.mark.usefixtures("library_answers")
+
+
+@pytest.fixture(scope="module")
+def names():
+    return reference("lab6")
+
+
+def asked(d, n=None, seed=0):
+    return np.random.default_rng(seed).random((n or d + 1, d))
+
+
+def ones(x):
+    return np.column_stack([x, np.ones(len(x))])
+
+
+def solve(rows, targets):
+    return np.linalg.lstsq(rows, targets, rcond=None)[0]
+
+
+# --- exercise 1 ---------------------------------------------------------------------
+
+
+def against_the_first_class(query, d, k, n=None):
+    """Log-odds in place of centring, and a square system."""
+    x = asked(d)
+    p = np.array([query(row[None])[0] for row in x])
+    odds = np.log(p) - np.log(p[:, :1])
+    both = np.linalg.solve(ones(x), odds)
+    return both[:-1].T.tolist(), both[-1].tolist()
+
+
+def without_centring(query, d, k, n=None):
+    """Solving is linear, so what all classes have in common can as well stay in."""
+    x = asked(d)
+    both = solve(ones(x), np.log(query(x)))
+    return both[:-1].T, both[-1]
+
+
+def unit_rows(query, d, k, n=None):
+    """The bias from the empty row, each weight from one input at a time."""
+    p = np.log(query(np.vstack([np.zeros(d), np.eye(d)])))
+    p = p - p.mean(axis=1, keepdims=True)
+    return (p[1:] - p[0]).T, p[0]
+
+
+def library_softmax(query, d, k, n=None):
+    found = exact.solve_softmax(query, d, k, queries=n)
+    return found.weights, found.bias
+
+
+def test_solve_softmax_right_ways(names):
+    ways = (
+        against_the_first_class,
+        without_centring,
+        unit_rows,
+        library_softmax,
+        names["solve_softmax"],
+    )
+    for right in ways:
+        assert the_same(under_secrets(lab6.solve_softmax, right)) == 4.0
+
+
+def forgets_the_bias(query, d, k, n=None):
+    x = asked(d)
+    logs = np.log(query(x))
+    return solve(x, logs - logs.mean(axis=1, keepdims=True)).T, np.zeros(k)
+
+
+def forgets_the_logarithm(query, d, k, n=None):
+    x = asked(d)
+    both = solve(ones(x), query(x))
+    return both[:-1].T, both[-1]
+
+
+def clips(query, d, k, n=None):
+    return against_the_first_class(lambda x: np.clip(query(x), 1e-12, 1), d, k)
+
+
+def one_too_few(query, d, k, n=None):
+    return library_softmax(query, d, k, d)
+
+
+def five_times(query, d, k, n=None):
+    return library_softmax(query, d, k, 5 * d)
+
+
+def twenty_times(query, d, k, n=None):
+    return library_softmax(query, d, k, 20 * d)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        (forgets_the_bias, 1, "column of ones"),
+        (forgets_the_logarithm, 1, "solved as if they were linear"),
+        (clips, 3, "Do not clip them"),
+        (one_too_few, 1, "one more equation than there are inputs"),
+        (five_times, 3, "As many equations as unknowns are enough"),
+        (twenty_times, 0, "ten times what"),
+        (lambda q, d, k, n=None: (np.zeros((k, d)), np.zeros(k)), 0, "You asked nothing"),
+        (lambda q, d, k, n=None: library_softmax(q, d, k)[0], 0, "two things"),
+        (lambda q, d, k, n=None: (np.zeros((d, k)), np.zeros(k)), 0, "transpose"),
+        (lambda q, d, k, n=None: (np.full((k, d), np.nan), np.zeros(k)), 0, "NaN"),
+    ],
+)
+def test_solve_softmax_wrong_ways_are_named(wrong, points, words):
+    result = lab6.solve_softmax(wrong)
+    assert result == points
+    assert words in in_words(result)
+
+
+def test_queries_outside_the_range_are_refused_with_a_sentence():
+    result = lab6.solve_softmax(lambda q, d, k, n=None: q(np.full((2, d), 3.0)))
+    assert result == 0 and "Values must lie in [0, 1]" in in_words(result)
+
+
+# --- exercise 2 ---------------------------------------------------------------------
+
+
+def by_gradient(x, p):
+    rows, targets = torch.tensor(ones(x)), torch.tensor(p)
+    w = torch.zeros((p.shape[1], rows.shape[1]), dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([w], lr=0.3)
+    for _ in range(1_500):
+        adam.zero_grad()
+        (-(targets * torch.log_softmax(rows @ w.T, dim=1)).sum(dim=1).mean()).backward()
+        adam.step()
+    w = w.detach().numpy()
+    return w[:, :-1], w[:, -1]
+
+
+def likeliest(x, p):
+    found = exact.fit_rounded(x, p)
+    return found.weights, found.bias
+
+
+@pytest.mark.slow
+def test_fit_rounded_right_ways(names):
+    for right in (names["fit_rounded"], likeliest):
+        assert the_same(under_secrets(lab6.fit_rounded, right)) == 2.0
+    assert lab6.fit_rounded(by_gradient) == 2.0
+
+
+def clipped_logs(x, p):
+    found = exact.least_squares(x, p, smallest=0.005)
+    return found.weights, found.bias
+
+
+def labels_only(x, p):
+    fitted = LogisticRegression(C=1e4, max_iter=2_000).fit(x, p.argmax(axis=1))
+    weights, bias = np.zeros((p.shape[1], x.shape[1])), np.full(p.shape[1], -50.0)
+    weights[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
+    return weights, bias
+
+
+def penalised(x, p):
+    k = p.shape[1]
+    rows, classes = np.repeat(x, k, axis=0), np.tile(np.arange(k), len(x))
+    fitted = LogisticRegression(max_iter=500).fit(rows, classes, sample_weight=p.ravel())
+    return fitted.coef_, fitted.intercept_
+
+
+@pytest.mark.parametrize("wrong", [clipped_logs, labels_only, penalised])
+def test_fit_rounded_wrong_ways(wrong):
+    results = under_secrets(lab6.fit_rounded, wrong)
+    assert max(results) == 0
+    assert "Do not fit logarithms" in in_words(results[0])
+
+
+def test_logs_of_zero_are_told_as_nan():
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = lab6.fit_rounded(lambda x, p: (np.log(p).T @ x, np.log(p).sum(axis=0)))
+    assert result == 0 and "NaN or infinite" in in_words(result)
+
+
+# --- exercise 3 ---------------------------------------------------------------------
+
+
+def by_halving(f, low, high):
+    """Down to the last digit, level by level, with one request for each level."""
+    found, intervals = [], [(low, high)]
+    while intervals:
+        a, b = np.array(intervals).T
+        step = 1e-3 * (b - a)
+        values = f(np.concatenate([a, a + step, a + 0.4 * (b - a), b - step, b])).reshape(5, -1)
+        slopes = np.stack([
+            (values[1] - values[0]) / step,
+            (values[2] - values[0]) / (0.4 * (b - a)),
+            (values[4] - values[3]) / step,
+        ])  # fmt: skip
+        bends = np.ptp(slopes, axis=0) > 1e-12 * (1 + np.abs(values).max()) / step
+        next_ones = []
+        for i in np.flatnonzero(bends):
+            middle = a[i] + 0.51 * (b[i] - a[i])
+            if b[i] - a[i] < 5e-5:
+                found.append((a[i] + b[i]) / 2)
+            else:
+                next_ones += [(a[i], middle), (middle, b[i])]
+        intervals = next_ones
+    return sorted(found)
+
+
+def test_find_kinks_right_ways(names):
+    for right in (names["find_kinks"], exact.find_kinks):
+        assert the_same(under_secrets(lab6.find_kinks, right)) == 2.0
+    result = lab6.find_kinks(by_halving)
+    assert result >= 1.5, result.as_text()  # it may cost more queries than are asked
+
+
+def grid(f, low, high, n=40_001):
+    t = np.linspace(low, high, n)
+    slopes = np.diff(f(t)) / np.diff(t)
+    return [t[i + 1] for i in np.flatnonzero(np.abs(np.diff(slopes)) > 1e-6)][::2]
+
+
+def trusts_the_crossing(f, low, high):
+    step = 1e-3 * (high - low)
+    a, b, c, d = f(np.array([low, low + step, high - step, high]))
+    left, right = (b - a) / step, (d - c) / step
+    return [low + (d - a - right * (high - low)) / (left - right)]
+
+
+def looks_at_the_middle(f, low, high):
+    """Halves, and takes an interval for straight if the value in the middle is."""
+    a, m, b = f(np.array([low, (low + high) / 2, high]))
+    if abs(m - (a + b) / 2) < 1e-9 or high - low < 1e-5:
+        return [] if high - low > 1e-4 else [(low + high) / 2]
+    middle = (low + high) / 2
+    return looks_at_the_middle(f, low, middle) + looks_at_the_middle(f, middle, high)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "most", "words"),
+    [
+        (grid, 0, "A fine grid is asked everywhere"),
+        (lambda f, low, high: grid(f, low, high, 2_001), 0, "The places are rough"),
+        (trusts_the_crossing, 0, "Kinks are missing"),
+        (looks_at_the_middle, 0.5, ""),
+        (lambda f, low, high: [], 0, "Kinks are missing"),
+        (lambda f, low, high: list(np.linspace(low, high, 20)), 0, "Some of them are none"),
+        (lambda f, low, high: f("abc"), 0, "not an array of numbers"),
+    ],
+)
+def test_find_kinks_wrong_ways_are_named(wrong, most, words):
+    results = under_secrets(lab6.find_kinks, wrong)
+    assert max(results) <= most
+    assert words in in_words(results[0])
+
+
+def central(query, x, v):
+    """Gradients from both sides of each input, and a bias that is read off."""
+    aside, step = 1e-3 * v / np.linalg.norm(v), 1e-6
+    jumps = 0
+    for sign in (1, -1):
+        place = x + sign * aside
+        rows = np.vstack([place + step * np.eye(len(x)), place - step * np.eye(len(x))])
+        values = query(rows)
+        jumps = jumps + sign * (values[: len(x)] - values[len(x) :]) / (2 * step)
+    return np.append(jumps, -x @ jumps) * -7.0
+
+
+def test_neuron_at_right_ways(names):
+    for right in (names["neuron_at"], exact.neuron_at, central):
+        assert the_same(under_secrets(lab6.neuron_at, right)) == 2.0
+
+
+def one_side(query, x, v):
+    rows = np.vstack([x + 1e-3 * v, x + 1e-3 * v + 1e-6 * np.eye(len(x))])
+    values = query(rows)
+    weights = (values[1:] - values[0]) / 1e-6
+    return np.append(weights, -weights @ x)
+
+
+def wrong_bias(query, x, v):
+    return central(query, x, v) * np.append(np.ones(len(x)), -1)
+
+
+def on_the_kink(query, x, v):
+    """Steps that cross the kink themselves."""
+    up, down = query(x + 1e-3 * np.eye(len(x))), query(x - 1e-3 * np.eye(len(x)))
+    weights = up + down - 2 * query(x[None])[0]
+    return np.append(weights, -weights @ x)
+
+
+def asks_five_times(query, x, v):
+    return np.mean([central(query, x, v) for _ in range(5)], axis=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        (one_side, 0, "on either side of x, and subtract"),
+        (on_the_kink, 0, "cross the kink themselves"),
+        (wrong_bias, 1.5, "w . x + b is 0"),
+        (asks_five_times, 1.5, "A gradient costs d + 1 values"),
+        (lambda query, x, v: np.zeros(len(x) + 1), 0, "inf"),
+        (lambda query, x, v: central(query, x, v)[:-1], 0, "asked ("),
+    ],
+)
+def test_neuron_at_wrong_ways_are_named(wrong, points, words):
+    result = the_same(under_secrets(lab6.neuron_at, wrong))
+    assert result == points and words in in_words(result)
+
+
+def library_outputs(query, neurons):
+    found = exact.fit_outputs(query, neurons)
+    return np.column_stack([found.weights, found.bias]), found.out, found.constant
+
+
+def test_fit_outputs_right_ways(names):
+    for right in (names["fit_outputs"], library_outputs):
+        results = under_secrets(lab6.fit_outputs, right, names["find_kinks"], names["neuron_at"])
+        assert the_same(results) == 2.0
+
+
+def as_they_are(query, neurons):
+    x = 3 * np.random.default_rng(0).normal(size=(200, neurons.shape[1] - 1))
+    hidden = np.maximum(ones(x) @ neurons.T, 0)
+    solved = solve(ones(hidden), query(x))
+    return neurons, solved[:-1], solved[-1]
+
+
+def test_fit_outputs_wrong_ways_are_named(names):
+    others = names["find_kinks"], names["neuron_at"]
+    result = lab6.fit_outputs(as_they_are, *others)
+    assert result == 0 and "may face the wrong way" in in_words(result)
+    result = lab6.fit_outputs(library_outputs, lambda f, low, high: [], names["neuron_at"])
+    assert result == 1 and "found no kink" in in_words(result)
+    result = lab6.fit_outputs(library_outputs, names["find_kinks"], one_side)
+    assert result == 1 and "of 16 neurons" in in_words(result)
+    result = lab6.fit_outputs(lambda query, neurons: neurons, *others)
+    assert result == 0 and "three things" in in_words(result)
+
+
+# --- exercise 4 ---------------------------------------------------------------------
+
+
+def values_of(logits, centre=True):
+    logits = np.asarray(logits, dtype=float)
+    centred = logits - logits.mean(axis=1, keepdims=True) if centre else logits
+    return np.linalg.svd(centred, compute_uv=False)
+
+
+def by_gaps_of_logs(logits):
+    """Through eigenvalues, and with differences of logarithms."""
+    rows = logits - logits.mean(axis=1, keepdims=True)
+    values = np.linalg.svd(rows.astype(float))[1]
+    gaps = np.log10(values[1:-1]) - np.log10(values[2:])
+    return float(np.argmax(gaps) + 2) if gaps.max() > 1.2 else None
+
+
+def test_hidden_size_right_ways(names):
+    for right in (names["hidden_size"], exact.hidden_size, by_gaps_of_logs):
+        assert the_same(under_secrets(lab6.hidden_size, right)) == 3.0
+
+
+def fixed(logits):
+    return int((values_of(logits) > 1e-3).sum())
+
+
+def relative(logits):
+    values = values_of(logits)
+    return int((values > 1e-6 * values[0]).sum())
+
+
+def numpy_rank(logits):
+    return int(np.linalg.matrix_rank(np.asarray(logits, dtype=float)))
+
+
+def keeps_the_constant(logits):
+    values = values_of(logits, centre=False)
+    falls = values[1:-1] / values[2:]
+    return int(falls.argmax()) + 2 if falls.max() >= 10 else None
+
+
+def never_unsure(logits):
+    values = values_of(logits)
+    return int((values[1:-1] / values[2:]).argmax()) + 2
+
+
+def off_by_one(logits):
+    found = exact.hidden_size(logits)
+    return found and found - 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "most", "words"),
+    [
+        (fixed, 0.5, "no fixed limit fits"),
+        (numpy_rank, 0, "no fixed limit fits"),
+        (relative, 1.5, ""),
+        (keeps_the_constant, 2.25, "Take each row's mean out"),
+        (never_unsure, 2.25, "Return None unless"),
+        (off_by_one, 0, "One too few"),
+        (lambda logits: None, 0, ""),
+        (lambda logits: "12", 0, "returned a str"),
+        (lambda logits: values_of(logits), 0, "not one number"),
+    ],
+)
+def test_hidden_size_wrong_ways_are_named(wrong, most, words):
+    results = under_secrets(lab6.hidden_size, wrong)
+    assert max(results) <= most
+    assert words in in_words(results[0])
+
+
+# --- exercise 5 ---------------------------------------------------------------------
+
+
+def with_a_reference_of_its_own(api, prompt):
+    """Raises the reference as well, which costs no more."""
+    v, (_, told) = api.vocabulary_size, api.query(prompt)
+    logits, k = np.zeros(v), len(told) - 1
+    for i in range(1, v, k):
+        raised = list(range(i, min(v, i + k)))
+        _, told = api.query(prompt, dict.fromkeys([0, *raised], 99.5))
+        for t in raised:
+            logits[t] = told[t] - told[0]
+    return logits.tolist()
+
+
+def test_logits_through_top_k_right_ways(names):
+    for right in (
+        names["logits_through_top_k"],
+        with_a_reference_of_its_own,
+        exact.logits_through_top_k,
+        exact.logits_by_banning,
+    ):
+        assert the_same(under_secrets(lab6.logits_through_top_k, right)) == 4.0
+
+
+def reading(api, prompt, *, by=100.0, at_once=None, read=None):
+    token, told = api.query(prompt)
+    others = [t for t in range(api.vocabulary_size) if t != token]
+    logits, at_once = np.zeros(api.vocabulary_size), at_once or len(told) - 1
+    for i in range(0, len(others), at_once):
+        raised = others[i : i + at_once]
+        _, told = api.query(prompt, dict.fromkeys(raised, by))
+        for place, t in enumerate(raised):
+            logits[t] = (read or (lambda told, place, t, token: told[t] - by - told[token]))(
+                told, place, t, token
+            )
+    return logits
+
+
+def in_sorted_order(told, place, t, token):
+    ranked = sorted((value for key, value in told.items() if key != token), reverse=True)
+    return ranked[place] - 100 - told[token]
+
+
+WRONG_READERS = [
+    (lambda a, p: reading(a, p, read=in_sorted_order), 0, "right numbers beside the wrong"),
+    (
+        lambda a, p: reading(a, p, read=lambda told, i, t, top: told[t] - told[top]),
+        0,
+        "subtract from each what you have added",
+    ),
+    (
+        lambda a, p: reading(a, p, read=lambda told, i, t, top: told[t] - 100),
+        0,
+        "different normalisers",
+    ),
+    (lambda a, p: reading(a, p, at_once=1), 3, "raise all but one of that number"),
+    (lambda a, p: reading(a, p, by=20.0), 3, "raise it by more"),
+    (lambda a, p: reading(a, p, at_once=4), 0, "raise no more tokens than fit"),
+    (lambda a, p: np.zeros(a.vocabulary_size), 0, "You asked nothing"),
+    (lambda a, p: [a.query(p, {a.vocabulary_size: 1.0})], 0, "does not exist"),
+    (lambda a, p: [a.query(p, {0: 1000.0})], 0, "must be a number from -100 to 100"),
+    (lambda a, p: [a.query(p) for _ in range(900)], 0, "was spent"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "most", "words"), WRONG_READERS)
+def test_logits_through_top_k_wrong_ways_are_named(wrong, most, words):
+    results = under_secrets(lab6.logits_through_top_k, wrong)
+    assert max(results) == most
+    assert words in in_words(results[0])
+
+
+def test_output_projection(names):
+    def rows(logits, size):
+        centred = logits - logits.mean(axis=1, keepdims=True)
+        return centred[:size].T
+
+    for right in (names["output_projection"], exact.output_projection, rows):
+        assert the_same(under_secrets(lab6.output_projection, right)) == 1.0
+    for wrong in (
+        lambda logits, size: np.linalg.svd(logits, full_matrices=False)[2][-size:].T,
+        lambda logits, size: np.eye(logits.shape[1])[:, :size],
+    ):
+        result = the_same(under_secrets(lab6.output_projection, wrong))
+        assert result == 0 and "Take each row's mean out" in in_words(result)
+    result = lab6.output_projection(lambda logits, size: logits[:size])
+    assert result == 0 and "asked (" in in_words(result)
+
+
+# --- exercise 6 ---------------------------------------------------------------------
+
+
+def no_numbers_with_a_bias(logits, bias):
+    token = int(services.biased(logits, bias).argmax())
+    return token, {} if bias else services.most_likely(logits, 5)
+
+
+def one_decimal(logits, bias):
+    token, told = no_numbers_with_a_bias(logits, bias)
+    return [token, {t: float(np.round(value, 1)) for t, value in told.items()}]
+
+
+def test_tell_right_ways(names):
+    moves = services.bias_moves_the_token_only
+    for right in (names["tell"], no_numbers_with_a_bias, one_decimal, moves):
+        assert the_same(under_secrets(lab6.tell, right)) == 3.0
+
+
+def raised_are_told_without_their_bias(logits, bias):
+    ranked = np.argsort(-services.biased(logits, bias))[:5]
+    plain = log_softmax(logits)
+    return int(ranked[0]), {int(t): float(plain[t]) for t in ranked}
+
+
+def raising_only(logits, bias):
+    if any(value > 0 for value in bias.values()):
+        return no_numbers_with_a_bias(logits, bias)
+    return services.TopTokens(5)(logits, bias)
+
+
+def honest_at_first():
+    calls = []
+
+    def tell(logits, bias):
+        calls.append(1)
+        if len(calls) <= 9:
+            return services.TopTokens(5)(logits, bias)
+        return int(services.biased(logits, bias).argmax()), {}
+
+    return tell
+
+
+NOISE = np.random.default_rng(0)
+
+
+def fresh_noise(logits, bias):
+    token, told = services.TopTokens(5)(logits, bias)
+    scale = 0.01 if not bias else 0.4
+    return token, {t: value + scale * NOISE.normal() for t, value in told.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "most", "words"),
+    [
+        (services.TopTokens(5), 1.5, "who raises four tokens at a time"),
+        (services.TopTokens(5, decimals=1), 1.5, "Rounding and noise leave the cliff"),
+        (raised_are_told_without_their_bias, 1.5, "as if no bias were in them"),
+        (raising_only, 1.5, "who bans what he knows"),
+        (fresh_noise, 1.5, "nine times"),
+        (services.token_only, 0.75, "of the five most likely tokens told"),
+        (services.no_bias, 0.75, "A banned token must not come"),
+        (lambda logits, bias: int(logits.argmax()), 0, "two things"),
+        (lambda logits, bias: (99_999, {}), 0, "does not exist"),
+        (lambda logits, bias: (0, dict(enumerate(log_softmax(logits)))), 0, "five are the most"),
+    ],
+)
+def test_tell_wrong_ways_are_named(wrong, most, words):
+    results = under_secrets(lab6.tell, wrong)
+    assert max(results) <= most
+    assert words in in_words(results[0])
+
+
+def test_a_service_that_changes_after_the_first_questions_is_seen():
+    results = [lab6.tell(honest_at_first())]
+    for i in range(5):
+        with draws.grading_with(bytes([i]) * 16):
+            results.append(lab6.tell(honest_at_first()))
+    assert max(results) <= 1.5
+    assert "may not depend on how often it was asked" in in_words(results[0])
+
+
+# --- the draws ----------------------------------------------------------------------
+
+
+def test_models_of_different_secrets_differ():
+    def drawn():
+        return token_cases.keyhole("usual", 0).logits[:5].tolist()
+
+    here = drawn()
+    with draws.grading_with(b"a" * 16):
+        assert drawn() != here
+    assert drawn() == here

@@ -1,0 +1,324 @@
+"""What lab 6 tries with thieves who find the kinks of a ReLU network, and its neurons by them.
+
+Each function decides one part of a check, or draws what several parts need. Functions, networks and
+lines are drawn for the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trickster.api import BudgetExceeded
+from trickster.checks import draws
+from trickster.checks.result import Missed, Part, array, number
+from trickster.services import VectorAPI
+from trickster.solvable import ReluNetwork, draw_relu
+
+A_KINK = 150  # queries that finding one may cost
+
+
+# --- kinks ------------------------------------------------------------------------------------
+
+
+class Bent(NamedTuple):
+    """A drawn piecewise linear function, its kinks ``(m,)``, and how often it was asked."""
+
+    f: Callable[[Any], np.ndarray]
+    at: np.ndarray
+    low: float
+    high: float
+    asked: list[int]
+
+
+def bent(name: str, number: int, close: bool = False) -> Bent:
+    """Some kinks between two drawn ends; with ``close``, two of them are next to each other."""
+    rng = draws.rng("kinks", name, number)
+    m, low = int(rng.integers(5, 10)), float(rng.uniform(-80, -20))
+    high = low + float(rng.uniform(50, 150))
+    places = rng.permutation(40)[:m] + rng.uniform(0.2, 0.8, m)
+    at = np.sort(low + (high - low) * places / 40)
+    if close:
+        i = int(rng.integers(1, m))
+        at[i] = at[i - 1] + (high - low) * 2e-4
+    bends = rng.choice([-1.0, 1.0], m) * rng.uniform(0.4, 2.0, m)
+    slope, level, asked = *rng.normal(size=2), []
+
+    def f(t: Any) -> np.ndarray:
+        t = array(t, "What find_kinks asks f about").reshape(-1)
+        asked.append(len(t))
+        if sum(asked) > 10 * A_KINK * m:
+            raise BudgetExceeded("thief", len(t), max(0, 10 * A_KINK * m - sum(asked) + len(t)))
+        return slope * t + level + np.maximum(t[:, None] - at, 0) @ bends
+
+    return Bent(f, at, low, high, asked)
+
+
+def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
+    try:
+        found = array(find(drawn.f, drawn.low, drawn.high), "find_kinks")
+    except BudgetExceeded:
+        raise Missed(
+            f"you asked for more than {10 * A_KINK * len(drawn.at):,} values to find "
+            f"{len(drawn.at)} kinks. A fine grid is asked everywhere; halving an interval asks "
+            "only where something bends."
+        ) from None
+    except RecursionError:
+        raise Missed(
+            "your search called itself without end. Stop where an interval is straight, and "
+            "where it is too narrow to be halved."
+        ) from None
+    return np.sort(found.reshape(-1))
+
+
+def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -> list[Bent]:
+    """Every kink, and no other; returns the functions that were asked."""
+    tried = [bent("close" if close else "places", i, close) for i in range(3)]
+    for drawn in tried:
+        found = _kinks(find, drawn)
+        if len(found) != len(drawn.at) or not np.allclose(
+            found, drawn.at, rtol=0, atol=1e-6 * (drawn.high - drawn.low)
+        ):
+            break
+    width = drawn.high - drawn.low
+    same = len(found) == len(drawn.at)
+    error = np.abs(found - drawn.at).max() / width if same else np.inf
+    part.expect(
+        error <= 1e-6,
+        f"{len(found)} kinks found of {len(drawn.at)}"
+        + (f", the worst off by {error:.1e} of the interval" if same else ""),
+        "all of them, and no other, to 1e-6 of the interval",
+        "1e-12",
+        _why_other_kinks(found, drawn, close),
+    )
+    return tried
+
+
+def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
+    if len(found) == len(drawn.at):
+        return (
+            "The places are rough. The straight lines to both sides of a kink cross exactly there: "
+            "compute the crossing from values and slopes at the two ends."
+        )
+    if len(found) > len(drawn.at):
+        return (
+            "Some of them are none. Two lines through the ends of an interval always cross "
+            "somewhere: only if f runs along the one just before that place and along the other "
+            "just behind it is it the interval's only kink."
+        )
+    if close:
+        return (
+            "Two kinks are close together. An interval with more than one must be split again, "
+            "however narrow it is by then."
+        )
+    return (
+        "Kinks are missing. An interval is straight only if the slopes at both ends and the slope "
+        "across it agree; bends can cancel, so equal values in the middle prove nothing."
+    )
+
+
+def queries_for_kinks(part: Part, tried: list[Bent]) -> None:
+    """Hardly more than bisection needs."""
+    each = [sum(drawn.asked) / len(drawn.at) for drawn in tried]
+    if min(each) == 0:
+        raise Missed("a function was not asked at all, so nothing was found out about it.")
+    part.expect(
+        max(each) <= A_KINK,
+        f"{max(each):.0f} queries for each kink",
+        f"at most {A_KINK}",
+        "20 to 30",
+        "Do not search where nothing bends, and do not halve down to the last digit: once an "
+        "interval has one kink, the two lines give its place.",
+    )
+
+
+# --- neurons ----------------------------------------------------------------------------------
+
+
+class Crossing(NamedTuple):
+    """A drawn network, and a line that crosses its neuron ``i`` at ``x``, far from others."""
+
+    network: ReluNetwork
+    i: int
+    x: np.ndarray
+    v: np.ndarray
+
+
+def crossing(number: int) -> Crossing:
+    """A neuron and where a line crosses it."""
+    rng = draws.rng("crossing", number)
+    network = draw_relu(int(rng.integers(20, 40)), int(rng.integers(5, 9)), rng)
+    while True:
+        start, v = rng.normal(size=(2, network.weights.shape[1]))
+        along = network.weights @ v
+        at = -(network.weights @ start + network.bias) / along
+        i = int(rng.integers(len(at)))
+        gap = np.abs(np.delete(at, i) - at[i]).min()
+        steep = abs(along[i]) / np.linalg.norm(v) / np.linalg.norm(network.weights[i])
+        if gap > 0.1 and steep > 0.1 and abs(at[i]) < 5:
+            return Crossing(network, i, start + at[i] * v, v)
+
+
+def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int]:
+    """Weights (or weights and bias) up to one factor; returns the queries of each."""
+    used, error = [], 0.0
+    for number_ in range(3):
+        drawn = crossing(number_)
+        d = len(drawn.x)
+        service = VectorAPI(drawn.network, d, budget=20 * (d + 1))
+        try:
+            found = neuron_at(
+                lambda x, service=service: service.query(x), drawn.x.copy(), drawn.v.copy()
+            )
+        except BudgetExceeded:
+            raise Missed(
+                f"you asked for more than {20 * (d + 1)} values; two gradients cost {2 * (d + 1)}."
+            ) from None
+        found = array(found, "neuron_at", (d + 1,))
+        used.append(service.used())
+        truth = np.append(drawn.network.weights[drawn.i], drawn.network.bias[drawn.i])
+        error = max(error, _apart(found, truth, bias))
+    part.expect(
+        error <= 1e-4,
+        f"largest difference {error:.1e} for weights of length 1",
+        "at most 1e-4, up to one factor",
+        "1e-8",
+        "On the kink, w . x + b is 0: that gives b once w is known, with its sign."
+        if bias
+        else "Take the gradient a little way along v on either side of x, and subtract: what all "
+        "other neurons do cancels. The steps must be smaller than the way to the side, or they "
+        "cross the kink themselves, and small enough to cross no other.",
+    )
+    return used
+
+
+def _apart(found: np.ndarray, truth: np.ndarray, bias: bool) -> float:
+    """The largest difference of two neurons scaled to weights of length 1, either way round."""
+    length = np.linalg.norm(found[:-1])
+    if not np.isfinite(found).all() or length == 0:
+        return np.inf
+    one, other = found / length, truth / np.linalg.norm(truth[:-1])
+    shown = slice(None) if bias else slice(-1)
+    return float(min(np.abs(one - other)[shown].max(), np.abs(one + other)[shown].max()))
+
+
+def queries_for_a_neuron(part: Part, used: list[int]) -> None:
+    """Two gradients."""
+    sizes = [len(crossing(i).x) for i in range(len(used))]
+    each = [n / (d + 1) for n, d in zip(used, sizes, strict=True)]
+    part.expect(
+        0 < max(each) <= 4,
+        f"{max(each):.1f} (d + 1) queries",
+        "at most 4 (d + 1)",
+        "2 (d + 1)",
+        "A gradient costs d + 1 values: one where you are, and one a step away along each input.",
+    )
+
+
+def outputs(part: Part, fit_outputs: Callable[..., Any]) -> None:
+    """The right neurons, each up to a factor and turned round by chance, become the network."""
+    rng = draws.rng("outputs")
+    d, h = int(rng.integers(20, 30)), int(rng.integers(6, 12))
+    network = draw_relu(d, h, rng)
+    factors = rng.choice([-1.0, 1.0], h) * rng.uniform(0.3, 3, h)
+    factors[:2] = np.abs(factors[0]), -np.abs(factors[1])
+    neurons = np.hstack([network.weights, network.bias[:, None]]) * factors[:, None]
+    service = VectorAPI(network, d, budget=400)
+    try:
+        found = fit_outputs(service.query, neurons[rng.permutation(h)])
+    except BudgetExceeded:
+        raise Missed(f"you asked for more than 400 values to find {2 * h + 1} numbers.") from None
+    error = _error_of(as_network(found, d, h), network, rng)
+    part.expect(
+        error <= 1e-4,
+        f"on fresh rows it is off by {error:.1e} of the network's spread",
+        "at most 1e-4",
+        "1e-13",
+        "A neuron that was found may face the wrong way: max(0, z) and max(0, -z) are two "
+        "different columns. Offer least squares both of each neuron, and a column of ones; where "
+        "the other way round gets the weight, turn the neuron.",
+    )
+
+
+def as_network(found: Any, d: int, h: int) -> ReluNetwork:
+    """What ``fit_outputs`` returned, as a network."""
+    try:
+        neurons, out, constant = found
+    except (TypeError, ValueError):
+        raise Missed(
+            "fit_outputs must return three things: neurons (h, d + 1), output weights (h,) and "
+            "the constant."
+        ) from None
+    neurons = array(neurons, "fit_outputs (neurons)", (h, d + 1))
+    out = array(out, "fit_outputs (output weights)", (h,))
+    return ReluNetwork(neurons[:, :-1], neurons[:, -1], out, number(constant, "The constant"))
+
+
+def _error_of(found: ReluNetwork, network: ReluNetwork, rng: np.random.Generator) -> float:
+    fresh = 2 * rng.normal(size=(500, network.weights.shape[1]))
+    truth = network(fresh)
+    error = float(np.abs(found(fresh) - truth).max() / truth.std())
+    return error if np.isfinite(error) else np.inf
+
+
+def whole_network(
+    part: Part,
+    find_kinks: Callable[..., Any],
+    neuron_at: Callable[..., Any],
+    fit_outputs: Callable[..., Any],
+) -> None:
+    """All neurons of a drawn network with the student's three functions, within a budget."""
+    rng = draws.rng("whole network")
+    d, h = int(rng.integers(40, 60)), 16
+    network = draw_relu(d, h, rng)
+    budget = 3 * h * (d + 1) + 2 * A_KINK * h
+    service = VectorAPI(network, d, budget=budget)
+    try:
+        start, v = _good_line(network, rng)
+        kinks = _kinks_on(service, find_kinks, start, v)
+        neurons = [array(neuron_at(service.query, start + t * v, v), "neuron_at", (d + 1,))
+                   for t in kinks]  # fmt: skip
+        found = as_network(fit_outputs(service.query, np.array(neurons)), d, len(neurons))
+    except BudgetExceeded:
+        raise Missed(
+            f"the budget of {budget:,} queries for {h} neurons of {d} inputs was spent before the "
+            "network was solved."
+        ) from None
+    length = np.linalg.norm(found.weights, axis=1)
+    if not (np.isfinite(found.weights).all() and length.min() > 0):
+        raise Missed("some of the neurons have no weights.")
+    apart = np.abs(found.neurons()[:, None] - network.neurons()).max(axis=2).min(axis=0)
+    right = int((apart <= 1e-3).sum())
+    part.expect(
+        right == h,
+        f"{right} of {h} neurons, with {service.used():,} of {budget:,} queries",
+        f"all {h}, up to order and scale",
+        f"{h}, with about {2 * h * (d + 1) + 30 * h:,}",
+        "Which of the three parts above is not right yet?",
+    )
+
+
+def _good_line(network: ReluNetwork, rng: np.random.Generator) -> np.ndarray:
+    """A line on which all kinks lie within 50, none closer than .01 to another."""
+    while True:
+        start, v = rng.normal(size=(2, network.weights.shape[1]))
+        at = np.sort(-(network.weights @ start + network.bias) / (network.weights @ v))
+        if np.abs(at).max() < 50 and np.diff(at).min() > 0.01:
+            return np.stack([start, v])
+
+
+def _kinks_on(
+    service: VectorAPI, find: Callable[..., Any], start: np.ndarray, v: np.ndarray
+) -> np.ndarray:
+    """The kinks that the student's function finds between -60 and 60."""
+
+    def f(t: Any) -> np.ndarray:
+        t = array(t, "What find_kinks asks f about").reshape(-1)
+        return service.query(start + t[:, None] * v)
+
+    kinks = array(find(f, -60.0, 60.0), "find_kinks").reshape(-1)
+    if not len(kinks):
+        raise Missed("find_kinks found no kink on a line through the network.")
+    return kinks[:64]

@@ -1,0 +1,203 @@
+"""What lab 6 tries with thieves who solve for a softmax regression, from exact and rounded answers.
+
+Each function decides one part of a check, or draws what several parts need. Models, sizes and rows
+are drawn for the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trickster.api import BudgetExceeded
+from trickster.checks import draws
+from trickster.checks.result import Missed, Part, array
+from trickster.checks.thresholds import ROUNDED_ONE, ROUNDED_TWO
+from trickster.services import VectorAPI
+from trickster.solvable import SoftmaxRegression
+
+EXACT = 1e-5  # of the largest weight: what solving leaves is a thousandth of it
+SPARE = 16  # queries that a softmax regression may cost beside its d + 1
+ROUNDED_MODELS = 3
+
+
+class Service(VectorAPI):
+    """A drawn model that keeps what it was asked and what it answered."""
+
+    def __init__(self, model: Callable[[np.ndarray], np.ndarray], d: int, **options: Any):
+        super().__init__(self._answer, d, **options)
+        self.drawn, self.x, self.answers = model, np.empty((0, d)), []
+
+    def _answer(self, x: np.ndarray) -> np.ndarray:
+        self.x = np.vstack([self.x, x])
+        self.answers.append(self.drawn(x))
+        return self.answers[-1]
+
+    def ask(self, x: np.ndarray) -> np.ndarray:
+        """The student's ``query``."""
+        return self.query(x, "thief")
+
+
+def regression(name: str, number: int = 0, scale: float = 2.0) -> SoftmaxRegression:
+    """A drawn softmax regression of rows in [0, 1]."""
+    rng = draws.rng("softmax regression", name, number)
+    d, k = int(rng.integers(12, 40)), int(rng.integers(3, 9))
+    weights = scale * rng.normal(size=(k, d))
+    return SoftmaxRegression(weights, rng.normal(size=k) - weights.sum(axis=1) / 2)
+
+
+def _pair(found: Any, what: str, k: int, d: int) -> np.ndarray:
+    """Weights and bias as ``(k, d + 1)``, without their mean over the classes."""
+    try:
+        weights, bias = found
+    except (TypeError, ValueError):
+        raise Missed(f"{what} must return two things: weights (k, d) and bias (k,).") from None
+    weights = array(weights, f"{what} (weights)")
+    if weights.shape == (d, k) and d != k:
+        raise Missed(f"{what} returned weights of shape ({d}, {k}); asked ({k}, {d}): transpose.")
+    weights = array(weights, f"{what} (weights)", (k, d))
+    bias = array(bias, f"{what} (bias)", (k,))
+    if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+        raise Missed(
+            f"{what} returned NaN or infinite values. A probability may be as small as 1e-100, "
+            "never 0, and the logarithm is finite; what else is divided or taken a logarithm of?"
+        )
+    return SoftmaxRegression(weights, bias).centred()
+
+
+def solve(solve_softmax: Callable[..., Any], model: SoftmaxRegression) -> tuple[float, Service]:
+    """The largest error of a theft, as a share of the largest weight; and the service."""
+    k, d = model.weights.shape
+    service = Service(model.posteriors, d, low=0, high=1, budget=10 * (d + 1))
+    try:
+        found = solve_softmax(service.ask, d, k)
+    except BudgetExceeded:
+        raise Missed(
+            f"you asked for more than {10 * (d + 1)} answers, ten times what {d} inputs and a bias "
+            f"need: {d + 1} equations in {d + 1} unknowns for each class."
+        ) from None
+    truth = model.centred()
+    error = np.abs(_pair(found, "solve_softmax", k, d) - truth).max() / np.abs(truth).max()
+    return float(error), service
+
+
+def weights_and_bias(part: Part, solve_softmax: Callable[..., Any]) -> list[Service]:
+    """Two drawn models are recovered, up to what no posterior tells; returns their services."""
+    models = [regression("weights", i) for i in range(2)]
+    services, errors = [], []
+    for model in models:
+        error, service = solve(solve_softmax, model)
+        errors.append(error)
+        services.append(service)
+    worst = int(np.argmax(errors))
+    part.expect(
+        max(errors) <= EXACT,
+        f"largest error {max(errors):.1e} of the largest weight, after "
+        f"{services[worst].used('thief')} queries for {services[worst].d} inputs",
+        f"at most {EXACT:g}, up to what posteriors cannot tell",
+        "1e-12",
+        _why_not_solved(models[worst], services[worst], errors[worst]),
+    )
+    return services
+
+
+def _why_not_solved(model: SoftmaxRegression, service: Service, error: float) -> str:
+    """Which classic mistake makes an error of this size, as far as its own queries tell."""
+    if not service.answers:
+        return "You asked nothing: send rows to query, and solve for the weights."
+    p = np.concatenate(service.answers)
+    ones, logs = np.hstack([service.x, np.ones((len(p), 1))]), np.log(p)
+    no_bias = np.hstack([_solved(service.x, logs), np.zeros((p.shape[1], 1))])
+    mistakes = {
+        "The equations have no column for the bias: put a column of ones beside x.": no_bias,
+        "These are the probabilities, solved as if they were linear in x: their logarithms "
+        "are, up to a constant for each row.": _solved(ones, p),
+    }
+    truth, largest = model.centred(), np.abs(model.centred()).max()
+    for sentence, wrong in mistakes.items():
+        wrong = wrong - wrong.mean(axis=0)
+        if np.isclose(np.abs(wrong - truth).max() / largest, error, rtol=1e-3):
+            return sentence
+    if len(p) <= model.weights.shape[1]:
+        return (
+            f"{len(p)} rows are too few: each class has {model.weights.shape[1]} weights and a "
+            "bias, so it takes one more equation than there are inputs."
+        )
+    return (
+        "For every row, log p less its mean over the classes is linear in x and 1: solve these "
+        "equations for all classes at once. Rows that repeat each other count once."
+    )
+
+
+def _solved(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(rows, targets, rcond=None)[0].T
+
+
+def queries_spent(part: Part, services: list[Service]) -> None:
+    """Hardly more answers than unknowns."""
+    over = [service.used("thief") - service.d - 1 for service in services]
+    worst = services[int(np.argmax(over))]
+    if min(service.used("thief") for service in services) == 0:
+        raise Missed("nothing was asked, so nothing was stolen.")
+    part.expect(
+        max(over) <= SPARE,
+        f"{worst.used('thief')} queries for {worst.d} inputs",
+        f"at most {worst.d + 1 + SPARE}",
+        f"{worst.d + 1}",
+        "As many equations as unknowns are enough, if no two rows say the same: one unknown for "
+        "each input, and one for the bias.",
+    )
+
+
+def tiny_probabilities(part: Part, solve_softmax: Callable[..., Any]) -> None:
+    """The same for a model that is almost certain of everything."""
+    model = regression("tiny", scale=20.0)
+    error, service = solve(solve_softmax, model)
+    smallest = min(float(p.min()) for p in service.answers) if service.answers else 1.0
+    part.expect(
+        error <= EXACT,
+        f"largest error {error:.1e} of the largest weight; the smallest probability was "
+        f"{smallest:.0e}",
+        f"at most {EXACT:g}",
+        "1e-12",
+        "Small probabilities tell as much as large ones: log(1e-40) is exact. Do not clip them, "
+        "nor add something to them.",
+    )
+
+
+# --- rounded answers --------------------------------------------------------------------------
+
+
+def rounded(fit: Callable[..., Any], decimals: int) -> float:
+    """Mean fidelity of what ``fit`` makes of rounded posteriors, over drawn models."""
+    values = []
+    for i in range(ROUNDED_MODELS):
+        rng = draws.rng("rounded", decimals, i)
+        d, k = int(rng.integers(12, 20)), int(rng.integers(4, 7))
+        weights = 3 * rng.normal(size=(k, d))
+        model = SoftmaxRegression(weights, rng.normal(size=k) - weights.sum(axis=1) / 2)
+        x = rng.random((20 * (d + 1), d))
+        p = model.posteriors(x).round(decimals)
+        found = _pair(fit(x.copy(), p / p.sum(axis=1, keepdims=True)), "fit_rounded", k, d)
+        fresh = rng.random((3_000, d))
+        answers = fresh @ found[:, :-1].T + found[:, -1]
+        values.append(np.mean(answers.argmax(axis=1) == model.logits(fresh).argmax(axis=1)))
+    return float(np.mean(values))
+
+
+def fit_of_rounded(part: Part, fit: Callable[..., Any], decimals: int) -> None:
+    """What a fit to rounded posteriors agrees with, on fresh rows."""
+    bar = {1: ROUNDED_ONE, 2: ROUNDED_TWO}[decimals]
+    value = rounded(fit, decimals)
+    part.award(
+        bar.share(value),
+        f"{value:.3f} of fresh rows get the victim's class",
+        f"at least {bar.full} (some points from {bar.some})",
+        bar.usual,
+        "Rounding hardly changes a probability and can change its logarithm without bounds: 0 has "
+        "none. Do not fit logarithms. Choose the weights that make the answers most likely, with "
+        "the probabilities as weights of the classes, and hardly any penalty (a large C).",
+        value=value,
+    )
