@@ -158,6 +158,50 @@ def grade(
 
 
 @app.command()
+def collect(
+    source: Annotated[
+        Path, typer.Argument(help="What Canvas, Moodle, ... let you download: a zip, or a folder.")
+    ],
+    lab: Annotated[
+        str | None,
+        typer.Option(help="The lab that everything is of; else each notebook says it."),
+    ] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="A table of the class (CSV), to know who is who.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The course folder; the root if left out.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Take what is downloaded where nothing says which is newer."
+        ),
+    ] = False,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Of dates that name none: Europe/Berlin; this machine's if left out."),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Put downloaded submissions into submitted/STUDENT/LAB/.
+
+    Knows the downloads of Canvas, Moodle, Blackboard and Gradescope, and plain folders. A newer
+    submission replaces an older one, which goes to earlier/. Exit code 1: something is not placed.
+    """
+    from autograder.exchange.collect import collect as collect_download
+
+    home = find_root(root)
+    options = (lab, roster, dry_run, replace, timezone)
+    plan = collect_download(home, source, to or home, *options, say=typer.echo)
+    if plan.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
 def publish(
     path: Annotated[
         Path | None, typer.Argument(help="A course folder that was graded; else the root.")

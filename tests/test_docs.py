@@ -37,7 +37,15 @@ CODED = re.compile(r"\w_\w|[a-z][A-Z]|^[A-Z]{3,}$")  # not a word of English
 # What a course folder or a build holds, and the repository does not.
 GENERATED = {
     *("submitted/", "autograded/", "feedback/", "receipts/", "report.html", "timestamp.txt"),
-    *("my_labs/", "build/", "build/student_copy/", "build/sample_class/", SECRET),
+    *(
+        "collected.json",
+        "earlier/",
+        "my_labs/",
+        "build/",
+        "build/student_copy/",
+        "build/sample_class/",
+        SECRET,
+    ),
 }
 
 
@@ -173,7 +181,7 @@ def test_the_table_of_options_is_the_command_line():
     """Each row names its command's options, all of them but --root, and no other."""
     rows = re.findall(r"^\| `([a-z-]+)[^`]*` \| (.*) \|$", text_of("docs/instructors.md"), re.M)
     table = {name: set(OPTION.findall(options)) for name, options in rows if name in commands()}
-    assert set(table) == {"grade", "publish", "sample", "formgrader", "doctor"}
+    assert set(table) == {"grade", "collect", "publish", "sample", "formgrader", "doctor"}
     for name, options in table.items():
         there = {option for option in commands()[name] if option.startswith("--")}
         assert options <= there, name
