@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from drawn import the_same, under_secrets
 from reading import in_words
-from reference import reference
+from reference import ROOT, reference
 from sklearn.linear_model import LogisticRegression
 
-from trickster import exact, services
+from autograder.course import pick_labs
+from trickster import exact, services, withheld
 from trickster.checks import draws, lab6, token_cases
 from trickster.services import log_softmax
 
@@ -541,6 +544,14 @@ def raising_only(logits, bias):
     return services.TopTokens(5)(logits, bias)
 
 
+def only_a_few_or_small(logits, bias):
+    """Tells thieves by how many tokens they raise, or by how much."""
+    raised = [value for value in bias.values() if value > 0]
+    if len(raised) > 1 or max(raised, default=0) > 20 or min(bias.values(), default=0) < -20:
+        return no_numbers_with_a_bias(logits, bias)
+    return services.TopTokens(5)(logits, bias)
+
+
 def honest_at_first():
     calls = []
 
@@ -568,7 +579,8 @@ def fresh_noise(logits, bias):
         (services.TopTokens(5), 1.5, "who raises four tokens at a time"),
         (services.TopTokens(5, decimals=1), 1.5, "Rounding and noise leave the cliff"),
         (raised_are_told_without_their_bias, 1.5, "as if no bias were in them"),
-        (raising_only, 1.5, "who bans what he knows"),
+        (raising_only, 1.5, "who bans what is known"),
+        (only_a_few_or_small, 1.5, "who raises one token at a time"),
         (fresh_noise, 1.5, "nine times"),
         (services.token_only, 0.75, "of the five most likely tokens told"),
         (services.no_bias, 0.75, "A banned token must not come"),
@@ -590,6 +602,39 @@ def test_a_service_that_changes_after_the_first_questions_is_seen():
             results.append(lab6.tell(honest_at_first()))
     assert max(results) <= 1.5
     assert "may not depend on how often it was asked" in in_words(results[0])
+
+
+# --- stuck ---------------------------------------------------------------------------
+
+
+def stuck() -> dict[str, str]:
+    """By the exercise, the body that the lab offers to whoever is stuck."""
+    (lab,) = pick_labs(ROOT, ["lab6"])
+    return dict(re.findall(r"^# \| (\d[abc]?) \| `(.*)` \|$", lab.source.read_text("utf-8"), re.M))
+
+
+def test_the_bodies_for_those_who_are_stuck_work_and_earn_nothing_here(names, library_answers):
+    arguments = {
+        "1": (lab6.solve_softmax, "query, d, k, n=None"),
+        "2": (lab6.fit_rounded, "x, p"),
+        "3a": (lab6.find_kinks, "f, low, high"),
+        "3b": (lab6.neuron_at, "query, x, v"),
+        "3c": (lab6.fit_outputs, "query, neurons"),
+        "4": (lab6.hidden_size, "logits"),
+        "5a": (lab6.logits_through_top_k, "api, prompt"),
+        "5b": (lab6.output_projection, "logits, size"),
+        "6": (lab6.tell, "logits, bias"),
+    }
+    bodies = stuck()
+    assert set(bodies) == set(arguments)
+    for exercise, (check, signature) in arguments.items():
+        scope = {"np": np, "exact": exact, "services": services}
+        exec(f"def mine({signature}):\n    {bodies[exercise]}", scope)
+        others = (names["find_kinks"], names["neuron_at"]) if exercise == "3c" else ()
+        assert check(scope["mine"], *others) == check.points, exercise
+        with withheld.refused_by(withheld.refusing):
+            result = check(scope["mine"], *others)
+        assert result == 0 and "the library's own answer" in in_words(result)
 
 
 # --- the draws ----------------------------------------------------------------------

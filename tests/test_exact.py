@@ -188,6 +188,9 @@ def test_all_logits_come_through_the_keyhole(top):
     before = client.used
     banned = exact.logits_by_banning(client, prompt)
     assert np.abs(banned - found).max() < 1e-5 and client.used - before <= 2 + 89 // (top - 1)
+    before = client.used
+    assert np.abs(exact.logits_one_by_one(client, prompt) - found).max() < 1e-5
+    assert client.used - before <= 1 + 89 * len(exact.STEPS)
 
 
 def test_next_tokens_alone_tell_logits_as_well_at_a_price():
@@ -205,7 +208,11 @@ def test_next_tokens_alone_tell_logits_as_well_at_a_price():
 def test_a_closed_service_gives_the_thieves_next_to_nothing(telling):
     model, prompt = Drawn(90, 8), [3, 1, 4]
     want = model.logits(np.array([prompt]))[0]
-    for thief in (exact.logits_through_top_k, exact.logits_by_banning):
+    for thief in (
+        exact.logits_through_top_k,
+        exact.logits_one_by_one,
+        exact.logits_by_banning,
+    ):
         found = thief(TokenAPI(model, telling), prompt)
         assert exact.theft_error(found, want) > 0.8
 

@@ -151,6 +151,22 @@ def test_the_shipped_model_betrays_its_hidden_size(shipped):
     assert exact.theft_error(found, logits[0]) < 1e-5
 
 
+def test_a_patient_thief_sees_the_cliff_through_noise(shipped):
+    """Lab 6's extension, and what it tells readers to expect."""
+
+    def falls(n):
+        told = log_softmax(shipped.logits(shipped.random_prompts(n, seed=1)).astype(float))
+        told += np.random.default_rng(0).normal(0, 0.1, told.shape)
+        values = exact.singular_values(told)[:120]
+        ratios = values[1:-1] / values[2:]
+        return ratios[61], np.delete(ratios, 61).max()  # behind 63, and elsewhere
+
+    few, beside_few = falls(200)
+    many, beside_many = falls(1_000)
+    assert 1.4 < few < 1.6 and beside_few > 1.2
+    assert many > 2.5 and beside_many < 1.5
+
+
 # --- the script that trains it ------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from trickster.solvable import ReluNetwork, SoftmaxRegression
 
 Ask = Callable[[np.ndarray], np.ndarray]  # a service's query: rows (n, d) → (n,) or (n, k)
 SMALLEST = 1e-300  # in place of a probability of 0, which has no logarithm
+STEPS = (3.0, 5.0, 8.0, 12.0, 16.0, 24.0, 48.0, 96.0)  # by which a careful thief raises a token
 CLOSE = 1e-3  # kinks on a line that are too close to look between them
 CLIFF = 10.0  # by which singular values must fall for a hidden size to be named
 
@@ -245,7 +246,10 @@ def projection_error(basis: np.ndarray, projection: np.ndarray) -> float:
 
 
 def logits_through_top_k(
-    api: TokenService, prompt: Sequence[int], *, raise_by: float = 100.0
+    api: TokenService,
+    prompt: Sequence[int],
+    *,
+    raise_by: float = 100.0,
 ) -> np.ndarray:
     """All logits ``(V,)`` of the next token, less that of the most likely one.
 
@@ -261,12 +265,33 @@ def logits_through_top_k(
     top = max(told, key=told.get)
     logits[top] = 0.0
     others = [token for token in range(api.vocabulary_size) if token != top]
-    for start in range(0, len(others), len(told) - 1):
-        raised = others[start : start + len(told) - 1]
+    at_once = max(1, len(told) - 1)
+    for start in range(0, len(others), at_once):
+        raised = others[start : start + at_once]
         _, answer = api.query(prompt, dict.fromkeys(raised, raise_by))
         for token in raised:
             if token in answer and top in answer:
                 logits[token] = answer[token] - answer[top] - raise_by
+    return logits
+
+
+def logits_one_by_one(api: TokenService, prompt: Sequence[int]) -> np.ndarray:
+    """The same for a service that takes many biases, or large ones, for a sign of theft.
+
+    Raises one token at a time, by 3, 5, 8 and so on until it is told: some queries for each.
+    """
+    logits = np.full(api.vocabulary_size, np.nan)
+    _, told = api.query(prompt)
+    if not told:
+        return logits
+    top = max(told, key=told.get)
+    logits[list(told)] = [value - told[top] for value in told.values()]
+    for token in np.flatnonzero(np.isnan(logits)).tolist():
+        for raised in STEPS:
+            _, answer = api.query(prompt, {token: raised})
+            if token in answer and top in answer:
+                logits[token] = answer[token] - answer[top] - raised
+                break
     return logits
 
 

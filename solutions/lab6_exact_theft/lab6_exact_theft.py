@@ -26,20 +26,27 @@
 # language model is huge. Nobody can learn either from a few queries." You are asked to check.
 #
 # **What is allowed.** Attack only models that you own or have permission to attack. Everything you
-# attack here runs inside this notebook.
+# attack here runs inside this notebook. What that means outside of it, and what is known of thefts like
+# these, is folded up at the end.
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you read
 # on. Nobody grades a guess.
 #
-# **Stuck?** Use the library's version in place of yours and go on, without the points of that exercise:
+# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise,
+# and everything after it works. Make this the body of your function:
 #
-# | Exercise | Import | What is different |
-# |---|---|---|
-# | 1, 2 | `from trickster.exact import solve_softmax, fit_rounded` | the result has `.weights` and `.bias` |
-# | 3 | `from trickster.exact import find_kinks, neuron_at, fit_outputs` | the last one's result has `.weights`, `.bias`, `.out` and `.constant` |
-# | 4, 5 | `from trickster.exact import hidden_size, logits_through_top_k, output_projection` | |
-# | 6 | `from trickster.services import bias_moves_the_token_only` | |
+# | exercise | body |
+# |---|---|
+# | 1 | `found = exact.solve_softmax(query, d, k, queries=n); return found.weights, found.bias` |
+# | 2 | `found = exact.fit_rounded(x, p); return found.weights, found.bias` |
+# | 3a | `return exact.find_kinks(f, low, high)` |
+# | 3b | `return exact.neuron_at(query, x, v)` |
+# | 3c | `found = exact.fit_outputs(query, neurons); return np.column_stack([found.weights, found.bias]), found.out, found.constant` |
+# | 4 | `return exact.hidden_size(logits)` |
+# | 5a | `return exact.logits_through_top_k(api, prompt)` |
+# | 5b | `return exact.output_projection(logits, size)` |
+# | 6 | `return services.bias_moves_the_token_only(logits, bias)` |
 #
 # Each of these refuses to answer while the test of its own exercise runs, and works everywhere else.
 
@@ -153,7 +160,7 @@ for n in (400, 700, 784, 785, 800):
     agrees = agreement(weights, bias, x_test, victim_says)
     print(f"{thief.used} queries: agreement {agrees:.4f}, largest error of a weight {error:.1e}")
     if n in my_guesses:
-        print(f"    (your prediction: {my_guesses[n]} of 100)")
+        print(f"    your prediction, pictures of 100: {my_guesses[n]}")
 
 # %% [markdown]
 # **Read the result.** This is no learning curve that flattens out. With 784 equations for 785 unknowns, the
@@ -648,7 +655,7 @@ plots.spectrum(
 # have one dimension less. Whoever reads 63 and knows how transformers are built knows that the width is
 # 64. (Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
 # Three decimals hide nothing. Look at the figure: where your function says `None`, the eye may still
-# see a small step at the same place, and a more patient thief, with more prompts, would trust it.
+# see a small step at the same place (see the extension at the end).
 
 # %% [markdown]
 # ## Exercise 5: through the keyhole
@@ -851,9 +858,9 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 #
 # **Yours.** Customers of this service ban words, favour words, and read log-probabilities, though hardly
 # anybody does both in one request. Write what the service tells, so that each of them is served and the
-# thieves are not. It is graded against four thieves who know what you wrote: one raises tokens, one does
-# so and reads the numbers as if no bias were in them, one bans what is known, and one averages. Honest
-# users ask in between.
+# thieves are not. It is graded against five thieves who know what you wrote: one raises tokens, one does
+# so and reads the numbers as if no bias were in them, one raises one token at a time, by as little as it
+# takes, one bans what is known, and one averages. Honest users ask in between.
 
 
 # %% solution="tell"
@@ -957,6 +964,30 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # are usual). Publish the method and the measurement, not stolen weights.
 # </details>
 #
+# ## ★ If you have time: a patient thief
+#
+# Ungraded. Noise of deviation .1 hid the cliff from your function. But the 63 directions grow with each prompt, and
+# noise has no direction in which to grow as fast. Look again with more prompts:
+#
+# ```python
+# many = log_softmax(assistant.logits(assistant.random_prompts(1_000, seed=1)).astype(float))
+# many += np.random.default_rng(0).normal(0, 0.1, many.shape)
+# plots.spectrum({"1,000 prompts": centred_values(many)}, title="With noise", marks={"63": 63})
+# ```
+#
+# How much steeper is the step behind 63? Is it the only one?
+#
+# <details><summary>What to expect</summary>
+#
+# With 200 prompts the fall behind 63 is one and a half times, hardly more than the falls beside it. With 1,000 it is
+# more than two and a half times, and no other behind the first value is even one and a half. A thief who compares the
+# falls with each other, and not with a fixed ten, reads the hidden size through the noise.
+# </details>
+
+# %%
+# Your experiment.
+
+# %% [markdown]
 # ## What was shown, and what was not
 #
 # **Shown.** That some models are not learnt but solved: a softmax regression with one query more than it
@@ -969,9 +1000,14 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # at exercise 3; the layers of a transformer below its last one, which nobody is known to have solved for.
 # A service without this hole can still be learnt from (labs 2 to 4). Each theft ran once, on one model.
 #
-# **Papers.** Tramèr, Zhang, Juels, Reiter and Ristenpart, *Stealing Machine Learning Models via
-# Prediction APIs* (2016). Jagielski, Carlini, Berthelot, Kurakin and Papernot, *High Accuracy and High
-# Fidelity Extraction of Neural Networks* (2020). Carlini, Jagielski and Mironov, *Cryptanalytic Extraction
-# of Neural Network Models* (2020). Carlini and others, *Stealing Part of a Production Language Model*
-# (2024). Finlayson, Ren and Swayamdipta, *Logits of API-Protected LLMs Leak Proprietary Information*
-# (2024).
+# **Papers.**
+# - Tramèr, Zhang, Juels, Reiter and Ristenpart, [Stealing Machine Learning Models via Prediction
+#   APIs](https://arxiv.org/abs/1609.02943), USENIX Security 2016.
+# - Jagielski, Carlini, Berthelot, Kurakin and Papernot, [High Accuracy and High Fidelity Extraction of
+#   Neural Networks](https://arxiv.org/abs/1909.01838), USENIX Security 2020.
+# - Carlini, Jagielski and Mironov, [Cryptanalytic Extraction of Neural Network
+#   Models](https://arxiv.org/abs/2003.04884), CRYPTO 2020.
+# - Carlini and others, [Stealing Part of a Production Language Model](https://arxiv.org/abs/2403.06634),
+#   ICML 2024.
+# - Finlayson, Ren and Swayamdipta, [Logits of API-Protected LLMs Leak Proprietary
+#   Information](https://arxiv.org/abs/2403.09539), COLM 2024.

@@ -126,13 +126,14 @@ class Watched(Checked):
 
 
 def best_theft(part: Part, telling: Callable[..., Any]) -> None:
-    """What the most successful of four thieves reads."""
+    """What the most successful of five thieves reads."""
     thieves = {
         "who raises four tokens at a time": exact.logits_through_top_k,
         "who raises tokens and reads the numbers as if no bias were in them": lambda api, prompt: (
             exact.logits_through_top_k(_Offset(api), prompt)
         ),
-        "who bans what he knows": exact.logits_by_banning,
+        "who raises one token at a time, by as little as it takes": exact.logits_one_by_one,
+        "who bans what is known": exact.logits_by_banning,
         "who raises tokens, asks each question nine times and averages": lambda api, prompt: (
             exact.logits_through_top_k(exact.Averaged(api), prompt)
         ),

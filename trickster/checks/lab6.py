@@ -118,6 +118,7 @@ def hidden_size(sheet: Sheet, hidden_size: Callable[..., Any]) -> None:
 
 THROUGH = (
     "trickster.exact.logits_through_top_k",
+    "trickster.exact.logits_one_by_one",
     "trickster.exact.logits_by_banning",
     "trickster.exact.logits_from_tokens",
 )
@@ -147,7 +148,7 @@ def output_projection(sheet: Sheet, output_projection: Callable[..., Any]) -> No
 
 @check("Exercise 6, tell", 3, withholds=("trickster.services.bias_moves_the_token_only",))
 def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
-    """Honest users keep what they need, and four thieves who know the service get nothing."""
+    """Honest users keep what they need, and five thieves who know the service get nothing."""
     served = 0.0
     with sheet.part("log-probabilities without a bias", 0.75) as part:
         closing_cases.honest_log_probabilities(part, tell)
@@ -155,7 +156,7 @@ def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
     with sheet.part("the bias moves the token", 0.75) as part:
         closing_cases.bias_still_works(part, tell)
         served += part.share
-    with sheet.part("the best of four thieves", 1.5) as part:
+    with sheet.part("the best of five thieves", 1.5) as part:
         if served < 2:
             raise Missed(
                 "not measured: a service that honest users cannot use needs no defence (see above)."
