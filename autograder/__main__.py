@@ -202,6 +202,48 @@ def collect(
 
 
 @app.command()
+def export(
+    form: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="canvas, moodle, gradescope or csv.")
+    ],
+    path: Annotated[
+        Path | None, typer.Argument(help="A course folder that was graded; else the root.")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="The table (CSV) that your system has exported.")
+    ] = None,
+    lab: Annotated[str | None, typer.Option(help="Only this lab (lab1 will do).")] = None,
+    column: Annotated[
+        str | None, typer.Option(help="The column for --lab, where its name does not say so.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The filled table; beside the template if left out.")
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also scores to which marks are to be added.")
+    ] = False,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Convert scores to the points of the table.")
+    ] = False,
+    feedback: Annotated[
+        Path | None, typer.Option(help="Also pack the feedback pages into this zip.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Fill the table that your system has exported with scores, and change nothing else in it.
+
+    Exit code 1: somebody has a score and is not in the table, or has no page.
+    """
+    from autograder.exchange.export import export as give_back
+
+    home = find_root(root)
+    options = (template, lab, column, to, unfinished, scale, feedback)
+    outcome = give_back(home, (path or home).resolve(), form, *options, say=typer.echo)
+    if outcome.not_in_table or outcome.without_page:
+        raise typer.Exit(1)
+
+
+@app.command()
 def publish(
     path: Annotated[
         Path | None, typer.Argument(help="A course folder that was graded; else the root.")

@@ -51,11 +51,16 @@ class Ledger:
         self.path = course_root / FILE
         self.entries = {(entry.student, entry.lab): entry for entry in entries}
         self._folders: dict[tuple[str, str, str], set[str]] = {}
+        self._labs: dict[str, set[str]] = {}
         for entry in self.entries.values():
             self._remember(entry)
 
     def get(self, student: str, lab: str) -> Entry | None:
         return self.entries.get((student, lab))
+
+    def of(self, student: str) -> list[Entry]:
+        """All entries of a student."""
+        return [self.entries[student, lab] for lab in sorted(self._labs.get(student, ()))]
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.student, entry.lab] = entry
@@ -71,6 +76,7 @@ class Ledger:
         return found.pop() if len(found) == 1 else ""
 
     def _remember(self, entry: Entry) -> None:
+        self._labs.setdefault(entry.student, set()).add(entry.lab)
         for kind, value in entry.ids.items():
             key = _key(entry.system, kind, value, entry.lab)
             self._folders.setdefault(key, set()).add(entry.student)

@@ -136,17 +136,28 @@ class Roster:
 
     def find(self, who: Identity) -> Person:
         """The one person that this is. Raises Unknown where there is none, or more than one."""
+        found = self.by_number(who) or self.by_name(who)
+        if found is None:
+            raise Unknown(f"{self.name} has nobody like {who.shown}: {self._advice(who)}")
+        return found
+
+    def by_number(self, who: Identity) -> Person | None:
+        """The person with the same number or address: by the strongest kind that both have."""
         for kind in STRONG:
-            if kind in who.ids:
-                found = self._by.get((kind, plain(who.ids[kind])), [])
-                if found:
-                    return self._only(found, who)
+            found = self._by.get((kind, plain(who.ids[kind])), []) if kind in who.ids else []
+            if found:
+                return self._only(found, who)
+        return None
+
+    def by_name(self, who: Identity) -> Person | None:
+        """The person of the same name whom no number contradicts; accents count if they can."""
         known = squeezed(who.name)
         for kind, spelling in (("name", known), ("bare name", without_accents(known))):
-            found = [p for p in self._by.get((kind, spelling), []) if not _contradict(p, who)]
-            if found and spelling:
+            people = self._by.get((kind, spelling), []) if spelling else []
+            found = [person for person in people if not contradict(person, who)]
+            if found:
                 return self._only(found, who)
-        raise Unknown(f"{self.name} has nobody like {who.shown}: {self._advice(who)}")
+        return None
 
     def _advice(self, who: Identity) -> str:
         if "participant" in who.ids and any("participant" in one.ids for one in self.people):
@@ -170,7 +181,7 @@ class Roster:
         return None
 
 
-def _contradict(person: Person, who: Identity) -> bool:
+def contradict(person: Person, who: Identity) -> bool:
     """Whether both have a number or an address of one kind, and not the same."""
     shared = set(person.ids) & set(who.ids) & set(STRONG)
     return any(plain(person.ids[kind]) != plain(who.ids[kind]) for kind in shared)
@@ -185,7 +196,7 @@ def read_roster(path: Path, where: tzinfo | None) -> Roster:
             f"{path} names nobody: its first line must be a header with student, email, name, or "
             "the columns that Canvas, Moodle or Gradescope write."
         )
-    people = list(_people(table, columns, where))
+    people = [person for _, person in people_by_row(table, columns, where)]
     by_folder: dict[str, Person] = {}
     for person in people:
         other = by_folder.setdefault(person.student, person)
@@ -239,7 +250,11 @@ def _all(pattern: re.Pattern[str], values: Iterable[str]) -> bool:
     return bool(written) and all(pattern.match(value) for value in written)
 
 
-def _people(table: Table, columns: Mapping[str, int], where: tzinfo | None) -> Iterator[Person]:
+def people_by_row(
+    table: Table, columns: Mapping[str, int], where: tzinfo | None = None
+) -> Iterator[tuple[int, Person]]:
+    """Everybody in a table, with the number of the row; other rows are left out."""
+    of_canvas = is_canvas([plain(name) for name in table.header])
     for number in range(1, len(table.rows)):
         cells = {kind: table.value(number, place).strip() for kind, place in columns.items()}
         ids = {kind: cells[kind] for kind in (*STRONG, "student") if cells.get(kind)}
@@ -248,7 +263,7 @@ def _people(table: Table, columns: Mapping[str, int], where: tzinfo | None) -> I
         name = cells.get("name") or " ".join(
             filter(None, (cells.get("first", ""), cells.get("last", "")))
         )
-        if "canvas" in columns and not ids:  # "Points Possible", "Manual Posting"
+        if of_canvas and not ids:  # "Points Possible", "Manual Posting"
             continue
         folder = next((ids[kind] for kind in FOLDER_FROM if kind in ids), None)
         if folder is None and "canvas" in ids:
@@ -256,4 +271,4 @@ def _people(table: Table, columns: Mapping[str, int], where: tzinfo | None) -> I
         folder = folder_name(folder or name)
         if folder:
             date = dates.parse(cells.get("handed in", ""), where)
-            yield Person(folder, (name,) if name else (), ids, date)
+            yield number, Person(folder, (name,) if name else (), ids, date)

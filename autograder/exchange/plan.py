@@ -154,7 +154,7 @@ def lab_of(hand_in: HandIn, course: Class) -> str:
     if said in names:
         return said
     for text in (hand_in.name, *reversed(hand_in.folders)):
-        named = {lab.name for lab in course.labs if _names(text, lab)}
+        named = {lab.name for lab in course.labs if names_lab(text, lab)}
         if len(named) == 1:
             return named.pop()
     raise CourseError(f"nothing says which lab it is of ({', '.join(names)}): name it with --lab")
@@ -171,7 +171,8 @@ def _said(hand_in: HandIn) -> str:
     return found[-1] if found else ""
 
 
-def _names(text: str, lab: Lab) -> bool:
+def names_lab(text: str, lab: Lab) -> bool:
+    """Whether a text, such as a file's name or a header, means this lab."""
     numbers = {int(re.sub(r"\D", "", one)) for one in LAB.findall(text)}
     return lab.name in text or numbers == {lab.number}
 
