@@ -1,6 +1,6 @@
 """Run the graded checks of whole defences (labs 3 and 4) over and over, each run with a new secret.
 
-    python -m benchmarks.calibrate_defenses                       # 200 runs, ten hours, two cores
+    python -m benchmarks.calibrate_defenses                       # 20 runs, an hour, two cores
     python -m benchmarks.calibrate_defenses --runs 1 --results LOOK    # a quick look, elsewhere
     python -m benchmarks.calibrate_defenses --check layered --answer reversed    # some
 
@@ -29,9 +29,7 @@ from benchmarks.calibration import (
     measure_verdict,
     plan_jobs,
     table,
-    values_of,
 )
-from benchmarks.formatting import short
 from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
@@ -226,7 +224,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
 }
 NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
 QUOTED = {  # in thresholds.py
-    "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax", "hard labels"),
+    "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax"),
     "layered": (*BOTH_RIGHT, "labels and a limit", "zero-mean noise, fixed", "keeps the argmax"),
 }
 CHECKED = {
@@ -265,22 +263,19 @@ def _only(number: int) -> None:
     SCORES.clear()
 
 
-def jobs(runs: int = 200) -> list[Job]:
+def jobs(runs: int = 20) -> list[Job]:
     """So many runs of each answer."""
     return plan_jobs(CHECKED, runs)
 
 
 def section(results: Results) -> str:
     """The table, as Markdown."""
-    lowest = min(values_of(results, "trickster", name).min() for name in BOTH_RIGHT)
     return (
-        "Pools and thieves are drawn afresh. What is measured is a drop: what the best thief "
-        "loses, the smallest over the pools; the check of the trickster showed two digits when "
-        "it was measured. Its bar was .20 before these runs, where the right answers begin (at "
-        f"{short(lowest, 2)}); it was moved because of them, so their count is no fresh test. Then "
-        "all runs of *nothing*, three of *random lies*, and the two runs of *largest and smallest "
-        "swapped* that .20 had refused by a rounding were measured again, on the second machine; "
-        "the other points of *random lies* are those that the bar at .20 gave. "
+        "Each run has a secret of its own. What is measured is a drop: what the best thief loses, "
+        "the smaller one of two kinds of pools (trickster), the mean of two services (layered). "
+        "Where honest users pay too much, none is measured. The bars stayed as they were. That of "
+        "the trickster had been moved from .20 to .18 because of 200 runs of an earlier check, "
+        "which this file's history holds. "
         "Right answers treat as weird what lies farther from its nearest training features than "
         "98 % of honest pictures (*5th neighbour*: than their fifth nearest), and give it the "
         "probabilities in reverse, all to the least likely class, each to the next class (*rolled "

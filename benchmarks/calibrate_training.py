@@ -1,6 +1,6 @@
 """Run the graded checks whose answers draw at random (labs 1 to 3) over and over.
 
-    python -m benchmarks.calibrate_training                         # 200 runs, hours on two cores
+    python -m benchmarks.calibrate_training                         # 20 runs, an hour
     python -m benchmarks.calibrate_training --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run is graded with a secret of its own, from which the checks draw services, pools and
@@ -252,7 +252,6 @@ CHECKS: dict[str, dict[str, Answer]] = {
         ),
     },
 }
-NEW = {"train_clone": 6, "steal": 6}  # runs so far, since what they draw depends on a secret
 NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
 QUOTED = {  # in thresholds.py
     "train_victim": ("reference", "half as wide", "one epoch"),
@@ -292,9 +291,9 @@ def run_check(job: Job) -> Measurement:
     return measure_verdict(CHECKED[check], name, result)
 
 
-def jobs(runs: int = 200) -> list[Job]:
-    """So many runs of each answer; fewer where the check is new."""
-    return [job for job in plan_jobs(CHECKED, runs) if job[2] < NEW.get(job[0], runs)]
+def jobs(runs: int = 20) -> list[Job]:
+    """So many runs of each answer."""
+    return plan_jobs(CHECKED, runs)
 
 
 def section(results: Results) -> str:

@@ -102,14 +102,12 @@ def test_what_honest_users_lose_is_what_their_accuracy_falls_by(defense):
     assert low <= lost <= high and high - low < 0.02  # paired: not the pictures' own spread
 
 
-@pytest.mark.slow
-def test_the_checks_own_half_is_what_the_checks_measure():
-    honest = fixtures.held_out()
+def test_what_honest_users_lose_at_a_desk_is_what_the_checks_measure():
+    honest, truth = fixtures.honest_users(), fixtures.honest_pictures().y
     defense = calibrate_defenses.as_lab3_asks(calibrate_defenses.Answer())
     answers = defense(honest.x, honest.posteriors, honest.features)
-    measured = calibrate_honest.run(("reversed, 2 %", calibrate_honest.OWN))
+    measured = calibrate_honest.run(("reversed, 2 %", calibrate_honest.DESK))
     assert measured["spared"] == -fixtures.differs(answers, honest.posteriors).mean()
-    truth = fixtures.fashion().y_test[fixtures.HELD_OUT]
     before, after = (np.mean(p.argmax(axis=1) == truth) for p in (honest.posteriors, answers))
     assert measured["gained"] == pytest.approx(after - before)
 
@@ -187,24 +185,20 @@ QUOTED = {
 def test_the_guide_says_how_often_the_checks_were_run():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     quoted = re.search(r"in any of its (\d+) runs", text)
-    few = re.search(r"have (\d+) runs of each answer so far", text)
     runs = Counter(job[:2] for part in CALIBRATED for job, _ in stored(part))
-    for new, number in ((False, quoted), (True, few)):
-        found = {n for (check, _), n in runs.items() if (check in calibrate_training.NEW) == new}
-        assert number and found == {int(number[1])}
+    assert quoted and set(runs.values()) == {int(quoted[1])}
 
 
-def test_the_guide_says_how_often_random_halves_refuse_a_right_answer():
+def test_the_guide_says_how_often_other_pictures_refuse_a_right_answer():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    quoted = re.search(r"refuse a right answer in up to (\d+) of (\d+) runs; with the half", text)
-    found, refused = stored("calibrate_honest"), []
+    quoted = re.search(r"the limits refused a right answer in none of (\d+) runs", text)
+    found = stored("calibrate_honest")
+    assert quoted
     for what, full in calibrate_honest.BARS.values():
         for name, value in calibrate_honest.ranges(found, what).items():
+            ((_, desk),) = [pair for pair in found if pair[0] == (name, calibrate_honest.DESK)]
             if calibrate_honest.ANSWERS[name].right:
-                refused.append((int(np.sum(value < full)), len(value)))
-                ((_, own),) = [pair for pair in found if pair[0] == (name, calibrate_honest.OWN)]
-                assert own[what] >= full
-    assert quoted and max(refused) == (int(quoted[1]), int(quoted[2]))
+                assert len(value) == int(quoted[1]) and min(*value, desk[what]) >= full
 
 
 @pytest.mark.parametrize("check", QUOTED)
@@ -218,7 +212,7 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
         assert f"refused for something else: {quoted}" in bar.evidence
     for name, words in script.CHECKED[check].answers.items():
         value = calibration.values_of(found, check, name)
-        far = calibration.deviations(value, bar.full) if len(value) else 0.0
+        far = calibration.deviations(value, bar.full) if len(value) > 1 else 0.0
         if not words:
             assert far >= 3, f"{name} lies {far:.1f} standard deviations above the bar of {check}"
             assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"

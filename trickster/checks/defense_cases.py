@@ -145,7 +145,7 @@ def honest_users(part: Part, table: Table, steady: float) -> float:
         f"accuracy {before:.4f} → {after:.4f}, a loss of {100 * loss:.2f} points; {flagged:.2%} "
         f"of {len(rows):,} honest inputs are treated as weird",
         f"a loss of at most {100 * HONEST_LOSS:.1f} points, at most {HONEST_FLAGGED:.0%}",
-        "0.4 points, 1.2%",
+        "about 0.6 points, 1.7%",
         f"Honest users lose {100 * loss:.2f} points (allowed: {100 * HONEST_LOSS:.1f}). Your "
         f"defence treats {flagged:.2%} of them as weird; {why}",
     )

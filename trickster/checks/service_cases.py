@@ -160,7 +160,7 @@ def honest_accuracy(part: Part, tried: Tried) -> float:
         f"{before:.4f} → {after:.4f}, a loss of {before - after:.4f}; {1 - kept:.1%} of the "
         "answers changed",
         f"a loss of at most {-LAYERED_LOSS.full} (some points to {-LAYERED_LOSS.some})",
-        "a loss of about .004",
+        "a loss of about .006",
         "Answers change with what else is in a request, or when asked again (see below), and that "
         "costs honest customers, too."
         if unsteady
