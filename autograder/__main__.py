@@ -159,19 +159,10 @@ def grade(
 
 @app.command()
 def collect(
-    source: Annotated[
-        Path, typer.Argument(help="What Canvas, Moodle, ... let you download: a zip, or a folder.")
-    ],
-    lab: Annotated[
-        str | None,
-        typer.Option(help="The lab that everything is of; else each notebook says it."),
-    ] = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="A table of the class (CSV), to know who is who.")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="The course folder; the root if left out.")
-    ] = None,
+    source: Annotated[Path, typer.Argument(help="A downloaded zip, or a folder.")],
+    lab: Annotated[str | None, typer.Option(help="The lab that everything is of.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="A table (CSV) of who is who.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The course folder; else the root.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -202,16 +193,27 @@ def collect(
 
 
 @app.command()
+def due(
+    lab: Annotated[str, typer.Argument(help="The lab; lab1 will do.")],
+    path: Annotated[Path | None, typer.Argument(help="The course folder; else the root.")] = None,
+    date: Annotated[str | None, typer.Option(help='Such as "2026-05-01 12:00 UTC".')] = None,
+    student: Annotated[str | None, typer.Option(help="The date is for this one alone.")] = None,
+    root: Root = None,
+) -> None:
+    """Set when a lab is due, for the class or for one student; without a date, say when it is."""
+    from autograder.grading.due_dates import set_due
+
+    home = find_root(root)
+    typer.echo(set_due(home, (path or home).resolve(), lab, date, student))
+
+
+@app.command()
 def export(
     form: Annotated[
         str, typer.Argument(metavar="FORMAT", help="canvas, moodle, gradescope or csv.")
     ],
-    path: Annotated[
-        Path | None, typer.Argument(help="A course folder that was graded; else the root.")
-    ] = None,
-    template: Annotated[
-        Path | None, typer.Option(help="The table (CSV) that your system has exported.")
-    ] = None,
+    path: Annotated[Path | None, typer.Argument(help="A graded class; else the root.")] = None,
+    template: Annotated[Path | None, typer.Option(help="The table (CSV) to fill.")] = None,
     lab: Annotated[str | None, typer.Option(help="Only this lab (lab1 will do).")] = None,
     column: Annotated[
         str | None, typer.Option(help="The column for --lab, where its name does not say so.")
@@ -225,9 +227,7 @@ def export(
     scale: Annotated[
         bool, typer.Option("--scale", help="Convert scores to the points of the table.")
     ] = False,
-    feedback: Annotated[
-        Path | None, typer.Option(help="Also pack the feedback pages into this zip.")
-    ] = None,
+    feedback: Annotated[Path | None, typer.Option(help="Also a zip of the pages.")] = None,
     root: Root = None,
 ) -> None:
     """Fill the table that your system has exported with scores, and change nothing else in it.

@@ -471,3 +471,9 @@ def test_a_folder_s_name_is_one_that_nbgrader_takes(name: str) -> None:
 def test_both_orders_of_a_name_are_one(first: str, last: str) -> None:
     assert squeezed(f"{last}{first}") in spellings(f"{last}, {first}")
     assert squeezed(f"{last}{first}") in spellings(f"{first} {last}")
+
+
+@pytest.mark.parametrize("zone", ["Nowhere", "../etc", ""])
+def test_a_time_zone_that_does_not_exist_is_a_sentence(desk: Desk, zone: str) -> None:
+    with pytest.raises(CourseError, match="is no time zone"):
+        desk.collect({"ada/lab1.ipynb": notebook("a")}, timezone=zone)

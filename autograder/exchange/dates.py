@@ -22,8 +22,8 @@ WEEKDAY = re.compile(r"^[^\W\d]+day,\s*", re.IGNORECASE)
 def zone(name: str | None) -> tzinfo | None:
     """The time zone of dates that name none; None is this machine's."""
     try:
-        return ZoneInfo(name) if name else None
-    except (OSError, ValueError) as error:
+        return ZoneInfo(name) if name is not None else None
+    except (OSError, ValueError, KeyError) as error:  # KeyError: no such zone
         raise CourseError(
             f"{name!r} is no time zone; write it as in Europe/Berlin or America/New_York."
         ) from error
