@@ -28,14 +28,20 @@ PARTS = {
     "demo_a": "Demo A on real pictures",
     "demo_b": "Demo B over seeds",
     "thieves_by_defense": "Thieves and defences in the default scenario",
+    "detectors": "Detectors on the course's ground and on demo A's",
     "peers": "Beside a well-known library",
     "exact_theft": "Exact theft (lab 6)",
     "lab_costs": "What the labs cost",
     "calibrate_training": "Graded checks: training, theft and noise (labs 1 to 3)",
     "calibrate_honest": "Graded checks: what honest users lose (labs 3 and 4)",
     "calibrate_defenses": "Graded checks: whole defences (labs 3 and 4)",
+    "calibrate_knowing": "Graded checks: the thief who knows (lab 5)",
 }
-OPTIONAL = ("demo_a", "peers")  # they need pictures or a package that not everybody has
+OPTIONAL = (
+    "demo_a",
+    "detectors",
+    "peers",
+)  # they need pictures or a package that not everybody has
 INTRODUCTION = """\
 # Results
 
@@ -48,10 +54,11 @@ such a change, and `git log benchmarks/results/PART.jsonl` says when.
 **To measure a part again**, in the course's environment: `python -m benchmarks.results --again
 PART`, which also writes this page, README's table and the figures. What was interrupted goes on
 where it was, without `--again`. A quick look that leaves these results alone: a part's script with
-`--seeds 1` (or `--runs 1`) and `--results FOLDER`. Demo A needs CIFAR-10's pictures (its script's
-`--root FOLDER`, or the variable `TRICKSTER_DATA`), the comparison with a library needs it installed
-(`python -m pip install -e ".[peers]"`). On two cores the whole defences take seven hours, the
-checks of labs 1 to 3 several, demo A one; each of the others less than half an hour.
+`--seeds 1` (or `--runs 1`) and `--results FOLDER`. Demo A and the detectors need CIFAR-10's
+pictures (their scripts' `--root FOLDER`, or the variable `TRICKSTER_DATA`), the comparison with a
+library needs it installed (`python -m pip install -e ".[peers]"`). On two cores the whole defences
+take seven hours, the checks of labs 1 to 3 several, demo A one; each of the others less than half
+an hour.
 """
 
 

@@ -14,10 +14,12 @@ from reference import ROOT
 from benchmarks import (
     calibrate_defenses,
     calibrate_honest,
+    calibrate_knowing,
     calibrate_training,
     calibration,
     demo_a,
     demo_b,
+    detectors,
     exact_theft,
     results,
     store,
@@ -267,6 +269,39 @@ def test_the_bar_of_honest_loss_quotes_what_was_measured():
     assert thresholds.LAYERED_LOSS.full == -thresholds.HONEST_LOSS
 
 
+# --- lab 5 ----------------------------------------------------------------------------------
+
+
+def test_no_verdict_of_lab_5_is_false():
+    assert calibrate_knowing.false_verdicts(stored("calibrate_knowing")) == []
+
+
+BARS_OF_LAB_5 = [
+    (check, part, bar)
+    for check, parts in calibrate_knowing.BARS.items()
+    for part, bar in parts.items()
+]
+
+
+@pytest.mark.parametrize(("check", "part", "bar"), BARS_OF_LAB_5, ids=lambda value: str(value)[:20])
+def test_lab_5_s_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check, part, bar):
+    found = stored("calibrate_knowing")
+    for quoted in calibrate_knowing.evidence(found, check, part):
+        assert quoted in bar.evidence, f"{quoted} is not in the evidence of {check}, {part}"
+    for name, answer in calibrate_knowing.ANSWERS[check].items():
+        runs = calibrate_knowing.values(found, check, name, part)
+        if not answer.advice:
+            assert runs.min() >= bar.full
+            # Of two runs no deviation is known.
+            assert len(runs) < 5 or calibration.deviations(runs, bar.full) >= 3
+
+
+def test_lab_5_shows_the_table_of_detectors_that_was_measured():
+    (source,) = (ROOT / "solutions").glob("lab5_*/lab5_*.py")
+    lines = [line.removeprefix("# ") for line in source.read_text("utf-8").splitlines()]
+    assert detectors.table(stored("detectors")).strip() in "\n".join(lines)
+
+
 def of_demo_b(what: str, *conditions: str, seeds: int = 30) -> list[float]:
     """Means over the first ``seeds`` seeds; lab 4 runs the first 20 again."""
     found = [(job[0], result[what]) for job, result in stored("demo_b") if job[1] < seeds]
@@ -335,6 +370,12 @@ def quotes():
         "lab4",
         r"leaves (\d+) % of the answers",
         [100 * value for value in of_demo_b("query_success", "rate limit alone", seeds=20)],
+    )
+    yield (
+        "lab5",
+        r"fall by at least (\.\d+) with fresh shapes, (\.\d+) with the other pool, and (\.\d+)",
+        [bar.full for bar in (thresholds.KNOWING_SHAPES, thresholds.KNOWING_HIDDEN)]
+        + [thresholds.ORACLE.full],
     )
     yield (
         "lab2",

@@ -820,4 +820,4 @@ plots.bars(
 # **The question that remains.** The un-lier wins because a reversed answer can be recognised and reversed
 # again. Can you tell a lie that stays a lie for a thief who has read your code and lacks only your key? And
 # if the lies cannot be undone, how many of the truthful answers that are left does such a thief still have?
-# A later lab, *The thief who knows*, is about these questions.
+# Lab 5, *The thief who knows*, is about these questions.

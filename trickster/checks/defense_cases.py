@@ -188,10 +188,10 @@ def panel(
 ) -> Panel:
     """Thieves with their own pools of ``kind``: undefended, and with the answers of the table."""
     owned = panel_pools(kind, pools, budget)
-    before = [_best(thieves.undefended(one, ("soft", "hard")))[1] for one in owned]
+    before = [best(thieves.undefended(one, ("soft", "hard")))[1] for one in owned]
     sets = [_training_sets(table, one) for one in owned]
-    best = [_best(predictions) for predictions in thieves.train(sets, report)]
-    return Panel(np.array(before), np.array([scores for _, scores in best]), best[-1][0])
+    after = [best(predictions) for predictions in thieves.train(sets, report)]
+    return Panel(np.array(before), np.array([scores for _, scores in after]), after[-1][0])
 
 
 def _training_sets(table: Table, owned: thieves.Pool, averaging: bool = True) -> thieves.Sets:
@@ -200,7 +200,7 @@ def _training_sets(table: Table, owned: thieves.Pool, averaging: bool = True) ->
     return thieves.training_sets(owned, table.one_of(rows), table.mean(rows) if averaging else None)
 
 
-def _best(predictions: thieves.Predictions) -> tuple[str, tuple[float, float]]:
+def best(predictions: thieves.Predictions) -> tuple[str, tuple[float, float]]:
     """The thief with the highest fidelity on the held-out pictures: name, accuracy, fidelity."""
     truth, victim = fixtures.fashion().y_test[HELD_OUT], held_out().posteriors
     scores = {
@@ -261,8 +261,8 @@ def best_thief(part: Part, found: Panel, kept: float, steady: float, caught: flo
 def poor_pools(part: Part, table: Table, budget: int) -> None:
     """The best thief with each pool that steals badly anyway must not profit."""
     sets = [_training_sets(table, pool(kind, 0, budget), averaging=False) for kind in POOR]
-    best = [_best(predictions)[1] for predictions in thieves.train(sets, part.doing)]
-    fidelity = {kind: scores[1] for kind, scores in zip(POOR, best, strict=True)}
+    after = [best(predictions)[1] for predictions in thieves.train(sets, part.doing)]
+    fidelity = {kind: scores[1] for kind, scores in zip(POOR, after, strict=True)}
     part.expect(
         max(fidelity.values()) < POOR_POOL,
         ", ".join(f"{kind}: fidelity {value:.2f}" for kind, value in fidelity.items()),

@@ -92,6 +92,69 @@ LAYERED_LOSS = Threshold(  # of honest accuracy, negative
     "and 10 % .062 and earns nothing",
 )
 
+# --- lab 5 ---------------------------------------------------------------------------------
+
+# A share of answers put right.
+UNLIED = Threshold(
+    0.88,
+    0.78,
+    "about 95 %",
+    "10 runs of the first, 1 or 2 of each other: lab 3's: right answers: the library's .941 "
+    "to .971; wrong ones: as told .433, by a coin .502; another lie: right answers: the "
+    "library's .957 to .980; wrong ones: as told .537, by a coin .517",
+)
+# Minus the share of lies behind which a thief finds the right class.
+UNDONE = Threshold(
+    -0.45,
+    -0.6,
+    "about 5 %",
+    "10 runs of the first, 1 or 2 of each other: right answers: 8 cells -.150 to -.004, one "
+    "permutation -.067 to -.018, one a picture -.098 to -.024; wrong ones: reversed -.937, "
+    "rolled by the key -.00, rolled by one -.002",
+)
+# Shares of a pool flagged, where 2 % of honest pictures are.
+CAUGHT_SHAPES = Threshold(
+    0.78,
+    0.7,
+    "about 91 %",
+    "10 runs of the first, 1 or 2 of each other: right answers: both .897 to .927, outlier "
+    "exposure .913 to .933; wrong ones: nearest neighbour .615 to .642, Mahalanobis .568 to "
+    ".599",
+)
+CAUGHT_HIDDEN = Threshold(
+    0.6,
+    0.45,
+    "about 80 %",
+    "10 runs of the first, 1 or 2 of each other: right answers: both .780 to .817, outlier "
+    "exposure .693 to .706; wrong ones: nearest neighbour .625 to .647, Mahalanobis .146 to "
+    ".185",
+)
+# Drops, as in lab 3, to thieves who have read the code; the last with the oracle among them.
+KNOWING_SHAPES = Threshold(
+    0.34,
+    0.25,
+    "about .47",
+    "10 runs of the first, 1 or 2 of each other: right answers: 8 cells .435 to .501, one "
+    "permutation .52, outlier exposure .505 to .517, one a picture .412; wrong ones: lab 3's "
+    ".00, reversed .00, unkeyed cells .00, nearest neighbour, cells .184 to .307",
+)
+KNOWING_HIDDEN = Threshold(
+    0.24,
+    0.16,
+    "about .38",
+    "10 runs of the first, 1 or 2 of each other: right answers: 8 cells .331 to .423, one "
+    "permutation .444, outlier exposure .347 to .390, one a picture .302; wrong ones: lab 3's"
+    " .00, reversed .00, unkeyed cells .00, nearest neighbour, cells .207 to .220",
+)
+ORACLE = Threshold(
+    0.06,
+    0.03,
+    "about .15",
+    "10 runs of the first, 1 or 2 of each other: right answers: 8 cells .105 to .174, one "
+    "permutation .169, outlier exposure .110 to .122, one a picture .169; wrong ones: lab 3's"
+    " .00, reversed .00, unkeyed cells .00, nearest neighbour, cells .013 to .018",
+)
+
 # --- lab 6 ---------------------------------------------------------------------------------
 
 ROUNDED_TWO = Threshold(  # fidelity from posteriors with two decimals, mean over three models

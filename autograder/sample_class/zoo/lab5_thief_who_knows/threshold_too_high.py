@@ -1,0 +1,10 @@
+# /// zoo
+# base = "solution"
+# about = "Chooses the threshold at 5 %, on the files and not on pictures as they arrive"
+# [expect]
+# defend_test = [1, 4]
+# shows = ["Honest users lose"]
+# ///
+
+# %% prepare
+threshold = choose_threshold(score(look(x_choose)[0]), max_fpr=0.05)

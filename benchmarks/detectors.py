@@ -1,0 +1,214 @@
+"""Which detector is best? The same recipes on the course's own ground and on demo A's.
+
+    python -m benchmarks.detectors --root FOLDER    # FOLDER holds CIFAR-10; six minutes
+    python -m benchmarks.detectors                  # ... or TRICKSTER_DATA names it
+
+On demo A's ground the victim is the notebook's network, with pictures normalised to [-1, 1] as
+there, and the thief sends grey clothes in three equal channels. Each detector learns from
+training pictures of its ground, and from outliers made of them, and never sees a thief's picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import demo_a
+from benchmarks.cli import add_options, is_missing, measure_with
+from benchmarks.formatting import markdown_table, plural
+from benchmarks.store import Job, Measurement, Results
+from trickster import data, evaluation, models, ood, pools
+from trickster.checks.hidden_pool import glyphs
+from trickster.scenario import Scenario
+
+PART = "detectors"
+FLAGGED = 0.02  # of held-out honest pictures
+EPOCHS = 5  # of demo A's victim; the notebook has ten
+BANK, SENT = 12_000, 3_000  # training pictures that detectors learn from; a thief's queries
+OURS, THEIRS = "fashion", "demo A"
+SENT_TO = {OURS: ("shapes", "letters"), THEIRS: ("grey clothes",)}
+SCORES = (
+    "nearest neighbour, last features",
+    "Mahalanobis, channels of both convolutions",
+    "Gram matrix, first convolution",
+    "outlier exposure, all layers",
+    "outlier exposure and nearest neighbour, by ranks",
+    "all four, by ranks",
+)
+Rows = Mapping[str, np.ndarray]
+
+
+class Normalised(nn.Module):
+    """Pixels from [0, 1] to [-1, 1], as the notebook has them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x - 1
+
+
+@cache
+def victim(ground: str, seed: int) -> models.Classifier:
+    """The course's victim; or the notebook's, trained once for each seed and process."""
+    if ground == OURS:
+        return Scenario("fashion").victim
+    network = demo_a.network(seed)
+    network.body.insert(0, Normalised())
+    cifar = demo_a.cifar()
+    demo_a.learn(network, cifar.x_train, cifar.y_train, epochs=EPOCHS, seed=seed)
+    return models.Classifier(network)
+
+
+def dataset(ground: str) -> data.Dataset:
+    return Scenario("fashion").data if ground == OURS else demo_a.cifar()
+
+
+def queries(name: str, seed: int) -> np.ndarray:
+    """What a thief sends."""
+    if name == "grey clothes":
+        return demo_a.queries()[:SENT]
+    return glyphs(SENT, seed=seed) if name == "letters" else pools.make(name, SENT, seed=seed)
+
+
+@cache
+def seen(ground: str, what: str, seed: int) -> Rows:
+    """All that the victim makes of pictures, by its name: training, outliers, honest, a thief's."""
+    found = dataset(ground)
+    x = {
+        "training": lambda: found.x_train[:BANK],
+        "outliers": lambda: _outliers(found, seed),
+        "honest": lambda: found.x_test,
+    }.get(what, lambda: queries(what, seed))()
+    layers = victim(ground, seed).statistics(x)
+    return {
+        **layers,
+        "channels": np.hstack([layers["conv1"], layers["conv2"]]),
+        "all": np.hstack(list(layers.values())),
+        "products": victim(ground, seed).channel_products(x)["conv1"],
+    }
+
+
+def _outliers(found: data.Dataset, seed: int) -> np.ndarray:
+    shape = found.input_shape
+    others = [
+        pools.make(name, 2_000, seed=100 + seed, shape=shape) for name in ("noise", "patches")
+    ]
+    others.append(pools.make("digits", 1_500, seed=100 + seed, shape=shape))
+    return np.concatenate([pools.outliers(found.x_train[:BANK], BANK, seed=seed), *others])
+
+
+@cache
+def scoring(ground: str, name: str, seed: int) -> Callable[[Rows], np.ndarray]:
+    """One of ``SCORES``, fitted on the ground's training pictures."""
+    bank = seen(ground, "training", seed)
+    if name.endswith("by ranks"):
+        some = SCORES[:4] if name.startswith("all") else (SCORES[3], SCORES[0])
+        parts = [scoring(ground, one, seed) for one in some]
+        honest = _half(seen(ground, "honest", seed), 0)
+        ranks = ood.Ranks.fit(np.stack([part(honest) for part in parts], axis=1))
+        return lambda rows: ranks(np.stack([part(rows) for part in parts], axis=1))
+    if name.startswith("nearest"):
+        return lambda rows: ood.score_knn(rows["features"], bank["features"], 1)
+    if name.startswith("Mahalanobis"):
+        fitted = ood.Mahalanobis.fit(bank["channels"], dataset(ground).y_train[:BANK])
+        return lambda rows: fitted(rows["channels"])
+    if name.startswith("Gram"):
+        gram = ood.GramDeviation.fit(bank["products"])
+        return lambda rows: gram(rows["products"])
+    outliers = seen(ground, "outliers", seed)
+    exposed = ood.OutlierExposure.fit(bank["all"], outliers["all"], seed=seed)
+    return lambda rows: exposed(rows["all"])
+
+
+def _half(rows: Rows, number: int) -> Rows:
+    """The first half of held-out pictures chooses ranks and thresholds, the second measures."""
+    half = len(rows["features"]) // 2
+    part = slice(half) if number == 0 else slice(half, None)
+    return {name: values[part] for name, values in rows.items()}
+
+
+def run(job: Job) -> Measurement:
+    """One score on one ground with one seed: shares flagged, and AUROC; or ("victim", ...)."""
+    name, ground, seed = job
+    if name == "victim":
+        found = dataset(ground)
+        labels = victim(ground, seed).labels(found.x_test)
+        return {"accuracy": evaluation.accuracy(labels, found.y_test)}
+    score = scoring(ground, name, seed)
+    chosen_on, honest = (score(_half(seen(ground, "honest", seed), i)) for i in (0, 1))
+    line = ood.choose_threshold(chosen_on, FLAGGED)
+    weird = {sent: score(seen(ground, sent, seed)) for sent in SENT_TO[ground]}
+    return {
+        "flagged": {
+            "honest": float(np.mean(honest < line)),
+            **{sent: float(np.mean(scores < line)) for sent, scores in weird.items()},
+        },
+        "auroc": {sent: ood.auroc(honest, scores) for sent, scores in weird.items()},
+    }
+
+
+HEAD = ("flagged at a price of 2 %", "shapes", "letters", "demo A's grey clothes")
+
+
+def table(results: Results) -> str:
+    """For each score the share of each thief's queries that it flags, as Markdown; lab 5 has it."""
+    rows = []
+    for name in SCORES:
+        shares = [
+            np.mean([one["flagged"][sent] for job, one in results if job[:2] == (name, ground)])
+            for ground, all_sent in SENT_TO.items()
+            for sent in all_sent
+        ]
+        rows.append((name, *(f"{100 * share:.0f} %" for share in shares)))
+    return markdown_table(HEAD, rows)
+
+
+def section(results: Results) -> str:
+    """What RESULTS.md says."""
+    seeds = len({job[2] for job, _ in results})
+    accuracy = [one["accuracy"] for job, one in results if job[:2] == ("victim", THEIRS)]
+    honest = [one["flagged"]["honest"] for _, one in results if "flagged" in one]
+    return (
+        "Share of a thief's queries flagged, at the score below which 2 % of held-out honest "
+        f"pictures lie; of other honest pictures {min(honest):.1%} to {max(honest):.1%} are "
+        "flagged. Shapes and letters are sent to the course's victim, grey clothes to demo A's "
+        f"(CIFAR-10, {EPOCHS} epochs, accuracy {np.mean(accuracy):.3f}). Outliers are made from "
+        f"{BANK:,} training pictures of the same ground, with noise, patches and digits beside "
+        "them: no shapes, no letters, no clothes that a thief sends. "
+        f"{plural(seeds, 'seed').capitalize()}, so the figures are magnitudes.\n\n" + table(results)
+    )
+
+
+def jobs(seeds: int = 1) -> list[Job]:
+    """Each score on each ground."""
+    names = ("victim", *SCORES)
+    return [(name, g, seed) for seed in range(seeds) for g in SENT_TO for name in names]
+
+
+def main() -> int:
+    """Measure what is missing, and print the section."""
+    parser = argparse.ArgumentParser(description=(__doc__ or PART).splitlines()[0])
+    parser.add_argument("--root", type=Path, help="the folder that holds CIFAR-10")
+    options = add_options(parser, jobs, timed=True).parse_args()
+    if options.root:
+        os.environ["TRICKSTER_DATA"] = str(options.root)
+    try:
+        if is_missing(options, PART, jobs(options.count)):
+            demo_a.cifar()
+    except data.DataNotFound as error:
+        print(f"Detectors are left out, for CIFAR-10's pictures are not here. {error}")
+        return 0
+    print(section(measure_with(options, PART, jobs(options.count), run)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

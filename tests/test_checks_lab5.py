@@ -1,0 +1,310 @@
+"""Lab 5's checks: right answers of several kinds pass, and each wrong one is named."""
+
+import numpy as np
+import pytest
+from drawn import the_same, under_secrets
+from reading import in_words
+
+from trickster import adaptive_attacks, defenses, ood, pools
+from trickster.api import Query
+from trickster.checks import fixtures, keyed_cases, knowing_cases, lab5, outlier_cases
+from trickster.checks.panel import Pool
+from trickster.checks.traffic import Crowd
+
+pytestmark = pytest.mark.usefixtures("library_answers")
+FEATURES = slice(-128, None)
+
+
+# --- exercise 1 ---------------------------------------------------------------------
+
+
+def by_the_library(told, undone, seed):
+    return adaptive_attacks.unlie(told, [lambda _: undone], seed=seed).answers
+
+
+def by_a_coin(told, undone, seed):
+    return np.where(np.random.default_rng(seed).random((len(told), 1)) < 0.5, told, undone)
+
+
+def the_wrong_ones(told, undone, seed):
+    right = by_the_library(told, undone, seed)
+    return np.where(np.all(right == told, axis=1)[:, None], undone, told)
+
+
+def test_unlie_right_ways():
+    for right in (by_the_library, lambda *given: by_the_library(*given).tolist()):
+        assert lab5.unlie(right) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        (lambda told, undone, seed: told, 0, "Every row got the same version"),
+        (lambda told, undone, seed: undone, 0, "Every row got the same version"),
+        (lambda told, undone, seed: (told + undone) / 2, 0, "Choose a version for each row"),
+        (lambda *given: by_the_library(*given)[::-1], 0, "Rows keep their places"),
+        (by_a_coin, 1, "The clouds have not settled"),
+        (the_wrong_ones, 1, "is the *more* likely one taken?"),
+        (lambda told, undone, seed: told[0], 0, "returned shape"),
+        (lambda told, undone, seed: None, 0, "Does it end with a return"),
+    ],
+)
+def test_unlie_wrong_ways_are_named(wrong, points, words):
+    result = lab5.unlie(wrong)
+    assert result == points
+    assert words in in_words(result)
+
+
+# --- exercise 2 ---------------------------------------------------------------------
+
+
+def kept(loss, keep):
+    return np.argsort(loss)[: round(keep * len(loss))]
+
+
+def cross_entropy(answers, likely):
+    return -(answers * np.log(np.maximum(likely, 1e-12))).sum(axis=1)
+
+
+def test_small_loss_right_ways():
+    for right in (
+        lambda a, q, keep: kept(cross_entropy(a, q), keep),
+        lambda a, q, keep: np.sort(kept(cross_entropy(a, q), keep)).astype(float),
+        lambda a, q, keep: kept(cross_entropy(a, q), keep)[::-1].tolist(),
+    ):
+        assert the_same(under_secrets(lab5.small_loss, right)) == 2.0
+
+
+def top_class(a, q):
+    return -np.log(np.maximum(q[np.arange(len(a)), a.argmax(axis=1)], 1e-12))
+
+
+def no_clipping(a, q, keep):
+    with np.errstate(all="ignore"):
+        return kept(-(a * np.log(q)).sum(axis=1), keep)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        (lambda a, q, keep: kept(-cross_entropy(a, q), keep), 0, "the clone fits worst"),
+        (lambda a, q, keep: kept(-q.max(axis=1), keep), 0.5, "how sure the clone is"),
+        (lambda a, q, keep: kept(top_class(a, q), keep), 0.5, "the top class alone"),
+        (lambda a, q, keep: kept(cross_entropy(q, a), keep), 0.5, "have changed places"),
+        (no_clipping, 1.5, "has no logarithm"),
+        (lambda a, q, keep: kept(cross_entropy(a, q), 0.5), 0.5, "asked are"),
+        (lambda a, q, keep: cross_entropy(a, q) < 1, 0, "numbers of the rows"),
+        (lambda a, q, keep: np.zeros(round(keep * len(a))), 0, "none twice"),
+    ],
+)
+def test_small_loss_wrong_ways_are_named(wrong, points, words):
+    for result in under_secrets(lab5.small_loss, wrong):
+        assert result <= points
+        assert words in in_words(result)
+
+
+# --- exercise 3 ---------------------------------------------------------------------
+
+
+def all_kinds(honest, seed):
+    return pools.outliers(honest, len(honest), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def exposed():
+    """A smaller detector than the lab's: trained in seconds, and not as good."""
+    shipped = fixtures.fashion().x_train[:4_000]
+    weird = np.concatenate([all_kinds(shipped, 0), pools.make("patches", 600, seed=0)])
+    rows = [outlier_cases.statistics(fixtures.as_sent(x, "mine")) for x in (shipped, weird)]
+    return ood.OutlierExposure.fit(*rows)
+
+
+def nearest(statistics):
+    return ood.score_knn(statistics[:, FEATURES], fixtures.bank(), 1)
+
+
+def test_a_detector_that_was_exposed_to_outliers(exposed):
+    result = lab5.detector(all_kinds, exposed)
+    assert result >= 4.0 and result.parts[2].share == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "score", "words"),
+    [
+        (lambda honest, seed: honest, nearest, "must not be an honest picture"),
+        (lambda honest, seed: honest[:20], nearest, "asked are at least"),
+        (lambda honest, seed: 2 * all_kinds(honest, seed), nearest, "Pixels lie in"),
+        (lambda honest, seed: np.zeros_like(honest), nearest, "leave none empty"),
+        (all_kinds, nearest, "more outliers of more kinds"),
+        (all_kinds, lambda s: -nearest(s), "The sign is wrong"),
+        (all_kinds, lambda s: nearest(s) - nearest(s).mean(), "what else is in the batch"),
+        (all_kinds, lambda s: nearest(s) > 0.9, "a threshold needs finer ones"),
+        (all_kinds, lambda s: nearest(s)[:, None], "returned shape"),
+    ],
+)
+def test_detector_wrong_ways_are_named(make, score, words):
+    result = lab5.detector(make, score)
+    assert result <= 4.0
+    assert words in in_words(result)
+
+
+# --- exercise 4 ---------------------------------------------------------------------
+
+
+def as_cells(planes):
+    weird = fixtures.victim().features(pools.outliers(fixtures.fashion().x_train, 500, seed=0))
+
+    def lie(posteriors, features, key):
+        found = defenses.CellLie.fit(bytes.fromhex(key), weird, planes)
+        return found(posteriors, Query(features, features, "", 0.0))
+
+    return lie
+
+
+def of_each(posteriors, features, key):
+    return defenses.PictureLie(bytes.fromhex(key))(posteriors, Query(features, features, "", 0.0))
+
+
+def test_keyed_lie_right_ways():
+    for right in (as_cells(0), as_cells(3), of_each):
+        assert lab5.keyed_lie(right) == 3.0
+
+
+def rolled(by):
+    return lambda posteriors, features, key: np.roll(posteriors, by(key), axis=1)
+
+
+def by_half_of_the_key(posteriors, features, key):
+    return as_cells(3)(posteriors, features, key[:32] * 2)
+
+
+def anywhere(posteriors, features, key):
+    rng = np.random.default_rng(int(key, 16))
+    return posteriors[:, rng.permutation(10)]
+
+
+def by_chance(posteriors, features, key):
+    return np.random.default_rng().permuted(posteriors, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        (lambda p, f, key: defenses.misinform(p), 1, "whoever reads your code undoes it"),
+        (rolled(lambda key: 3), 2, "whoever reads your code undoes it"),
+        (rolled(lambda key: 1 + int(key, 16) % 9), 2, "tries them all"),
+        (by_half_of_the_key, 2, "a part of the key that does not count"),
+        (anywhere, 0, "must move *every* class"),
+        (by_chance, 0, "depends on the key and on its own input alone"),
+        (lambda p, f, key: as_cells(3)(p, f - f.mean(axis=0), key), 0, "in other company"),
+        (lambda p, f, key: p, 0, "must move *every* class"),
+        (lambda p, f, key: 2 * p, 0, "no distributions"),
+    ],
+)
+def test_keyed_lie_wrong_ways_are_named(wrong, points, words):
+    result = lab5.keyed_lie(wrong)
+    assert result <= points
+    assert words in in_words(result)
+
+
+def test_the_thief_s_ways_undo_what_they_are_named_after():
+    p = np.random.default_rng(0).dirichlet(np.ones(10), size=50)
+    lies = [
+        defenses.misinform(p),
+        keyed_cases.UNDO[1](p),
+        *(np.roll(p, i, 1) for i in range(1, 10)),
+    ]
+    for undo, lie in zip(keyed_cases.UNDO, lies, strict=True):
+        assert np.array_equal(undo(lie), p)
+
+
+# --- exercise 5 ---------------------------------------------------------------------
+
+SMALL = {"budget": 400}  # enough where the words do not depend on the drop
+
+
+def defended(score, lie, share=0.015):
+    owners = outlier_cases.statistics(fixtures.as_sent(fixtures.owners().x, "mine"))
+    line = ood.choose_threshold(score(owners), share)
+
+    def defend(x, posteriors, statistics, key):
+        weird = score(statistics) < line
+        lies = lie(posteriors, statistics[:, FEATURES], key)
+        return np.where(weird[:, None], lies, posteriors)
+
+    return defend
+
+
+def parts_of(result):
+    return {part.name: part for part in result.parts}
+
+
+def test_defend_that_does_nothing():
+    result = lab5.defend(lambda x, posteriors, statistics, key: posteriors, **SMALL)
+    assert result == 0.0
+    assert "nothing is defended yet" in in_words(result)
+
+
+def test_defend_that_answers_everybody_alike():
+    result = lab5.defend(
+        lambda x, posteriors, statistics, key: np.full_like(posteriors, 0.1), **SMALL
+    )
+    assert result <= 0.5
+    assert "one and the same answer" in in_words(result)
+
+
+def test_defend_that_counts_its_calls():
+    calls = []
+
+    def defend(x, posteriors, statistics, key):
+        calls.append(key)
+        return of_each(posteriors, statistics, key) if len(calls) % 2 else posteriors
+
+    assert lab5.defend(defend, **SMALL) <= 0.5
+
+
+@pytest.mark.slow
+def test_defend_with_the_old_lie_or_a_lie_without_the_key(exposed):
+    unkeyed = as_cells(3)
+    for lie in (
+        lambda p, f, key: defenses.misinform(p),
+        lambda p, f, key: unkeyed(p, f, "5e" * 32),
+    ):
+        result = lab5.defend(defended(exposed, lie), **SMALL)
+        assert result <= 2.0
+        parts = parts_of(result)
+        assert parts["another key, another lie"].share == 0
+        assert abs(parts["thieves with fresh shapes"].value) < 0.1
+        assert "reader of the code" in parts["thieves with fresh shapes"].measured
+
+
+@pytest.mark.slow
+def test_defend_with_a_keyed_lie_leaves_every_real_thief_with_little(exposed):
+    result = lab5.defend(defended(exposed, as_cells(3)), budget=900)
+    parts = parts_of(result)
+    assert parts["another key, another lie"].share == 1
+    assert parts["honest users"].share == 1
+    assert parts["thieves with fresh shapes"].value > 0.3
+    oracle = parts["the worst case with fresh shapes, the oracle included"].value
+    assert oracle < parts["thieves with fresh shapes"].value
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    owned = [Pool(kind, 60, str(i)) for kind in knowing_cases.KINDS for i in range(2)]
+    return Crowd({"honest": fixtures.honest_users(), **{p.group: p.answered() for p in owned}})
+
+
+def test_each_service_is_asked_about_its_own_and_every_picture_comes_first_once(crowd):
+    requests = knowing_cases.plan(crowd)
+    first = np.concatenate([one.rows for one in requests if one.round == 0])
+    assert sorted(first) == list(range(len(crowd.group)))
+    keys = {i: keyed_cases.key("service", i) for i in range(2)}
+    for i, key in keys.items():
+        rows = np.concatenate([one.rows for one in requests if one.key == key and one.round < 3])
+        kinds = set(crowd.group[rows])
+        assert kinds == {"honest", f"shapes {i}", f"hidden {i}"}
+    own = [one for one in requests if one.round == knowing_cases.OWN]
+    assert len({one.key for one in own}) == knowing_cases.TRIED + 2
+    rows = np.concatenate([one.rows for one in own])
+    assert len(rows) == len(set(rows))
