@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -26,6 +27,7 @@ from lms_files import (
 )
 
 from autograder import nbgrader_api
+from autograder.__main__ import main
 from autograder.course import CourseError
 from autograder.exchange import archives
 from autograder.exchange.collect import collect
@@ -477,3 +479,37 @@ def test_both_orders_of_a_name_are_one(first: str, last: str) -> None:
 def test_a_time_zone_that_does_not_exist_is_a_sentence(desk: Desk, zone: str) -> None:
     with pytest.raises(CourseError, match="is no time zone"):
         desk.collect({"ada/lab1.ipynb": notebook("a")}, timezone=zone)
+
+
+def test_bytes_that_are_no_characters_in_a_folder_s_files(desk: Desk) -> None:
+    source = desk.folder / "downloads"
+    source.mkdir()
+    with open(os.path.join(os.fsencode(source), b"jos\xe9_11_101_lab1.ipynb"), "wb") as file:
+        file.write(notebook("a"))
+    desk.read(source)
+    assert desk.students() == ["jos_11"]
+    assert [p.action for p in desk.read(source).placements] == ["unchanged"]
+    "\n".join(desk.said).encode()  # what a terminal can show
+
+
+def test_a_late_one_whose_date_is_written_by_hand_is_not_asked_about_again(desk: Desk) -> None:
+    files = {canvas("Doe, Jane", 11, 101, "lab1.ipynb", late=True): notebook("a")}
+    desk.collect(files)
+    assert "write timestamp.txt by hand" in "\n".join(desk.said)
+    date = desk.course / "submitted" / "doejane_11" / LAB1 / "timestamp.txt"
+    date.write_text("2026-05-04 12:00:00 UTC")
+    desk.collect(files)
+    assert "write timestamp.txt by hand" not in "\n".join(desk.said)
+    assert date.read_text() == "2026-05-04 12:00:00 UTC"
+
+
+@pytest.mark.parametrize(("extra", "code"), [({}, 0), ({"bo/x.pdf": b""}, 1)])
+def test_the_command_says_by_its_exit_code_whether_all_is_placed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, extra: Files, code: int
+) -> None:
+    download = write_zip(desk.folder / "d.zip", {"ada/lab1.ipynb": notebook("a"), **extra})
+    words = ["collect", download, "--to", desk.course, "--root", desk.root]
+    monkeypatch.setattr(sys, "argv", ["autograder", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert (stop.value.code or 0) == code and desk.students() == ["ada"]

@@ -19,6 +19,7 @@ from autograder.exchange import export as exporting
 from autograder.exchange.collect import collect
 from autograder.exchange.columns import Column, find_columns
 from autograder.exchange.export import Outcome, export, fill, own_table
+from autograder.exchange.feedback import pack
 from autograder.exchange.ledger import Entry, Ledger
 from autograder.exchange.table import Table, parse_table
 from autograder.records import CellRecord, GradingRecord, failed
@@ -297,3 +298,16 @@ def test_no_other_field_of_any_table_changes(made: tuple[bytes, int], points: li
 def find_one(table: Table) -> Column:
     (column,) = find_columns("csv", table, [], Lab(Path("nowhere"), LAB1), "lab1_toy")
     return column
+
+
+def test_a_name_that_is_no_text_can_be_packed(room: Class) -> None:
+    place = "jos\udce9_11_101_"
+    entry = Entry("jos_11", LAB1, "Canvas", "jos\udce9", {"canvas": "11"}, place)
+    page = room.course / "feedback" / "jos_11" / LAB1 / f"{LAB1}.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("p")
+    target = room.folder / "f.zip"
+    done = pack(room.course, "canvas", [graded("jos_11")], Ledger(room.course, [entry]), target)
+    assert done == (1, [])
+    with zipfile.ZipFile(target) as archive:
+        assert archive.namelist() == [f"jos-xe9_11_101_{LAB1}.html"]

@@ -91,7 +91,7 @@ def export(
         names = {column.lab for column in columns}
         mine = [record for record in records if record.lab in names]
         count, outcome.without_page = pack(course_root, form, mine, ledger, feedback, unfinished)
-        say(f"Written: {feedback}, with {count} pages.")
+        say(f"Written: {feedback}, with {count} {'page' if count == 1 else 'pages'}.")
         _list(say, "Without a page", outcome.without_page)
     return outcome
 

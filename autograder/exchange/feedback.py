@@ -41,7 +41,8 @@ def pack(
             elif not name:
                 missing.append(f"{whose}: it was not collected from {KEYED[form]}")
             else:
-                entry = zipfile.ZipInfo(name)  # of one date: the same pages make the same zip
+                # The numbers in a name count: a byte that is no character may read otherwise.
+                entry = zipfile.ZipInfo(visible(name).replace("\\", "-"))  # all of one date
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, page.read_bytes())

@@ -233,9 +233,14 @@ def _placed(
         notes.append(f"{len(files)} notebooks, of which grading takes the finished one")
     if earlier:
         notes.append(f"{len(earlier)} earlier in the download: {_shown(earlier)}")
-    if files[0].late and date is None:
+    if files[0].late and date is None and not _has_date(course, student, lab, action):
         notes.append(f"the system calls it late, but not since when: write {TIMESTAMP} by hand")
     return Placement(student, lab, tuple(files), who, action, date, tuple(notes))
+
+
+def _has_date(course: Class, student: str, lab: str, action: str) -> bool:
+    """Whether the submission that stays there has a date of its own."""
+    return action in (SAME, STAYS) and (course.submitted / student / lab / TIMESTAMP).exists()
 
 
 def _from_roster(course: Class, who: Identity) -> datetime | None:
