@@ -125,6 +125,12 @@ def collecting(step=None, order=None, again=False, stop=True):
         (collecting(again=True), 2, "returned 500 pictures"),
         (collecting(step=10_000), 2, "Send at most batch_size pictures"),
         (lambda api, pool, budget, batch_size=256: api.query(pool[:budget]), 0, "two things"),
+        (lambda api, pool, budget, batch_size=256: None, 0, "return statement"),
+        (
+            lambda api, pool, budget, batch_size=256: (pool, collecting()(api, pool, budget)[1]),
+            0,
+            "return the pictures that you asked about, and no others",
+        ),
     ],
 )
 def test_collect_wrong_ways_are_named(made, points, words):

@@ -100,6 +100,27 @@ def one_too_few(query, d, k, n=None):
     return library_softmax(query, d, k, d)
 
 
+def solved_from(query, d, logarithm, axis):
+    x = asked(d)
+    logs = logarithm(query(x))
+    both = solve(ones(x), logs - logs.mean(axis=axis, keepdims=True))
+    return both[:-1].T, both[-1]
+
+
+def in_tens(query, d, k, n=None):
+    return solved_from(query, d, np.log10, 1)
+
+
+def takes_the_class_means_out(query, d, k, n=None):
+    return solved_from(query, d, np.log, 0)
+
+
+def bias_from_the_wrong_row(query, d, k, n=None):
+    x = asked(d)
+    both = solve(np.hstack([np.ones((len(x), 1)), x]), np.log(query(x)))
+    return both[:-1].T, both[-1]
+
+
 def five_times(query, d, k, n=None):
     return library_softmax(query, d, k, 5 * d)
 
@@ -115,10 +136,15 @@ def twenty_times(query, d, k, n=None):
         (forgets_the_logarithm, 1, "solved as if they were linear"),
         (clips, 3, "Do not clip them"),
         (one_too_few, 1, "one more equation than there are inputs"),
+        (in_tens, 1, "base 10"),
+        (takes_the_class_means_out, 1, "axis=1"),
+        (bias_from_the_wrong_row, 1, "Weights and bias are mixed up"),
         (five_times, 3, "As many equations as unknowns are enough"),
         (twenty_times, 0, "ten times what"),
         (lambda q, d, k, n=None: (np.zeros((k, d)), np.zeros(k)), 0, "You asked nothing"),
         (lambda q, d, k, n=None: library_softmax(q, d, k)[0], 0, "two things"),
+        (lambda q, d, k, n=None: print(end=""), 0, "return statement"),
+        (lambda q, d, k, n=None: library_softmax(q, d, k)[::-1], 0, "returned the bias first"),
         (lambda q, d, k, n=None: (np.zeros((d, k)), np.zeros(k)), 0, "transpose"),
         (lambda q, d, k, n=None: (np.full((k, d), np.nan), np.zeros(k)), 0, "NaN"),
     ],
@@ -127,6 +153,7 @@ def test_solve_softmax_wrong_ways_are_named(wrong, points, words):
     result = lab6.solve_softmax(wrong)
     assert result == points
     assert words in in_words(result)
+    assert (wrong is clips) == ("Do not clip them" in in_words(result))
 
 
 def test_queries_outside_the_range_are_refused_with_a_sentence():
@@ -187,6 +214,18 @@ def test_fit_rounded_wrong_ways(wrong):
     assert "Do not fit logarithms" in in_words(results[0])
 
 
+def test_fit_rounded_in_the_wrong_order_is_named():
+    def mixed_up(x, p):
+        k = p.shape[1]
+        rows, classes = np.tile(x, (k, 1)), np.tile(np.arange(k), len(x))
+        fitted = LogisticRegression(max_iter=500).fit(rows, classes, sample_weight=p.ravel())
+        return fitted.coef_, fitted.intercept_
+
+    result = lab6.fit_rounded(mixed_up)
+    assert result == 0 and "did not belong together" in in_words(result)
+    assert "logarithms" not in in_words(result)
+
+
 def test_logs_of_zero_are_told_as_nan():
     with np.errstate(divide="ignore", invalid="ignore"):
         result = lab6.fit_rounded(lambda x, p: (np.log(p).T @ x, np.log(p).sum(axis=0)))
@@ -240,6 +279,10 @@ def trusts_the_crossing(f, low, high):
     return [low + (d - a - right * (high - low)) / (left - right)]
 
 
+def forgets_the_second_half(f, low, high):
+    return exact.find_kinks(f, low, high)[:1]
+
+
 def looks_at_the_middle(f, low, high):
     """Halves, and takes an interval for straight if the value in the middle is."""
     a, m, b = f(np.array([low, (low + high) / 2, high]))
@@ -254,9 +297,11 @@ def looks_at_the_middle(f, low, high):
     [
         (grid, 0, "A fine grid is asked everywhere"),
         (lambda f, low, high: grid(f, low, high, 2_001), 0, "The places are rough"),
-        (trusts_the_crossing, 0, "Kinks are missing"),
+        (trusts_the_crossing, 0, "a place that was found is none"),
+        (forgets_the_second_half, 0, "Kinks are missing. An interval"),
+        (lambda f, low, high: np.float64(low), 0, "not [t]"),
         (looks_at_the_middle, 0.5, ""),
-        (lambda f, low, high: [], 0, "Kinks are missing"),
+        (lambda f, low, high: [], 0, "Try one by hand"),
         (lambda f, low, high: list(np.linspace(low, high, 20)), 0, "Some of them are none"),
         (lambda f, low, high: f("abc"), 0, "not an array of numbers"),
     ],
@@ -314,7 +359,9 @@ def asks_five_times(query, x, v):
         (wrong_bias, 1.5, "w . x + b is 0"),
         (asks_five_times, 1.5, "A gradient costs d + 1 values"),
         (lambda query, x, v: np.zeros(len(x) + 1), 0, "inf"),
-        (lambda query, x, v: central(query, x, v)[:-1], 0, "asked ("),
+        (lambda query, x, v: central(query, x, v)[:-1], 0, "weights, then the bias"),
+        (lambda query, x, v: np.roll(central(query, x, v), 1), 0, "The bias comes first"),
+        (lambda query, x, v: central(query, x, v)[None], 0, "asked ("),
     ],
 )
 def test_neuron_at_wrong_ways_are_named(wrong, points, words):
@@ -344,6 +391,8 @@ def test_fit_outputs_wrong_ways_are_named(names):
     others = names["find_kinks"], names["neuron_at"]
     result = lab6.fit_outputs(as_they_are, *others)
     assert result == 0 and "may face the wrong way" in in_words(result)
+    result = lab6.fit_outputs(lambda q, n: (*library_outputs(q, n)[:2], 0.0), *others)
+    assert result == 1 and "a column of ones" in in_words(result)
     result = lab6.fit_outputs(library_outputs, lambda f, low, high: [], names["neuron_at"])
     assert result == 1 and "found no kink" in in_words(result)
     result = lab6.fit_outputs(library_outputs, names["find_kinks"], one_side)
@@ -412,7 +461,7 @@ def off_by_one(logits):
         (keeps_the_constant, 2.25, "Take each row's mean out"),
         (never_unsure, 2.25, "Return None unless"),
         (off_by_one, 0, "One too few"),
-        (lambda logits: None, 0, ""),
+        (lambda logits: None, 0, "return statement"),
         (lambda logits: "12", 0, "returned a str"),
         (lambda logits: values_of(logits), 0, "not one number"),
     ],
@@ -467,7 +516,26 @@ def in_sorted_order(told, place, t, token):
     return ranked[place] - 100 - told[token]
 
 
+def raises_the_reference_too(api, prompt):
+    token, told = api.query(prompt)
+    tokens, logits = list(range(api.vocabulary_size)), np.zeros(api.vocabulary_size)
+    for i in range(0, len(tokens), len(told) - 1):
+        raised = tokens[i : i + len(told) - 1]
+        _, answer = api.query(prompt, dict.fromkeys(raised, 100.0))
+        for t in raised:
+            logits[t] = answer[t] - answer[token] - 100
+    return logits
+
+
+def forgets_the_last(api, prompt):
+    found = np.array(exact.logits_through_top_k(api, prompt))
+    found[-1] += 3
+    return found
+
+
 WRONG_READERS = [
+    (raises_the_reference_too, 0, "You raised the token that you read against"),
+    (forgets_the_last, 0, "is off; they run from 0"),
     (lambda a, p: reading(a, p, read=in_sorted_order), 0, "right numbers beside the wrong"),
     (
         lambda a, p: reading(a, p, read=lambda told, i, t, top: told[t] - told[top]),
@@ -585,6 +653,7 @@ def fresh_noise(logits, bias):
         (services.token_only, 0.75, "of the five most likely tokens told"),
         (services.no_bias, 0.75, "A banned token must not come"),
         (lambda logits, bias: int(logits.argmax()), 0, "two things"),
+        (lambda logits, bias: None, 0, "return statement"),
         (lambda logits, bias: (99_999, {}), 0, "does not exist"),
         (lambda logits, bias: (0, dict(enumerate(log_softmax(logits)))), 0, "five are the most"),
     ],
@@ -602,6 +671,7 @@ def test_a_service_that_changes_after_the_first_questions_is_seen():
             results.append(lab6.tell(honest_at_first()))
     assert max(results) <= 1.5
     assert "may not depend on how often it was asked" in in_words(results[0])
+    assert "choose the five tokens before you round" in in_words(results[0])
 
 
 # --- stuck ---------------------------------------------------------------------------

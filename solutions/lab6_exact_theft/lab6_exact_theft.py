@@ -215,7 +215,7 @@ print("decimals  " + "".join(f"{n:>9,}" for n in COUNTS) + "  queries")
 for decimals, row in by_decimals.items():
     print(f"{decimals:8}  " + "".join(f"{value:9.3f}" for value in row.values()))
 enough = [decimals for decimals, row in by_decimals.items() if row[65] >= 0.95]
-print(f"fewest decimals that are enough: {min(enough)} (your prediction: {my_decimals})")
+print(f"fewest of these decimals that are enough: {min(enough)} (your guess: {my_decimals})")
 
 x = np.random.default_rng(1).random((10_000, 64))
 for n in (300, 1_000, 10_000):
@@ -367,8 +367,10 @@ lab6.find_kinks(find_kinks)
 # %% [markdown]
 # <details><summary>Hint 1: four cases</summary>
 #
-# Straight: return <code>[]</code>. Too narrow to go on (below 1e-9, say): return <code>[]</code>. One
-# kink, confirmed: return it. Else split, and return the kinks of both parts: the function calls itself.
+# Straight (<code>left</code>, <code>right</code> and <code>across</code> are the same): return
+# <code>[]</code>. Too narrow to go on (below 1e-9, say): return <code>[]</code>. One kink, confirmed:
+# return <code>[t]</code>, a list. Else split, and return the kinks of both parts: the function calls
+# itself.
 # </details>
 #
 # <details><summary>Hint 2: "the same" in float64</summary>
@@ -577,8 +579,8 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 #   each row first.
 # - The first singular value is large, because all prompts have the frequent words in common. That
 #   fall is no cliff.
-# - With fewer prompts than hidden units there is no cliff at all. Then say `None`: no fall (behind the
-#   first value) is as large as ten times.
+# - With fewer prompts than hidden units there is no cliff at all: behind the first value, none is ten
+#   times the next one. Then return `None`.
 #
 # > **Predict.** The hidden state has 64 numbers. Just before the last layer, a *layer normalisation* makes
 # > its mean 0. Behind how many singular values will the cliff be?
@@ -711,7 +713,8 @@ lab6.logits_through_top_k(logits_through_top_k)
 # %% [markdown]
 # <details><summary>Hint 1: which token to read against?</summary>
 #
-# The most likely one. If you raise four others far above everything else, it is the fifth.
+# The most likely one. If you raise four others far above everything else, it is the fifth. (Where a
+# service tells three tokens, raise two. How many it tells, the first answer shows.)
 # </details>
 #
 # <details><summary>Hint 2: how far?</summary>
@@ -854,7 +857,8 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # **Read the result.** Rounding leaves the hole open. Noise hurts honest users more than thieves, who ask
 # again and average. Without log-probabilities or without bias there is nothing left to read directly,
 # but some customers lose what they pay for. And next tokens alone still leak, slowly: how much bias
-# makes a token win is found by bisection, at fourteen queries for one logit instead of one for four.
+# makes a token win is found by bisection, at fourteen queries for each logit (the top token's is free)
+# instead of one query for four.
 #
 # **Yours.** Customers of this service ban words, favour words, and read log-probabilities, though hardly
 # anybody does both in one request. Write what the service tells, so that each of them is served and the

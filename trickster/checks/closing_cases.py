@@ -13,7 +13,7 @@ import numpy as np
 from trickster import exact
 from trickster.checks import draws
 from trickster.checks.cases import Case, decide
-from trickster.checks.result import Missed, Part
+from trickster.checks.result import Missed, Part, returned
 from trickster.checks.token_cases import Keyhole, keyhole
 from trickster.services import TokenAPI, TokenClient, Told, log_softmax
 
@@ -28,7 +28,7 @@ class Checked:
         self._telling = telling
 
     def __call__(self, logits: np.ndarray, bias: dict[int, float]) -> Told:
-        answer = self._telling(logits.copy(), dict(bias))
+        answer = returned(self._telling(logits.copy(), dict(bias)), "tell")
         try:
             token, told = answer
             told = {int(key): float(value) for key, value in dict(told).items()}
@@ -118,9 +118,10 @@ class Watched(Checked):
             wrong, off = _dishonest(*super().__call__(honest, {}), honest)
             if wrong or off > CALIBRATED:
                 raise Missed(
-                    "honest users asked between the thief's questions and were told something "
-                    f"else than before ({wrong or f'off by {off:.2g}'}): what a service tells may "
-                    "not depend on how often it was asked."
+                    "honest users asked between the thief's questions, and one was told something "
+                    f"wrong ({wrong or f'off by {off:.2g}'}). What a service tells may not depend "
+                    "on how often it was asked. If yours does not, choose the five tokens before "
+                    "you round: rounded numbers can be equal, and a wrong token be taken."
                 )
         return answer
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
-from trickster.checks.result import Missed, Part, array, number
+from trickster.checks.result import Missed, Part, array, number, returned
 from trickster.services import VectorAPI
 from trickster.solvable import ReluNetwork, draw_relu
 
@@ -58,7 +58,7 @@ def bent(name: str, number: int, close: bool = False) -> Bent:
 
 def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
     try:
-        found = array(find(drawn.f, drawn.low, drawn.high), "find_kinks")
+        found = find(drawn.f, drawn.low, drawn.high)
     except BudgetExceeded:
         raise Missed(
             f"you asked for more than {10 * A_KINK * len(drawn.at):,} values to find "
@@ -70,7 +70,14 @@ def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
             "your search called itself without end. Stop where an interval is straight, and "
             "where it is too narrow to be halved."
         ) from None
-    return np.sort(found.reshape(-1))
+    places = array(found, "find_kinks")
+    if len(drawn.at) > places.size and not isinstance(found, (list, tuple)):
+        raise Missed(
+            f"find_kinks returned no list but a {type(found).__name__}, with {places.size} of "
+            f"{len(drawn.at)} kinks. Does it return t somewhere, and not [t]? A NumPy number plus "
+            "a list is an array, and what it had found can be lost."
+        )
+    return np.sort(places.reshape(-1))
 
 
 def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -> list[Bent]:
@@ -87,7 +94,7 @@ def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -
     error = np.abs(found - drawn.at).max() / width if same else np.inf
     part.expect(
         error <= 1e-6,
-        f"{len(found)} kinks found of {len(drawn.at)}"
+        f"{len(found)} found of {len(drawn.at)} kinks"
         + (f", the worst off by {error:.1e} of the interval" if same else ""),
         "all of them, and no other, to 1e-6 of the interval",
         "1e-12",
@@ -108,6 +115,18 @@ def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
             "somewhere: only if f runs along the one just before that place and along the other "
             "just behind it is it the interval's only kink."
         )
+    if len(found) == 0:
+        return (
+            "Kinks are missing: none was found. Try one by hand: find_kinks(lambda t: abs(t - .3), "
+            "-1, 1) must return [.3]. If it does not, print where your two lines cross, and "
+            "whether your test confirms that place."
+        )
+    if np.abs(found[:, None] - drawn.at).min(axis=1).max() > 1e-6 * (drawn.high - drawn.low):
+        return (
+            "Kinks are missing, and a place that was found is none. Two lines through the ends of "
+            "an interval always cross somewhere: only if f runs along the one just before that "
+            "place and along the other just behind it is it the interval's only kink. Else split."
+        )
     if close:
         return (
             "Two kinks are close together. An interval with more than one must be split again, "
@@ -115,7 +134,8 @@ def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
         )
     return (
         "Kinks are missing. An interval is straight only if the slopes at both ends and the slope "
-        "across it agree; bends can cancel, so equal values in the middle prove nothing."
+        "across it agree; bends can cancel, so equal values in the middle prove nothing. And an "
+        "interval that is split must return the kinks of both parts."
     )
 
 
@@ -163,7 +183,7 @@ def crossing(number: int) -> Crossing:
 
 def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int]:
     """Weights (or weights and bias) up to one factor; returns the queries of each."""
-    used, error = [], 0.0
+    used, error, first = [], 0.0, False
     for number_ in range(3):
         drawn = crossing(number_)
         d = len(drawn.x)
@@ -176,16 +196,23 @@ def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int
             raise Missed(
                 f"you asked for more than {20 * (d + 1)} values; two gradients cost {2 * (d + 1)}."
             ) from None
+        if array(found, "neuron_at").shape == (d,):
+            raise Missed(
+                f"neuron_at returned {d} numbers; asked {d + 1}: the {d} weights, then the bias."
+            )
         found = array(found, "neuron_at", (d + 1,))
         used.append(service.used())
         truth = np.append(drawn.network.weights[drawn.i], drawn.network.bias[drawn.i])
         error = max(error, _apart(found, truth, bias))
+        first = _apart(np.roll(found, -1), truth, bias) <= 1e-4
     part.expect(
         error <= 1e-4,
         f"largest difference {error:.1e} for weights of length 1",
         "at most 1e-4, up to one factor",
         "1e-8",
-        "On the kink, w . x + b is 0: that gives b once w is known, with its sign."
+        "The bias comes first; asked the weights, then the bias."
+        if first
+        else "On the kink, w . x + b is 0: that gives b once w is known, with its sign."
         if bias
         else "Take the gradient a little way along v on either side of x, and subtract: what all "
         "other neurons do cancels. The steps must be smaller than the way to the side, or they "
@@ -230,13 +257,16 @@ def outputs(part: Part, fit_outputs: Callable[..., Any]) -> None:
         found = fit_outputs(service.query, neurons[rng.permutation(h)])
     except BudgetExceeded:
         raise Missed(f"you asked for more than 400 values to find {2 * h + 1} numbers.") from None
-    error = _error_of(as_network(found, d, h), network, rng)
+    stolen = as_network(found, d, h)
+    error = _error_of(stolen, network, rng)
     part.expect(
         error <= 1e-4,
         f"on fresh rows it is off by {error:.1e} of the network's spread",
         "at most 1e-4",
         "1e-13",
-        "A neuron that was found may face the wrong way: max(0, z) and max(0, -z) are two "
+        "Your constant is 0, and the network's is not: offer least squares a column of ones."
+        if stolen.constant == 0
+        else "A neuron that was found may face the wrong way: max(0, z) and max(0, -z) are two "
         "different columns. Offer least squares both of each neuron, and a column of ones; where "
         "the other way round gets the weight, turn the neuron.",
     )
@@ -245,7 +275,7 @@ def outputs(part: Part, fit_outputs: Callable[..., Any]) -> None:
 def as_network(found: Any, d: int, h: int) -> ReluNetwork:
     """What ``fit_outputs`` returned, as a network."""
     try:
-        neurons, out, constant = found
+        neurons, out, constant = returned(found, "fit_outputs")
     except (TypeError, ValueError):
         raise Missed(
             "fit_outputs must return three things: neurons (h, d + 1), output weights (h,) and "
@@ -296,7 +326,7 @@ def whole_network(
         f"{right} of {h} neurons, with {service.used():,} of {budget:,} queries",
         f"all {h}, up to order and scale",
         f"{h}, with about {2 * h * (d + 1) + 30 * h:,}",
-        "Which of the three parts above is not right yet?",
+        "This takes find_kinks, neuron_at and fit_outputs: which of their checks is not passed?",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from trickster import evaluation
 from trickster.api import Client, PredictionAPI
 from trickster.checks import clone_cases, draws, measurement_cases
-from trickster.checks.result import Missed, Sheet, array, check
+from trickster.checks.result import Missed, Sheet, array, check, returned
 from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
 from trickster.models import softmax
 
@@ -85,11 +85,16 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
 
 def _pair(result: Any, n: int, what: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        x, answers = result
+        x, answers = returned(result, what)
     except (TypeError, ValueError):
         raise Missed(f"{what} must return two things: the pictures and the answers.") from None
     x = array(x, f"{what} (pictures)", (None, 1, 28, 28))
     answers = array(answers, f"{what} (answers)", (None, 10))
+    if len(x) > len(answers) == n:
+        raise Missed(
+            f"{what} returned {len(x)} pictures and {n} answers: return the pictures that you "
+            "asked about, and no others."
+        )
     if not len(x) == len(answers) == n:
         raise Missed(
             f"{what} returned {len(x)} pictures and {len(answers)} answers; it should be {n} of "
@@ -191,7 +196,8 @@ def budget_curve(sheet: Sheet, budget_curve: Callable[..., Any]) -> None:
             raise Missed("nothing was measured.")
         try:
             rows = {
-                int(budget): array(list(runs), "budget_curve") for budget, runs in curve.items()
+                int(budget): array(list(runs), "budget_curve")
+                for budget, runs in returned(curve, "budget_curve").items()
             }
         except (AttributeError, TypeError):
             raise Missed(
@@ -332,7 +338,10 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
 
 def _table(result: Any) -> dict[str, tuple[float, float, float]]:
     try:
-        rows = {str(key): [float(v) for v in list(row)[:3]] for key, row in result.items()}
+        rows = {
+            str(key): [float(v) for v in list(row)[:3]]
+            for key, row in returned(result, "audit").items()
+        }
     except (AttributeError, TypeError, ValueError):
         raise Missed(
             "audit must return a dictionary from each measurement's name to (mean, low, high)."

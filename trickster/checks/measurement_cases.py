@@ -62,7 +62,10 @@ def share(part: Part, fidelity: Callable[..., Any], drawn: Answered) -> None:
     want = float(np.mean(drawn.clone == drawn.victim))
     got = number(fidelity(clone, victim, drawn.x.copy()), "fidelity")
     listed = fixtures.fashion().y_test[:n]
-    means = "The share of pictures on which clone and victim name the same class."
+    means = (
+        "The share of pictures on which clone and victim name the same class. The class of a "
+        "picture is the largest number of its row: argmax(axis=1)."
+    )
     if abs(got - float(np.mean(drawn.clone == listed))) < 1e-6:
         means = (
             "The clone was compared with the labels of the test set, as for its accuracy. Fidelity "

@@ -351,6 +351,13 @@ def check(
     return decorate
 
 
+def returned(value: Any, what: str) -> Any:
+    """``value``, unless it is None: then :class:`Missed` asks for the return statement."""
+    if value is None:
+        raise Missed(f"{what} returned None. Does it end with a return statement?")
+    return value
+
+
 def array(value: Any, what: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
     """``value`` (array, list or tensor) as a float array of ``shape``; ``None`` fits any size.
 
@@ -361,10 +368,8 @@ def array(value: Any, what: str, shape: tuple[int | None, ...] | None = None) ->
             f"{what} returned a tensor that still carries gradients. Answer inside "
             "torch.no_grad(), and hand out .numpy()."
         )
-    if value is None:
-        raise Missed(f"{what} returned None. Does it end with a return statement?")
     try:
-        found = np.asarray(value, dtype=float)
+        found = np.asarray(returned(value, what), dtype=float)
     except (TypeError, ValueError):
         raise Missed(
             f"{what} returned a {type(value).__name__}, not an array of numbers."

@@ -13,7 +13,7 @@ import numpy as np
 
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, Part, array, returned
 from trickster.checks.thresholds import ROUNDED_ONE, ROUNDED_TWO
 from trickster.services import VectorAPI
 from trickster.solvable import SoftmaxRegression
@@ -51,12 +51,14 @@ def regression(name: str, number: int = 0, scale: float = 2.0) -> SoftmaxRegress
 def _pair(found: Any, what: str, k: int, d: int) -> np.ndarray:
     """Weights and bias as ``(k, d + 1)``, without their mean over the classes."""
     try:
-        weights, bias = found
+        weights, bias = returned(found, what)
     except (TypeError, ValueError):
         raise Missed(f"{what} must return two things: weights (k, d) and bias (k,).") from None
     weights = array(weights, f"{what} (weights)")
     if weights.shape == (d, k) and d != k:
         raise Missed(f"{what} returned weights of shape ({d}, {k}); asked ({k}, {d}): transpose.")
+    if weights.shape == (k,) and array(bias, what).shape in ((k, d), (d, k)):
+        raise Missed(f"{what} returned the bias first; asked weights, then bias.")
     weights = array(weights, f"{what} (weights)", (k, d))
     bias = array(bias, f"{what} (bias)", (k,))
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
@@ -104,16 +106,36 @@ def weights_and_bias(part: Part, solve_softmax: Callable[..., Any]) -> list[Serv
 
 
 def _why_not_solved(model: SoftmaxRegression, service: Service, error: float) -> str:
-    """Which classic mistake makes an error of this size, as far as its own queries tell."""
+    """What is to be done about an error of this size."""
+    return _classic_mistake(model, service, error) or (
+        "For every row, log p less its mean over the classes is linear in x and 1: solve these "
+        "equations for all classes at once. Rows that repeat each other count once."
+    )
+
+
+def _classic_mistake(model: SoftmaxRegression, service: Service, error: float) -> str:
+    """Which mistake makes an error of this size, as far as its own queries tell; or nothing."""
     if not service.answers:
         return "You asked nothing: send rows to query, and solve for the weights."
     p = np.concatenate(service.answers)
-    ones, logs = np.hstack([service.x, np.ones((len(p), 1))]), np.log(p)
+    with np.errstate(divide="ignore"):
+        ones, logs = np.hstack([service.x, np.ones((len(p), 1))]), np.log(p)
+    if not np.isfinite(logs).all():
+        return ""
     no_bias = np.hstack([_solved(service.x, logs), np.zeros((p.shape[1], 1))])
     mistakes = {
         "The equations have no column for the bias: put a column of ones beside x.": no_bias,
         "These are the probabilities, solved as if they were linear in x: their logarithms "
         "are, up to a constant for each row.": _solved(ones, p),
+        "Weights and bias are mixed up: the solution has a row for each column that you put into "
+        "the equations, in the same order. The bias is the row of the ones.": np.roll(
+            _solved(ones, logs), 1, axis=1
+        ),
+        "You took each class's mean over the rows out, and that is part of its bias. Take each "
+        "row's mean over the classes out: axis=1.": _solved(ones, logs - logs.mean(axis=0)),
+        "These are logarithms to base 10; softmax is undone by the natural one, np.log.": _solved(
+            ones, logs / np.log(10)
+        ),
     }
     truth, largest = model.centred(), np.abs(model.centred()).max()
     for sentence, wrong in mistakes.items():
@@ -125,10 +147,7 @@ def _why_not_solved(model: SoftmaxRegression, service: Service, error: float) ->
             f"{len(p)} rows are too few: each class has {model.weights.shape[1]} weights and a "
             "bias, so it takes one more equation than there are inputs."
         )
-    return (
-        "For every row, log p less its mean over the classes is linear in x and 1: solve these "
-        "equations for all classes at once. Rows that repeat each other count once."
-    )
+    return ""
 
 
 def _solved(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -162,7 +181,8 @@ def tiny_probabilities(part: Part, solve_softmax: Callable[..., Any]) -> None:
         f"{smallest:.0e}",
         f"at most {EXACT:g}",
         "1e-12",
-        "Small probabilities tell as much as large ones: log(1e-40) is exact. Do not clip them, "
+        _classic_mistake(model, service, error)
+        or "Small probabilities tell as much as large ones: log(1e-40) is exact. Do not clip them, "
         "nor add something to them.",
     )
 
@@ -187,6 +207,21 @@ def rounded(fit: Callable[..., Any], decimals: int) -> float:
     return float(np.mean(values))
 
 
+def _why_other_fit(value: float) -> str:
+    if value < 0.5:
+        return (
+            "Most rows get another class, as if rows, classes and probabilities did not belong "
+            "together. Row i of x must be there once with each class, weighed by the probability "
+            "that p[i] gives this class."
+        )
+    return (
+        "Three mistakes cost about this much. A penalty, which pulls the weights towards 0: C=1e4 "
+        "is hardly any, scikit-learn's usual C=1 is one. The most likely class alone: use every "
+        "probability of a row. And logarithms, which rounding changes without bounds. Do not fit "
+        "logarithms: fit the probabilities."
+    )
+
+
 def fit_of_rounded(part: Part, fit: Callable[..., Any], decimals: int) -> None:
     """What a fit to rounded posteriors agrees with, on fresh rows."""
     bar = {1: ROUNDED_ONE, 2: ROUNDED_TWO}[decimals]
@@ -196,8 +231,6 @@ def fit_of_rounded(part: Part, fit: Callable[..., Any], decimals: int) -> None:
         f"{value:.3f} of fresh rows get the victim's class",
         f"at least {bar.full} (some points from {bar.some})",
         bar.usual,
-        "Rounding hardly changes a probability and can change its logarithm without bounds: 0 has "
-        "none. Do not fit logarithms. Choose the weights that make the answers most likely, with "
-        "the probabilities as weights of the classes, and hardly any penalty (a large C).",
+        _why_other_fit(value),
         value=value,
     )

@@ -112,6 +112,11 @@ def logits_of_several(part: Part, hidden_size: Callable[..., Any]) -> None:
 
 
 def _why_other_size(got: Any, size: int) -> str:
+    if got is None:
+        return (
+            "Your function returned None, and there is a cliff. Does it end with a return "
+            "statement? Does it look for the largest fall behind the first value?"
+        )
     if got == 1:
         return (
             "The first value towers over the others because of what all prompts have in common; "
@@ -136,7 +141,8 @@ def log_probabilities_too(part: Part, hidden_size: Callable[..., Any]) -> None:
         got = _found(hidden_size, told)
         advice = (
             "Log-probabilities are logits less one number for each row, and that number adds a "
-            "direction, (1, 1, ..., 1). Take each row's mean out before anything else."
+            "direction, (1, 1, ..., 1). Take each row's mean out before anything else. (If logits "
+            "are one too many as well, the count is wrong, not the mean.)"
             if got == drawn.size + 1
             else _why_other_size(got, drawn.size)
         )
@@ -184,7 +190,8 @@ def too_few_prompts(part: Part, hidden_size: Callable[..., Any]) -> None:
                 f"{n} prompts of a model with {enough.size}",
                 _found(hidden_size, enough.logits[:n]),
                 enough.size,
-                "A few prompts more than hidden units are enough to see the cliff.",
+                "A few prompts more than hidden units are enough to see the cliff. Is the number "
+                "right in the parts above?",
             ),
         ]
     decide(part, cases)
@@ -255,7 +262,8 @@ def _recovered(recover: Callable[..., Any], one: Keyhole) -> np.ndarray:
         raise Missed(
             f"your code looked for token {error} in an answer that does not tell it. A token that "
             "you raise is told only if it overtakes the others: raise it by more (up to 100), and "
-            "raise no more tokens than fit into one answer."
+            f"raise no more tokens than fit into one answer. This service tells {one.top}, others "
+            "another number: count them."
         ) from None
     found = array(found, "logits_through_top_k", (len(one.logits),))
     return found
@@ -280,7 +288,17 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
             "each by its key."
         )
     difference = np.round(found - one.logits, 2)
-    if len(np.unique(difference)) == 2:
+    values, counts = np.unique(difference, return_counts=True)
+    few, top = difference == values[counts.argmin()], int(one.logits.argmax())
+    if len(values) == 2 and few[top] and few.sum() > 1:
+        return (
+            "You raised the token that you read against as well, and in that answer its bias "
+            "cancels that of the others. Leave it out: its own difference is 0."
+        )
+    if len(values) == 2 and few.sum() == 1 and not few[top]:
+        last = len(few) - 1
+        return f"Only token {few.argmax()} is off; they run from 0 to {last}. Was it asked about?"
+    if len(values) == 2:
         return (
             "All tokens that you raised are off by the same number: subtract from each what you "
             "have added to it."
