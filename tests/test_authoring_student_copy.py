@@ -189,7 +189,7 @@ def test_nothing_stray_gets_into_the_copy(tmp_path: Path) -> None:
     folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
     assert root / "autograder" / "sample_class" / "zoo" / "lab1_train_victim" in folders
     for folder in folders:
-        # In the zoo, one makes a package of 97 solutions.
+        # In the zoo, one makes a package of all its solutions.
         (folder / "__init__.py").touch()
         for name in ("stray.py", "stray.ipynb", "stray.md", "lab1_stray.py", ".stray"):
             (folder / name).write_text("the solution")

@@ -161,7 +161,7 @@ print(f"{changed:.0%} of the noisy answers name another class than the victim do
 settled = np.mean(many.argmax(axis=1) == posteriors.argmax(axis=1))
 print(f"the mean of 50 noisy answers names the victim's class in {settled:.0%} of the cases")
 plots.bars(
-    results, title="Demo A: every weird query gets noise, sigma 2", ylabel="fidelity", chance=0.1
+    results, title="Noise on every weird query, sigma 2", ylabel="fidelity", chance=0.1
 )
 
 # %% [markdown]
@@ -169,7 +169,7 @@ plots.bars(
 # little lower, and both are far above chance. The fidelities of single seeds are the better comparison, because
 # the two clones of a seed share their pictures and their starting weights.
 #
-# A third of the answers is wrong, and yet the thief with soft labels keeps .632 of .679. **Explain it**: the next
+# A third of the answers are wrong, and yet the thief with soft labels keeps .632 of .679. **Explain it**: the next
 # cell asks you why. The last line that was printed is a clue.
 
 # %% [markdown] written="why_noise" points=2
@@ -623,8 +623,8 @@ plots.frontier(
 # %% [markdown]
 # **Read the figure.** From right to left, the threshold gets stricter. At first the line falls almost
 # straight down: up to a rate of 1 %, the fidelity falls from .679 to .327, and the utility hardly changes. The
-# last step, to 5 %, goes to the left: it takes .018 from honest users. No point is free, and an owner has to
-# choose one.
+# last step, to 5 %, goes to the left: it takes .018 from honest users. Every point has its price, and the
+# owner has to choose one.
 #
 # The horizontal bars are long because 2,500 pictures determine a utility only to about a point. The
 # *difference* between two rates is known much better, because both are measured on the same pictures. The
@@ -792,8 +792,8 @@ plots.bars(
 #
 # **Shown.** Zero-mean noise hardly hurts a thief, however large it looks, because training averages it out.
 # Answers that are wrong in a fixed way do hurt thieves who do not know about them. What honest users pay
-# can be chosen beforehand, and was measured on pictures that were not used to set the threshold. Each drop
-# was measured on the best of several thieves.
+# can be chosen beforehand, and was measured on pictures that were not used to set the threshold. The check
+# measured the drop on the best of several thieves.
 #
 # **Not shown.** That no thief gets around the defence. You have met two who do: one with 100 real pictures,
 # and one who knows how you lie. It was not measured whether customers with unusual clothes bear more
