@@ -336,3 +336,5 @@ def test_the_counts_on_the_first_page_are_true() -> None:
     (submissions,) = re.findall(r"a sample class of (\w+) is graded", text)
     assert NUMBER[labs] == len(list_labs(ROOT))
     assert NUMBER[submissions] == len(load_specimens(ROOT))
+    (guide,) = re.findall(r"a sample class of (\w+) submissions", text_of("docs/instructors.md"))
+    assert guide == submissions

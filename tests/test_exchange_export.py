@@ -94,6 +94,15 @@ def test_canvas_s_gradebook_is_filled_in_place(room: Class) -> None:
     assert "Graded, but not in the table: 1." in room.said
 
 
+def test_a_lab_to_come_is_one_line_and_not_one_for_each_student(room: Class) -> None:
+    room.records = [graded("s4")]
+    content, outcome = room.give_back("canvas", CANVAS.encode())
+    assert content == CANVAS.encode()
+    assert outcome.nothing == [LAB2] and not [n for n in outcome.without_grade if LAB2 in n]
+    assert f"{LAB2}, column Lab 2 (702): nothing graded." in room.said
+    assert f"{LAB1}, column Lab 1: train (701): 0 filled, 1 as before." in room.said
+
+
 def test_a_name_that_fits_two_rows_or_whose_number_is_another_s_is_nobody(room: Class) -> None:
     room.collect({canvas("Roe, Ann", 77, 1, "lab1.ipynb"): notebook("a")})
     room.records = [graded("Jane Doe"), graded("roeann_77")]

@@ -58,7 +58,7 @@ def course(asking: Path, tmp_path: Path) -> Path:
 
 
 def grade(root: Path, folder: Path, **options: Any) -> list[GradingRecord]:
-    return grade_class(root, folder, say=lambda text: None, **{"workers": 1, **options})
+    return grade_class(root, folder, **{"say": lambda text: None, "workers": 1, **options})
 
 
 def asked(folder: Path, student: str = "ann") -> tuple[str, ...]:
@@ -224,6 +224,18 @@ def test_another_secret_means_grading_anew(asking: Path, course: Path) -> None:
     with pytest.raises(CourseError, match="is damaged"):
         begun()
     assert records.read(course, "ann", LAB).score == 6
+
+
+@pytest.mark.slow
+def test_a_secret_that_is_gone_is_said(asking: Path, course: Path) -> None:
+    said: list[str] = []
+    grade(asking, course, say=said.append)
+    grade(asking, course, say=said.append)
+    assert not [text for text in said if SECRET in text]
+    (course / SECRET).unlink()
+    grade(asking, course, say=said.append, students=["ann"])
+    assert [text for text in said if SECRET in text and "grade the whole class" in text]
+    assert asked(course, "ann")[1] != asked(course, "ben")[1]
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ KEPT = ("ex", "excused")  # Canvas's word for a student who need not hand in
 class Outcome:
     """What an export did, and what it could not do."""
 
+    nothing: list[str] = field(default_factory=list)  # labs of which nobody has handed in anything
     filled: dict[str, int] = field(default_factory=dict)  # lab → fields written
     same: dict[str, int] = field(default_factory=dict)  # lab → fields that were right already
     changed: list[str] = field(default_factory=list)
@@ -129,6 +130,9 @@ def _fill_one(
     """What goes into one lab's column."""
     values: dict[tuple[int, int], str] = {}
     outcome.same[column.lab] = outcome.filled[column.lab] = 0
+    if not known:  # a lab to come: one line says it, not one for each student
+        outcome.nothing.append(column.lab)
+        return values
     comma = _decimal_comma(table, column)
     reasons: dict[int, str] = {}
     for student, record in known.items():
@@ -186,7 +190,8 @@ def report(outcome: Outcome, columns: Iterable[Column], table: Table, say: Say) 
     """Say what was filled, and who is missing on which side."""
     for column in columns:
         header, lab = visible(table.header[column.at]), column.lab
-        say(f"{lab}, column {header}: {outcome.filled[lab]} filled, {outcome.same[lab]} as before.")
+        done = f"{outcome.filled[lab]} filled, {outcome.same[lab]} as before"
+        say(f"{lab}, column {header}: {'nothing graded' if lab in outcome.nothing else done}.")
     for title, names in (
         ("Changed", outcome.changed),
         ("Left as they are, since the system has locked or excused them", outcome.kept),

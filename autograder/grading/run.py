@@ -24,13 +24,13 @@ from typing import Any
 from autograder import nbgrader_api, records
 from autograder.authoring.source import lab_notebook
 from autograder.cells import to_text
-from autograder.course import CourseError, Lab, read_course
+from autograder.course import SECRET, CourseError, Lab, read_course
 from autograder.environment import variables
 from autograder.grading.execution import RunSettings, require_sandbox
 from autograder.grading.executor import Call, Lost, alone_in, completed, workers_for
 from autograder.grading.feedback import Rendered, render_page
 from autograder.grading.gradebook import ClassGradebook
-from autograder.grading.secret import check_held_back, hash_of, of_course, of_lab
+from autograder.grading.secret import check_held_back, existing, hash_of, of_course, of_lab
 from autograder.grading.submission import (
     KILLED,
     GradedSubmission,
@@ -47,6 +47,10 @@ from autograder.reporting.html import write_report
 from trickster.data import cache_dir
 from trickster.files import write_atomically
 
+ANOTHER_SECRET = (
+    f"{SECRET} was missing, so another secret was made: grade the whole class, so that everybody "
+    "is asked the same. If you have a copy of the old file, put it back and grade again."
+)
 CACHE_DAYS = 7  # that what checks have computed once is kept
 SECONDS_EACH = 25  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
@@ -93,6 +97,8 @@ def grade_class(
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
         run = ClassRun(root, course_root, names, marks or {}, options or {}, trusted)
         run.register(submission.student for submission in found)
+        if run.lost_secret:
+            say(ANOTHER_SECRET)
         same = {} if again else run.unchanged(found)
         # Lab by lab: what a worker has drawn for one submission is there for the next.
         to_grade = sorted((s for s in found if s.key not in same), key=lambda s: s.key)
@@ -187,6 +193,7 @@ class ClassRun:
         self.marks, self.options, self.trusted = marks or {}, options or {}, trusted
         self.gradebook = ClassGradebook(root, course_root)
         self.secret = b""
+        self.lost_secret = False
         self.due: dict[str, str] = {}
         self.sources: dict[str, str] = {}
         self.former: dict[str, dict[str, frozenset[float]]] = {}
@@ -196,11 +203,12 @@ class ClassRun:
     def register(self, students: Iterable[str]) -> None:
         """Enter labs and students in the gradebook; a first run makes the course's secret."""
         course = read_course(self.root)
+        known = records.read_all(self.course_root)
+        self.lost_secret = bool(known) and existing(self.course_root) is None
         self.secret = of_course(self.course_root)
         self.gradebook.register(self.names)
         self.gradebook.add_students(students)
         self.due = self.gradebook.due_dates(self.names)
-        known = records.read_all(self.course_root)
         for name in self.names:
             mine = [record for record in known if record.lab == name]
             self.former[name] = records.points_seen(mine)
