@@ -160,9 +160,7 @@ many = np.mean(
 print(f"{changed:.0%} of the noisy answers name another class than the victim does")
 settled = np.mean(many.argmax(axis=1) == posteriors.argmax(axis=1))
 print(f"the mean of 50 noisy answers names the victim's class in {settled:.0%} of the cases")
-plots.bars(
-    results, title="Noise on every weird query, sigma 2", ylabel="fidelity", chance=0.1
-)
+plots.bars(results, title="Noise on every weird query, sigma 2", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
 # **Read the figure.** Each pair of bars shows the same thief without and with noise. The noisy bar is a
