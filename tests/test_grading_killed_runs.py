@@ -32,7 +32,7 @@ if __name__ == "__main__":
     grade_class(root, root, workers=2, say=lambda text: None,
                 step=lambda done, total, record: print(record.student, flush=True))
 """
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 12 * COUNT)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400 + 12 * COUNT)]
 
 
 def expected(number: int) -> float:

@@ -14,7 +14,7 @@ import gc
 import inspect
 import sys
 
-KNOWN = ("sheet", "part", "want", "worst", "gaps", "posteriors_of_the_check")
+KNOWN = ("sheet", "part", "want", "gaps", "posteriors_of_the_check")
 
 
 def peek():

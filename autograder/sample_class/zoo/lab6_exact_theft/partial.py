@@ -9,8 +9,8 @@
 # hidden_size_test = [0, 1.5]
 # logits_through_top_k_test = 3
 # output_projection_test = 1
-# tell_test = 1.5
-# total = [10, 11.5]
+# tell_test = [0.75, 1.5]
+# total = [9.25, 11.5]
 # [marks]
 # advice = 1
 # ///
