@@ -28,6 +28,7 @@ PARTS = {
     "demo_a": "Demo A on real pictures",
     "demo_b": "Demo B over seeds",
     "thieves_by_defense": "Thieves and defences in the default scenario",
+    "knowing_thieves": "Thieves who know the defence (labs 3 to 5)",
     "detectors": "Detectors on the course's ground and on demo A's",
     "peers": "Beside a well-known library",
     "exact_theft": "Exact theft (lab 6)",

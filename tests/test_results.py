@@ -21,6 +21,7 @@ from benchmarks import (
     demo_b,
     detectors,
     exact_theft,
+    knowing_thieves,
     results,
     store,
     summary,
@@ -130,6 +131,28 @@ def test_a_check_measures_what_is_stored(job):
     # On another machine a clone may differ in a few of its answers.
     assert now["points"] == pytest.approx(before["points"], abs=0.1)
     assert now["value"] == pytest.approx(before["value"], abs=0.03)
+
+
+def test_what_readme_says_of_thieves_who_have_read_the_code():
+    def stolen(defense: str, thief: str) -> float:
+        return np.mean(knowing_thieves.values(found, defense, thief))
+
+    found = stored("knowing_thieves")
+    assert knowing_thieves.best_who_knows(found, "lab 3") == "un-lier"
+    measured = (
+        stolen("lab 3", "un-lier"),
+        stolen("none", knowing_thieves.NAIVE),
+        stolen("lab 5", knowing_thieves.best_who_knows(found, "lab 5")),
+        stolen("lab 5", knowing_thieves.ORACLE),
+        min(stolen(f"lab {n}", knowing_thieves.REAL_PICTURES) for n in (3, 4, 5)),
+    )
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = re.search(
+        r"clone's fidelity is (\.\d+), of (\.\d+) undefended\. Behind lab 5's keyed lies it is "
+        r"(\.\d+), and (\.\d+) if .* real pictures it is (\.\d+) and more",
+        text,
+    )
+    assert said and [float(one) for one in said.groups()] == [round(one, 2) for one in measured]
 
 
 @pytest.mark.parametrize("part", results.PARTS)
