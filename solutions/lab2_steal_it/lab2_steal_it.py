@@ -387,7 +387,7 @@ plots.bars(by_pool, title="Fidelity with 3,000 queries, by pool", ylabel="fideli
 # > `None` with your guess. The guesses will be drawn into the figure.
 
 # %%
-my_prediction = {100: None, 1_000: None, 5_000: None}
+my_prediction = {100: None, 1_000: None, 5_000: None}  # fidelities, for example .45
 
 
 # %% solution="budget_curve"
@@ -433,7 +433,11 @@ for fewer, more, gain in zip(BUDGETS, BUDGETS[1:], gains, strict=False):
     print(f"from {fewer:,} to {more:,} queries: {gain:+.3f} per 1,000 queries (soft labels)")
 for n, guess in my_prediction.items():
     print(f"{n:5} queries: your guess {guess}, measured {soft_line[n].mean:.3f}")
-guesses = {n: bootstrap_interval([g]) for n, g in my_prediction.items() if g is not None}
+guesses = {
+    n: bootstrap_interval([guess])
+    for n, guess in my_prediction.items()
+    if isinstance(guess, (int, float))  # a guess in words is printed, but not drawn
+}
 if guesses:
     lines["my prediction"] = guesses
 plots.curves(
