@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
-import json
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.shipped import record_checksum
 from trickster import data
 from trickster.language_model import (
     SHIPPED,
@@ -84,11 +83,7 @@ def write(model: LanguageModel) -> None:
     """Replace the shipped file and record its checksum."""
     path = data.datasets_dir() / SHIPPED
     save(model, path)
-    table = data.datasets_dir() / data.CHECKSUMS
-    sums = json.loads(table.read_text())
-    sums[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    table.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-    print(f"wrote {path.name} ({path.stat().st_size / 1e6:.1f} MB) and its checksum")
+    record_checksum(path)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ held-out pictures should agree within one point.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 
+from benchmarks.shipped import record_checksum
 from trickster import data, evaluation, models, scenario
 
 KEEP_WITHIN = 0.01
@@ -45,11 +44,7 @@ def write(network: models.Network) -> None:
     """Replace the shipped file and record its checksum."""
     path = data.datasets_dir() / scenario.FASHION_VICTIM
     models.save(network, path)
-    table = data.datasets_dir() / data.CHECKSUMS
-    sums = json.loads(table.read_text())
-    sums[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    table.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-    print(f"wrote {path.name} ({path.stat().st_size / 1e6:.1f} MB) and its checksum")
+    record_checksum(path)
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ def biased(logits: np.ndarray, bias: Bias) -> np.ndarray:
 
 
 def most_likely(logits: np.ndarray, top: int) -> dict[int, float]:
-    """The ``top`` most likely tokens and their log-probabilities; of equal ones, the first."""
+    """The ``top`` most likely tokens and their log-probabilities; on ties, the first."""
     told = log_softmax(logits)
     return {int(token): float(told[token]) for token in np.argsort(-told, kind="stable")[:top]}
 

@@ -128,7 +128,7 @@ def trickster(
             defense_cases.must_be_bearable(kept)
             found = defense_cases.panel(asked, kind, pools, budget, part.doing)
             defense_cases.best_thief(part, found, kept, steady, caught)
-    with sheet.part("pools that steal badly anyway", 1) as part:
+    with sheet.part("pools that barely steal anything, even undefended", 1) as part:
         asked = defense_cases.must_be_asked(table)
         defense_cases.must_defend(caught)
         defense_cases.must_be_bearable(kept)

@@ -50,7 +50,7 @@ def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
         f"ones {np.count_nonzero(twins)} marked",
         "100 %, and 1",
         "",
-        "argmax(axis=1) gives one class for each row, the first of equal ones."
+        "argmax(axis=1) gives one class for each row: on ties, the first."
         if right < 1
         else "Comparing with the maximum marks every equal one: use argmax.",
     )
@@ -93,7 +93,7 @@ def k_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
 
 
 def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
-    """Exactly k classes, also of equal ones, of 1 and of all."""
+    """Exactly k classes: with ties, for k = 1 and for all of them."""
     rng = draws.rng("ladder", "ties")
     k, above = int(rng.integers(3, 7)), int(rng.integers(1, 3))
     flat = np.vstack([np.full(10, 0.1), _tied(rng, above, 0.4)])
