@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -241,18 +242,27 @@ def jobs(seeds: int = 3) -> list[Job]:
 
 def main() -> int:
     """Measure what is missing and print the table; 0 also where there are no pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    return measure_on_cifar(sys.modules[__name__], "Demo A is")
+
+
+def measure_on_cifar(part: ModuleType, left_out: str) -> int:
+    """The main function of a part that needs CIFAR-10: 0 also where its pictures are not.
+
+    ``left_out`` begins the sentence that says so.
+    """
+    parser = argparse.ArgumentParser(description=(part.__doc__ or part.PART).splitlines()[0])
     parser.add_argument("--root", type=Path, help="where CIFAR-10 lies; default: TRICKSTER_DATA")
-    options = add_options(parser, jobs, timed=True).parse_args()
+    options = add_options(parser, part.jobs, timed=True).parse_args()
     if options.root:
         os.environ["TRICKSTER_DATA"] = str(options.root)
+    jobs_wanted = part.jobs(options.count)
     try:
-        if is_missing(options, PART, jobs(options.count)):
+        if is_missing(options, part.PART, jobs_wanted):
             cifar()
     except data.DataNotFound as error:
-        print(f"Demo A is left out, for CIFAR-10's pictures are not here. {error}")
+        print(f"{left_out} left out, for CIFAR-10's pictures are not here. {error}")
         return 0
-    print(section(measure_with(options, PART, jobs(options.count), run)))
+    print(part.section(measure_with(options, part.PART, jobs_wanted, part.run)))
     return 0
 
 

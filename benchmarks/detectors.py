@@ -10,12 +10,10 @@ training pictures of its ground, and from outliers made of them, and never sees 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -24,7 +22,6 @@ import torch
 from torch import nn
 
 from benchmarks import demo_a
-from benchmarks.cli import add_options, is_missing, measure_with
 from benchmarks.formatting import markdown_table, plural
 from benchmarks.store import Job, Measurement, Results
 from trickster import data, evaluation, models, ood, pools
@@ -193,22 +190,5 @@ def jobs(seeds: int = 1) -> list[Job]:
     return [(name, g, seed) for seed in range(seeds) for g in SENT_TO for name in names]
 
 
-def main() -> int:
-    """Measure what is missing, and print the section."""
-    parser = argparse.ArgumentParser(description=(__doc__ or PART).splitlines()[0])
-    parser.add_argument("--root", type=Path, help="the folder that holds CIFAR-10")
-    options = add_options(parser, jobs, timed=True).parse_args()
-    if options.root:
-        os.environ["TRICKSTER_DATA"] = str(options.root)
-    try:
-        if is_missing(options, PART, jobs(options.count)):
-            demo_a.cifar()
-    except data.DataNotFound as error:
-        print(f"Detectors are left out, for CIFAR-10's pictures are not here. {error}")
-        return 0
-    print(section(measure_with(options, PART, jobs(options.count), run)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(demo_a.measure_on_cifar(sys.modules[__name__], "Detectors are"))
