@@ -16,7 +16,18 @@ from reading import in_words, words_of
 
 from autograder.authoring.execute import as_terminal
 from trickster.checks import panel, progress, thresholds
-from trickster.checks.result import CheckResult, Missed, PartResult, Sheet, array, check, number
+from trickster.checks.result import (
+    SAME,
+    UNWRITTEN,
+    CheckResult,
+    Missed,
+    NotMeasured,
+    PartResult,
+    Sheet,
+    array,
+    check,
+    number,
+)
 
 
 def unwritten():
@@ -128,10 +139,36 @@ def test_an_unwritten_function_keeps_what_others_have_earned():
                 part.expect(bool(answer()), "1", "1")
 
     result = run(unwritten)
-    assert result == 2.0 and result.begun
-    assert "✗ missed second: 0 of 1" in in_words(result)
-    assert "is not written yet" in result.parts[1].advice
+    assert result == 2.0 and result.begun and not result.note
+    assert "– not written yet second: 0 of 1" in in_words(result) and "✗" not in in_words(result)
+    assert result.parts[1].status == UNWRITTEN
     assert "✓ passed third: 1 of 1" in in_words(result)
+
+
+def test_a_later_function_counts_where_an_earlier_one_is_not_written():
+    @check("Title", 3)
+    def run(sheet: Sheet, unwritten) -> None:
+        for name, answer in (("first", unwritten), ("second", unwritten), ("third", lambda: 1)):
+            with sheet.part(name, 1) as part:
+                part.expect(bool(answer()), "1", "1")
+
+    result = run(unwritten)
+    assert result == 1.0 and result.begun
+    assert [part.status for part in result.parts] == [UNWRITTEN, UNWRITTEN, "passed"]
+
+
+def test_what_depends_on_an_unwritten_part_is_not_begun_either():
+    @check("Title", 2)
+    def run(sheet: Sheet, unwritten) -> None:
+        with sheet.part("first", 1) as part:
+            part.expect(unwritten(), "1", "1")
+        with sheet.part("second", 1):
+            raise NotMeasured("the first comes first, see above.")
+
+    result = run(unwritten)
+    assert result == 0 and not result.begun and not result.parts and "Not written" in result.note
+    result = run(lambda: False)
+    assert result.begun and "– not measured second: 0 of 1" in in_words(result)
 
 
 def test_parts_that_missed_do_not_hide_an_unwritten_cell():
@@ -143,8 +180,37 @@ def test_parts_that_missed_do_not_hide_an_unwritten_cell():
             part.expect(unwritten(), "1", "1")
 
     result = run(unwritten)
-    assert result == 0 and not result.begun and "Not written yet" in result.note
-    assert [part.advice for part in result.parts] == ["Look again."]
+    assert result == 0 and result.begun and not result.note
+    assert [part.status for part in result.parts] == ["missed", UNWRITTEN]
+    assert "Look again." in in_words(result) and "Not written yet: " in in_words(result)
+
+
+def test_the_same_error_in_several_parts_is_told_once():
+    @check("Title", 3)
+    def run(sheet: Sheet, broken) -> None:
+        for name, number in (("first", 0), ("second", 0), ("third", 1)):
+            with sheet.part(name, 1) as part:
+                part.expect(broken(number), "1", "1")
+
+    def broken(number):
+        raise ValueError(f"no room for {number} of them, which is a long way to say so")
+
+    text = in_words(run(broken))
+    assert text.count("no room for 0") == text.count("no room for 1") == 1
+    assert text.count(SAME) == 1
+
+
+def test_a_slip_that_spoils_several_parts_is_told_once():
+    @check("Title", 3)
+    def run(sheet: Sheet) -> None:
+        for name, right in (("first", False), ("second", True), ("third", False)):
+            with sheet.part(name, 1) as part:
+                part.expect(right, "2", "1", "", "Some other advice.")
+                part.blame("The dictionary belongs into __init__, or all objects share what is in it.")
+
+    result = run()
+    assert result == 1.0 and in_words(result).count("belongs into __init__") == 1
+    assert [part.advice for part in result.parts][1:] == ["", SAME] and result.parts[0].measured
 
 
 class Ended(Exception):

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from trickster.checks import draws
-from trickster.checks.result import Missed, Part
+from trickster.checks.result import Missed, NotMeasured, Part
 
 MOST_RUNS = 1_000  # it asks for 35 at most
 PARTS_OF_A_CASTLE = ("moat", "wall", "dragon", "gate", "tower", "ditch", "archers", "riddle")
@@ -59,7 +59,7 @@ class Ablation:
     def each_run_kept(self, part: Part) -> None:
         """What ``run`` returned, by condition, in the order of the seeds."""
         if not self._finished:
-            raise Missed("not measured: ablation did not come to an end, see above.")
+            raise NotMeasured("ablation did not come to an end, see above.")
         try:
             found = {str(name): [dict(one) for one in runs] for name, runs in self._table.items()}
         except (AttributeError, TypeError, ValueError):

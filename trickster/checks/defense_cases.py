@@ -16,7 +16,7 @@ from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
 from trickster.checks.distributions import distributions
 from trickster.checks.fixtures import HELD_OUT, NOTHING, held_out
-from trickster.checks.result import Missed, Part
+from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
@@ -79,7 +79,7 @@ def plan(crowd: Crowd) -> list[Request]:
 def must_defend(caught: float, first: bool = False) -> None:
     """Nobody earns points for what a service without any defence does as well."""
     if caught < NOTHING and not first:
-        raise Missed("nothing is defended yet: see above.")
+        raise NotMeasured("nothing is defended yet: see above.")
     if caught < NOTHING:
         raise Missed(
             f"{caught:.0%} of the weird inputs get another answer than the victim's own: nothing "
@@ -91,7 +91,7 @@ def must_defend(caught: float, first: bool = False) -> None:
 def must_be_asked(table: Table | None) -> Table:
     """The table, if everything in it was asked at least once."""
     if table is None or not table.answered[FIRST].all():
-        raise Missed("not measured: a request ended with an error, see above.")
+        raise NotMeasured("a request ended with an error, see above.")
     return table
 
 
@@ -217,8 +217,8 @@ def best(predictions: thieves.Predictions) -> tuple[str, tuple[float, float]]:
 def must_be_bearable(kept: float) -> None:
     """Clones are trained only where their drop counts for anything."""
     if kept == 0:
-        raise Missed(
-            "not measured: honest users pay for it (see above), and what a thief loses counts only "
+        raise NotMeasured(
+            "honest users pay for it (see above), and what a thief loses counts only "
             "as far as they do not."
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from trickster import adaptive_attacks, ood
 from trickster.checks import draws, fixtures
 from trickster.checks.distributions import distributions
-from trickster.checks.result import Missed, Part
+from trickster.checks.result import NotMeasured, Part
 from trickster.checks.thresholds import UNDONE
 from trickster.checks.unlying_cases import NAME, ROWS
 from trickster.defenses import misinform
@@ -74,7 +74,7 @@ def wrong_and_steady(part: Part, lie: Lie) -> None:
 
 def must_lie(steady: float) -> None:
     if steady < 1:
-        raise Missed("not measured: the lie must be wrong and steady first, see above.")
+        raise NotMeasured("the lie must be wrong and steady first, see above.")
 
 
 # --- another key, another lie ---------------------------------------------------------------

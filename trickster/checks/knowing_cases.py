@@ -20,7 +20,7 @@ from trickster.checks import defense_cases, draws, fixtures, keyed_cases, outlie
 from trickster.checks import panel as thieves
 from trickster.checks.defense_cases import ALONE, LARGEST, SMALLEST, STEADY, Panel
 from trickster.checks.distributions import distributions
-from trickster.checks.result import Missed, Part
+from trickster.checks.result import NotMeasured, Part
 from trickster.checks.thresholds import Threshold
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
@@ -247,12 +247,12 @@ def _advice(best: str, kept: float, steady: float, caught: float) -> str:
 def must_be_tried(tried: Tried | None) -> Tried:
     """What came of it, if everything was asked at least once."""
     if tried is None or tried.table.error is not None:
-        raise Missed("not measured: a request ended with an error, see above.")
+        raise NotMeasured("a request ended with an error, see above.")
     return tried
 
 
 def must_be_measured(worst: Panel | None) -> Panel:
     """The thief who loses least, if any was trained."""
     if worst is None:
-        raise Missed("not measured: the thieves come first, see above.")
+        raise NotMeasured("the thieves come first, see above.")
     return worst

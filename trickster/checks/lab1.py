@@ -19,7 +19,7 @@ from trickster.checks import (
 )
 from trickster.checks.live_model import LiveModel
 from trickster.checks.rebuilt import BATCH, Rebuilt
-from trickster.checks.result import Missed, Part, Sheet, array, check, number
+from trickster.checks.result import Missed, NotMeasured, Part, Sheet, array, check, number
 from trickster.models import softmax
 
 Probe = Callable[..., Any]  # one of `probes`, in the student's process
@@ -156,7 +156,7 @@ def train_victim(
         training_cases.repeats_itself(part, train, there)
     with sheet.part("held-out accuracy", 3) as part:
         if not learnt:
-            raise Missed("nothing was trained for this part: the loop must learn first.")
+            raise NotMeasured("nothing was trained for this part: the loop must learn first.")
         training_cases.generalises(part, build, train, recorded)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from trickster import evaluation
 from trickster.api import Client, PredictionAPI
 from trickster.checks import clone_cases, draws, measurement_cases
-from trickster.checks.result import Missed, Sheet, array, check, returned
+from trickster.checks.result import Missed, NotMeasured, Sheet, array, check, returned
 from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
 from trickster.models import softmax
 
@@ -193,7 +193,7 @@ def budget_curve(sheet: Sheet, budget_curve: Callable[..., Any]) -> None:
         )
     with sheet.part("every measurement kept", 1) as part:
         if not calls:
-            raise Missed("nothing was measured.")
+            raise NotMeasured("budget_curve did not come to an end, see above.")
         try:
             rows = {
                 int(budget): array(list(runs), "budget_curve")
@@ -256,7 +256,7 @@ def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
         )
     with sheet.part("never one query over budget", 1) as part:
         if not thefts:
-            raise Missed("no theft came to its end, so there is nothing to count.")
+            raise NotMeasured("no theft came to its end, so there is nothing to count.")
         budget = int(draws.rng("steal", "small budget").integers(400, 600))
         last = clone_cases.one_theft(steal, budget, len(THEFTS) + 1)
         if last.used == 0:
@@ -332,7 +332,7 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
         )
     with sheet.part("a 95 % interval of the mean", 1) as part:
         if not table:
-            raise Missed("there is no table to look at.")
+            raise NotMeasured("there is no table to look at, see above.")
         measurement_cases.interval(part, table, runs)
 
 

@@ -18,7 +18,7 @@ from trickster.checks import (
 )
 from trickster.checks.cases import Case, decide
 from trickster.checks.distributions import sums_to_one
-from trickster.checks.result import Missed, Sheet, array, check, number
+from trickster.checks.result import NotMeasured, Sheet, array, check, number
 from trickster.checks.service_cases import DAILY_CAP, PANEL_BUDGET, SERVICES
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -244,18 +244,18 @@ def layered(
 def _worth_attacking(success: float, loss: float, steady: bool | None) -> None:
     """Thieves are counted where customers are served, and where answers do not change."""
     if steady is None:
-        raise Missed(
-            "not measured: whether the same picture gets the same answer could not be found "
+        raise NotMeasured(
+            "whether the same picture gets the same answer could not be found "
             "out (see above), and that comes first."
         )
     if not steady:
-        raise Missed(
-            "not measured: the answers to a picture change (see above). A thief can ask "
+        raise NotMeasured(
+            "the answers to a picture change (see above). A thief can ask "
             "again, or choose what else is in the request: this figure would promise too much."
         )
     if loss > 0.05 or success < 0.9:
-        raise Missed(
-            f"not measured: honest customers lose {100 * loss:.1f} points of accuracy and get "
+        raise NotMeasured(
+            f"honest customers lose {100 * loss:.1f} points of accuracy and get "
             f"{success:.0%} of their requests answered. To mislead or refuse everybody is no "
             "defence of a service; thieves are counted when customers are served (a loss of "
             "at most 5 points, 90 % answered)."

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trickster.checks import closing_cases, kink_cases, solving_cases, token_cases
-from trickster.checks.result import Missed, Sheet, check
+from trickster.checks.result import NotMeasured, Sheet, check
 
 # --- exercises 1 and 2 --------------------------------------------------------------
 
@@ -23,7 +23,7 @@ def solve_softmax(sheet: Sheet, solve_softmax: Callable[..., Any]) -> None:
         asked = solving_cases.weights_and_bias(part, solve_softmax)
     with sheet.part("queries", 1) as part:
         if not asked:
-            raise Missed("not measured: nothing was recovered (see above).")
+            raise NotMeasured("nothing was recovered (see above).")
         solving_cases.queries_spent(part, asked)
     with sheet.part("tiny probabilities", 1) as part:
         solving_cases.tiny_probabilities(part, solve_softmax)
@@ -55,7 +55,7 @@ def find_kinks(sheet: Sheet, find_kinks: Callable[..., Any]) -> None:
         kink_cases.places_of_kinks(part, find_kinks, close=True)
     with sheet.part("queries", 0.5) as part:
         if not (asked and found):
-            raise Missed("not measured: what was found is not right yet (see above).")
+            raise NotMeasured("what was found is not right yet (see above).")
         kink_cases.queries_for_kinks(part, asked)
 
 
@@ -74,7 +74,7 @@ def neuron_at(sheet: Sheet, neuron_at: Callable[..., Any]) -> None:
         kink_cases.neuron_of(part, neuron_at, bias=True)
     with sheet.part("queries", 0.5) as part:
         if not (used and found):
-            raise Missed("not measured: the weights are not right yet (see above).")
+            raise NotMeasured("the weights are not right yet (see above).")
         kink_cases.queries_for_a_neuron(part, used)
 
 
@@ -133,7 +133,7 @@ def logits_through_top_k(sheet: Sheet, recover: Callable[..., Any]) -> None:
         found = part.share == 1
     with sheet.part("queries", 1) as part:
         if not (asked and found):
-            raise Missed("not measured: the logits are not right yet (see above).")
+            raise NotMeasured("the logits are not right yet (see above).")
         token_cases.queries_for_logits(part, asked)
     with sheet.part("logits that lie far apart", 1) as part:
         token_cases.all_logits(part, recover, "far apart", spread=8.0)
@@ -158,7 +158,7 @@ def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
         served += part.share
     with sheet.part("the best of five thieves", 1.5) as part:
         if served < 2:
-            raise Missed(
-                "not measured: a service that honest users cannot use needs no defence (see above)."
+            raise NotMeasured(
+                "a service that honest users cannot use needs no defence (see above)."
             )
         closing_cases.best_theft(part, tell)

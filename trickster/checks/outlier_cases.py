@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trickster.checks import draws, fixtures, traffic
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.checks.thresholds import Threshold
 from trickster.checks.unlying_cases import NAME, ROWS
 
@@ -132,7 +132,7 @@ def steady(part: Part, scored: Scored) -> None:
 
 def must_be_scored(scored: Scored | None) -> Scored:
     if scored is None:
-        raise Missed("not measured: scoring ended with an error, see above.")
+        raise NotMeasured("scoring ended with an error, see above.")
     return scored
 
 

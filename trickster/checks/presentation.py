@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from trickster.checks.result import CheckResult, PartResult
 
 WIDTH = 92  # columns of the text
-MARKS = {"passed": "✓ passed", "partial": "~ in part", "missed": "✗ missed"}
+MARKS = {
+    "passed": "✓ passed",
+    "partial": "~ in part",
+    "missed": "✗ missed",
+    "not written yet": "– not written yet",
+    "not measured": "– not measured",
+}
 FACTS = ("measured", "asked", "usual")
 
 RULE = "rgba(128,128,128,.45)"  # a grey that shows on white and on black

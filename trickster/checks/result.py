@@ -32,12 +32,18 @@ from trickster.checks import presentation
 from trickster.checks.progress import Progress
 
 LONGEST = 4_000  # characters of one text; a student's code may return more
-SHORT = 60  # characters: what is longer is explained once
 SAME = "The same as above."
+
+
+UNWRITTEN, UNMEASURED = "not written yet", "not measured"
 
 
 class Missed(Exception):
     """Raised inside a part to end it without points; its text tells the learner why."""
+
+
+class NotMeasured(Missed):
+    """A part that another one, which the learner is told of, has left nothing to measure for."""
 
 
 # --- results ------------------------------------------------------------------------
@@ -49,6 +55,7 @@ class PartResult:
 
     ``value`` is the number that was compared with the threshold, where there is one.
     ``advice`` says what a miss of this kind usually means; "" where all points were earned.
+    ``skipped`` is :data:`UNWRITTEN` or :data:`UNMEASURED` where nothing was tried.
     """
 
     name: str
@@ -59,6 +66,7 @@ class PartResult:
     usual: str = ""
     advice: str = ""
     value: float | None = None
+    skipped: str = ""
 
     @property
     def earned(self) -> float:
@@ -66,7 +74,9 @@ class PartResult:
 
     @property
     def status(self) -> str:
-        """``passed``, ``partial`` or ``missed``."""
+        """``passed``, ``partial``, ``missed``, or why it was skipped."""
+        if self.skipped:
+            return self.skipped
         return "passed" if self.share == 1 else "partial" if self.share > 0 else "missed"
 
 
@@ -163,10 +173,12 @@ class CheckResult(float):
 class Part:
     """One thing that an exercise asks for. It is decided once, by ``expect`` or ``award``."""
 
-    def __init__(self, name: str, points: float, progress: Progress):
+    def __init__(
+        self, name: str, points: float, progress: Progress, once: Callable[[str], str] = str
+    ):
         self.name, self.points = name, points
         self.result: PartResult | None = None
-        self._progress = progress
+        self._progress, self._once = progress, once
 
     def doing(self, text: str) -> None:
         """Show what a slow part is working on."""
@@ -209,6 +221,18 @@ class Part:
         known = self.result or PartResult(self.name, self.points, 0.0)
         self.result = replace(known, share=0.0, advice=_clean(advice))
 
+    def skip(self, why: str, advice: str) -> None:
+        """No points, since nothing was tried: ``why`` is UNWRITTEN or UNMEASURED."""
+        self.result = PartResult(self.name, self.points, 0.0, advice=_clean(advice), skipped=why)
+
+    def blame(self, slip: str) -> None:
+        """Name a slip that spoils the whole exercise, once, in place of what this part makes of it.
+
+        A part that was passed, and a ``slip`` that is "", change nothing.
+        """
+        if slip and self.share < 1:
+            self.miss(self._once(slip))
+
     @property
     def share(self) -> float:
         """What has been awarded; 0 as long as nothing has."""
@@ -224,19 +248,21 @@ class Sheet:
         self.progress = Progress(title, points)
         self.remarks: list[str] = []
         self._explained: set[str] = set()  # what has ended parts already
+        self._unwritten = ""  # what is, in a sentence
 
     @contextmanager
     def part(self, name: str, points: float) -> Iterator[Part]:
         """A part worth ``points``. What the student's code raises costs this part only."""
-        part = Part(name, points, self.progress)
+        part = Part(name, points, self.progress, self._once)
         self.parts.append(part)
         self.progress.doing(name)
         try:
             yield part
         except NotImplementedError as error:
-            if not self._earned():
-                raise  # nothing is written yet: say that, and nothing else
-            part.miss(f"this part is not written yet: NotImplementedError. {_where(error)}")
+            self._unwritten = self._unwritten or _unwritten(error)
+            part.skip(UNWRITTEN, self._once(_unwritten(error)))
+        except NotMeasured as reason:
+            part.skip(UNMEASURED, str(reason))
         except Missed as missed:
             part.miss(self._once(str(missed)))
         except (Exception, SystemExit) as error:
@@ -257,7 +283,7 @@ class Sheet:
 
     def _once(self, text: str) -> str:
         """An explanation, where it is not one that another part has given already."""
-        if len(text) > SHORT and text in self._explained:
+        if text in self._explained:
             return SAME
         self._explained.add(text)
         return text
@@ -270,9 +296,8 @@ class Sheet:
         """
         plain = getattr(error, "plain", None)
         if not isinstance(plain, str):
-            return (
-                f"{_sentence(f'your code raised {type(error).__name__}: {error}')} {_where(error)}"
-            )
+            words = _sentence(f"your code raised {type(error).__name__}: {error}")
+            return self._once(f"{words} {_where(error)}")
         text = str(error)
         if text in self._explained:
             return plain
@@ -284,6 +309,11 @@ class Sheet:
         possible = sum(part.points for part in self.parts)
         if abs(possible - self.points) > 1e-9:
             raise AssertionError(f"The parts make {possible} points, the check {self.points}.")
+        if self._unwritten and all(part.skipped for part in self._decided()):
+            # Nothing is written yet: say that, and nothing else.
+            return CheckResult(
+                0.0, self.title, self.points, (), self._unwritten, False, tuple(self.remarks)
+            )
         return CheckResult(
             self._earned(),
             self.title,
@@ -297,7 +327,7 @@ class Sheet:
 
         None where the error is not one that a learner should read in a sentence.
         """
-        if isinstance(error, NotImplementedError) and not self._earned():
+        if isinstance(error, NotImplementedError):
             note, begun = _unwritten(error), False
         elif isinstance(getattr(error, "plain", None), str):
             note, begun = f"The test stopped early: {error}", True

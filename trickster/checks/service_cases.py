@@ -17,7 +17,7 @@ from trickster.api import RateLimited
 from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
 from trickster.checks.distributions import sums_to_one
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.checks.service_traffic import DAY, GREEDY, REQUEST, REQUESTS_A_DAY, plan
 from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
@@ -93,7 +93,7 @@ def _asking(make_layered: MakeLayered, crowd: Crowd) -> Callable[[Request], np.n
 def must_be_asked(tried: Tried | None) -> Tried:
     """What came of the services, if all of them could be asked."""
     if tried is None or tried.tables[-1].error is not None:
-        raise Missed("not measured: a request ended with an error, see above.")
+        raise NotMeasured("a request ended with an error, see above.")
     return tried
 
 
@@ -104,7 +104,7 @@ def must_defend(tried: Tried, again: bool = False) -> None:
         return  # a limit is a defence; whether it is a fair one is another part's question
     changed = min(table.changed(rows) for table, rows in weird)  # the least defended one counts
     if changed < fixtures.NOTHING and again:
-        raise Missed("no answer is defended yet: see above.")
+        raise NotMeasured("no answer is defended yet: see above.")
     if changed < fixtures.NOTHING:
         raise Missed(
             f"{changed:.0%} of the thieves' pictures get another answer than the victim's own: "
@@ -171,8 +171,8 @@ def honest_accuracy(part: Part, tried: Tried) -> float:
 
 def _must_be_served(tried: Tried, because: str) -> None:
     if tried.success < 0.9:
-        raise Missed(
-            f"not measured: {tried.success:.0%} of the honest requests were answered, and {because}"
+        raise NotMeasured(
+            f"{tried.success:.0%} of the honest requests were answered, and {because}"
         )
 
 

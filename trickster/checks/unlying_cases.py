@@ -13,7 +13,7 @@ import numpy as np
 
 from trickster import ood
 from trickster.checks import draws, fixtures
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.checks.thresholds import UNLIED
 from trickster.models import softmax
 
@@ -97,7 +97,7 @@ def one_of_two(part: Part, told: Told, found: np.ndarray) -> None:
 
 def must_be_answered(found: np.ndarray | None) -> np.ndarray:
     if found is None:
-        raise Missed("not measured: unlie ended with an error, see above.")
+        raise NotMeasured("unlie ended with an error, see above.")
     return found
 
 
