@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from reference import reference
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
 from trickster.checks import lab4
+from trickster.checks.result import SAME
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 
@@ -55,7 +57,7 @@ def test_ladder_right_ways(names):
     for rungs in (
         (names["hard_labels"], names["top_k"], names["round_posteriors"]),
         (in_lists, by_sorting, steps),
-        (lambda p: by_partition(p, 1) > 0, by_partition, steps),
+        (lambda p: by_sorting(p, 1) > 0, by_partition, steps),
     ):
         assert the_same(under_secrets(lab4.ladder, *rungs)) == 4.0
 
@@ -94,9 +96,44 @@ def down_the_columns(p):
     return answers
 
 
+def into_the_input(p, *more):
+    """What a rung returns, written into the array that it was given."""
+    p[:] = by_sorting(p, *(more or (1,)))
+    return p
+
+
+def in_place(p, decimals):
+    p[:] = steps(p, decimals)
+    return p
+
+
+def cut_off(p, decimals):
+    counts = np.floor(p * 10**decimals)
+    counts[counts.sum(axis=1) == 0] = 1
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def shares(p, k):
+    return (by_sorting(p, k) > 0) / k
+
+
+def softened(p, k):
+    raised = np.exp(by_sorting(p, k))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
+        ({"hard": into_the_input}, 3, "hard_labels writes into the posteriors"),
+        ({"top": into_the_input}, 3, "top_k writes into the posteriors"),
+        ({"round": in_place}, 3, "round_posteriors writes into the posteriors"),
+        ({"hard": lambda p: np.eye(10)[9 - p[:, ::-1].argmax(axis=1)]}, 3, "on ties, the first"),
+        ({"top": shares}, 2.5, "in other proportions than before"),
+        ({"top": softened}, 2.5, "the others become 0"),
+        ({"top": lambda p, k: by_sorting(p, max(1, k - 1))}, 2.5, "One class too few"),
+        ({"round": cut_off}, 2.5, "This cuts the digits off"),
+        ({"round": lambda p, d: steps(p, 1)}, 2.5, "use the argument decimals"),
         ({"hard": down_the_columns}, 3, "looked down the columns"),
         ({"top": smallest}, 2.5, "These are the smallest of each row"),
         ({"round": all_hard}, 3.5, "to the empty rows only"),
@@ -264,6 +301,63 @@ class WideTolerance(Bucket):
         return tokens >= n - 0.7
 
 
+class SharedByAll(Bucket):
+    keys: ClassVar[dict] = {}
+
+    def __init__(self, rate, burst):
+        self.rate, self.burst = rate, burst
+
+
+class EmptyAtTimeZero(Bucket):
+    """Full for who comes late, since it begins with no tokens at time 0."""
+
+    def allow(self, key, now, n=1):
+        self.keys.setdefault(key, (0, 0.0))
+        return super().allow(key, now, n)
+
+
+class EmptyEverywhere(Empty):
+    def retry_after(self, key, now, n=1):
+        self.keys.setdefault(key, (0, now))
+        return super().retry_after(key, now, n)
+
+
+class MoreThan(Bucket):
+    def fits(self, tokens, n):
+        return tokens > n
+
+
+class OneForEach(Bucket):
+    def allow(self, key, now, n=1):
+        return super().allow(key, now, 1)
+
+
+class NeverRefills(Bucket):
+    def refilled(self, tokens, seconds):
+        return tokens
+
+
+class DividesByTheRate(Bucket):
+    def refilled(self, tokens, seconds):
+        return min(self.burst, tokens + max(0.0, seconds) / self.rate)
+
+
+class ForgetsTheTime(Bucket):
+    def allow(self, key, now, n=1):
+        then = self.keys.get(key, (self.burst, now))[1]
+        allowed = super().allow(key, now, n)
+        if allowed:
+            self.keys[key] = self.keys[key][0], then
+        return allowed
+
+
+class AskingMovesTheTime(Bucket):
+    def retry_after(self, key, now, n=1):
+        wait = super().retry_after(key, now, n)
+        self.keys[key] = self.keys.get(key, (self.burst, now))[0], now
+        return wait
+
+
 class ExactParts(limiters.TokenBucket):
     """The library's own, which counts in whole microseconds."""
 
@@ -286,31 +380,58 @@ def test_token_bucket_right_ways(names):
         (Overflows, 3, "The bucket overflows"),
         (Backwards, 3.5, "A clock that goes back must gain nothing"),
         (Follows, 3.5, "A clock that goes back must gain nothing"),
-        (Empty, 0.5, "An honest burst was refused"),
+        (Empty, 0.5, "A new key's bucket was not full"),
+        (EmptyEverywhere, 0.5, "A new key's bucket was not full"),
+        (EmptyAtTimeZero, 3.5, "A new key's bucket was not full"),
+        (SharedByAll, 3.25, "Each service has a limiter of its own"),
+        (MoreThan, 0, "tokens >= n, not tokens > n"),
+        (OneForEach, 0.5, "counts n times, not once"),
+        (NeverRefills, 1.25, "The bucket never fills again"),
+        (DividesByTheRate, 1.25, "refills at another rate"),
+        (ForgetsTheTime, 2, "brought tokens twice"),
+        (AskingMovesTheTime, 3.25, "must take nothing"),
         (TakesWhenItPasses, 3.25, "it must take nothing"),
     ],
 )
 def test_token_bucket_wrong_ways_are_named(made, points, words):
     result = the_same(under_secrets(lab4.token_bucket, made))
     assert result == points
+    told_once(result, words)
+
+
+def told_once(result, words):
+    """A slip is named once, and nothing else is blamed for what it spoils."""
+    advice = [part.advice for part in result.parts if part.share < 1]
+    assert words in advice[0] and set(advice[1:]) <= {SAME}
+
+
+def waiting(right, wait):
+    """A limiter whose ``retry_after`` answers ``wait(the right wait, now, n, limiter)``."""
+
+    class Waits(right):
+        def retry_after(self, key, now, n=1):
+            return wait(super().retry_after(key, now, n), now, n, self)
+
+    return Waits
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        (lambda wait, now, n, bucket: 1.0, "of a full bucket, at 48 s: 1.0"),
+        (lambda wait, now, n, bucket: 0.0, "0.0 even where allow refuses"),
+        (lambda wait, now, n, bucket: None, "retry_after returned None"),
+        (lambda wait, now, n, bucket: now + wait, "a point in time: subtract now"),
+        (lambda wait, now, n, bucket: wait * bucket.rate**2, "Divide what is missing by the rate"),
+        (lambda wait, now, n, bucket: wait and n / bucket.rate, "shortens the wait"),
+        (lambda wait, now, n, bucket: min(wait, 99.0), "Never: float('inf')"),
+        (lambda wait, now, n, bucket: wait or -1.0, "0.0 where it would pass"),
+    ],
+)
+def test_token_bucket_waits(wait, words):
+    result = lab4.token_bucket(waiting(Bucket, wait))
+    assert result == 3.25
     assert words in in_words(result)
-
-
-class Waits(Bucket):
-    wait = 1.0
-
-    def retry_after(self, key, now, n=1):
-        return self.wait
-
-
-def test_token_bucket_waits():
-    result = lab4.token_bucket(Waits)
-    assert result == 3.25
-    assert "of a full bucket: 1.0" in in_words(result)
-    Waits.wait = None
-    result = lab4.token_bucket(Waits)
-    assert result == 3.25
-    assert "retry_after returned None" in in_words(result)
 
 
 class Window:
@@ -408,6 +529,43 @@ class WindowFromTheFirst(Window):
         return now
 
 
+class WindowSharedByAll(Window):
+    given, total, seen = defaultdict(deque), defaultdict(int), {}
+
+    def __init__(self, limit, seconds):
+        self.limit, self.seconds = limit, seconds
+
+
+class Inclusive(Window):
+    def over(self, then, now):
+        return now - then > self.seconds
+
+
+class NeverForgets(Window):
+    def over(self, then, now):
+        return False
+
+
+class OneLess(Window):
+    def allow(self, key, now, n=1):
+        now = self.tidy(key, now)
+        return self.total[key] + n < self.limit and super().allow(key, now, n)
+
+
+class CountsOne(Window):
+    def take(self, key, now, n):
+        super().take(key, now, 1)
+
+
+class LooksAtOne(Window):
+    def allow(self, key, now, n=1):
+        now = self.tidy(key, now)
+        if self.total[key] >= self.limit:
+            return False
+        self.take(key, now, n)
+        return True
+
+
 class ExactWindow(limiters.SlidingWindow):
     """The library's own, which counts in whole microseconds."""
 
@@ -427,22 +585,46 @@ def test_sliding_window_right_ways(names):
         (WindowCountsRefused, 1, "Refused requests were counted"),
         (WindowPartly, 2.5, "a refused one must take nothing"),
         (WindowBackwards, 2.5, "A clock that goes back must gain nothing"),
+        (WindowSharedByAll, 2.5, "Each service has a limiter of its own"),
+        (Inclusive, 1, "with now - then < seconds, not <="),
+        (NeverForgets, 0.5, "Answers never stop counting"),
+        (OneLess, 0, "Exactly `limit` answers fit"),
+        (CountsOne, 0, "counts n times, not once"),
+        (LooksAtOne, 1.5, "All n must fit"),
     ],
 )
 def test_sliding_window_wrong_ways_are_named(made, points, words):
     result = the_same(under_secrets(lab4.sliding_window, made))
     assert result == points
+    told_once(result, words)
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        (lambda wait, now, n, window: 0.0, "0.0 even where allow refuses"),
+        (lambda wait, now, n, window: now + wait, "a point in time: subtract now"),
+        (lambda wait, now, n, window: wait and min(wait, 0.0) + window.seconds, "its own time"),
+        (lambda wait, now, n, window: min(wait, 99.0), "Never: float('inf')"),
+        (lambda wait, now, n, window: wait or -1.0, "0.0 where it would pass"),
+    ],
+)
+def test_sliding_window_waits(wait, words):
+    result = lab4.sliding_window(waiting(Window, wait))
+    assert result == 2.5
     assert words in in_words(result)
 
 
 # --- exercises 5 and 6 --------------------------------------------------------------
 
 
-def pricing(days=math.ceil, signups=True, common=min):
+def pricing(days=math.ceil, fees=lambda accounts, days: accounts, common=min, paid=min):
     def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
         daily = accounts * per_day
         daily = daily if everybody is None else common(daily, everybody)
-        return days(queries / daily), queries * price + signups * accounts * signup
+        whole = math.ceil(queries / daily)
+        money = paid(queries, daily * whole) * price + fees(accounts, whole) * signup
+        return days(queries / daily), money
 
     return price_of_theft
 
@@ -457,7 +639,10 @@ def test_price_of_theft(names):
         (pricing(common=max), 1, "The smaller of the two limits"),
         (pricing(common=lambda daily, everybody: daily), 1, "The smaller of the two limits"),
         (pricing(common=lambda daily, everybody: everybody), 1, "The smaller of the two limits"),
-        (pricing(signups=False), 1, "Each account is opened once"),
+        (pricing(fees=lambda accounts, days: 0), 1, "Each account is opened once"),
+        (pricing(fees=lambda accounts, days: 1), 1, "accounts * signup"),
+        (pricing(fees=lambda accounts, days: accounts * days), 1, "once for each account, not"),
+        (pricing(paid=max), 1, "what is left of a day's limit costs nothing"),
         (lambda *numbers, **options: 3, 0, "asked (2)"),
     ):
         result = the_same(under_secrets(lab4.price_of_theft, wrong))
@@ -618,6 +803,18 @@ def majority_of_batch(bank, honest):
     return layered
 
 
+def misleading_everybody_after_three_days(bank, honest):
+    layered, first = making()(bank, honest), []
+
+    def impatient(x, posteriors, features, key, now):
+        first[:] = first or [now]
+        answers = layered(x, posteriors, features, key, now)
+        late = now > first[0] + 3 * 86_400
+        return defenses.misinform(posteriors) if late else answers
+
+    return impatient
+
+
 def test_layered_that_returns_nothing_is_not_accused_of_changing_answers():
     result = lab4.layered(lambda bank, honest: None)
     assert result == 0.0
@@ -637,6 +834,7 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
         (making(wrong=drawn), 2, "averaged away"),
         (mean_of_batch, (0.5, 1.5), "never for a batch"),
         (majority_of_batch, (0.5, 1.5), "never for a batch"),
+        (misleading_everybody_after_three_days, 1, "answers differently later than at first"),
         (making(limit=lambda: limiters.SlidingWindow(100, 86_400)), (0, 1.5), "Honest bursts"),
         (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
         (making(wrong=lambda p: p), 1, "no answer is defended yet: see above"),

@@ -206,7 +206,9 @@ def test_a_slip_that_spoils_several_parts_is_told_once():
         for name, right in (("first", False), ("second", True), ("third", False)):
             with sheet.part(name, 1) as part:
                 part.expect(right, "2", "1", "", "Some other advice.")
-                part.blame("The dictionary belongs into __init__, or all objects share what is in it.")
+                part.blame(
+                    lambda: "The dictionary belongs into __init__, where each object makes its own."
+                )
 
     result = run()
     assert result == 1.0 and in_words(result).count("belongs into __init__") == 1

@@ -3,7 +3,7 @@
 What may cross: None, bool, int, float, str, bytes, lists, tuples and dicts; NumPy arrays and torch
 tensors of plain numbers (raw bytes, dtype, shape); fractions and decimals, as floats; iterators,
 read to their end; and handles, numbers that stand for objects which stay where they are.
-Subclasses of plain types cross as the plain type.
+Subclasses of plain types cross as the plain type. The grader's read-only arrays stay read-only.
 
 A frame is a header, the bytes of all arrays, and a body in MessagePack. In the body,
 whatever is not a scalar is a list (a node), whose first item says what it is.
@@ -57,10 +57,11 @@ class WireLimits(NamedTuple):
     depth: int = 32
     bits: int = 4_096  # of an integer
     odd_keys: int = 10_000  # keys of dicts that are no text: these can be made to collide
+    locks: bool = False  # whether an array that was read-only is so again
 
 
 GRADER_LIMITS = WireLimits(
-    frame=1024 * MIB, body=256 * MIB, items=10_000_000
+    frame=1024 * MIB, body=256 * MIB, items=10_000_000, locks=True
 )  # for messages from the grader
 
 
@@ -165,6 +166,7 @@ class Encoder:
         )
 
     def _array(self, value: np.ndarray, depth: int) -> Any:
+        writeable = value.flags.writeable
         if value.dtype.kind == "f" and value.dtype.itemsize > 8:
             value = value.astype(np.float64)
         dtype = value.dtype.newbyteorder("<")
@@ -176,14 +178,14 @@ class Encoder:
                 f"{self.limits.frame / MIB:,.0f} MB that may cross."
             )
         value = np.ascontiguousarray(value, dtype=dtype).reshape(value.shape)
-        start = self.size
+        start, locked = self.size, self.limits.locks and not writeable
         if value.nbytes:
             self.buffers.append(memoryview(value.reshape(-1).view(np.uint8)))
             padding = -value.nbytes % ALIGN
             if padding:
                 self.buffers.append(bytes(padding))
             self.size += value.nbytes + padding
-        return ["a", dtype.str, list(value.shape), start]
+        return ["a", dtype.str, list(value.shape), start, *([True] if locked else [])]
 
     def _tensor(self, value: Any, torch: Any) -> Any:
         plain = value.detach().cpu()
@@ -278,9 +280,10 @@ class Decoder:
         return int.from_bytes(node[1], "little", signed=True)
 
     def _array(self, node: list) -> np.ndarray:
-        if len(node) != 4:
+        locked = len(node) == 5 and node[4] is True and self.limits.locks
+        if len(node) != 4 and not locked:
             raise WireError("an array in a message is not described by dtype, shape and position.")
-        _, code, shape, start = node
+        _, code, shape, start = node[:4]
         if type(code) is not str or code not in DTYPES:
             raise WireError("an array in a message has a dtype that may not cross.")
         whole = type(shape) is list and len(shape) <= 32 and all(type(n) is int for n in shape)
@@ -302,7 +305,10 @@ class Decoder:
         # Other bytes than 0 and 1 would make True count more than 1.
         if dtype.kind == "b" and found.view(np.uint8).max() > 1:
             raise WireError("an array of bools in a message holds something else.")
-        return found.reshape(shape)
+        found = found.reshape(shape)
+        if locked:
+            found.flags.writeable = False
+        return found
 
     def _tensor(self, node: list) -> Any:
         if len(node) != 3 or type(node[1]) is not list or type(node[2]) is not bool:

@@ -21,16 +21,37 @@ from trickster.checks.limiter_cases import (
     REFUSED,
     SERVICES,
     TAKES,
+    TIME_OF_DAY,
     Asked,
     between,
     customers,
     pieces,
+    probe_key,
 )
 from trickster.checks.result import Part
 
 Make = Callable[[float, int], Any]  # rate and burst → a bucket
 REQUESTS = 1_500  # in a row, of a customer whose tokens are counted to the last part
 IMPATIENT = 20  # requests in between that come too early
+FRACTIONS = (
+    "Part of a token got lost or was won at each request. Keep fractions of a token; int() and "
+    "round() lose them, and so does moving the time on without adding what it brought."
+)
+TOLERANCE = "A tolerance is for rounding errors: 1e-6 of a token will do."
+EXACTLY = "A request for exactly the tokens that are left passes: tokens >= n, not tokens > n."
+EMPTY = (
+    "A new key's bucket was not full. Begin with (burst, now) for a key that has never asked, "
+    "whatever the time is: an honest burst passes at once."
+)
+NEVER_REFILLED = (
+    "The bucket never fills again. A second brings rate tokens: (now - then) * rate, where now is "
+    "the argument, not the computer's clock, and then is when the key last asked."
+)
+OTHER_RATE = "The bucket refills at another rate: n seconds bring n * rate tokens."
+REFILLED_TWICE = (
+    "The same seconds brought tokens twice. Whenever tokens are added, keep the time as well: "
+    "self.keys[key] = (tokens, now)."
+)
 
 
 def _drawn(what: str, service: int = 0) -> tuple[np.random.Generator, float, int, str, float]:
@@ -102,31 +123,37 @@ def waits_of_a_bucket(part: Part, make: Make) -> None:
 def _waits(make: Make, service: int) -> list[Case]:
     rng, rate, burst, key, now = _drawn("waits", service)
     bucket, early, other = (Asked(make(rate, burst)) for _ in range(3))
+    another, third = f"{key} again", f"{key} later"  # whoever shares limiters loses that part only
     n = between(rng, 3, burst - 2)
     back, whole = between(rng, 1, n - 1), n / rate  # seconds for n tokens
     first = bucket.wait(key, now, burst)
     still = bucket.allows(key, now, burst)
-    for one in (early, other):
-        one.allows(key, now, burst)
+    early.allows(another, now, burst)
+    other.allows(third, now, burst)
     waits = [bucket.wait(key, now, n), bucket.wait(key, now + back / rate, n)]
-    never = bucket.wait(key, now, burst + 1)
-    late = other.wait(key, now + whole + between(rng, 1, 5), n)
+    never = bucket.wait(key, now + back / rate, burst + 1)
+    late = other.wait(third, now + whole + between(rng, 1, 5), n)
     tried = [
-        early.allows(key, now + whole - 0.01, n),
+        early.allows(another, now + whole - 0.01, n),
         bucket.allows(key, now + whole + 0.0001, n),
     ]
     return [
-        Case(f"the wait for {burst} of a full bucket", first, 0.0, "0.0 where it would pass."),
+        Case(
+            f"the wait for {burst} of a full bucket, at {now:g} s",
+            first,
+            0.0,
+            TIME_OF_DAY if first == now else "0.0 where it would pass.",
+        ),
         Case(f"then those {burst}", still, True, TAKES),
         Case(
             f"the waits for {n} of an empty one at rate {rate:g}, at once and after "
             f"{back / rate:g} s",
             waits,
             [round(whole, 3), round((n - back) / rate, 3)],
-            "What is missing, divided by the rate.",
+            _why_wait(waits, n, rate),
         ),
-        Case(f"for {burst + 1} of at most {burst}", never, np.inf, "Never: float('inf')."),
-        Case(f"for {n} when they are there", late, 0.0, "0.0, not a negative wait."),
+        Case(f"the wait for {burst + 1} of at most {burst}", never, np.inf, "Never: float('inf')."),
+        Case(f"the wait for {n} when they are there", late, 0.0, "0.0, not a negative wait."),
         Case(
             f"asked for {n} just before and just after that wait",
             tried,
@@ -134,6 +161,23 @@ def _waits(make: Make, service: int) -> list[Case]:
             AGREES,
         ),
     ]
+
+
+def _why_wait(waits: list[float], n: int, rate: float) -> str:
+    """What is wrong with the waits for ``n`` tokens, at once and some time later."""
+    if not any(waits):
+        return (
+            "The answer is 0.0 even where allow refuses: a wait is what is missing, divided by the "
+            "rate."
+        )
+    if waits[0] == round(n * rate, 3) != round(n / rate, 3):
+        return "Divide what is missing by the rate: tokens / (tokens per second) are seconds."
+    if waits[0] == waits[1]:
+        return (
+            "What has been refilled since the last request shortens the wait: add it first, as "
+            "allow does."
+        )
+    return "A wait is what is missing, divided by the rate."
 
 
 def backward_clock_and_bucket(part: Part, make: Make) -> None:
@@ -144,12 +188,13 @@ def backward_clock_and_bucket(part: Part, make: Make) -> None:
 def _backwards(make: Make, service: int) -> list[Case]:
     rng, rate, burst, key, now = _drawn("backward clock", service)
     bucket, slow = Asked(make(rate, burst)), Asked(make(rate, burst))
+    other = f"{key} again"
     gap = 3 * burst / rate
     high = now + gap
     sizes = [*pieces(rng, burst, burst), *rng.integers(1, 4, between(rng, 30, 50)).tolist()]
     answers = sum(n * bucket.allows(key, now if i % 2 else high, n) for i, n in enumerate(sizes))
     used = between(rng, 2, burst - 2)
-    slow.allows(key, high, used)
+    slow.allows(other, high, used)
     rest, step = burst - used, between(rng, 1, 3)
     return [
         Case(
@@ -160,7 +205,7 @@ def _backwards(make: Make, service: int) -> list[Case]:
         ),
         Case(
             f"{rest} of the {rest} left, {step} s back",
-            slow.allows(key, high - step, rest),
+            slow.allows(other, high - step, rest),
             True,
             BACKWARDS,
         ),
@@ -170,6 +215,7 @@ def _backwards(make: Make, service: int) -> list[Case]:
 def drift(part: Part, make: Make) -> None:
     """A long time at the limit, and a customer who keeps exactly to the rate."""
     rng, _, _, key, _ = _drawn("drift")
+    steady = f"{key} again"
     rate, step, burst = between(rng, 30, 90) / 100, between(rng, 40, 60) / 100, between(rng, 4, 9)
     greedy = Asked(make(rate, burst))
     got = sum(greedy.allows(key, i * step) for i in range(REQUESTS))
@@ -179,10 +225,10 @@ def drift(part: Part, make: Make) -> None:
     impatient = set(rng.choice(REQUESTS, IMPATIENT, replace=False).tolist())
     served = 0
     for i, now in enumerate(times):
-        passed = bucket.allows(key, now)
+        passed = bucket.allows(steady, now)
         served += passed
         if passed and i in impatient:
-            early += bucket.allows(key, now + 0.4 * exact_step)
+            early += bucket.allows(steady, now + 0.4 * exact_step)
     part.expect(
         abs(got - want) <= 2 and served == REQUESTS and early == 0,
         f"{got:,} answers to {REQUESTS:,} requests, one every {step:g} s, at a rate of {rate:g} a "
@@ -196,12 +242,9 @@ def drift(part: Part, make: Make) -> None:
 
 def _why_drift(lost: bool, early: bool, step: float) -> str:
     if lost:
-        return (
-            "Part of a token got lost or was won at each request. Keep fractions of a token; int() "
-            "and round() lose them, and so does moving the time on without adding what it brought."
-        )
+        return FRACTIONS
     if early:
-        return "A tolerance is for rounding errors: 1e-6 of a token will do."
+        return TOLERANCE
     return (
         f"{step:g} s times the rate comes out as .9999999 now and then, and a customer who does "
         "what is asked is refused. Compare with a small tolerance: tokens >= n - 1e-6."
@@ -223,3 +266,50 @@ def _exactly_at_the_rate(rng: np.random.Generator) -> tuple[float, float, list[f
             if tokens < 1:
                 return rate, hundredths / 100, times
             tokens -= 1
+
+
+# --- slips that spoil several parts ---------------------------------------------------
+
+
+def slip(make: Make) -> str:
+    """What is wrong with a bucket as a whole; "" if that is nothing, or nothing known."""
+    rate, burst, now = 4.0, 20, 1_000.0
+
+    def fresh() -> Asked:
+        return Asked(make(rate, burst))
+
+    if not fresh().allows(probe_key(), now, burst):
+        return EXACTLY if fresh().allows(probe_key(), now, burst - 1) else EMPTY
+    if not fresh().allows(probe_key(), 0.0, burst):
+        return EMPTY
+    return (
+        limiter_cases.slip_of_both(lambda: make(rate, burst), burst, now)
+        or _slip_of_refills(fresh(), rate, burst, now)
+        or limiter_cases.slip_of_refusals(fresh(), burst, now, now, now + burst / rate)
+        or _slip_of_fractions(fresh(), burst, now)
+    )
+
+
+def _slip_of_refills(asked: Asked, rate: float, burst: int, now: float) -> str:
+    """Two seconds after a burst, twice the rate passes."""
+    key, later = probe_key(), probe_key()
+    asked.allows(key, now, burst)
+    passed = sum(asked.allows(key, now + 2, 1) for _ in range(burst + 1))
+    if passed == 2 * rate:
+        return ""
+    if passed > burst:
+        return REFILLED_TWICE
+    asked.allows(later, now, burst)
+    return OTHER_RATE if asked.allows(later, now + 100, 1) else NEVER_REFILLED
+
+
+def _slip_of_fractions(asked: Asked, burst: int, now: float) -> str:
+    """A quarter of a token at a time must add up, also where every request is refused."""
+    key, hasty = probe_key(), probe_key()
+    asked.allows(key, now, burst)
+    for i in range(16):
+        asked.allows(key, now + i / 16, burst)
+    if not asked.allows(key, now + 1, 4):
+        return FRACTIONS
+    asked.allows(hasty, now, burst)
+    return TOLERANCE if asked.allows(hasty, now + 1 / 8, 1) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -87,33 +88,46 @@ def counterexample(sheet: Sheet, counterexample: Callable[..., Any]) -> None:
 @check("Exercise 3, TokenBucket", 4, withholds=("trickster.limiters.TokenBucket",))
 def token_bucket(sheet: Sheet, make: Callable[..., Any]) -> None:
     """Bursts and rate, keys and batches, refusals, waits, drift, and clocks."""
+    slip = cache(partial(bucket_cases.slip, make))  # asked once, where a part was missed
     with sheet.part("a burst at once, then the rate", 1) as part:
         bucket_cases.burst_and_rate(part, make)
+        part.blame(slip)
     with sheet.part("per key, and a batch whole or not at all", 0.75) as part:
         bucket_cases.keys_and_batches(part, make)
+        part.blame(slip)
     with sheet.part("refused requests are not counted", 0.5) as part:
         bucket_cases.refusals_leave_the_bucket(part, make)
+        part.blame(slip)
     with sheet.part("retry_after", 0.75) as part:
         bucket_cases.waits_of_a_bucket(part, make)
+        part.blame(slip)
     with sheet.part("no drift", 0.5) as part:
         bucket_cases.drift(part, make)
+        part.blame(slip)
     with sheet.part("a clock that goes back", 0.5) as part:
         bucket_cases.backward_clock_and_bucket(part, make)
+        part.blame(slip)
 
 
 @check("Exercise 4, SlidingWindow", 3, withholds=("trickster.limiters.SlidingWindow",))
 def sliding_window(sheet: Sheet, make: Callable[..., Any]) -> None:
     """Any window of so many seconds, keys and batches, refusals, waits, and clocks."""
+    slip = cache(partial(window_cases.slip, make))  # asked once, where a part was missed
     with sheet.part("never more than limit in any window", 1) as part:
         window_cases.any_window(part, make)
+        part.blame(slip)
     with sheet.part("per key, and a batch whole or not at all", 0.5) as part:
         window_cases.keys_and_batches(part, make)
+        part.blame(slip)
     with sheet.part("refused requests are not counted", 0.5) as part:
         window_cases.refusals_leave_the_window(part, make)
+        part.blame(slip)
     with sheet.part("retry_after", 0.5) as part:
         window_cases.waits_of_a_window(part, make)
+        part.blame(slip)
     with sheet.part("a clock that goes back", 0.5) as part:
         window_cases.backward_clock_and_window(part, make)
+        part.blame(slip)
 
 
 # --- exercise 5 --------------------------------------------------------------------
@@ -136,20 +150,25 @@ def price_of_theft(sheet: Sheet, price_of_theft: Callable[..., Any]) -> None:
         decide(part, _days(ask, queries, accounts, per_day, common))
     with sheet.part("money", 1) as part:
         signup = int(rng.integers(2, 30)) / 2
-        paid = round(ask(queries, 1, per_day, price)[1], 6)
+        queries += 1  # on the last day, nearly all of the limit is left
+        paid = round(ask(queries, accounts, per_day, price)[1], 6)
         with_accounts = round(ask(queries, accounts, per_day, price, signup=signup)[1], 6)
+        terms, answers = f"{queries:,} queries at {price:g}", round(queries * price, 6)
+        fees = round(with_accounts - answers, 6)
         cases = [
             Case(
-                f"{queries:,} queries at {price:g}",
+                f"{terms} with {accounts} accounts",
                 paid,
-                round(queries * price, 6),
-                "Every query is paid for.",
+                answers,
+                "Each query is paid for once, and what is left of a day's limit costs nothing.",
             ),
             Case(
-                f"and {accounts} accounts at {signup:g} each",
+                f"{terms}, and {accounts} accounts at {signup:g} each",
                 with_accounts,
-                round(queries * price + accounts * signup, 6),
-                "Each account is opened once.",
+                round(answers + accounts * signup, 6),
+                "The sign-up fee is paid once for each account, not every day."
+                if fees == round(accounts * signup * (days + 1), 6)
+                else "Each account is opened once, and pays the sign-up fee: accounts * signup.",
             ),
         ]
         decide(part, cases)
@@ -159,14 +178,19 @@ def _days(
     ask: Callable[..., tuple[float, float]], queries: int, accounts: int, per_day: int, common: int
 ) -> list[Case]:
     """With one account and with several, with one query more, and with a limit for everybody."""
-    exact, smaller = queries // (accounts * per_day), "The smaller of the two limits decides."
+    exact, smaller = (
+        queries // (accounts * per_day),
+        "The smaller of the two limits decides: what all accounts together may ask in a day, or "
+        "everybody.",
+    )
     terms = f"{queries:,} queries, {accounts} accounts, {per_day} a day"
     return [
         Case(
             f"{queries:,} queries, 1 account, {per_day} a day",
             ask(queries, 1, per_day, 0.01)[0],
             queries // per_day,
-            "Divide the queries by what all accounts get in a day. A day that is used up is one.",
+            "Divide the queries by what all accounts get in a day. A day that is used up is one, "
+            "and the days come before the money.",
         ),
         Case(
             f"the same with {accounts} accounts",

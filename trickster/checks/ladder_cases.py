@@ -24,9 +24,25 @@ def answers(n: int = 200) -> np.ndarray:
     return softmax(logits).astype(np.float32)
 
 
+def _given(rung: Callable[..., Any], name: str, p: np.ndarray, *more: int) -> np.ndarray:
+    """What a rung makes of posteriors that nobody may write into."""
+    locked = p.copy()
+    locked.flags.writeable = False
+    try:
+        return array(rung(locked, *more), name)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise Missed(
+            f"{name} writes into the posteriors that it is given, which others still need: the "
+            "service keeps them, and the next defence gets them. Begin with a copy, p.copy(), or "
+            "with a new array, and write into that."
+        ) from error
+
+
 def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
     """A 1 at the largest class of each row, also of two equal ones."""
-    found = array(hard_labels(p.copy()), "hard_labels")
+    found = _given(hard_labels, "hard_labels", p)
     down = np.zeros(p.shape)
     down[p.argmax(axis=0), np.arange(10)] = 1
     if np.array_equal(found, down) or np.array_equal(found, np.eye(10)[p.argmax(axis=0) % 10]):
@@ -43,15 +59,17 @@ def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
         )
     sums_to_one(found, "One 1 in each row, zeros elsewhere.")
     right = float(np.mean(np.all(found == np.eye(10)[p.argmax(axis=1)], axis=1)))
-    twins = array(hard_labels(_tied(draws.rng("ladder", "twins"), 2, 0.4)), "hard_labels", (1, 10))
+    tied = _tied(draws.rng("ladder", "twins"), 2, 0.4)
+    twins = array(hard_labels(tied), "hard_labels", (1, 10))
+    first = bool(twins[0, tied[0].argmax()])
     part.expect(
-        right == 1 and np.count_nonzero(twins) == 1,
+        right == 1 and np.count_nonzero(twins) == 1 and first,
         f"{right:.0%} of {len(p)} rows are the one-hot of their largest class; of two equal "
-        f"ones {np.count_nonzero(twins)} marked",
-        "100 %, and 1",
+        f"ones {np.count_nonzero(twins)} marked" + ("" if first else ", and not the first"),
+        "100 %, and the first one",
         "",
         "argmax(axis=1) gives one class for each row: on ties, the first."
-        if right < 1
+        if right < 1 or not first
         else "Comparing with the maximum marks every equal one: use argmax.",
     )
 
@@ -73,7 +91,7 @@ def all_winners_marked(p: np.ndarray) -> np.ndarray:
 def k_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
     """The k largest of each row, normalised."""
     k = int(draws.rng("ladder", "k").integers(3, 6))
-    found = array(top_k(p.copy(), k), "top_k", p.shape)
+    found = array(_given(top_k, "top_k", p, k), "top_k", p.shape)
     sums_to_one(found, "Divide each row by what is left of it: sum(axis=1, keepdims=True).")
     order = np.argsort(-p, axis=1)[:, :k]
     want = np.zeros(p.shape)
@@ -88,8 +106,22 @@ def k_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
         "These are the smallest of each row: argsort goes upwards, so take the last k places, "
         "or sort -posteriors."
         if np.all(largest == 0)
-        else f"Sort along axis=1: each row has {k} largest classes of its own.",
+        else _why_not_the_largest(found, want, k),
     )
+
+
+def _why_not_the_largest(found: np.ndarray, want: np.ndarray, k: int) -> str:
+    kept = (found > 0).sum(axis=1)
+    if np.array_equal(found > 0, want > 0):
+        return (
+            "The right classes stay, in other proportions than before: keep their probabilities, "
+            "and divide each row by its sum. No softmax, and not the same for all."
+        )
+    if (kept > k).all():
+        return f"More than {k} classes stay in every row: the others become 0."
+    if (kept == k - 1).all():
+        return f"One class too few stays: {k} places from the end are [:, -{k}:]."
+    return f"Sort along axis=1: each row has {k} largest classes of its own."
 
 
 def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
@@ -100,10 +132,11 @@ def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> N
     kept = (array(top_k(flat.copy(), k), "top_k", (2, 10)) > 0).sum(axis=1).tolist()
     one = array(top_k(p.copy(), 1), "top_k", p.shape)
     ten = array(top_k(p.copy(), 10), "top_k", p.shape)
+    plain = int((array(top_k(p.copy(), k), "top_k", p.shape) > 0).sum(axis=1).max())
     ties = (
         "Keeping all that are at least as large as the k-th keeps the ties as well: choose k "
         "places with argsort, not a level."
-        if max(kept) > k
+        if max(kept) > k >= plain
         else "Exactly k classes stay in every row."
     )
     decide(
@@ -129,7 +162,8 @@ def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> N
 def rounded(part: Part, round_posteriors: Callable[..., Any], p: np.ndarray) -> None:
     """Each row rounded and normalised."""
     for decimals in (1, 2):
-        found = array(round_posteriors(p.copy(), decimals), "round_posteriors", p.shape)
+        found = _given(round_posteriors, "round_posteriors", p, decimals)
+        found = array(found, "round_posteriors", p.shape)
         sums_to_one(found, "Rounded parts rarely sum to 1: divide each row by its sum again.")
         want = np.round(p.astype(float), decimals)
         want /= want.sum(axis=1, keepdims=True)
@@ -141,11 +175,28 @@ def rounded(part: Part, round_posteriors: Callable[..., Any], p: np.ndarray) -> 
             break
     part.expect(
         off < 1e-4,
-        f"largest distance from the rounded row, normalised: {off:.2g}",
+        f"largest distance from the row rounded to {decimals} places, normalised: {off:.2g}",
         "0",
         "below 1e-6",
-        "Round each probability to `decimals` places first, then divide each row by its sum. "
-        "Was it normalised over the whole batch, or not rounded at all?",
+        _why_not_rounded(found, p.astype(float), decimals),
+    )
+
+
+def _why_not_rounded(found: np.ndarray, p: np.ndarray, decimals: int) -> str:
+    def is_by(rounded: np.ndarray) -> bool:
+        sums = rounded.sum(axis=1, keepdims=True)
+        some = sums[:, 0] > 0
+        return np.allclose(found[some], (rounded / np.where(sums, sums, 1))[some], atol=1e-4)
+
+    if np.allclose(found, p, atol=1e-4):
+        return "These are the posteriors as they came, or not rounded at all."
+    if is_by(np.floor(p * 10**decimals) / 10**decimals):
+        return "This cuts the digits off: np.round goes to the nearest."
+    if any(is_by(np.round(p, other)) for other in range(5) if other != decimals):
+        return "Another number of places is rounded to: use the argument decimals."
+    return (
+        "Round each probability to `decimals` places first, then divide each row by its own sum: "
+        "sum(axis=1, keepdims=True)."
     )
 
 
@@ -157,6 +208,8 @@ def rounds_to_nothing(part: Part, round_posteriors: Callable[..., Any]) -> None:
     height = np.where(np.arange(len(largest)) % 2, 5.0, rng.uniform(0.3, 1.5, len(largest)))
     p = softmax(height[:, None] * np.eye(10)[largest])
     found = array(round_posteriors(p.copy(), 0), "round_posteriors", p.shape)
+    left = np.round(p, 0).sum(axis=1) > 0
+    sums_to_one(found[left], "Divide each row by its own sum: sum(axis=1, keepdims=True).")
     sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
     part.expect(
         bool(np.allclose(found, np.eye(10)[largest])),

@@ -9,6 +9,7 @@ names and orders are drawn, so that no list of answers fits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ REFUSED = "Refused requests were counted. What is refused must leave everything 
 PARTLY = "A batch is answered whole or not at all: a refused one must take nothing."
 TAKES = "retry_after only looks: it must take nothing, also where it answers 0.0."
 AGREES = "retry_after must agree with allow, and must take nothing itself."
+TIME_OF_DAY = "A wait is counted from now. This is a point in time: subtract now."
+SHARED = (
+    "One limiter counted what another had answered. Each service has a limiter of its own: let "
+    "__init__ make the dictionary, self.keys = {}; one that belongs to the class, or to the "
+    "notebook, is the same for all of them."
+)
+ALL_OR_NONE = "All n must fit, or none is answered: compare with n, not with 1."
+ONE_FOR_N = "A request for n answers counts n times, not once: subtract or add n."
 BACKWARDS = (
     "A clock that goes back must gain nothing and cost nothing: for each key, count with the "
     "latest time it has seen, max(now, then)."
@@ -97,11 +106,23 @@ def keys_and_batches(part: Part, make: Callable[[int], Any], rng: np.random.Gene
     decide(
         part,
         [
+            *_two_services(Asked(make(room)), Asked(make(room)), rng, now, room),
             *_side_by_side(Asked(make(room)), rng, now, room),
             *_crowd(Asked(make(room)), rng, now, room),
             *_batches(Asked(make(room)), rng, now, room),
         ],
     )
+
+
+def _two_services(
+    one: Asked, other: Asked, rng: np.random.Generator, now: int, room: int
+) -> list[Case]:
+    """A customer who has used up one service is new to another."""
+    (name,) = customers(rng, 1)
+    one.allows(name, now, room)
+    what = f"{room} of the {room} of a key that is new here, and has used up another limiter"
+    other.expect(name, now, room, True, SHARED, what)
+    return other.cases
 
 
 def _side_by_side(asked: Asked, rng: np.random.Generator, now: int, room: int) -> list[Case]:
@@ -157,8 +178,50 @@ def _batches(asked: Asked, rng: np.random.Generator, now: int, room: int) -> lis
             asked.allows(name, now, n)
         more = between(rng, fit + 1, room)
         what = f"{more} asked where {fit} of {room} fit"
-        asked.expect(name, now, more, False, "All n must fit, or none is answered.", what)
+        asked.expect(name, now, more, False, ALL_OR_NONE, what)
         asked.expect(name, now, fit, True, PARTLY, f"{what}, then the {fit} that fit")
         what = f"one more for a key that has had {room} of {room}"
         asked.expect(name, now, 1, False, "Every answer of a batch counts.", what)
     return asked.cases
+
+
+# --- slips that spoil several parts ---------------------------------------------------
+
+
+_probes = count()
+
+
+def probe_key() -> str:
+    """A key that no limiter has seen, also where the check runs for the second time."""
+    return f"probe {next(_probes)}"
+
+
+def slip_of_both(make: Callable[[], Any], room: int, now: float) -> str:
+    """What is wrong with limiters of either kind, each with so much room; "" if nothing is.
+
+    No points depend on it: it is asked where a part was missed.
+    """
+    one, other = Asked(make()), Asked(make())
+    key, singly = probe_key(), probe_key()
+    one.allows(key, now, room)
+    if not one.allows(probe_key(), now, room):
+        return PER_KEY
+    if not other.allows(key, now, 1):
+        return SHARED
+    if one.allows(key, now, 1):
+        got = sum(other.allows(singly, now, 1) for _ in range(room + 1))
+        return ONE_FOR_N if got == room else ""
+    return ALL_OR_NONE if other.allows(probe_key(), now, room + 1) else ""
+
+
+def slip_of_refusals(asked: Asked, room: int, now: float, later: float, back: float) -> str:
+    """What requests refused at ``later`` did to what is all there again at ``back``."""
+    key, partly = probe_key(), probe_key()
+    asked.allows(key, now, room)
+    for _ in range(9):
+        asked.allows(key, later, room)
+    if not asked.allows(key, back, room):
+        return REFUSED
+    asked.allows(partly, back, room - 3)
+    asked.allows(partly, back, 5)
+    return "" if asked.allows(partly, back, 3) else PARTLY

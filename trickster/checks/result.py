@@ -225,12 +225,12 @@ class Part:
         """No points, since nothing was tried: ``why`` is UNWRITTEN or UNMEASURED."""
         self.result = PartResult(self.name, self.points, 0.0, advice=_clean(advice), skipped=why)
 
-    def blame(self, slip: str) -> None:
-        """Name a slip that spoils the whole exercise, once, in place of what this part makes of it.
+    def blame(self, find: Callable[[], str]) -> None:
+        """Name the slip that spoils several parts, once, in place of what this part makes of it.
 
-        A part that was passed, and a ``slip`` that is "", change nothing.
+        ``find`` returns it, or ""; it is called only where the part was missed.
         """
-        if slip and self.share < 1:
+        if self.share < 1 and (slip := find()):
             self.miss(self._once(slip))
 
     @property

@@ -211,11 +211,34 @@ def same_answers(part: Part, tried: Tried) -> None:
         + ", ".join(f"{name} {share:.1%}" for name, share in worst.items()),
         f"at most {UNSTEADY:.1%}, which rounding may cost",
         "0.0%",
-        "Answers that change when asked again are averaged away, or betray the lie: draw nothing "
-        "at random, and count nothing."
-        if worst["in the same request on another day"] > UNSTEADY
-        else "Decide for each input by itself, never for a batch.",
+        _why_unsteady(tried, worst["in the same request on another day"] > UNSTEADY),
     )
+
+
+def _why_unsteady(tried: Tried, again: bool) -> str:
+    if max(map(_changes_with_time, tried.tables)) > 0.2:
+        return (
+            "Your service answers differently later than at first. Which inputs are misled must "
+            "not depend on the time, or on how often somebody has asked."
+        )
+    if again:
+        return (
+            "Answers that change when asked again are averaged away, or betray the lie: draw "
+            "nothing at random, count nothing, and ask neither for the time nor for the account."
+        )
+    return "Decide for each input by itself, never for a batch."
+
+
+def _changes_with_time(table: Table) -> float:
+    """How far the share of misled answers moves from the first to the last quarter of requests."""
+    changed = fixtures.differs(table.given, table.crowd.posteriors)
+    shares = [
+        changed[one.round, one.rows].mean()
+        for one in sorted(table.requests, key=lambda one: one.now)
+        if table.answered[one.round, one.rows].all()
+    ]
+    quarter = -(-len(shares) // 4)
+    return abs(float(np.mean(shares[:quarter]) - np.mean(shares[-quarter:]))) if shares else 0.0
 
 
 def _changed_shares(tried: Tried) -> dict[str, float]:

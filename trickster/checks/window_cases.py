@@ -20,15 +20,26 @@ from trickster.checks.limiter_cases import (
     REFUSED,
     SERVICES,
     TAKES,
+    TIME_OF_DAY,
     Asked,
     between,
     customers,
     pieces,
+    probe_key,
 )
 from trickster.checks.result import Part
 
 Make = Callable[[int, int], Any]  # limit and seconds → a window
 REQUESTS = 1_200  # at random times
+FULL_LIMIT = "Exactly `limit` answers fit: refuse where the new ones would make more than that."
+INCLUSIVE = (
+    "What was answered exactly `seconds` ago counts no more: keep the answers with now - then < "
+    "seconds, not <=."
+)
+NEVER_FORGOTTEN = (
+    "Answers never stop counting. Before you count, drop those with now - then >= seconds; now is "
+    "the argument, not the computer's clock."
+)
 
 
 def _drawn(what: str, service: int = 0) -> tuple[np.random.Generator, int, int, str, int]:
@@ -40,12 +51,13 @@ def _drawn(what: str, service: int = 0) -> tuple[np.random.Generator, int, int, 
 
 def any_window(part: Part, make: Make) -> None:
     """No window of so many seconds holds more answers than the limit."""
-    rng, limit, seconds, key, border = _drawn("any window")
+    rng, limit, seconds, last, border = _drawn("any window")
     start = border - between(rng, 2, seconds // 3)  # a fixed window would begin anew soon after
     cases = []
 
     def later(now: float, n: int, want: bool, advice: str) -> None:
         asked = Asked(make(limit, seconds))
+        (key,) = customers(rng, 1)  # whoever shares limiters loses that part only
         asked.empty(key, start, pieces(rng, limit), FULL, f"{limit} for a new key")
         what = f"{limit} at {start} s, {n} more at {now:g} s, with windows of {seconds} s"
         asked.expect(key, now, n, want, advice, what)
@@ -63,7 +75,7 @@ def any_window(part: Part, make: Make) -> None:
     for n in (limit, limit + 1) if rng.random() < 0.5 else (limit + 1, limit):
         advice = f"What was answered {seconds} s ago counts no more; the limit stays {limit}."
         later(start + seconds, n, n == limit, advice)
-    cases.append(_random_times(make, rng, key))
+    cases.append(_random_times(make, rng, last))
     decide(part, cases)
 
 
@@ -128,29 +140,39 @@ def _waits(make: Make, service: int) -> list[Case]:
     now = between(rng, then + 1, seconds - 5)
     few, many = between(rng, 1, old), between(rng, old + 1, limit)
     first = window.wait(key, start, limit)
+    another = f"{key} again"
     still = [
-        one.allows(key, start + at, n)
-        for one in (window, early)
+        one.allows(name, start + at, n)
+        for one, name in ((window, key), (early, another))
         for at, n in ((0, old), (then, limit - old))
     ]
     waits = [window.wait(key, start + now, n) for n in (few, many)]
     never = window.wait(key, start + now, limit + 1)
     tried = [
-        early.allows(key, start + seconds - 0.01, few),
+        early.allows(another, start + seconds - 0.01, few),
         window.allows(key, start + seconds + 0.0001, few),
     ]
     return [
-        Case(f"the wait for {limit} of {limit}", first, 0.0, "0.0 where it would pass."),
+        Case(
+            f"the wait for {limit} of {limit}, at {start} s",
+            first,
+            0.0,
+            TIME_OF_DAY if first == start else "0.0 where it would pass.",
+        ),
         Case(f"then {old} of them, and {limit - old}", still, [True] * 4, TAKES),
         Case(
             f"after {old} at {start} s and {limit - old} at {start + then} s, with windows of "
             f"{seconds} s, the waits at {start + now} s for {few} and for {many}",
             waits,
             [float(seconds - now), float(seconds + then - now)],
-            f"Wait until enough of the oldest answers are `seconds` old: {old} places come at "
-            f"{start + seconds} s, the others at {start + then + seconds} s.",
+            _why_wait(
+                waits,
+                seconds,
+                f"{old} places come at {start + seconds} s, the others at "
+                f"{start + then + seconds} s",
+            ),
         ),
-        Case(f"for {limit + 1}", never, np.inf, "Never: float('inf')."),
+        Case(f"the wait for {limit + 1} of at most {limit}", never, np.inf, "Never: float('inf')."),
         Case(
             f"asked for {few} just before and just after that wait",
             tried,
@@ -158,6 +180,22 @@ def _waits(make: Make, service: int) -> list[Case]:
             AGREES,
         ),
     ]
+
+
+def _why_wait(waits: list[float], seconds: int, places: str) -> str:
+    """What is wrong with the waits for a few places, and for more than the oldest leave."""
+    if not any(waits):
+        return f"The answer is 0.0 even where allow refuses: {places}."
+    if waits == [seconds, seconds]:
+        return (
+            f"Each answer leaves the window `seconds` after its own time, not after now: {places}."
+        )
+    if waits[0] == waits[1]:
+        return (
+            "It depends on n how many of the oldest answers must leave: neither the oldest alone "
+            f"nor the newest decides. Here {places}."
+        )
+    return f"Wait until enough of the oldest answers are `seconds` old: {places}."
 
 
 def backward_clock_and_window(part: Part, make: Make) -> None:
@@ -170,14 +208,44 @@ def _backwards(make: Make, service: int) -> list[Case]:
     window, other = Asked(make(limit, seconds)), Asked(make(limit, seconds))
     high = border + between(rng, 1, seconds - 10)
     low = between(rng, 0, border - seconds)
-    for one in (window, other):
+    another = f"{key} again"
+    for one, name in ((window, key), (other, another)):
         used = between(rng, 1, limit - 2)
         for n in pieces(rng, used):
-            one.allows(key, high, n)
+            one.allows(name, high, n)
         what = f"the {limit - used} left, with a clock that fell from {high} s to {low} s"
-        one.empty(key, low, pieces(rng, limit - used), BACKWARDS, what)
+        one.empty(name, low, pieces(rng, limit - used), BACKWARDS, what)
     for at in range(high + 1, high + between(rng, 2, 5)):
         what = f"one more at {at} s, after {limit} in windows of {seconds} s until {high} s"
         window.expect(key, at, 1, False, BACKWARDS, what)
-    other.expect(key, high + seconds, limit, True, BACKWARDS, f"{limit} again, {seconds} s later")
+    other.expect(
+        another, high + seconds, limit, True, BACKWARDS, f"{limit} again, {seconds} s later"
+    )
     return [*window.cases, *other.cases]
+
+
+# --- slips that spoil several parts ---------------------------------------------------
+
+
+def slip(make: Make) -> str:
+    """What is wrong with a window as a whole; "" if that is nothing, or nothing known."""
+    limit, seconds, now = 8, 64, 1_000
+
+    def fresh() -> Asked:
+        return Asked(make(limit, seconds))
+
+    if not fresh().allows(probe_key(), now, limit):
+        return FULL_LIMIT if fresh().allows(probe_key(), now, limit - 1) else FULL
+    both = limiter_cases.slip_of_both(lambda: make(limit, seconds), limit, now)
+    if both:
+        return both
+    old, key = fresh(), probe_key()
+    old.allows(key, now, limit)
+    if any(old.allows(key, now + i, 1) for i in range(1, seconds)):
+        return ""  # too early: the first part says by how much
+    old, key = fresh(), probe_key()
+    old.allows(key, now, limit)
+    if not old.allows(key, now + seconds, limit):
+        soon = old.allows(key, now + seconds + 1 / 64, limit)
+        return INCLUSIVE if soon else NEVER_FORGOTTEN
+    return limiter_cases.slip_of_refusals(fresh(), limit, now, now + seconds / 2, now + seconds)
