@@ -188,9 +188,9 @@ def test_parts_that_missed_do_not_hide_an_unwritten_cell():
 def test_the_same_error_in_several_parts_is_told_once():
     @check("Title", 3)
     def run(sheet: Sheet, broken) -> None:
-        for name, number in (("first", 0), ("second", 0), ("third", 1)):
+        for name, case in (("first", 0), ("second", 0), ("third", 1)):
             with sheet.part(name, 1) as part:
-                part.expect(broken(number), "1", "1")
+                part.expect(broken(case), "1", "1")
 
     def broken(number):
         raise ValueError(f"no room for {number} of them, which is a long way to say so")
