@@ -311,16 +311,8 @@ class Sheet:
             raise AssertionError(f"The parts make {possible} points, the check {self.points}.")
         if self._unwritten and all(part.skipped for part in self._decided()):
             # Nothing is written yet: say that, and nothing else.
-            return CheckResult(
-                0.0, self.title, self.points, (), self._unwritten, False, tuple(self.remarks)
-            )
-        return CheckResult(
-            self._earned(),
-            self.title,
-            self.points,
-            self._decided(),
-            remarks=tuple(self.remarks),
-        )
+            return self._made(0.0, (), self._unwritten, begun=False)
+        return self._made(self._earned(), self._decided())
 
     def ended_early(self, error: Exception) -> CheckResult | None:
         """No points, and why, where an error outside of a part has ended the check.
@@ -328,20 +320,16 @@ class Sheet:
         None where the error is not one that a learner should read in a sentence.
         """
         if isinstance(error, NotImplementedError):
-            note, begun = _unwritten(error), False
-        elif isinstance(getattr(error, "plain", None), str):
-            note, begun = f"The test stopped early: {error}", True
-        else:
-            return None
-        return CheckResult(
-            0.0,
-            self.title,
-            self.points,
-            self._decided(),
-            _clean(note),
-            begun,
-            tuple(self.remarks),
-        )
+            return self._made(0.0, self._decided(), _unwritten(error), begun=False)
+        if isinstance(getattr(error, "plain", None), str):
+            return self._made(0.0, self._decided(), f"The test stopped early: {error}")
+        return None
+
+    def _made(
+        self, points: float, parts: tuple[PartResult, ...], note: str = "", begun: bool = True
+    ) -> CheckResult:
+        remarks = tuple(self.remarks)
+        return CheckResult(points, self.title, self.points, parts, _clean(note), begun, remarks)
 
 
 def check(
