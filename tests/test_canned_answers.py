@@ -1,12 +1,13 @@
-"""Labs 1, 3, 4 and 6: whoever knows what a check asked, or how it asks, earns nothing by that.
+"""Labs 1, 3, 4, 5 and 6: whoever knows what a check asked, or how it asks, earns nothing by that.
 
 The attacks know every line of the checks and all that is drawn in public; they lack the secret.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from reading import in_words
 from referee_stage import QUICK, Stage, score, stage
 from reference import reference
 
-from trickster.checks import lab1, lab3, lab4, lab6
+from autograder import held_back
+from trickster import ood, withheld
+from trickster.checks import draws, fixtures, lab1, lab3, lab4, lab5, lab6
 
 solutions = cache(reference)  # by lab
 
@@ -71,7 +74,10 @@ class Tape:
 
 def asked(*arguments: Any, **named: Any) -> str:
     """A question as a text; what a function or a generator is cannot be told."""
-    shown = [a.tobytes() if isinstance(a, np.ndarray) else a for a in arguments]
+    shown = [
+        hashlib.blake2b(a.tobytes()).hexdigest() if isinstance(a, np.ndarray) else a
+        for a in arguments
+    ]
     return repr(["" if callable(a) or hasattr(a, "random") else a for a in shown]) + repr(named)
 
 
@@ -143,6 +149,53 @@ def test_answers_to_the_public_draw_are_worth_nothing_under_a_secret(
     if canned is in_the_same_order and exercise not in ASKS:
         assert check(*fresh()) == check.points  # where the draw is public, it would do
     assert max(under_secrets(lambda: check(*fresh()), public=False)) == 0.0
+
+
+# --- lab 5 ----------------------------------------------------------------------------------
+
+FEATURES = slice(-128, None)
+
+
+@pytest.fixture(scope="module")
+def lab_5() -> dict[str, tuple[Callable[..., Any], list[Any]]]:
+    """Its checks with answers to them: the reference's, but for a detector that trains nothing."""
+    with withheld.refused_by(withheld.nobody):  # the helpers call the library
+        names = reference("lab5", without=("train_detector", "score", "prepare", "defend"))
+    line = ood.choose_threshold(ood.score_knn(fixtures.owners().features, fixtures.bank(), 1), 0.02)
+
+    def score(statistics: np.ndarray) -> np.ndarray:
+        return ood.score_knn(statistics[:, FEATURES], fixtures.bank(), 1)
+
+    def defend(x: np.ndarray, posteriors: np.ndarray, statistics: np.ndarray, key: str) -> Any:
+        lies = names["keyed_lie"](posteriors, statistics[:, FEATURES], key)
+        return np.where((score(statistics) < line)[:, None], lies, posteriors)
+
+    return {
+        "unlie": (lab5.unlie, [names["unlie"]]),
+        "small_loss": (lab5.small_loss, [names["small_loss"]]),
+        "detector": (lab5.detector, [names["make_outliers"], score]),
+        "keyed_lie": (lab5.keyed_lie, [names["keyed_lie"]]),
+        "defend": (partial(lab5.defend, budget=100), [defend]),
+    }
+
+
+@pytest.mark.slow
+def test_answers_to_lab_5_s_public_draw_are_worth_nothing_under_a_secret(
+    lab_5: dict[str, tuple[Callable[..., Any], list[Any]]],
+) -> None:
+    tapes = {name: [Tape() for _ in right] for name, (_, right) in lab_5.items()}
+    for name, (check, right) in lab_5.items():
+        pairs = zip(right, tapes[name], strict=True)
+        before = check(*(recording(one, tape) for one, tape in pairs))
+        assert before > 1.0
+        again = check(*(in_the_same_order(tape, is_limiter=False) for tape in tapes[name]))
+        assert again == before  # where the draw is public, it would do
+    with draws.grading_with(b"another secret!!", held_back.load()):
+        for name, (check, _) in lab_5.items():
+            for canned in (in_the_same_order, to_the_same_questions):
+                found = check(*(canned(tape, is_limiter=False) for tape in tapes[name]))
+                # Outliers that were made of other pictures are outliers all the same.
+                assert found <= (1.0 if name == "detector" else 0.0), (name, canned.__name__)
 
 
 # --- limiters that watch the check ---------------------------------------------------------

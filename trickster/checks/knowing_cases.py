@@ -45,11 +45,7 @@ class Tried(NamedTuple):
 
 def try_out(defend: Callable[..., Any], budget: int, report: thieves.Report) -> Tried:
     """What everybody gets to see: honest users, and a thief with each pool."""
-    owned = [defense_cases.pool(kind, i, budget) for kind in KINDS for i in range(SERVICES)]
-    groups = {HONEST: fixtures.honest_users(), **{one.group: one.answered() for one in owned}}
-    crowd = traffic.with_bait(groups, [defense_cases.pool(kind, 0, budget) for kind in KINDS])
-    everything = np.arange(len(crowd.group))
-    statistics = outlier_cases.statistics(crowd.take(everything).x)
+    crowd, statistics = everybody(budget)
 
     def ask(request: Request) -> np.ndarray:
         asked = crowd.take(request.rows)
@@ -64,6 +60,15 @@ def try_out(defend: Callable[..., Any], budget: int, report: thieves.Report) -> 
         keys[one.rows] = i
     table.given[OWN] = np.nan  # those were not the services' answers
     return Tried(table, own, keys)
+
+
+@draws.cached
+def everybody(budget: int) -> tuple[Crowd, np.ndarray]:
+    """Honest users and a thief with each pool, and the victim's statistics ``(pictures, 322)``."""
+    owned = [defense_cases.pool(kind, i, budget) for kind in KINDS for i in range(SERVICES)]
+    groups = {HONEST: fixtures.honest_users(), **{one.group: one.answered() for one in owned}}
+    crowd = traffic.with_bait(groups, [defense_cases.pool(kind, 0, budget) for kind in KINDS])
+    return crowd, outlier_cases.statistics(crowd.take(np.arange(len(crowd.group))).x)
 
 
 def plan(crowd: Crowd) -> list[Request]:
