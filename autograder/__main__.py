@@ -26,6 +26,17 @@ try:
 
     from autograder.course import CourseError, find_root
     from autograder.foreign_text import visible
+    from autograder.options import (
+        Details,
+        Executor,
+        Labs,
+        Root,
+        Scheduler,
+        Students,
+        Trust,
+        Workers,
+        chosen_executor,
+    )
     from trickster.files import write_atomically
 except ModuleNotFoundError as error:
     print(NOT_SET_UP.format(name=error.name), file=sys.stderr)
@@ -54,29 +65,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Root = Annotated[
-    Path | None,
-    typer.Option(help="The course's repository; found from the current folder if left out."),
-]
-Labs = Annotated[
-    list[str] | None,
-    typer.Option("--labs", "--lab", help="Only this lab (lab1 will do); may be repeated."),
-]
-Students = Annotated[
-    list[str] | None,
-    typer.Option("--students", "--student", help="Only this student; may be repeated."),
-]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Notebooks graded at once; as many as cores if left out.")
-]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust-submissions",
-        help="Run submissions without a sandbox, with all that you may read and write.",
-    ),
-]
-Details = Annotated[bool, typer.Option("--details", help="Show the points of each test.")]
 
 
 @app.command()
@@ -118,6 +106,8 @@ def grade(
         bool, typer.Option("--again", help="Grade also what has not changed since it was graded.")
     ] = False,
     trust: Trust = False,
+    executor: Executor = "local",
+    scheduler: Scheduler = None,
     details: Details = False,
     json: Annotated[Path | None, typer.Option(help="Also write the scores into this file.")] = None,
     root: Root = None,
@@ -137,6 +127,8 @@ def grade(
     if path is not None and path.is_file() and path.suffix != ".ipynb":
         raise CourseError(f"{path} is no notebook: give a file NAME.ipynb, or a course folder.")
     if path is not None and path.suffix == ".ipynb":
+        if executor != "local":
+            raise CourseError("One notebook is graded on this machine: leave out --executor.")
         from autograder.grading import single
 
         graded = single.grade_notebook(home, path, trust, _printer(out.print))
@@ -146,8 +138,9 @@ def grade(
     started = time.monotonic()
     folder = (path or home).resolve()
     say = _printer(out.print)
-    with console.progress(out) as (began, step):
-        hooks = {"say": say, "began": began, "step": step}
+    elsewhere = chosen_executor(executor, scheduler, workers, trust, say)
+    with elsewhere as pool, console.progress(out) as (began, step):
+        hooks = {"say": say, "began": began, "step": step, "executor": pool}
         done = run.grade_class(
             home, folder, labs, students, workers, trusted=trust, again=again, **hooks
         )

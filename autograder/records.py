@@ -171,17 +171,24 @@ def inputs_of(
         "handed in": _hash_if_there(submission[0].with_name(TIMESTAMP)),
         "due": due,
         "lab": hash_of(Lab(root, lab).source, Lab(root, lab).release),
-        "library": _hash_of_folder(root / "trickster"),
-        "grader": _hash_of_folder(root / "autograder"),
-        "data": _hash_of_folder(root / "datasets"),
         "settings": settings,
         "secret": secret,
         "sandbox": "none: trusted" if trusted else "bubblewrap",
+        **software(root),
+    }
+    return {**found, "options": repr(sorted(options.items()))} if options else found
+
+
+def software(root: Path) -> dict[str, str]:
+    """Hashes and versions of all that decides a score beside the class and its labs."""
+    return {
+        "library": _hash_of_folder(root / "trickster"),
+        "grader": _hash_of_folder(root / "autograder"),
+        "data": _hash_of_folder(root / "datasets"),
         "python": platform.python_version(),
         "machine": platform.machine(),
         **{name: _version(name) for name in PACKAGES},
     }
-    return {**found, "options": repr(sorted(options.items()))} if options else found
 
 
 def hash_of(*files: Path) -> str:

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
@@ -54,16 +55,18 @@ def completed(
 ) -> Iterator[tuple[Call, Any]]:
     """Each call with its result, as they are done, `workers` at a time.
 
+    Remote workers say themselves how many they are: that changes while they work.
     `next_call` gives what is to be done next, or None while there is nothing: it is asked again
     after each result, so that a result can bring new work. It is asked only when a worker is
     free. The functions must not raise: an exception is taken for the death of a worker, whose
     call is then repeated while no other runs. If that fails as well, its result is `Lost`.
     """
+    slots = (lambda: executor.slots) if isinstance(executor, RemoteWorkers) else (lambda: workers)
     running: dict[Future[Any], Call] = {}
     suspects: deque[Call] = deque()
     try:
         while True:
-            while len(running) < workers and not suspects and (call := next_call()) is not None:
+            while len(running) < slots() and not suspects and (call := next_call()) is not None:
                 running[executor.submit(call.function, call.argument)] = call
             if not running and not suspects:
                 return
@@ -93,6 +96,18 @@ def _repeated(executor: Executor, call: Call) -> tuple[Call, Any]:
     wait([future])
     error = _error_of(future)
     return call, (future.result() if error is None else Lost(error))
+
+
+class RemoteWorkers(Executor):
+    """Workers that are not this machine's. They prove their sandbox, and come and go.
+
+    They repeat by themselves what they lose; a result may be `Lost`.
+    """
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many jobs they can do at once, at this moment; at least 1."""
 
 
 class InThisProcess(Executor):

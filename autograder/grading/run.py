@@ -11,11 +11,10 @@ what was handed in and writes gradebook, notebooks, pages and records, one at a 
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,12 +24,12 @@ from autograder import nbgrader_api, records
 from autograder.authoring.source import lab_notebook
 from autograder.cells import to_text
 from autograder.course import SECRET, CourseError, Lab, read_course
-from autograder.environment import variables
 from autograder.grading.execution import RunSettings, require_sandbox
-from autograder.grading.executor import Call, Lost, alone_in, completed, workers_for
+from autograder.grading.executor import Call, Lost, RemoteWorkers, alone_in, completed, workers_for
 from autograder.grading.feedback import Rendered, render_page
 from autograder.grading.gradebook import ClassGradebook
 from autograder.grading.secret import check_held_back, existing, hash_of, of_course, of_lab
+from autograder.grading.shared_cache import shared_cache
 from autograder.grading.submission import (
     KILLED,
     GradedSubmission,
@@ -44,14 +43,12 @@ from autograder.nbgrader_api import MissingEntry
 from autograder.records import CellRecord, GradingRecord, failed
 from autograder.repair.salvage import FileText
 from autograder.reporting.html import write_report
-from trickster.data import cache_dir
 from trickster.files import write_atomically
 
 ANOTHER_SECRET = (
     f"{SECRET} was missing, so another secret was made: grade the whole class, so that everybody "
     "is asked the same. If you have a copy of the old file, put it back and grade again."
 )
-CACHE_DAYS = 7  # that what checks have computed once is kept
 SECONDS_EACH = 25  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Began = Callable[[str, str], None]  # a lab and a student
@@ -84,15 +81,17 @@ def grade_class(
     single submissions have in place of nbgrader_config's settings of `Grade`.
 
     `workers` submissions are graded at once, as many as this machine has cores if left out, in
-    processes of this machine, or in any `executor` whose workers are processes of their own.
+    processes of this machine, or in any `executor` whose workers are processes of their own;
+    remote workers prove their sandbox themselves.
     """
     course_root = course_root.resolve()
-    if not trusted:
+    remote = isinstance(executor, RemoteWorkers)
+    if not trusted and not remote:
         require_sandbox()
     check_held_back()
     found, unusable = find_submissions(root, course_root, labs, students)
-    workers = workers or os.cpu_count() or 1
-    with alone_in(course_root), _shared_cache():
+    workers = executor.slots if remote else workers or os.cpu_count() or 1
+    with alone_in(course_root), shared_cache():
         names = sorted({submission.lab for submission in found})
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
         run = ClassRun(root, course_root, names, marks or {}, options or {}, trusted)
@@ -145,20 +144,6 @@ def publish(
 def _pool(executor: Executor | None, jobs: int, workers: int) -> AbstractContextManager[Executor]:
     """The caller's own executor, which stays open, or one for these jobs."""
     return nullcontext(executor) if executor is not None else workers_for(jobs, workers)
-
-
-def _shared_cache() -> AbstractContextManager[None]:
-    """What is the same for a whole class is computed once: this machine's workers keep it.
-
-    The sandbox sees neither the folder nor the variables.
-    """
-    folder = cache_dir() / "checks"
-    with suppress(OSError):  # a sandbox hides what is there when it starts
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in folder.glob("*.npz"):  # an entry of an older library is never asked for again
-        if time.time() - path.stat().st_mtime > CACHE_DAYS * 86_400:
-            path.unlink(missing_ok=True)
-    return variables({"TRICKSTER_STORE": str(folder), "TRICKSTER_STORE_WRITE": "1"})
 
 
 def _collected(

@@ -1,0 +1,58 @@
+"""The proof that a machine may grade: its sandbox holds, and its software is the head's.
+
+`prove` runs on the machine in question, `why_not` where the class is. Two machines with other
+versions of torch, or of a check, could give the same notebook two scores.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+from autograder import records
+from autograder.grading.execution import ROOT
+from autograder.grading.secret import check_held_back
+from autograder.sandbox import doctor
+
+SHORT = 12  # characters of a hash that are shown
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a machine says of itself."""
+
+    host: str
+    software: dict[str, str]  # what decides a score → its hash or version
+    broken: tuple[str, ...] = ()  # sentences on what its sandbox does not enforce
+
+
+def prove(sandbox: bool) -> Proof:
+    """Try every wall of this machine's `sandbox`, if submissions are to run in one.
+
+    Raises CourseError where what is held back from students is missing or damaged.
+    """
+    check_held_back()
+    findings = doctor.examine(ROOT) if sandbox else []
+    broken = tuple(str(finding) for finding in findings if not finding.ok)
+    return Proof(platform.node(), records.software(ROOT), broken)
+
+
+def why_not(proof: Proof, ours: dict[str, str]) -> str:
+    """Why a machine must not grade beside one with `ours` as software; "" when it may."""
+    if proof.broken:
+        return " ".join(proof.broken)
+    differences = [
+        f"{name} ({_short(proof.software.get(name, 'none'))} there, {_short(value)} here)"
+        for name, value in ours.items()
+        if proof.software.get(name) != value
+    ]
+    if differences:
+        return (
+            f"it has other software: {', '.join(differences)}. Give it the same commit of the "
+            "repository and the versions in requirements.txt."
+        )
+    return ""
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= SHORT else f"{value[:SHORT]}..."
