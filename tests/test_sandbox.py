@@ -94,10 +94,10 @@ def shared():
         yield SimpleNamespace(binds=binds, inside=f"{SOCKET_DIR}/socket", socket=listener)
 
 
-@pytest.fixture(scope="module")
-def ask(shared):
+@pytest.fixture(scope="module", params=["started", "forked"])
+def ask(shared, request):
     os.environ["TRICKSTER_TEST_TOKEN"] = "of the grader"
-    manager, client = start_kernel(binds=shared.binds)
+    manager, client = start_kernel(binds=shared.binds, warm=request.param == "forked")
     del os.environ["TRICKSTER_TEST_TOKEN"]
     yield Cells(manager, client)
     stop_kernel(manager, client)

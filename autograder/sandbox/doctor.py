@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -26,13 +26,13 @@ from jupyter_client.manager import KernelManager
 
 from autograder.course import SECRET, find_root
 from autograder.environment import variables
-from autograder.sandbox import seccomp
+from autograder.sandbox import seccomp, warm_start
 from autograder.sandbox.bwrap import SandboxError, can_limit_processes, transient_user
 from autograder.sandbox.kernel import start_kernel, stop_kernel
 from autograder.sandbox.limits import MIB, Limits
 from autograder.sandbox.sandbox import ProgramResult, run
 
-SMALL = Limits(memory=300 * MIB, processes=40, disk=20 * MIB)
+SMALL = Limits(memory=600 * MIB, processes=40, disk=20 * MIB)
 QUICK_S = 20
 END_S = 5
 
@@ -74,12 +74,33 @@ def why_unavailable(root: Path | None = None) -> str:
 
 
 def examine(root: Path | None = None) -> list[Finding]:
-    """Try every wall and every limit; takes about ten seconds."""
+    """Try every wall and every limit; takes about twenty seconds.
+
+    A program can be forked into its sandbox or started in it, and each probe tries both.
+    """
     home = find_root(root)
     reason = why_unavailable(home)
     if reason:
         return [Finding("sandbox", False, f"{reason.rstrip('. ')}.", NO_SANDBOX_RISK)]
-    return [Finding("sandbox", True, "it starts"), *(probe(home) for probe in PROBES)]
+    started = Finding("sandbox", True, "it starts")
+    return [started, _warm_start(home), *(_both_ways(probe, home) for probe in PROBES)]
+
+
+def _warm_start(home: Path) -> Finding:
+    """Whether programs are forked; where they are not, grading takes longer and is as safe."""
+    run("", QUICK_S, root=home, warm=True)
+    reason = warm_start.failure()
+    how = f"not here ({reason}): each kernel imports anew" if reason else "kernels are forked"
+    return Finding("warm start", True, how)
+
+
+def _both_ways(probe: Callable[..., Finding], home: Path) -> Finding:
+    """What a probe finds, started and forked; of two findings, the one that does not hold."""
+    started = probe(home)
+    if not started.ok or warm_start.failure():
+        return started
+    forked = probe(home, True)
+    return started if forked.ok else replace(forked, observed=f"forked: {forked.observed}")
 
 
 def report(echo: Callable[[str], None], root: Path | None = None) -> bool:
@@ -95,14 +116,14 @@ def report(echo: Callable[[str], None], root: Path | None = None) -> bool:
 NO_SANDBOX_RISK = "Until then, grading needs --trust-submissions."
 
 
-def _probe(claim: str, risk: str) -> Callable[..., Callable[[Path], Finding]]:
+def _probe(claim: str, risk: str) -> Callable[..., Callable[..., Finding]]:
     """Turn a function that returns (holds, observed) into a probe of `claim`."""
 
     def decorate(function: Callable[[Path], tuple[bool, str]]) -> Callable[[Path], Finding]:
         @functools.wraps(function)
-        def probe(home: Path) -> Finding:
+        def probe(home: Path, warm: bool = False) -> Finding:
             try:
-                holds, observed = function(home)
+                holds, observed = function(home, warm)
             except (SandboxError, psutil.Error, OSError, subprocess.SubprocessError) as error:
                 holds, observed = False, f"the probe itself failed ({error})."
             return Finding(claim, holds, observed, risk)
@@ -113,7 +134,7 @@ def _probe(claim: str, risk: str) -> Callable[..., Callable[[Path], Finding]]:
 
 
 @_probe("network", "A submission could send out what it sees, or attack other machines.")
-def _network(home: Path) -> tuple[bool, str]:
+def _network(home: Path, warm: bool) -> tuple[bool, str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         outcome = _run(
@@ -123,6 +144,7 @@ def _network(home: Path) -> tuple[bool, str]:
             "    except OSError as error: print(error.strerror)\n"
             "    else: print('connected')\n",
             home,
+            warm,
         )
         server.settimeout(0)
         try:
@@ -134,30 +156,34 @@ def _network(home: Path) -> tuple[bool, str]:
 
 
 @_probe("files", "A submission could read solutions, grades or the work of others.")
-def _files(home: Path) -> tuple[bool, str]:
+def _files(home: Path, warm: bool) -> tuple[bool, str]:
     with tempfile.NamedTemporaryFile(prefix="trickster-canary-") as canary:
         hidden = [home / name for name in ("solutions", "autograder", "labs", "course.toml")]
         hidden += [Path.home() / name for name in (".bashrc", ".ssh", ".profile", ".config")]
         hidden += [Path(canary.name), Path("/etc/shadow"), Path("/sys/class"), Path("/var")]
         outcome = _run(
-            f"import os\nprint([p for p in {list(map(str, hidden))!r} if os.path.exists(p)])", home
+            f"import os\nprint([p for p in {list(map(str, hidden))!r} if os.path.exists(p)])",
+            home,
+            warm,
         )
     return _prints(outcome, "[]", "only Python and the library are visible")
 
 
 @_probe("hidden checks", "A submission could read the held-out data and the thresholds.")
-def _checks(home: Path) -> tuple[bool, str]:
+def _checks(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import pathlib, trickster\n"
         "folder = pathlib.Path(trickster.__path__[0]) / 'checks'\n"
         "real = [p.name for p in folder.iterdir() if 'def refuse' not in p.read_text()]\n"
         "print(sorted(real))\n"
     )
-    return _prints(_run(code, home), "['__init__.py', 'probes.py']", "stand-ins take their place")
+    return _prints(
+        _run(code, home, warm), "['__init__.py', 'probes.py']", "stand-ins take their place"
+    )
 
 
 @_probe("what grading draws", "A submission could know what the checks will ask.")
-def _drawn(home: Path) -> tuple[bool, str]:
+def _drawn(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import importlib.util, os\n"
         "names = [name for name in ('autograder', 'held_back') if importlib.util.find_spec(name)]\n"
@@ -171,14 +197,14 @@ def _drawn(home: Path) -> tuple[bool, str]:
         secret.write_text("ab" * 32)
         places = [secret, home / SECRET, home / "autograder" / "held_back", folder]
         with variables({"TRICKSTER_STORE": folder}):
-            outcome = _run(code.format(places=list(map(str, places))), home)
+            outcome = _run(code.format(places=list(map(str, places))), home, warm)
     return _prints(
         outcome, "[]", "no secret, no reserve of pictures, nothing that checks have kept"
     )
 
 
 @_probe("writing", "A submission could change what the next one runs.")
-def _writing(home: Path) -> tuple[bool, str]:
+def _writing(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import os, sys, sysconfig\n"
         "places = ['/', '/usr', '/etc', '/dev', '/run', '/course', '/course/trickster',\n"
@@ -191,32 +217,33 @@ def _writing(home: Path) -> tuple[bool, str]:
         "    except OSError:\n"
         "        pass\n"
     )
-    outcome = _run(code, home)
+    outcome = _run(code, home, warm)
     written = outcome.output.split()
     holds = outcome.status == 0 and not written
     return holds, "everything but the work folder is read-only" if holds else f"wrote in {written}."
 
 
 @_probe("processes of others", "A submission could see, stop or trace the grader.")
-def _others(home: Path) -> tuple[bool, str]:
+def _others(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import os\n"
         f"try: os.kill({os.getpid()}, 0); print('reached the grader')\n"
         "except OSError: pass\n"
-        "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2])\n"
+        "known = 1, 2, os.getpid()\n"  # bubblewrap's, `init`, and itself
+        "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) not in known])\n"
     )
-    return _prints(_run(code, home), "[]", "it sees only its own")
+    return _prints(_run(code, home, warm), "[]", "it sees only its own")
 
 
 @_probe("privileges", "A flaw in Linux would be easier to exploit.")
-def _privileges(home: Path) -> tuple[bool, str]:
+def _privileges(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import ctypes, os\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "new_user, vsock = 0x10000000, 40\n"
         "print(os.getuid() == 0, libc.unshare(new_user) == 0, libc.socket(vsock, 1, 0) >= 0)\n"
     )
-    outcome = _run(code, home)
+    outcome = _run(code, home, warm)
     holds = outcome.output.split() == ["False"] * 3
     filtered = "" if seccomp.supported() else " (there is no filter for this processor)"
     if holds:
@@ -225,22 +252,23 @@ def _privileges(home: Path) -> tuple[bool, str]:
 
 
 @_probe("memory", "A submission could use up the machine's memory.")
-def _memory(home: Path) -> tuple[bool, str]:
-    alone = _run("bytearray(50 * 2**30)", home, SMALL)
+def _memory(home: Path, warm: bool) -> tuple[bool, str]:
+    alone = _run("bytearray(50 * 2**30)", home, warm, SMALL)
     # Each process stays below the limit, all together do not.
     many = _run(
         "import os\nfor _ in range(4): os.fork()\nx = b'x' * (100 * 2**20)\nimport time\n"
         "time.sleep(10)",
         home,
+        warm,
         SMALL,
     )
-    holds = alone.status == 1 and many.limit_hit.startswith("memory")
+    holds = "MemoryError" in alone.output and many.limit_hit.startswith("memory")
     ends = [outcome.limit_hit or _last_line(outcome.output) for outcome in (alone, many)]
     return holds, "; ".join([*ends, "by watching, ten times a second"])
 
 
 @_probe("memory of no process", "A submission could use up the machine's memory unseen.")
-def _hidden_memory(home: Path) -> tuple[bool, str]:
+def _hidden_memory(home: Path, warm: bool) -> tuple[bool, str]:
     mapped = _run(
         "import mmap\n"
         "for place in (None, '/dev/zero'):\n"
@@ -248,6 +276,7 @@ def _hidden_memory(home: Path) -> tuple[bool, str]:
         "    except (OSError, ValueError): print('refused')\n"
         "    else: print('mapped')\n",
         home,
+        warm,
         SMALL,
     )
     sockets = _run(
@@ -262,6 +291,7 @@ def _hidden_memory(home: Path) -> tuple[bool, str]:
         "    except BlockingIOError: pass\n"
         "time.sleep(5)\n",
         home,
+        warm,
         SMALL,
     )
     refused = mapped.output.split() == ["refused"] * 2
@@ -272,7 +302,7 @@ def _hidden_memory(home: Path) -> tuple[bool, str]:
 
 
 @_probe("first to end", "When memory runs out, Linux could end the grader in its place.")
-def _first_to_end(home: Path) -> tuple[bool, str]:
+def _first_to_end(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "place = '/proc/self/oom_score_adj'\n"
         "print(open(place).read().strip())\n"
@@ -280,14 +310,14 @@ def _first_to_end(home: Path) -> tuple[bool, str]:
         "except OSError: pass\n"
         "print(open(place).read().strip())\n"
     )
-    return _prints(_run(code, home), "1000\n1000", "its oom_score_adj is 1000 and stays so")
+    return _prints(_run(code, home, warm), "1000\n1000", "its oom_score_adj is 1000 and stays so")
 
 
 @_probe("number of processes", "A fork bomb would stop the machine.")
-def _processes(home: Path) -> tuple[bool, str]:
+def _processes(home: Path, warm: bool) -> tuple[bool, str]:
     began = time.monotonic()
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
-    outcome = _run(bomb, home, SMALL)
+    outcome = _run(bomb, home, warm, SMALL)
     took = time.monotonic() - began
     how = "" if can_limit_processes(transient_user()) else " (by the monitor alone)"
     holds = outcome.limit_hit.startswith("processes") and took < QUICK_S
@@ -295,7 +325,7 @@ def _processes(home: Path) -> tuple[bool, str]:
 
 
 @_probe("disk", "A submission could fill the machine's disk or memory.")
-def _disk(home: Path) -> tuple[bool, str]:
+def _disk(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import os\n"
         "total = 0\n"
@@ -308,7 +338,7 @@ def _disk(home: Path) -> tuple[bool, str]:
         "print(total)\n"
         "import time; time.sleep(0.5)\n"
     )
-    outcome = _run(code, home, SMALL)
+    outcome = _run(code, home, warm, SMALL)
     numbers = outcome.output.split()
     written = int(numbers[-1]) if numbers else 0
     holds = 0 < written <= 2 * SMALL.disk + 2 * MIB and outcome.limit_hit.startswith("disk")
@@ -316,7 +346,7 @@ def _disk(home: Path) -> tuple[bool, str]:
 
 
 @_probe("time", "An endless loop would hold up the class.")
-def _time(home: Path) -> tuple[bool, str]:
+def _time(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import signal, os\n"
         "for number in range(1, 65):\n"
@@ -326,19 +356,19 @@ def _time(home: Path) -> tuple[bool, str]:
         "while True: pass\n"
     )
     began = time.monotonic()
-    outcome = run(code, 0.5, limits=SMALL, root=home)
+    outcome = run(code, 0.5, limits=SMALL, root=home, warm=warm)
     took = time.monotonic() - began
     holds = outcome.status is None and took < END_S
     return holds, f"a loop that ignores all signals was ended in {took:.1f} s"
 
 
 @_probe("death of the grader", "Submissions could keep running after grading is stopped.")
-def _orphans(home: Path) -> tuple[bool, str]:
+def _orphans(home: Path, warm: bool) -> tuple[bool, str]:
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
         "from autograder.sandbox.sandbox import Sandbox\n"
-        f"sandbox = Sandbox(root=Path({str(home)!r}))\n"
+        f"sandbox = Sandbox(root=Path({str(home)!r}), warm={warm})\n"
         "sandbox.start([sys.executable, '-c', 'while True: pass'])\n"
         "print(sandbox.pid1.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -357,9 +387,9 @@ def _orphans(home: Path) -> tuple[bool, str]:
 
 
 @_probe("kernel", "Notebooks cannot be graded in a sandbox.")
-def _kernel(home: Path) -> tuple[bool, str]:
+def _kernel(home: Path, warm: bool) -> tuple[bool, str]:
     began = time.monotonic()
-    manager, client = start_kernel(root=home)
+    manager, client = start_kernel(root=home, warm=warm)
     took = time.monotonic() - began
     try:
         request = client.execute("while True: pass", store_history=False)
@@ -393,8 +423,8 @@ def _prints(outcome: ProgramResult, wanted: str, observed: str) -> tuple[bool, s
     return holds, observed if holds else f"{outcome.output.strip()}."
 
 
-def _run(code: str, home: Path, limits: Limits | None = None) -> ProgramResult:
-    return run(code, QUICK_S, limits=limits, root=home)
+def _run(code: str, home: Path, warm: bool, limits: Limits | None = None) -> ProgramResult:
+    return run(code, QUICK_S, limits=limits, root=home, warm=warm)
 
 
 def _last_line(text: str) -> str:

@@ -1,14 +1,17 @@
 """The first program in a sandbox: applies the limits to itself, then becomes the kernel.
 
+Or it waits until the kernel ends, where that was forked into the sandbox: see `fork_server`.
+
 Runs before any of a student's code, with the standard library alone: `init.py SETTINGS PROGRAM
 ARGUMENT ...`, where SETTINGS is JSON: `limits` (by their names in `resource`), `uid` (0: keep the
 present one), `ready` (a file descriptor to which it writes when all is in place), `go` (another
-one, on which the grader answers).
+one, on which the grader answers: "go", or the number of the process to wait for).
 """
 
 import json
 import os
 import resource
+import select
 import sys
 
 
@@ -30,10 +33,23 @@ def main() -> None:
     os.write(settings["ready"], b"ready")
     # A grader that was killed while bubblewrap was starting says nothing: nobody would ever end
     # this sandbox, since bubblewrap was not yet bound to its parent.
-    if os.read(settings["go"], 2) != b"go":
-        sys.exit("the grader has gone")
+    answer = os.read(settings["go"], 20)
     os.closerange(3, 4096)  # the pipes that were for the start only
-    os.execv(command[0], command)
+    if answer.isdigit():
+        wait_for(int(answer))
+    elif answer == b"go":
+        os.execv(command[0], command)
+    else:
+        sys.exit("the grader has gone")
+
+
+def wait_for(process: int) -> None:
+    """Wait until a process ends, which is no child of this one."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    select.select([descriptor], [], [])
 
 
 if __name__ == "__main__":

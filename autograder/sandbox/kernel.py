@@ -36,6 +36,7 @@ def kernel_spec(
     binds: Binds | None = None,
     root: Path | None = None,
     hidden: Sequence[Path] = (),
+    warm: bool = True,
 ) -> KernelSpec:
     """The kernel specification of a sandboxed kernel.
 
@@ -43,12 +44,14 @@ def kernel_spec(
     binds: further paths to show, `{path here: (path in the sandbox, writable)}`.
     root: the course's repository; found from the current folder if left out.
     hidden: folders that stay hidden even where one above them is shown.
+    warm: fork it, where that is possible, from a process that has imported what labs import.
     """
     config: dict[str, Any] = {
         "limits": asdict(limits or Limits()),
         "binds": {str(here): list(there) for here, there in (binds or {}).items()},
         "root": str(root or ""),
         "hidden": [str(folder) for folder in hidden],
+        "warm": warm,
     }
     metadata = {"kernel_provisioner": {"provisioner_name": NAME, "config": config}}
     return KernelSpec(
@@ -94,9 +97,10 @@ def start_kernel(
     binds: Binds | None = None,
     root: Path | None = None,
     hidden: Sequence[Path] = (),
+    warm: bool = True,
 ) -> tuple[SandboxKernelManager, BlockingKernelClient]:
     """A sandboxed kernel that answers, and a client of it; end both with `stop_kernel`."""
-    manager = SandboxKernelManager(spec=kernel_spec(limits, binds, root, hidden))
+    manager = SandboxKernelManager(spec=kernel_spec(limits, binds, root, hidden, warm))
     manager.start_kernel()
     client = manager.client()
     client.start_channels()

@@ -31,6 +31,7 @@ class Monitor(threading.Thread):
         self.pid1 = pid1
         self.limits = limits
         self.on_broken = on_broken
+        self.inherited = 0  # bytes that the program was forked with, which count for nothing
         self.disk_full = ""
         self._stopped = threading.Event()
         self._crowded_since: float | None = None
@@ -57,10 +58,10 @@ class Monitor(threading.Thread):
         return self._memory(processes) or self._processes(processes) or self._disk()
 
     def _memory(self, processes: list[psutil.Process]) -> str:
-        sockets = socket_memory(self.pid1.pid)
-        used = sockets + sum(_read(process, _resident) for process in processes)
+        uncounted = socket_memory(self.pid1.pid) - self.inherited
+        used = uncounted + sum(_read(process, _resident) for process in processes)
         if used > self.limits.memory:  # counts shared pages several times: look closer
-            used = sockets + sum(_read(process, _proportional) for process in processes)
+            used = uncounted + sum(_read(process, _proportional) for process in processes)
         if used <= self.limits.memory:
             return ""
         return f"memory: used {format_size(used)} of {format_size(self.limits.memory)}"

@@ -96,10 +96,7 @@ class FileSystem:
         ]
 
     def _python(self) -> list[tuple[str, list[str]]]:
-        prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-        # .venv/bin/python is a link, often through another link.
-        prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
-        shown = [path for path in prefixes if not _within(path, "/usr")]
+        shown = [path for path in python_prefixes() if not _within(path, "/usr")]
         places = [(path, ["--ro-bind", path, path]) for path in shown]
         return [*places, (f"{TOOLS}/{INIT.name}", _bind(INIT, f"{TOOLS}/{INIT.name}"))]
 
@@ -133,10 +130,17 @@ class FileSystem:
         ]
         for folder in (WORK, HOME, f"{HOME}/matplotlib"):
             places.append((folder, ["--perms", "0777", "--dir", folder]))
-        for path in _font_caches():
+        for path in font_caches():
             inside = f"{HOME}/matplotlib/{path.name}"
             places.append((inside, _bind(path, inside)))
         return places
+
+
+def python_prefixes() -> set[str]:
+    """The folders of this Python and its packages."""
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    # .venv/bin/python is a link, often through another link.
+    return prefixes | {os.path.realpath(prefix) for prefix in prefixes}
 
 
 def _cache_of_checks() -> list[Path]:
@@ -171,7 +175,7 @@ def _remount_read_only(places: list[tuple[str, list[str]]]) -> list[str]:
     return [argument for place in made for argument in ("--remount-ro", place)]
 
 
-def _font_caches() -> list[Path]:
+def font_caches() -> list[Path]:
     """matplotlib's list of fonts: without it every kernel spends seconds on making one."""
     configured = os.environ.get("MPLCONFIGDIR")
     folder = Path(configured) if configured else platformdirs.user_cache_path("matplotlib")

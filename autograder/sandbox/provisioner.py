@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
-from traitlets import Dict, List, Unicode
+from traitlets import Bool, Dict, List, Unicode
 
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.policy import KERNEL_SOCKETS, TOOLS
@@ -37,6 +37,7 @@ class SandboxProvisioner(LocalProvisioner):
     binds = Dict(help="Paths to show: {path here: [path there, writable]}.").tag(config=True)
     root = Unicode(help="The course's repository; found if left out.").tag(config=True)
     hidden = List(Unicode(), help="Folders that stay hidden in any case.").tag(config=True)
+    warm = Bool(True, help="Fork the kernel where that is possible.").tag(config=True)
 
     sandbox: Sandbox | None = None
     _socket_fd: int | None = None
@@ -58,6 +59,7 @@ class SandboxProvisioner(LocalProvisioner):
             {**shown, f"{connection}.inside": (CONNECTION, False)},
             Path(self.root) if self.root else None,
             [Path(folder) for folder in self.hidden],
+            warm=self.warm,
         )
         with _private_file(self.sandbox.user, f"{connection}.inside") as file:
             ours = json.loads(Path(connection).read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from typing import IO, Any, BinaryIO
 import psutil
 
 from autograder.course import find_root
-from autograder.sandbox import bwrap, seccomp
+from autograder.sandbox import bwrap, seccomp, warm_start
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.monitor import Monitor
 from autograder.sandbox.policy import INIT, TOOLS, WORK, Binds, FileSystem
@@ -53,6 +54,7 @@ class Sandbox:
     root: the course's repository, of which only the library and its data are shown.
     binds: further paths to show, `{path here: (path in the sandbox, writable)}`.
     hidden: folders that stay hidden even where one above them is shown.
+    warm: fork the program where that is possible, instead of starting it: see `warm_start`.
     """
 
     def __init__(
@@ -61,13 +63,16 @@ class Sandbox:
         binds: Binds | None = None,
         root: Path | None = None,
         hidden: Sequence[Path] = (),
+        warm: bool = False,
     ):
+        self.warm = warm
         self.bwrap = bwrap.find()
         self.limits = limits or Limits()
         self.files = FileSystem(find_root(root), self.limits.disk, dict(binds or {}), hidden)
         self.user = bwrap.transient_user()
         self.process: subprocess.Popen[bytes] | None = None  # bubblewrap itself, outside
         self.pid1: psutil.Process | None = None  # the first process of the sandbox's namespace
+        self._forked: psutil.Process | None = None  # the program, unless bubblewrap started it
         self.monitor: Monitor | None = None
         self.killed_for = ""  # the limit that was broken
         self._tail = OutputTail()
@@ -99,17 +104,27 @@ class Sandbox:
             # Through a file: a submission can read bubblewrap's command line, and must not learn
             # from it where the course and its gradebook are.
             arguments = stack.enter_context(_file("\0".join(options).encode()))
-            command = [*FIRST_TO_END, self.bwrap, "--args", str(arguments.fileno()), "--"]
+            command = [self.bwrap, "--args", str(arguments.fileno()), "--"]
             command += [*self._init_command(ready_writer.fileno(), go_reader.fileno()), *program]
             inherited = (info_writer, ready_writer, go_reader, rules, arguments)
-            self.process = self._launch(command, [file.fileno() for file in inherited])
-            self._tail = OutputTail(self.process.stdout)
+            reader, writer = os.pipe()
+            output = stack.enter_context(os.fdopen(writer, "wb", 0))
+            self.process = _launch(
+                command,
+                env=self.files.environment(),  # a submission can read bubblewrap's
+                cwd="/",
+                pass_fds=[file.fileno() for file in inherited],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            self._tail = OutputTail(os.fdopen(reader, "rb", 0))
             info_writer.close()
             ready_writer.close()
             go_reader.close()
-            self._wait_until_ready(info, ready)
-            with contextlib.suppress(BrokenPipeError):  # it has ended already
-                go.write(b"go")
+            self._wait_until_ready(info, ready, output)
+            self._begin(program, go, output)
         return self.process
 
     def interrupt(self) -> None:
@@ -120,9 +135,9 @@ class Sandbox:
                 program.send_signal(signal.SIGINT)
 
     def program(self) -> psutil.Process | None:
-        """The program's own process: the oldest child of the first one, which is bubblewrap's."""
-        if self.pid1 is None:
-            return None
+        """The program's own process: the oldest child of the first one, if it was not forked."""
+        if self.pid1 is None or self._forked is not None:
+            return self._forked
         with contextlib.suppress(psutil.NoSuchProcess):
             return min(self.pid1.children(), key=psutil.Process.create_time, default=None)
         return None
@@ -148,7 +163,7 @@ class Sandbox:
                 self.process.wait(END_S)
             self._tail.close()
         self.process = None
-        self.pid1 = None
+        self.pid1 = self._forked = None
 
     def __enter__(self) -> Sandbox:
         return self
@@ -165,27 +180,37 @@ class Sandbox:
         }
         return [sys.executable, "-I", "-S", f"{TOOLS}/{INIT.name}", json.dumps(settings)]
 
-    def _launch(self, command: list[str], inherited: list[int]) -> subprocess.Popen[bytes]:
-        """Start bubblewrap, on the one thread that lives as long as this process."""
-        return _starter.submit(
-            subprocess.Popen,
-            command,
-            env=self.files.environment(),  # a submission can read bubblewrap's
-            cwd="/",
-            pass_fds=inherited,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ).result()
+    def _begin(self, program: Sequence[str], go: BinaryIO, output: BinaryIO) -> None:
+        """Fork the program into the sandbox, or tell `init` to become it."""
+        limits = self.limits.resources(bwrap.can_limit_processes(self.user))
+        first = min(self.pid1.children(), key=psutil.Process.create_time, default=None)
+        forked = None
+        if self.warm and first is not None and self.limits.memory >= warm_start.LEAST_MEMORY:
+            forked = warm_start.forked(
+                program,
+                first.pid,
+                self.user,
+                limits,
+                self.files.environment(),
+                output.fileno(),
+                _launch,
+            )
+        if forked is not None:
+            self._forked = _numbered(forked.pid, self.pid1)
+            self.monitor.inherited = forked.memory
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            go.write(str(forked.pid).encode() if forked is not None else b"go")
+        if forked is not None:
+            forked.go()
 
-    def _wait_until_ready(self, info: BinaryIO, ready: BinaryIO) -> None:
-        """Wait for the first process and for the program; raises SandboxError without them."""
+    def _wait_until_ready(self, info: BinaryIO, ready: BinaryIO, output: BinaryIO) -> None:
+        """Wait for the first process and for `init`; raises SandboxError without them."""
         state = _read_until(b"}", info)
         if state.rstrip().endswith(b"}"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.pid1 = psutil.Process(json.loads(state)["child-pid"])
         if self.pid1 is None or not _read_until(b"ready", ready):
+            output.close()  # or what reads it would wait for more
             self.end()
             reason = bwrap.explain_failure(self.output)
             raise bwrap.SandboxError(f"The sandbox did not start: {reason}")
@@ -195,6 +220,24 @@ class Sandbox:
     def _kill_for(self, reason: str) -> None:
         self.killed_for = reason
         self.kill()
+
+
+def _launch(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process on the one thread that lives as long as this process.
+
+    What it runs is the first to end when memory runs out.
+    """
+    return _starter.submit(subprocess.Popen, [*FIRST_TO_END, *command], **options).result()
+
+
+def _numbered(number: int, pid1: psutil.Process) -> psutil.Process | None:
+    """The child of a sandbox's first process that has this number inside it."""
+    for child in pid1.children():
+        with contextlib.suppress(OSError):
+            numbers = re.search(r"^NSpid:(.*)", Path(f"/proc/{child.pid}/status").read_text(), re.M)
+            if numbers and int(numbers[1].split()[-1]) == number:
+                return child
+    return None
 
 
 class OutputTail:
