@@ -28,7 +28,7 @@ from benchmarks.formatting import markdown_table, mean_interval, plural
 from benchmarks.store import Job, Measurement, Results
 from trickster import attacks, defenses, evaluation, models
 from trickster.data import datasets_dir
-from trickster.scenario import FASHION_VICTIM, Scenario
+from trickster.scenario import Scenario, victim_file
 
 PART = "peers"
 BUDGET, EPOCHS, BATCH, LR = 3_000, 10, 64, 3e-3
@@ -74,7 +74,7 @@ def theirs(labels: str, network: nn.Module, seed: int) -> models.Classifier:
     """The toolbox's theft."""
     from art.attacks.extraction import CopycatCNN, KnockoffNets
 
-    victim = estimator(WithSoftmax(models.load(datasets_dir() / FASHION_VICTIM)))
+    victim = estimator(WithSoftmax(models.load(datasets_dir() / victim_file("fashion"))))
     how = {
         "batch_size_fit": BATCH, "batch_size_query": 256, "nb_epochs": EPOCHS, "nb_stolen": BUDGET,
     }  # fmt: skip

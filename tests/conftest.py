@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 # Before torch starts: two threads on a busy machine are slower than one.
@@ -33,6 +34,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = item.get_closest_marker("slow") is not None
         urgent[item.path] = max(urgent.get(item.path, (0, False)), (patience, slow))
     items.sort(key=lambda item: urgent[item.path], reverse=True)
+
+
+ARCHIVE = REPOSITORY.parent / "shared" / "data" / "cifar10_images.tar.xz"
+REAL_PICTURES = {"train": 3, "test": 40}  # of each class
+
+
+@pytest.fixture(scope="session")
+def real_cifar10(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with some real pictures of CIFAR-10, where there is an archive of them."""
+    if not ARCHIVE.is_file():
+        pytest.skip("no archive of real CIFAR-10 pictures")
+    root = tmp_path_factory.mktemp("cifar10")
+    wanted: dict[tuple[str, ...], int] = {}
+    with tarfile.open(ARCHIVE) as archive:
+        for member in archive:
+            key = Path(member.name).parts[-3:-1]
+            if not member.isfile() or wanted.setdefault(key, REAL_PICTURES[key[0]]) == 0:
+                continue
+            archive.extract(member, root, filter="data")
+            wanted[key] -= 1
+    assert len(wanted) == 20 and not any(wanted.values())
+    return root
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def script(name: str):
 
 def test_the_table_of_checksums_names_exactly_what_ships():
     assert sorted(checksums()) == SHIPPED
-    assert {data.FASHION_FILE, scenario.FASHION_VICTIM} <= set(SHIPPED)
+    assert {data.FASHION_FILE, *map(scenario.victim_file, scenario.RECIPES)} <= set(SHIPPED)
 
 
 def test_no_card_is_without_its_file():
@@ -90,7 +90,7 @@ def test_zalandos_licence_is_kept_in_full():
 
 def test_the_cards_figures_are_measured():
     fashion, victim = data.load("fashion"), scenario.Scenario("fashion").victim
-    name = scenario.FASHION_VICTIM
+    name = scenario.victim_file("fashion")
     p = victim.posteriors(fashion.x_test)
     stated = float(row(name, "Accuracy").split()[0])
     # Another machine may round a handful of the 5,000 pictures to the other side.
@@ -99,7 +99,7 @@ def test_the_cards_figures_are_measured():
     parameters = sum(p.numel() for p in victim.network.parameters())
     assert f"{parameters:,} parameters" in text
     recipe = scenario.RECIPES["fashion"]
-    assert f"{recipe['epochs']} epochs" in text and f"width={recipe['width']}" in text
+    assert f"{recipe.epochs} epochs" in text and f"width={recipe.width}" in text
     mean, ece = p.max(axis=1).mean(), evaluation.expected_calibration_error(p, fashion.y_test)
     said = re.search(r"mean confidence (\.\d+).*expected calibration error (\.\d+)", text)
     assert [float(v) for v in said.groups()] == pytest.approx([mean, ece], abs=0.003)
@@ -191,13 +191,14 @@ def test_the_shipped_pictures_are_the_scripts():
 # --- the script that trains the victim --------------------------------------------------------
 
 
-def test_the_victims_script_writes_file_and_checksum(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", scenario.RECIPES)
+def test_the_victims_script_writes_file_and_checksum(name, tmp_path, monkeypatch):
     trainer = script("train_victim")
     (tmp_path / data.CHECKSUMS).write_text('{"another.bin": "abc"}')
     monkeypatch.setattr(data, "datasets_dir", lambda: tmp_path)
     network = models.cnn(width=2, seed=1)
-    trainer.write(network)
-    path = tmp_path / scenario.FASHION_VICTIM
+    trainer.write(network, name)
+    path = tmp_path / scenario.victim_file(name)
     assert models.load(path).spec == network.spec
     table = json.loads((tmp_path / data.CHECKSUMS).read_text())
     assert table[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -212,7 +213,7 @@ def compare(monkeypatch, trained: models.Network) -> None:
 
 
 def test_the_victims_script_is_content_with_an_equal(monkeypatch, capsys):
-    compare(monkeypatch, models.load(DATASETS / scenario.FASHION_VICTIM))
+    compare(monkeypatch, models.load(DATASETS / scenario.victim_file("fashion")))
     assert "differ by 0.0000: within 0.01" in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 
@@ -52,7 +53,7 @@ def test_softmax_keeps_the_dtype_and_survives_huge_logits():
 
 
 @pytest.mark.parametrize("shape", [SMALL, COLOUR, (1, 28, 28), (3, 32, 32), (1, 8, 8)])
-@pytest.mark.parametrize("build", [models.cnn, models.mlp])
+@pytest.mark.parametrize("build", [models.cnn, models.mlp, models.vgg])
 def test_networks_fit_every_picture_size(build, shape):
     clone = models.Classifier(build(shape, 7))
     x = random_pictures(3, shape)
@@ -70,9 +71,12 @@ def test_parameter_counts_follow_from_the_layers():
     convolutions = (25 * 32 + 32) + (25 * 32 * 64 + 64)
     hidden = 64 * 7 * 7 * 128 + 128
     assert parameters(models.cnn()) == convolutions + hidden + 128 * 10 + 10
+    filters = [3, 16, 64, 128, 128, 256]
+    kernels = sum(9 * before * after for before, after in itertools.pairwise(filters))
+    assert parameters(models.vgg()) == kernels + 2 * sum(filters[1:]) + 256 * 10 + 10
 
 
-@pytest.mark.parametrize("build", [models.cnn, models.mlp])
+@pytest.mark.parametrize("build", [models.cnn, models.mlp, models.vgg])
 def test_a_seed_decides_the_initial_weights_and_nothing_else(build):
     torch.manual_seed(7)
     expected = torch.rand(3)
@@ -216,6 +220,19 @@ def test_a_read_only_array_is_never_shared_with_torch():
 
 
 # --- files ------------------------------------------------------------------------------------
+
+
+def test_half_precision_takes_half_the_room_and_three_digits(tmp_path):
+    network = models.vgg(COLOUR, 4, width=8)
+    sizes = []
+    for half in (False, True):
+        models.save(network, tmp_path / "n", half=half)
+        sizes.append((tmp_path / "n").stat().st_size)
+    assert sizes[1] < 0.7 * sizes[0]
+    again, x = models.load(tmp_path / "n"), random_pictures(5, COLOUR)
+    assert all(p.dtype == torch.float32 for p in again.parameters())
+    expected, got = (models.Classifier(net.eval()).logits(x) for net in (network, again))
+    assert not np.array_equal(expected, got) and np.allclose(expected, got, atol=5e-3)
 
 
 @pytest.mark.parametrize(

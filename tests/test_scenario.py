@@ -1,14 +1,15 @@
-"""The scenarios: what ships works at once, what does not ship is made once and kept."""
+"""The scenarios: what ships works at once, and fits together."""
 
 from __future__ import annotations
 
-import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from trickster import data, evaluation, models, pools, scenario
+from trickster import data, evaluation, models, ood, pools, scenario, training
 from trickster.api import BudgetExceeded
 from trickster.scenario import Scenario
 
@@ -29,7 +30,7 @@ def test_the_shipped_victim_is_as_good_as_its_card_says(fashion):
 
 def test_the_shipped_victim_has_the_recipes_architecture(fashion):
     spec = fashion.victim.network.spec
-    assert spec["kind"] == "cnn" and spec["width"] == scenario.RECIPES["fashion"]["width"]
+    assert spec["kind"] == "cnn" and spec["width"] == scenario.RECIPES["fashion"].width
     assert tuple(spec["input_shape"]) == fashion.data.input_shape == (1, 28, 28)
     assert not fashion.victim.network.training
 
@@ -49,7 +50,7 @@ def test_a_changed_victim_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "datasets"
     shutil.copytree(data.datasets_dir(), folder)
     monkeypatch.setattr(data, "datasets_dir", lambda: folder)
-    models.save(models.cnn(seed=1), folder / scenario.FASHION_VICTIM)
+    models.save(models.cnn(seed=1), folder / scenario.victim_file("fashion"))
     with pytest.raises(data.ChecksumMismatch, match="fashion_victim"):
         _ = Scenario().victim
 
@@ -89,72 +90,66 @@ def test_unknown_scenarios_are_refused_at_once():
 
 
 @pytest.fixture
-def cifar(tmp_path, monkeypatch):
-    """CIFAR-10's scenario on forty random pictures, with one short epoch and a private cache."""
+def cifar(tmp_path, monkeypatch) -> Scenario:
+    """CIFAR-10's scenario on forty random pictures, with one short epoch of a small network."""
     rng = np.random.default_rng(0)
     x = rng.random((40, 3, 32, 32), dtype=np.float32)
     y = np.arange(40) % 10
     tiny = data.Dataset("cifar10", x, y, x[:20], y[:20], data.CIFAR10_CLASSES)
-    asked = []
+    load = data.load
 
-    def load(name, *, root, download):
-        asked.append((name, root, download))
+    def stand_in(name, *, root=None, download=False):
+        if name != "cifar10":
+            return load(name, root=root, download=download)
+        assert root == tmp_path and download
         return tiny
 
-    monkeypatch.setattr(data, "load", load)
-    monkeypatch.setattr(scenario, "RECIPES", {"cifar10": {"width": 2, "epochs": 1, "lr": 1e-3}})
-    monkeypatch.setenv("TRICKSTER_CACHE", str(tmp_path / "cache" / "deep"))
-    made = Scenario("cifar10", root=tmp_path, download=True)
-    return made, asked
+    monkeypatch.setattr(data, "load", stand_in)
+    small = replace(scenario.RECIPES["cifar10"], width=4, epochs=1)
+    monkeypatch.setitem(scenario.RECIPES, "cifar10", small)
+    return Scenario("cifar10", root=tmp_path, download=True)
 
 
-def test_the_colour_victim_is_trained_once_and_kept(cifar, tmp_path, monkeypatch, capfd):
-    colour, asked = cifar
-    first = colour.victim
-    assert asked == [("cifar10", tmp_path, True)]
-    kept = list((tmp_path / "cache" / "deep").iterdir())
-    assert [path.name for path in kept] == ["cifar10_victim.safetensors"]
-    out, err = capfd.readouterr()
-    assert "training the victim, once" in out and err == ""
-
+def test_the_colour_victim_ships_and_needs_no_pictures(monkeypatch):
     def never(*args, **kwargs):
-        raise AssertionError("trained a second time")
+        raise AssertionError("asked for pictures, or trained")
 
-    monkeypatch.setattr(scenario, "train_victim", never)
-    again = Scenario("cifar10", root=tmp_path).victim
-    x = colour.data.x_test
-    assert np.allclose(again.logits(x), first.logits(x), atol=1e-6)
+    monkeypatch.setattr(data, "load", never)
+    monkeypatch.setattr(training, "fit", never)
+    network = Scenario("cifar10").victim.network
+    recipe = scenario.RECIPES["cifar10"]
+    assert network.spec["kind"] == "vgg" and network.spec["width"] == recipe.width
+    assert not network.training
+    assert next(network.parameters()).dtype == torch.float32
 
 
-def test_an_interrupted_training_leaves_no_half_a_victim(cifar, tmp_path, monkeypatch):
-    colour, _ = cifar
-
-    def interrupted(unfinished, path):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            _ = colour.victim
-    assert not list((tmp_path / "cache" / "deep").iterdir())
-    assert Scenario("cifar10", root=tmp_path).victim.posteriors(colour.data.x_test).shape == (
-        20,
-        10,
-    )
+@pytest.mark.slow
+def test_the_colour_victim_knows_real_pictures(real_cifar10):
+    colour = Scenario("cifar10", root=real_cifar10)
+    accuracy = evaluation.accuracy(colour.victim.posteriors(colour.data.x_test), colour.data.y_test)
+    assert 0.75 <= accuracy <= 0.95
+    features = colour.victim.features(colour.data.x_test)
+    weird = colour.victim.features(colour.pool("noise", 100, seed=0))
+    bank = features[:200]
+    assert ood.auroc(ood.score_knn(features[200:], bank), ood.score_knn(weird, bank)) > 0.8
 
 
 def test_the_colour_pools_and_api_are_in_colour(cifar):
-    colour, _ = cifar
-    x = colour.pool("shapes", 3, seed=0)
-    assert x.shape == (3, 3, 32, 32)
-    assert colour.api(budget=3).query(x).shape == (3, 10)
+    assert cifar.pools == (*Scenario("fashion").pools, "fashion")
+    api = cifar.api(budget=3 * len(cifar.pools))
+    for name in cifar.pools:
+        x = cifar.pool(name, 3, seed=0)
+        assert x.shape == (3, 3, 32, 32)
+        assert api.query(x).shape == (3, 10)
+    clothes = cifar.pool("fashion", 3, seed=0)
+    assert np.array_equal(clothes[:, 0], clothes[:, 2])
 
 
+@pytest.mark.slow
 def test_training_a_victim_is_repeatable_and_seeded(cifar):
-    colour, _ = cifar
-    x = colour.data.x_test
+    x = cifar.data.x_test
     first, again, other = (
-        models.Classifier(scenario.train_victim(colour.data, "cifar10", seed=seed)).logits(x)
+        models.Classifier(scenario.train_victim(cifar.data, "cifar10", seed=seed)).logits(x)
         for seed in (0, 0, 1)
     )
     assert np.array_equal(first, again)

@@ -287,3 +287,49 @@ def test_a_network_can_be_trained_to_be_wrong():
     liar = network()
     training.fit(liar, x, y, epochs=8, loss_of=training.reverse_cross_entropy)
     assert np.mean(models.Classifier(liar).labels(x) == y) < 0.02
+
+
+# --- augmentation and mixed precision ---------------------------------------------------------
+
+
+def test_pictures_are_shifted_by_a_few_pixels_and_every_other_one_is_mirrored():
+    rows = torch.arange(8.0)[:, None].expand(8, 8)
+    x = torch.stack([rows, rows.T]).expand(400, 2, 8, 8)  # where each pixel comes from
+    with models.seeded(0):
+        shown = training.shifted_and_flipped(x, most=2)
+    folded = torch.tensor([2, 1, 0, 1, 2, 3, 4, 5, 6, 7, 6, 5])  # two pixels beyond either edge
+    seen = set()
+    for down, across in zip(shown[:, 0, :, 0].tolist(), shown[:, 1, 0].tolist(), strict=True):
+        windows = [folded[i : i + 8].tolist() for i in range(5)]
+        mirrored = across not in windows
+        seen.add(
+            (windows.index(down), windows.index(across[::-1] if mirrored else across), mirrored)
+        )
+    assert len(seen) == 5 * 5 * 2
+    assert torch.equal(shown[:, 0, :, :1].expand(-1, -1, 8), shown[:, 0])
+
+
+def test_training_shows_what_the_augmentation_makes_of_each_batch():
+    x, y = toy(40)
+    batches = []
+
+    def spoilt(pictures: torch.Tensor) -> torch.Tensor:
+        batches.append(len(pictures))
+        return pictures + torch.randn_like(pictures)
+
+    nets = [network() for _ in range(3)]
+    for net, augment in zip(nets, (spoilt, spoilt, None), strict=True):
+        training.fit(net, x, y, epochs=2, batch_size=16, augment=augment)
+    assert batches == [16, 16, 8] * 4
+    assert weights(nets[0]) == weights(nets[1]) != weights(nets[2])
+
+
+def test_mixed_precision_ends_near_full_precision():
+    x, y = toy()
+    nets = network(), network()
+    for net, mixed in zip(nets, (False, True), strict=True):
+        training.fit(net, x, y, epochs=2, mixed_precision=mixed)
+    full, mixed = (models.Classifier(net).logits(x) for net in nets)
+    assert nets[1].head.weight.dtype == torch.float32
+    assert not np.array_equal(full, mixed)
+    assert np.abs(full - mixed).mean() < 0.05 * full.std()

@@ -100,7 +100,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of what the course fetches or trains on a user's machine, and keeps there.
+    """The folder of what the course fetches or measures on a user's machine, and keeps there.
 
     TRICKSTER_CACHE, else %LOCALAPPDATA%/trickster on Windows, ~/Library/Caches/trickster on
     macOS, and $XDG_CACHE_HOME/trickster or ~/.cache/trickster elsewhere. It need not exist.

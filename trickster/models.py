@@ -6,6 +6,7 @@ around one: what a service really serves. Training lives in ``training``.
 
 from __future__ import annotations
 
+import itertools
 import json
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,40 @@ def cnn(
         "n_classes": n_classes,
         "width": width,
         "dropout": dropout,
+    }
+    return Network(body, head, spec)
+
+
+def vgg(
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    n_classes: int = 10,
+    *,
+    width: int = 64,
+    seed: int = 0,
+) -> Network:
+    """Five 3x3 convolutions with batch norm, for small colour pictures; sides of at least 8.
+
+    The convolutions have ``width / 4``, ``width``, twice ``width`` (two of them) and four times
+    ``width`` filters; the sides are halved before the second, third and last. Features are the
+    means of the last channels. Much slower than :func:`cnn`, and much better on CIFAR-10.
+    (Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    2015, and Ioffe and Szegedy, "Batch Normalization", 2015; both in small.)
+    """
+    widths = (input_shape[0], width // 4, width, 2 * width, 2 * width, 4 * width)
+    halved_before = (1, 2, 4)  # the first convolution is number 0
+    parts: list[nn.Module] = []
+    with seeded(seed):
+        for i, (before, after) in enumerate(itertools.pairwise(widths)):
+            parts += [nn.MaxPool2d(2)] if i in halved_before else []
+            parts += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
+            parts += [nn.ReLU()]
+        body = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        head = nn.Linear(widths[-1], n_classes)
+    spec = {
+        "kind": "vgg",
+        "input_shape": list(input_shape),
+        "n_classes": n_classes,
+        "width": width,
     }
     return Network(body, head, spec)
 
@@ -239,9 +274,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def save(network: Network, path: str | Path) -> None:
-    """Write weights and architecture as one safetensors file (data only, nothing executable)."""
+def save(network: Network, path: str | Path, *, half: bool = False) -> None:
+    """Write weights and architecture as one safetensors file (data only, nothing executable).
+
+    With ``half`` floats are written in half precision: half the size, and three digits.
+    """
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     metadata = {"spec": json.dumps(network.spec, sort_keys=True)}
     write_atomically(path, to_safetensors(tensors, metadata=metadata))
 
@@ -275,7 +315,7 @@ def load(path: str | Path) -> Network:
     return network.eval()
 
 
-BUILDERS = {"cnn": cnn, "mlp": mlp}
+BUILDERS = {"cnn": cnn, "mlp": mlp, "vgg": vgg}
 
 
 @contextmanager

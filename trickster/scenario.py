@@ -1,26 +1,50 @@
 """One place that says what is stolen: the data, the victim, the pools and the API together.
 
-``Scenario("fashion")`` needs no network: data and victim ship with the course.
-``Scenario("cifar10")`` is the same labs in colour; its victim is trained on first
-use, on the user's machine, and kept.
+Both victims ship with the course. ``Scenario("fashion")`` needs no network, for its pictures ship
+as well; ``Scenario("cifar10")`` is the same theft in colour, for whoever has CIFAR-10's pictures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trickster import data, models, pools, training
 from trickster.api import PredictionAPI
 
-# The shipped pictures or a torchvision set; the victim's recipe for each.
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the victim of a scenario was made, and what thieves may send to it."""
+
+    build: Callable[..., models.Network]
+    width: int
+    epochs: int
+    lr: float
+    how: dict[str, Any]  # the rest of what training.fit is told
+    pools: tuple[str, ...]  # from the poorest to the richest
+
+
 RECIPES = {
-    "fashion": {"width": 32, "epochs": 10, "lr": 3e-3},
-    "cifar10": {"width": 64, "epochs": 12, "lr": 2e-3},
-}
+    "fashion": Recipe(
+        models.cnn, 32, epochs=10, lr=3e-3, how={},
+        pools=("noise", "digits", "patches", "shapes"),
+    ),
+    "cifar10": Recipe(
+        models.vgg, 64, epochs=8, lr=5e-3,
+        how={
+            "batch_size": 128,
+            "augment": training.shifted_and_flipped,
+            "mixed_precision": True,
+        },
+        pools=("noise", "digits", "patches", "shapes", "fashion"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,21 +73,15 @@ class Scenario:
 
     @cached_property
     def victim(self) -> models.Classifier:
-        """The pretrained victim: posteriors, logits and features."""
-        if self.name == "fashion":
-            data.embedded_bytes(FASHION_VICTIM)  # raises where the file is not the shipped one
-            path = data.datasets_dir() / FASHION_VICTIM
-        else:
-            path = data.cache_dir() / f"{self.name}_victim.safetensors"
-            if not path.exists():
-                network = train_victim(self.data, self.name, progress="training the victim, once")
-                models.save(network, path)
-        return models.Classifier(models.load(path))
+        """The pretrained victim: posteriors, logits and features. Needs no pictures."""
+        name = victim_file(self.name)
+        data.embedded_bytes(name)  # raises where the file is not the shipped one
+        return models.Classifier(models.load(data.datasets_dir() / name))
 
     @property
     def pools(self) -> tuple[str, ...]:
-        """Pools that need no network, from the poorest to the richest."""
-        return ("noise", "digits", "patches", "shapes")
+        """Pools that need neither a network nor a data folder, from the poorest to the richest."""
+        return RECIPES[self.name].pools
 
     def pool(self, name: str, n: int, *, seed: int) -> np.ndarray:
         """``n`` query pictures of the pool ``name``, shaped for this victim."""
@@ -74,22 +92,25 @@ class Scenario:
         return PredictionAPI(self.victim, self.data.input_shape, budget=budget, **options)
 
 
-FASHION_VICTIM = "fashion_victim.safetensors"
+def victim_file(name: str) -> str:
+    """The shipped file of a scenario's victim, in ``data.datasets_dir()``."""
+    return f"{name}_victim.safetensors"
 
 
 def train_victim(
     dataset: data.Dataset, recipe: str = "fashion", *, seed: int = 0, progress: str | None = None
 ) -> models.Network:
-    """Train a victim by the recipe of a scenario; how the shipped one was made."""
-    how = RECIPES[recipe]
-    network = models.cnn(dataset.input_shape, dataset.n_classes, width=how["width"], seed=seed)
+    """Train a victim by the recipe of a scenario; how the shipped ones were made."""
+    made = RECIPES[recipe]
+    network = made.build(dataset.input_shape, dataset.n_classes, width=made.width, seed=seed)
     training.fit(
         network,
         dataset.x_train,
         dataset.y_train,
-        epochs=how["epochs"],
-        lr=how["lr"],
+        epochs=made.epochs,
+        lr=made.lr,
         seed=seed,
         progress=progress,
+        **made.how,
     )
     return network

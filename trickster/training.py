@@ -14,9 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from trickster.models import as_pictures, seeded
+
+Augment = Callable[[torch.Tensor], torch.Tensor]  # a batch of pictures to what is shown of it
 
 
 def fit(
@@ -30,6 +33,8 @@ def fit(
     weight_decay: float = 0.01,
     seed: int = 0,
     loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.cross_entropy,
+    augment: Augment | None = None,
+    mixed_precision: bool = False,
     device: str | torch.device | None = None,
     progress: str | None = None,
 ) -> list[float]:
@@ -38,15 +43,15 @@ def fit(
     Parameters
     ----------
     x : float array ``(n, ...)``, the pictures.
-    targets : hard labels, an integer array ``(n,)``; or posteriors, a float array
-        ``(n, k)`` whose rows are distributions (the soft cross-entropy of
-        Knockoff Nets, Orekondy et al. 2019).
-    epochs, batch_size, lr, weight_decay : AdamW with a one-cycle schedule whose
-        peak is ``lr``.
+    targets : hard labels, an integer array ``(n,)``; or posteriors, a float array ``(n, k)`` whose
+        rows are distributions (the soft cross-entropy of Knockoff Nets, Orekondy et al. 2019).
+    epochs, batch_size, lr, weight_decay : AdamW with a one-cycle schedule whose peak is ``lr``.
     seed : decides the order of the batches and dropout. Same seed, same machine
         and same number of threads: same weights, to the last bit.
     loss_of : the loss of a batch from its logits ``(b, k)`` and targets; default: cross-entropy.
         With another one, targets are whatever it takes.
+    augment : changes a batch of pictures before it is shown; draws with torch, from ``seed``.
+    mixed_precision : compute in bfloat16: much faster on recent processors, slower on old ones.
     device : where to train; default: a GPU if there is one. The network ends on the CPU.
     progress : a label for a progress bar on standard output; ``None``: no bar.
 
@@ -65,20 +70,35 @@ def fit(
     with bar, seeded(seed), few_threads(network), repeatable():
         order = torch.Generator().manual_seed(seed)
         for _ in range(epochs):
-            total = torch.zeros((), device=device)
             shuffled = torch.randperm(len(pictures), generator=order).to(device)
+            total = torch.zeros((), device=device)
             for batch in shuffled.split(batch_size):
-                loss = loss_of(network(pictures[batch]), wanted[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
+                logits = _logits(network, pictures[batch], augment, mixed_precision)
+                loss = loss_of(logits, wanted[batch])
+                _step(loss, optimizer, schedule)
                 total += loss.detach() * len(batch)
             losses.append(float(total) / len(pictures))
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
     network.cpu().eval()
     return losses
+
+
+def _logits(
+    network: nn.Module, x: torch.Tensor, augment: Augment | None, mixed_precision: bool
+) -> torch.Tensor:
+    """What the network says in training, ``(b, k)`` in float32."""
+    x = augment(x) if augment else x
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed_precision):
+        return network(x).float()
+
+
+def _step(loss: torch.Tensor, optimizer: torch.optim.Optimizer, schedule: OneCycleLR) -> None:
+    """Down the gradient of ``loss``, at the next rate."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
 
 
 def _laid_out(network: nn.Module, x: np.ndarray) -> torch.Tensor:
@@ -88,6 +108,23 @@ def _laid_out(network: nn.Module, x: np.ndarray) -> torch.Tensor:
         return pictures
     network.to(memory_format=torch.channels_last)
     return pictures.contiguous(memory_format=torch.channels_last)
+
+
+def shifted_and_flipped(pictures: torch.Tensor, most: int = 4) -> torch.Tensor:
+    """Pictures ``(b, c, h, w)`` moved by up to ``most`` pixels, and half of them mirrored.
+
+    What comes in at the edges is the picture's own mirror image. An ``augment`` for :func:`fit`.
+    (Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
+    Networks", 2012.)
+    """
+    b, _, h, w = pictures.shape
+    large = F.pad(pictures, (most,) * 4, mode="reflect")
+    places = torch.randint(2 * most + 1, (b, 2)).tolist()
+    parts = [one[:, y : y + h, x : x + w] for one, (y, x) in zip(large, places, strict=True)]
+    moved = torch.stack(parts)
+    mirrored = (torch.rand(b, 1, 1, 1) < 0.5).to(moved.device)
+    moved = torch.where(mirrored, moved.flip(3), moved)
+    return moved.contiguous(memory_format=torch.channels_last)
 
 
 def reverse_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -102,10 +139,10 @@ def reverse_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.T
 
 def recipe(
     parameters: Iterable[torch.Tensor], lr: float, weight_decay: float, steps: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+) -> tuple[torch.optim.AdamW, OneCycleLR]:
     """How every network here is trained: AdamW, with a one-cycle schedule that peaks at ``lr``."""
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=_can_fuse())
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    return optimizer, OneCycleLR(optimizer, lr, total_steps=steps)
 
 
 @contextmanager
