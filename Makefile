@@ -4,7 +4,8 @@
 #   make grade   grade a small sample class, print its table and the path of its report
 #   make test    run all tests
 #
-# Python 3.11 or newer is all that must be there. PYTHON=python3.12 picks another.
+# Python 3.11 or newer is all that must be there. PYTHON=python3.12 picks another; TORCH=cpu takes
+# PyTorch's build without CUDA, which on Linux saves several gigabytes.
 
 PYTHON ?= python3
 # Notebooks graded and tests run at once.
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab grade zoo test test-fast lint check build results student-copy
+.PHONY: help setup lab grade zoo test test-fast lint check build pins results student-copy
 
 help:
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
@@ -27,14 +28,20 @@ ifneq ($(wildcard solutions),)
 	@echo "make lint           check the style of the code"
 	@echo "make check          say whether anything that is committed is stale or leaks"
 	@echo "make build          rebuild labs/ and solutions/ from the sources (for authors)"
+	@echo "make pins           ask PyPI whether requirements.txt fits each supported Python (minutes)"
 	@echo "make results        measure what is missing in benchmarks/RESULTS.md (hours, once)"
 	@echo "make student-copy   write what students may have into build/student_copy/ (or TO=folder)"
 endif
 
 setup: $(READY)
 
-$(READY): requirements.txt pyproject.toml
-	@echo "== Setting up in $(VENV): about 3 minutes and 2 GB, once, and silent meanwhile =="
+# Each step leaves a mark when it is done, so that a set-up which was interrupted goes on after it.
+NOW := $(shell date +%s)
+GO_ON = echo "Set-up stopped at this step. Correct what is named above and type the same command again: it continues from here."; exit 1
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+
+$(VENV)/made:
+	@echo "== Set-up, step 1 of 3: a Python environment in $(VENV) =="
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
@@ -42,9 +49,25 @@ $(READY): requirements.txt pyproject.toml
 		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 			echo "Installing python3-venv ..."; \
 			apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); \
-		else echo "Install it (Debian, Ubuntu: sudo apt-get install python3-venv) and try again."; exit 1; fi; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+		else echo "Install it (Debian, Ubuntu: sudo apt-get install python3-venv) and try again."; exit 1; fi; } || \
+		{ $(GO_ON); }
+	@touch $@
+
+$(VENV)/packages: requirements.txt | $(VENV)/made
+	@echo "== Set-up, step 2 of 3: the packages, about 3 minutes and 2 GB, silent meanwhile =="
+ifeq ($(TORCH),cpu)
+	@# uv knows where PyTorch's builds without CUDA are, and takes only torch from there.
+	@{ $(PIP) install --quiet uv && \
+		$(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu -r requirements.txt; } || { $(GO_ON); }
+else
+	@[ "$$(uname -s)" != Linux ] || echo "On Linux, torch may bring several gigabytes of CUDA libraries (Ctrl-C, then make TORCH=cpu ... avoids that)."
+	@$(PIP) install --quiet -r requirements.txt || { $(GO_ON); }
+endif
+	@touch $@
+
+$(READY): $(VENV)/packages pyproject.toml
+	@echo "== Set-up, step 3 of 3: the course's own library, and the sandbox for grading =="
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e . || { $(GO_ON); }
 	@# Never a reason to stop: only the grading of other people's work needs it.
 	@command -v bwrap > /dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
@@ -52,8 +75,8 @@ $(READY): requirements.txt pyproject.toml
 			{ apt-get update -qq && apt-get install -y -qq bubblewrap; } > /dev/null 2>&1; \
 		fi; }; command -v bwrap > /dev/null || \
 		echo "To grade other people's work, install bubblewrap (Debian, Ubuntu: sudo apt-get install bubblewrap; Fedora: sudo dnf install bubblewrap)."
+	@echo "Set up in $$(( $$(date +%s) - $(NOW) )) seconds."
 	@touch $@
-	@echo "Set up."
 
 grade: $(READY)
 	@echo "== Grading the sample class =="
@@ -78,6 +101,14 @@ check: $(READY)
 
 build: $(READY)
 	@$(BIN)/python -m autograder build
+
+# pip asks for wheels only and installs nothing, so no other interpreter has to be there.
+pins: $(READY)
+	@for version in 3.11 3.12 3.13 3.14; do \
+		echo "== Does every pinned package have a wheel for Python $$version? =="; \
+		$(PIP) install --quiet --dry-run --ignore-installed --no-deps --only-binary=:all: \
+			--python-version $$version --target $(VENV)/none -r requirements.txt || exit 1; echo "Yes."; \
+	done
 
 results: $(READY)
 	@$(BIN)/python -m benchmarks.results

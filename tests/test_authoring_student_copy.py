@@ -213,6 +213,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_this_repository_s_own_copy(own: Path) -> None:
     assert {path.name for path in own.iterdir() if path.is_dir()} == {
         *("labs", "trickster", "datasets", "autograder"),
+        *("docs", "binder", ".devcontainer"),
     }
     assert not (own / "autograder" / "sample_class").exists()
     found = {
