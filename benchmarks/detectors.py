@@ -3,9 +3,9 @@
     python -m benchmarks.detectors --root FOLDER    # FOLDER holds CIFAR-10; six minutes
     python -m benchmarks.detectors                  # ... or TRICKSTER_DATA names it
 
-On demo A's ground the victim is the notebook's network, with pictures normalised to [-1, 1] as
-there, and the thief sends grey clothes in three equal channels. Each detector learns from
-training pictures of its ground, and from outliers made of them, and never sees a thief's picture.
+On demo A's ground the victim is the notebook's (``demo_a_protocol``), and the thief sends grey
+clothes in three equal channels. Each detector learns from training pictures of its ground, and
+from outliers made of them, and never sees a thief's picture.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from functools import cache
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import torch
-from torch import nn
 
-from benchmarks import demo_a
+from benchmarks import demo_a_protocol
 from benchmarks.formatting import markdown_table, plural
 from benchmarks.store import Job, Measurement, Results
 from trickster import data, evaluation, models, ood, pools
@@ -30,7 +28,6 @@ from trickster.scenario import Scenario
 
 PART = "detectors"
 FLAGGED = 0.02  # of held-out honest pictures
-EPOCHS = 5  # of demo A's victim; the notebook has ten
 BANK, SENT = 12_000, 3_000  # training pictures that detectors learn from; a thief's queries
 OURS, THEIRS = "fashion", "demo A"
 SENT_TO = {OURS: ("shapes", "letters"), THEIRS: ("grey clothes",)}
@@ -45,60 +42,51 @@ SCORES = (
 Rows = Mapping[str, np.ndarray]
 
 
-class Normalised(nn.Module):
-    """Pixels from [0, 1] to [-1, 1], as the notebook has them."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 2 * x - 1
-
-
 @cache
-def victim(ground: str, seed: int) -> models.Classifier:
-    """The course's victim; or the notebook's, trained once for each seed and process."""
-    if ground == OURS:
-        return Scenario("fashion").victim
-    network = demo_a.network(seed)
-    network.body.insert(0, Normalised())
-    cifar = demo_a.cifar()
-    demo_a.learn(network, cifar.x_train, cifar.y_train, epochs=EPOCHS, seed=seed)
-    return models.Classifier(network)
+def victim(ground: str) -> models.Classifier:
+    """The course's victim; or the notebook's."""
+    return Scenario("fashion").victim if ground == OURS else demo_a_protocol.victim()
 
 
 def dataset(ground: str) -> data.Dataset:
-    return Scenario("fashion").data if ground == OURS else demo_a.cifar()
+    return Scenario("fashion").data if ground == OURS else demo_a_protocol.cifar()
 
 
 def queries(name: str, seed: int) -> np.ndarray:
     """What a thief sends."""
     if name == "grey clothes":
-        return demo_a.queries()[:SENT]
+        return demo_a_protocol.queries()[:SENT]
     return glyphs(SENT, seed=seed) if name == "letters" else pools.make(name, SENT, seed=seed)
 
 
 @cache
 def seen(ground: str, what: str, seed: int) -> Rows:
-    """All that the victim makes of pictures, by its name: training, outliers, honest, a thief's."""
+    """:func:`look` at training pictures, outliers, honest pictures or a thief's, by their name."""
     found = dataset(ground)
     x = {
         "training": lambda: found.x_train[:BANK],
         "outliers": lambda: _outliers(found, seed),
         "honest": lambda: found.x_test,
     }.get(what, lambda: queries(what, seed))()
-    layers = victim(ground, seed).statistics(x)
+    return look(ground, x)
+
+
+def look(ground: str, x: np.ndarray) -> Rows:
+    """All that scores need of what the victim makes of pictures, by its name."""
+    layers = victim(ground).statistics(x)
     return {
         **layers,
         "channels": np.hstack([layers["conv1"], layers["conv2"]]),
         "all": np.hstack(list(layers.values())),
-        "products": victim(ground, seed).channel_products(x)["conv1"],
+        "products": victim(ground).channel_products(x)["conv1"],
     }
 
 
 def _outliers(found: data.Dataset, seed: int) -> np.ndarray:
-    shape = found.input_shape
+    made = {"noise": BANK // 6, "patches": BANK // 6, "digits": BANK // 8}
     others = [
-        pools.make(name, 2_000, seed=100 + seed, shape=shape) for name in ("noise", "patches")
+        pools.make(name, n, seed=100 + seed, shape=found.input_shape) for name, n in made.items()
     ]
-    others.append(pools.make("digits", 1_500, seed=100 + seed, shape=shape))
     return np.concatenate([pools.outliers(found.x_train[:BANK], BANK, seed=seed), *others])
 
 
@@ -132,16 +120,21 @@ def _half(rows: Rows, number: int) -> Rows:
     return {name: values[part] for name, values in rows.items()}
 
 
+def detector(ground: str, name: str, seed: int) -> tuple[Callable[[Rows], np.ndarray], float]:
+    """One of ``SCORES``, and the score below which a picture is weird."""
+    score = scoring(ground, name, seed)
+    return score, ood.choose_threshold(score(_half(seen(ground, "honest", seed), 0)), FLAGGED)
+
+
 def run(job: Job) -> Measurement:
     """One score on one ground with one seed: shares flagged, and AUROC; or ("victim", ...)."""
     name, ground, seed = job
     if name == "victim":
         found = dataset(ground)
-        labels = victim(ground, seed).labels(found.x_test)
+        labels = victim(ground).labels(found.x_test)
         return {"accuracy": evaluation.accuracy(labels, found.y_test)}
-    score = scoring(ground, name, seed)
-    chosen_on, honest = (score(_half(seen(ground, "honest", seed), i)) for i in (0, 1))
-    line = ood.choose_threshold(chosen_on, FLAGGED)
+    score, line = detector(ground, name, seed)
+    honest = score(_half(seen(ground, "honest", seed), 1))
     weird = {sent: score(seen(ground, sent, seed)) for sent in SENT_TO[ground]}
     return {
         "flagged": {
@@ -177,10 +170,11 @@ def section(results: Results) -> str:
         "Share of a thief's queries flagged, at the score below which 2 % of held-out honest "
         f"pictures lie; of other honest pictures {min(honest):.1%} to {max(honest):.1%} are "
         "flagged. Shapes and letters are sent to the course's victim, grey clothes to demo A's "
-        f"(CIFAR-10, {EPOCHS} epochs, accuracy {np.mean(accuracy):.3f}). Outliers are made from "
+        f"(CIFAR-10, ten epochs, accuracy {np.mean(accuracy):.3f}). Outliers are made from "
         f"{BANK:,} training pictures of the same ground, with noise, patches and digits beside "
         "them: no shapes, no letters, no clothes that a thief sends. "
-        f"{plural(seeds, 'seed').capitalize()}, so the figures are magnitudes.\n\n" + table(results)
+        f"One victim for each ground, and {plural(seeds, 'seed')}: the figures are magnitudes.\n\n"
+        + table(results)
     )
 
 
@@ -191,4 +185,4 @@ def jobs(seeds: int = 1) -> list[Job]:
 
 
 if __name__ == "__main__":
-    sys.exit(demo_a.measure_on_cifar(sys.modules[__name__], "Detectors are"))
+    sys.exit(demo_a_protocol.measure_on_cifar(sys.modules[__name__], "Detectors are"))
