@@ -231,12 +231,11 @@ def test_train_victim_partial_credit_for_a_weak_victim(quick):
     assert "held-out accuracy" in in_words(result) and not result.remarks
 
 
-@pytest.mark.parametrize("secret", [1, 2])
-def test_train_victim_that_never_steps(quick, secret):
+def test_train_victim_that_never_steps(quick):
     def step(model, optimizer, x, y):
         return F.cross_entropy(model(x), y).item()
 
-    with grading(secret):
+    with grading(1):
         result = judge_training(small_network, loop(step))
     assert result == 0.0
     assert "it is never trained" in in_words(result)
@@ -244,28 +243,89 @@ def test_train_victim_that_never_steps(quick, secret):
 
 def test_train_victim_that_hardly_steps(quick):
     def train(model, x, y, epochs=1, batch_size=64, lr=3e-3, seed=0):
-        return loop(right_step)(model, x, y, epochs, batch_size, 1e-7, seed)
+        return loop(right_step)(model, x, y, epochs, batch_size, lr / 30_000, seed)
 
     result = judge_training(small_network, train)
     assert result == 1.0
     assert "The loss stands still" in in_words(result)
 
 
-@pytest.mark.parametrize("secret", [0, 1])
-def test_train_victim_that_never_forgets_its_gradients(quick, secret):
-    with grading(secret):
+def test_train_victim_that_never_forgets_its_gradients(quick):
+    with grading(1):
         result = judge_training(small_network, loop(piling_up))
     assert result <= 1.0
     assert "zero_grad() is missing" in in_words(result)
 
 
-@pytest.mark.parametrize(
-    "report", [lambda total, n: total, lambda total, n: total / n / 32, lambda total, n: 0.0]
-)
+@pytest.mark.parametrize("report", [lambda total, n: total, lambda total, n: 0.0])
 def test_train_victim_whose_losses_are_no_means(quick, report):
     result = judge_training(small_network, loop(right_step, report=report))
     assert result == 1.0
     assert "are not the means of the epochs" in in_words(result)
+
+
+def stepping(loss):
+    def step(model, optimizer, x, y):
+        optimizer.zero_grad()
+        found = loss(model(x), y)
+        found.backward()
+        optimizer.step()
+        return found.item()
+
+    return step
+
+
+def always(**fixed):
+    """A right loop that takes no notice of some of its arguments."""
+
+    def train(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
+        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+        return loop(right_step)(model, x, y, **{**given, **fixed})
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("train", "points", "words"),
+    [
+        (loop(stepping(lambda z, y: F.cross_entropy(z.softmax(1), y))), 1, "never falls below 1."),
+        (loop(stepping(F.nll_loss)), 0, "No cross-entropy is negative"),
+        (always(seed=0), 1, "seed is ignored"),
+        (always(epochs=3), 1, "3 losses with epochs=6"),
+    ],
+    ids=["softmax first", "no logarithm", "seed", "epochs"],
+)
+def test_train_victim_wrong_ways_are_named(quick, train, points, words):
+    result = judge_training(small_network, train)
+    assert result == points
+    assert words in in_words(result)
+
+
+def test_each_argument_of_a_loop_must_count():
+    there = training_cases.Probes(new_network, weights_of)
+    assert training_cases.ignored_option(loop(right_step), there) == ""
+    for fixed in ({"batch_size": 64}, {"lr": 3e-3}, {"seed": 0}):
+        (name,) = fixed
+        assert training_cases.ignored_option(always(**fixed), there) == name
+
+
+def test_a_busy_machine_gives_the_check_one_thread(monkeypatch):
+    threads = []
+
+    def train(model, x, y, **options):
+        threads.append(torch.get_num_threads())
+        return [1.0]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for load in (0.1, 99.0):
+            monkeypatch.setattr("os.getloadavg", lambda load=load: (load,) * 3)
+            judge_training(small_network, train)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads[: len(threads) // 2]) == {2} and set(threads[len(threads) // 2 :]) == {1}
 
 
 def test_train_victim_that_trains_a_copy(quick):
@@ -515,7 +575,16 @@ def test_predict_proba_other_right_ways(names):
         (predicting(torch.sigmoid), (2, 3), "sigmoid"),
         (predicting(softmax_rows, mode=None), (3, 3), "Training mode was left on"),
         (predicting(softmax_rows, shuffle=True), (2, 2), "are the rows shuffled?"),
-        (predicting(softmax_rows, restore=False), (3.25, 3.25), "Note model.training"),
+        (predicting(softmax_rows, restore=False), (3.25, 3.25), "Remember model.training"),
+        (predicting(lambda z: z.softmax(1).softmax(1)), (3, 3), "The softmax was applied twice"),
+        (predicting(lambda z: (z / 2).softmax(1)), (3, 3), "with another probability"),
+        (predicting(lambda z: torch.eye(10)[z.argmax(1)]), (3, 3), "These are one-hot labels"),
+        (predicting(softmax_rows, finish=lambda many: many[-1]), (2.75, 3), "all batches"),
+        (
+            lambda model, x, batch_size=512: predicting(softmax_rows)(model, x),
+            (3.75, 3.75),
+            "ignor",
+        ),
     ],
 )
 def test_predict_proba_wrong_ways_are_named(predict, points, words):
@@ -541,7 +610,16 @@ def test_predict_proba_with_gradients():
 
     result = judge(detached)
     assert result == 3.75
-    assert "1 of 1 forward passes recorded them" in in_words(result)
+    assert "passes recorded them" in in_words(result) and "inside torch.no_grad()" in in_words(
+        result
+    )
+
+    def as_an_array(model, x, batch_size=512):
+        return predict(model, x).numpy()
+
+    result = judge(as_an_array)
+    assert result == 0.0
+    assert in_words(result).count("would only hide them") == 1
 
 
 def test_predict_proba_forgets_the_last_batch():
@@ -550,7 +628,7 @@ def test_predict_proba_forgets_the_last_batch():
         return predicting(softmax_rows)(model, x[:whole] if whole else x, batch_size)
 
     result = judge(predict)
-    assert result == 3.0
+    assert result == 2.75
     assert f"asked ({len(live_model.draw()[1])}, 10)" in in_words(result)
 
 
@@ -680,7 +758,11 @@ def test_calibration_that_divides_by_zero():
 # --- exercise 5 ---------------------------------------------------------------------
 
 
-def service(order="check charge answer", count=len, checks=True, budget_check=True, whole=True):
+def service(
+    order="check charge answer", count=len, checks=True, budget_check=True, whole=True,
+    floats=lambda x: x.dtype.kind == "f", black=True, fits=lambda used, budget: used <= budget,
+    told=lambda n, left: (n, left), answer=lambda p: p, refusal=InvalidQuery,
+):  # fmt: skip
     """An API class with one thing done wrong or none."""
 
     class API:
@@ -690,16 +772,18 @@ def service(order="check charge answer", count=len, checks=True, budget_check=Tr
         def query(self, x):
             if checks:
                 if x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) == 0:
-                    raise InvalidQuery("shape")
-                if x.dtype.kind != "f" or not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
-                    raise InvalidQuery("pixels")
-            if budget_check and self.used + len(x) > self.budget:
+                    raise refusal("shape")
+                if not floats(x) or not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+                    raise refusal("pixels")
+                if not black and x.min() == 0:
+                    raise refusal("black")
+            if budget_check and not fits(self.used + len(x), self.budget):
                 if whole:
-                    raise BudgetExceeded("me", len(x), self.budget - self.used)
+                    raise BudgetExceeded("me", *told(len(x), self.budget - self.used))
                 x = x[: self.budget - self.used]
             if order == "check charge answer":
                 self.used += count(x)
-                return self.predict(x)
+                return answer(self.predict(x))
             try:
                 answers = self.predict(x)
             except ConnectionError:
@@ -726,6 +810,13 @@ def test_api_reference(names):
         (service(budget_check=False), 3, "more: answered"),
         (service(order="charge anyway"), 3, "You count a query after answering it"),
         (service(whole=False), 3, "is refused whole"),
+        (service(told=lambda n, left: (0, 0)), 3, "what was asked, and what is left"),
+        (service(told=lambda n, left: (left, n)), 3, "what was asked, and what is left"),
+        (service(fits=lambda used, budget: used < budget), 3, "> budget, not >="),
+        (service(floats=lambda x: x.dtype == np.float32), 3, "64 bits are floats as well"),
+        (service(black=False), 0, "Pixels of exactly 0 and 1 are allowed"),
+        (service(answer=lambda p: p.round(2)), 3, "Return what predict answers"),
+        (service(refusal=ValueError), 3, "raise InvalidQuery(...) yourself"),
     ],
 )
 def test_api_wrong_ways_are_named(made, points, words):

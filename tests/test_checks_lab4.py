@@ -643,7 +643,7 @@ def test_price_of_theft(names):
         (pricing(fees=lambda accounts, days: 1), 1, "accounts * signup"),
         (pricing(fees=lambda accounts, days: accounts * days), 1, "once for each account, not"),
         (pricing(paid=max), 1, "what is left of a day's limit costs nothing"),
-        (lambda *numbers, **options: 3, 0, "asked (2)"),
+        (lambda *numbers, **options: 3, 0, "asked (2,)"),
     ):
         result = the_same(under_secrets(lab4.price_of_theft, wrong))
         assert result == points

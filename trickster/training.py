@@ -6,6 +6,7 @@ difference between two loops. (Demo A is measured with its own.)
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -165,6 +166,21 @@ def few_threads(network: nn.Module) -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread_if_busy() -> Iterator[None]:
+    """One thread for torch, where others keep the machine's cores busy already.
+
+    Threads that wait for each other on a shared machine take many times as long as one alone.
+    """
+    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > cores:  # Windows tells no load
         torch.set_num_threads(1)
     try:
         yield

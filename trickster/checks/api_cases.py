@@ -14,7 +14,7 @@ import numpy as np
 
 from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import draws, fixtures
-from trickster.checks.result import Part, array, number
+from trickster.checks.result import Missed, Part, array, number
 from trickster.models import softmax
 
 MakeApi = Callable[..., Any]
@@ -53,8 +53,8 @@ def answers_and_counts(part: Part, make_api: MakeApi) -> None:
     first, second = (int(n) for n in rng.choice(np.arange(5, 41), 2, replace=False))
     x, model = pictures(first + second, "counts"), Model()
     service = make_api(model, budget=first + second + int(rng.integers(1, 50)))
-    answers = array(service.query(x[:first].copy()), "query", (first, 10))
-    array(service.query(x[first:].copy()), "query", (second, 10))
+    answers = array(_served(service, x[:first]), "query", (first, 10))
+    array(_served(service, x[first:]), "query", (second, 10))
     same = np.allclose(answers, model.posteriors(x[:first]))
     used = number(service.used, "used")
     part.expect(
@@ -65,8 +65,26 @@ def answers_and_counts(part: Part, make_api: MakeApi) -> None:
         "",
         "Every picture is one query, however many come at once: add len(x), not 1."
         if used == 2
-        else "used counts all pictures answered so far.",
+        else "used counts all pictures answered so far."
+        if same
+        else "Return what predict answers to these pictures, as it is.",
     )
+
+
+def _served(service: Any, x: np.ndarray) -> Any:
+    """The answer to good pictures within the budget; raises :class:`Missed` where it is refused."""
+    try:
+        return service.query(x.copy())
+    except InvalidQuery as error:
+        raise Missed(
+            f"good pictures were refused: {str(error).rstrip('.')}. Pixels of exactly 0 and 1 are "
+            "allowed, and most pictures have some."
+        ) from error
+    except BudgetExceeded as error:
+        raise Missed(
+            f"a request within the budget of a new service was refused: {error} Each service has "
+            "a meter of its own, self.used, which __init__ sets to 0."
+        ) from error
 
 
 def charges_first(part: Part, make_api: MakeApi) -> None:
@@ -81,7 +99,7 @@ def charges_first(part: Part, make_api: MakeApi) -> None:
             raise ConnectionError("the line broke")
 
     service = make_api(Model(look), budget=n + before + 10)
-    service.query(x[:before].copy())
+    _served(service, x[:before])
     with contextlib.suppress(ConnectionError):
         service.query(x[before:].copy())
     used = number(service.used, "used")
@@ -107,37 +125,58 @@ def over_budget(part: Part, make_api: MakeApi) -> None:
     spent, left = int(rng.integers(25, 50)), int(rng.integers(3, 9))
     x, model = pictures(spent, "budget"), Model()
     service = make_api(model, budget=spent + left)
-    service.query(x.copy())
-    more, then = f"{left + 1} more", f"then {left}, answered, then 1"
-    seen = {more: _refusal(service, x[: left + 1], BudgetExceeded)}
+    _served(service, x)
+    more, then, rest = f"{left + 1} more", "then 1 more", f"then {left}, as many as are left"
+    told: list[Any] = []
+    seen = {more: _refusal(service, x[: left + 1], BudgetExceeded, told)}
     after = number(service.used, "used")
     if not seen[more]:
-        array(service.query(x[:left].copy()), "query", (left, 10))
-        seen[then] = _refusal(service, x[:1], BudgetExceeded)
+        refused = not _refusal(service, x[:left], BudgetExceeded)
+        if refused:
+            seen[rest] = "refused"
+        else:
+            seen[then] = _refusal(service, x[:1], BudgetExceeded)
     flood, budget = int(rng.integers(4_000, 6_000)), int(rng.integers(500, 2_000))
     flooded = make_api(model, budget=budget)
     seen[f"{flood:,} against {budget:,}"] = _refusal(
         flooded, np.repeat(x[:1], flood, axis=0), BudgetExceeded
     )
+    true = told in ([], [(left + 1, left)])
     part.expect(
-        not any(seen.values()) and after == spent and model.answered == spent + left,
+        not any(seen.values()) and after == spent and model.answered == spent + left and true,
         f"{spent} of {spent + left} spent; used {after:g} after the request for {left + 1}; "
         + ", ".join(f"{name}: {what or 'refused'}" for name, what in seen.items())
-        + f"; the model answered {model.answered} pictures",
-        f"refused whole with BudgetExceeded, nothing charged, {spent + left} pictures answered",
+        + f"; the model answered {model.answered} pictures"
+        + ("" if true else f"; the error tells of (requested, remaining) = {told[0]}"),
+        f"refused whole with BudgetExceeded, nothing charged, {spent + left} pictures answered"
+        + ("" if true else f"; ({left + 1}, {left})"),
         "",
-        "Compare used + len(x) with the budget before you answer or charge anything; a batch that "
-        "does not fit is refused whole, and a smaller one may still come.",
+        "A refused request was charged. Compare first, and add len(x) to used only when it fits."
+        if not seen[more] and after != spent
+        else "Exactly what is left may still be asked: refuse where used + len(x) > budget, not >=."
+        if seen.get(rest)
+        else "The error tells the customer what was asked, and what is left: "
+        "BudgetExceeded(key, len(x), self.budget - self.used)."
+        if not any(seen.values()) and not true
+        else "Compare used + len(x) with the budget before you answer or charge anything; a batch "
+        "that does not fit is refused whole, and a smaller one may still come.",
     )
 
 
-def _refusal(service: Any, x: np.ndarray, kind: type[Exception]) -> str:
-    """ "" when the service refuses ``x`` with an error of ``kind``, else what it did."""
+def _refusal(
+    service: Any, x: np.ndarray, kind: type[Exception], told: list[Any] | None = None
+) -> str:
+    """ "" when the service refuses ``x`` with an error of ``kind``, else what it did.
+
+    ``told`` gets what the error says of the request and of the budget.
+    """
     try:
         service.query(x.copy())
     except NotImplementedError:
         raise
-    except kind:
+    except kind as error:
+        if told is not None:
+            told.append((getattr(error, "requested", None), getattr(error, "remaining", None)))
         return ""
     except Exception as error:
         return f"raised {type(error).__name__} instead of {kind.__name__}"
@@ -171,9 +210,10 @@ def bad_input(part: Part, make_api: MakeApi) -> None:
     service = make_api(model, budget=1_000)
     good = pictures(40, "between bad input")
     sizes = draws.rng("sizes between bad input").integers(1, len(good) + 1, len(cases))
-    wrong, unserved = {}, 0
-    for (name, bad), size in zip(cases.items(), sizes, strict=True):
-        unserved += _refusal(service, good[:size], InvalidQuery) == ""
+    wrong, unserved = {}, {"float32": 0, "float64": 0}
+    for i, ((name, bad), size) in enumerate(zip(cases.items(), sizes, strict=True)):
+        kind = "float64" if i % 2 else "float32"
+        unserved[kind] += _refusal(service, good[:size].astype(kind), InvalidQuery) == ""
         before, answered = number(service.used, "used"), model.answered
         what = _refusal(service, bad, InvalidQuery)
         if not what and number(service.used, "used") != before:
@@ -182,17 +222,31 @@ def bad_input(part: Part, make_api: MakeApi) -> None:
             what = "refused, but only after the model had answered"
         if what:
             wrong[name] = what
-    refused = f"; {unserved} of {len(cases)} requests with good pictures refused as well"
+    refused = "; good pictures refused as well: " + ", ".join(
+        f"{n} of {len(cases) // 2} requests in {kind}" for kind, n in unserved.items()
+    )
     part.award(
-        0 if unserved else 1 - len(wrong) / len(cases),
+        0 if any(unserved.values()) else 1 - len(wrong) / len(cases),
         (
             "; ".join(f"{name}: {what}" for name, what in wrong.items())
             or f"{len(cases)} of {len(cases)} refused, nothing charged"
         )
-        + (refused if unserved else ""),
+        + (refused if any(unserved.values()) else ""),
         f"all {len(cases)} refused with InvalidQuery, nothing charged; good pictures answered",
         "",
-        "Refuse what is wrong with the pictures, and nothing else."
-        if unserved
-        else "Check shape, size, dtype, then finiteness and range, all before charging.",
+        _why_refused(unserved, wrong),
     )
+
+
+def _why_refused(unserved: dict[str, int], wrong: dict[str, str]) -> str:
+    if unserved["float64"] and not unserved["float32"]:
+        return (
+            "Pictures of 64 bits are floats as well: ask whether np.issubdtype(x.dtype, "
+            "np.floating), not whether x.dtype is np.float32."
+        )
+    if any(unserved.values()):
+        return "Refuse what is wrong with the pictures, and nothing else."
+    others = {what for what in wrong.values() if what.startswith("raised")}
+    if len(wrong) > 2 and others == set(wrong.values()):
+        return "The right things are refused, with another error: raise InvalidQuery(...) yourself."
+    return "Check shape, size, dtype, then finiteness and range, all before charging."

@@ -21,10 +21,11 @@ SPREAD = 2.5  # deviation of the logits of a class
 
 
 class Call(NamedTuple):
-    """One forward pass: was the model in training mode, and did the asker record gradients?"""
+    """A forward pass: was the model in training mode, were gradients recorded, of how many rows."""
 
     training: bool
     gradients: bool  # as the student's process says: nobody else can know
+    n: int
 
 
 class LiveModel:
@@ -47,7 +48,7 @@ class LiveModel:
         self._answered += len(x)
         if self._answered > MAX_PICTURES:
             raise RuntimeError(f"this model answers {MAX_PICTURES:,} pictures, and no more.")
-        self.calls.append(Call(self.training, gradients is not False))
+        self.calls.append(Call(self.training, gradients is not False, len(x)))
         self.network.train(self.training)
         with torch.no_grad():
             return self.network(torch.tensor(x)).numpy()

@@ -29,6 +29,16 @@ def which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) -
         return "These are log-probabilities: use softmax, not log_softmax."
     if np.allclose(got, 1 / (1 + np.exp(-logits)), atol=1e-4):
         return "This is a sigmoid of each logit: its rows do not sum to 1. Use softmax."
+    if np.allclose(got, softmax(want), atol=1e-3):
+        return "The softmax was applied twice."
+    if np.array_equal(got, np.eye(got.shape[1])[want.argmax(axis=1)]):
+        return "These are one-hot labels: asked are the probabilities of all classes."
+    same = got.argmax(axis=1) == want.argmax(axis=1)
+    if np.allclose(got.sum(axis=1), 1, atol=1e-3) and same.mean() > 0.99:
+        return (
+            "Each row has the right class on top, with another probability than the model's: take "
+            "the softmax of the logits as they are."
+        )
     if np.allclose(got.sum(axis=1), 1, atol=1e-3) and np.allclose(
         np.sort(got.argmax(axis=1)), np.sort(want.argmax(axis=1))
     ):
@@ -43,9 +53,31 @@ def which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) -
         return f"The rows sum to between {got.sum(axis=1).min():.2f} and " + (
             f"{got.sum(axis=1).max():.2f}; a distribution sums to 1."
         )
-    if np.allclose(got, softmax(want), atol=1e-3):
-        return "The softmax was applied twice."
     return "Each row sums to 1, but is not the softmax of this model's logits."
+
+
+def answers(predict: Callable[..., Any], model: Any, x: np.ndarray, **options: Any) -> Any:
+    """What the student's function returns; raises :class:`Missed` where it cannot be read.
+
+    Torch's own advice on an answer with gradients, to detach it, would leave them recorded.
+    """
+    try:
+        found = predict(model, x.copy(), **options)
+    except RuntimeError as error:
+        if "requires grad" not in str(error):
+            raise
+        raise Missed(
+            "the answer carries gradients, so it could not be made an array. Compute it inside "
+            "`with torch.no_grad():`, which records none; .detach() would only hide them."
+        ) from error
+    shape = getattr(found, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[0] != len(x):
+        words = "".join(f" with {name}={value}" for name, value in options.items())
+        raise Missed(
+            f"predict_proba{words} returned shape {tuple(shape)}; asked ({len(x)}, 10). Join the "
+            "answers of all batches; the last batch may be smaller, and it counts as well."
+        )
+    return found
 
 
 def in_evaluation_mode(part: Part, two: list[np.ndarray], live: LiveModel) -> None:
@@ -93,18 +125,27 @@ def rows_in_place(part: Part, ask: Ask, x: np.ndarray, want: np.ndarray) -> None
     )
 
 
-def without_gradients(part: Part, ask: Ask, x: np.ndarray) -> None:
-    answer, live = ask(False, x)
+def little_memory(part: Part, ask: Ask, x: np.ndarray) -> None:
+    """No gradients, and no more pictures at once than batch_size."""
+    size = int(draws.rng("size of a batch").integers(5, 10))
+    answer, live = ask(False, x, batch_size=size)
     array(answer, "predict_proba", (len(x), 10))
-    recording = sum(call.gradients for call in live.calls)
+    recording, most = (
+        sum(call.gradients for call in live.calls),
+        max((call.n for call in live.calls), default=0),
+    )
     part.expect(
-        bool(live.calls) and not recording,
-        f"{recording} of {len(live.calls)} forward passes recorded them",
-        "none",
-        "none",
-        "Answer inside torch.no_grad(), or memory grows with every query."
-        if live.calls
-        else NOT_ASKED,
+        bool(live.calls) and not recording and most <= size,
+        f"{recording} of {len(live.calls)} forward passes recorded them; with batch_size={size}, "
+        f"up to {most} pictures in one",
+        f"none, and at most {size}",
+        "",
+        NOT_ASKED
+        if not live.calls
+        else "Answer inside torch.no_grad(), or memory grows with every query."
+        if recording
+        else "batch_size is ignored: x.split(batch_size) gives batches, and only one of them needs "
+        "to fit into memory at a time.",
     )
 
 
@@ -122,8 +163,8 @@ def left_in_its_mode(part: Part, ask: Ask, x: np.ndarray) -> None:
         "; ".join(wrong) or "left as it was found",
         "left as it was found",
         "",
-        "Note model.training before you change it and give it back with model.train(...) at the "
-        "end.",
+        "Remember model.training before you change it, and restore it at the end: "
+        "model.train(was_training).",
     )
 
 

@@ -397,7 +397,8 @@ def array(value: Any, what: str, shape: tuple[int | None, ...] | None = None) ->
             want is None or want == have for want, have in zip(shape, found.shape, strict=True)
         )
         if not fits:
-            wanted = "(" + ", ".join("n" if size is None else str(size) for size in shape) + ")"
+            sizes = ["n" if size is None else str(size) for size in shape]
+            wanted = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
             raise Missed(f"{what} returned shape {found.shape}; asked {wanted}.")
     return found
 

@@ -18,6 +18,7 @@ from trickster.checks import draws, fixtures, probes, sorting
 from trickster.checks.rebuilt import BATCH, Rebuilt
 from trickster.checks.result import Missed, Part, Sheet, array
 from trickster.checks.thresholds import VICTIM_ACCURACY
+from trickster.models import softmax
 
 SMALL, WHOLE = 2_000, 12_000  # pictures
 EPOCHS = 6
@@ -142,8 +143,15 @@ def _downhill(lesson: Lesson, gradients: list[np.ndarray]) -> list[float]:
     return found
 
 
-def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> bool:
-    """The loss falls and the network learns. Returns whether it did learn, whatever the losses."""
+class Found(NamedTuple):
+    """What a small run has shown of a loop, whatever losses it returned."""
+
+    moved: bool
+    learnt: bool
+
+
+def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
+    """The loss falls and the network learns."""
     x, y = task(SMALL, "small")
     seed = draws.seed("order of a small run") % 1_000
     pupil = Pupil(there, "small")
@@ -152,7 +160,12 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> bool:
     right = evaluation.accuracy(lesson.network.logits(x), y)
     down = descends(train, there)
     learnt = bool(right > RIGHT and down)
-    losses = array(lesson.losses, "train_victim", (EPOCHS,))
+    losses = array(lesson.losses, "train_victim", (None,))
+    if len(losses) != EPOCHS:
+        raise Missed(
+            f"train_victim returned {len(losses)} losses with epochs={EPOCHS}: return one for each "
+            "epoch, and train for as many as the argument says."
+        )
     first, last = losses[0], losses[-1]
     fits = after / 2 - 0.1 < last < 2 * after + 0.2 and after / 2 < first < before + 1.5
     falls = bool(np.isfinite(losses).all() and last < 0.7 * first)
@@ -169,9 +182,27 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> bool:
         f"a last loss near that of the network, below 0.7 of the first, more than {RIGHT:.2f} "
         "right, and steps against the gradient",
         "2.1 to 0.3, .90 right",
-        NO_STEPS if right > RIGHT and not down else _why_not_learning(losses, learnt, lesson.moved),
+        _softmax_first(lesson.network, x, y, last)
+        or (
+            NO_STEPS
+            if right > RIGHT and not down
+            else _why_not_learning(losses, learnt, lesson.moved)
+        ),
     )
-    return learnt
+    return Found(lesson.moved, learnt)
+
+
+def _softmax_first(network: models.Classifier, x: np.ndarray, y: np.ndarray, last: float) -> str:
+    """A sentence where a loss is that of probabilities in the place of logits; else ""."""
+    p = network.posteriors(x).astype(float)
+    own = -np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)).mean()
+    twice = -np.log(softmax(p)[np.arange(len(y)), y]).mean()
+    if abs(last - twice) > 0.1 or abs(last - own) < 2 * abs(last - twice):
+        return ""
+    return (
+        "The losses are those of probabilities: cross_entropy takes the model's logits and applies "
+        "the softmax itself. With another softmax before it, the loss never falls below 1.46."
+    )
 
 
 def cross_entropy(network: models.Classifier, x: np.ndarray, y: np.ndarray) -> float:
@@ -183,10 +214,16 @@ def cross_entropy(network: models.Classifier, x: np.ndarray, y: np.ndarray) -> f
 def _why_not_learning(losses: np.ndarray, learnt: bool, moved: bool) -> str:
     if not np.isfinite(losses).all():
         return "A loss is NaN or infinite. Check what goes into cross_entropy: logits and labels."
+    if losses.min() < 0:
+        return (
+            "No cross-entropy is negative. F.cross_entropy(model(x[batch]), y[batch]) takes logits "
+            "and labels; F.nll_loss would want log-probabilities, and nothing gets a minus sign."
+        )
     if learnt:
         return (
-            "The network learns, but the losses you return are not the means of the epochs: add "
-            "loss.item() * len(batch) to total for each batch."
+            "The network learns, but the losses you return are not the means of the epochs' "
+            "cross-entropy: take F.cross_entropy(model(x[batch]), y[batch]), and add loss.item() * "
+            "len(batch) to total for each batch."
         )
     if not moved:
         return (
@@ -206,6 +243,28 @@ def _why_not_learning(losses: np.ndarray, learnt: bool, moved: bool) -> str:
     )
 
 
+OPTIONS = {  # of the scaffold, and what is wrong with a loop that they do not change
+    "batch_size": "batch_size is ignored: each step is taken on so many pictures.",
+    "lr": "lr is ignored: the optimizer's learning rate is the argument.",
+    "seed": "seed is ignored: another one puts the pictures in another order. Leave the line "
+    "torch.manual_seed(seed) where it is.",
+}
+
+
+def ignored_option(train: Train, there: Probes) -> str:
+    """Which of the arguments changes nothing about the weights; "" if each of them does."""
+    x, y = task(FEW, "first steps")
+    seed = draws.seed("order of the first steps") % 1_000
+    usual = {"batch_size": FEW // 3, "lr": 3e-3, "seed": seed}
+    pupil = Pupil(there, "first steps")
+    first = pupil.taught(train, x, y, epochs=1, **usual)
+    for name, other in (("batch_size", FEW // 8), ("lr", 1e-3), ("seed", seed + 1)):
+        again = pupil.taught(train, x, y, epochs=1, **{**usual, name: other})
+        if all((a == b).all() for a, b in zip(first.after, again.after, strict=True)):
+            return name
+    return ""
+
+
 def repeats_itself(part: Part, train: Train, there: Probes) -> None:
     """The same seed gives the same weights, twice.
 
@@ -222,13 +281,17 @@ def repeats_itself(part: Part, train: Train, there: Probes) -> None:
     start, ends = pupil.untaught.logits(x), (first.network.logits(x), second.network.logits(x))
     went = float(np.abs(ends[0] - start).mean())
     apart = float(np.abs(ends[0] - ends[1][:, names]).mean())
+    ignored = ignored_option(train, there) if down and apart < APART * went else ""
     part.expect(
-        first.moved and down and apart < APART * went,
-        f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} from the first",
-        f"some way, and less than {APART:.0%} of it",
+        first.moved and down and apart < APART * went and not ignored,
+        f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} from the first"
+        + (f"; another {ignored} gives the same weights" if ignored else ""),
+        f"some way, and less than {APART:.0%} of it; other weights with other arguments",
         "0.3, and less than .001",
         "The network was not trained at all."
         if not first.moved
+        else OPTIONS[ignored]
+        if ignored
         else NO_STEPS
         if apart < APART * went
         else "Something draws at random outside the seed. Leave the line torch.manual_seed(seed) "
