@@ -23,8 +23,9 @@ from autograder import nbgrader_api
 from autograder.authoring.source import lab_notebook
 from autograder.cells import grade_id, headings_of, role
 from autograder.course import CourseError, Lab, pick_labs, read_course
+from autograder.database import database, of_file
 from autograder.grading.executor import die_with
-from autograder.grading.gradebook import ClassGradebook
+from autograder.grading.gradebook import ClassGradebook, alone_with
 from autograder.grading.submitted import check_timestamp
 from autograder.records import TIMESTAMP
 from autograder.sample_class.runner import FOLDER as SAMPLE
@@ -62,8 +63,8 @@ def open_formgrader(
     """Run Jupyter's server on formgrader's page until it is ended; its address comes last."""
     if nbgrader_api.unusable_name(str(course)):
         raise CourseError(f"{course}: {nbgrader_api.unusable_name(str(course))}")
-    own = nbgrader_api.database(root) == nbgrader_api.database(course)
-    if not own and nbgrader_api.database(root) != root / "gradebook.db":
+    own = database(root) == database(course)
+    if not own and database(root) != of_file(root / "gradebook.db"):
         raise CourseError(
             f"db_url in {root / 'nbgrader_config.py'} is for the class in that folder, and "
             f"formgrader would show its gradebook for {course} too: take the line out meanwhile."
@@ -71,8 +72,9 @@ def open_formgrader(
     if _taken(port):
         raise CourseError(f"Port {port} is in use: choose another, as in --port {port + 1}.")
     labs = labs_in(root, course)
-    if not nbgrader_api.database(course).is_file():
-        ClassGradebook(root, course).register([lab.name for lab in labs])
+    if not database(course).exists:
+        with alone_with(course):
+            ClassGradebook(root, course).register([lab.name for lab in labs])
     words, environ = command(course, port, browser), environment(root)
     say(f"The course folder is {course}.")
     for sentence in mark_schemes(root, labs):

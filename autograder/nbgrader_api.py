@@ -26,24 +26,23 @@ import nbformat
 from nbconvert.exporters import Exporter
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook, InvalidEntry, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import capture_log, determine_grade, parse_utc
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning
+from sqlalchemy.exc import DBAPIError, SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.cells import to_text
 from autograder.course import CourseError
+from autograder.database import LONGEST_NAME, Database, database, reason_of
 from autograder.environment import variables
 from autograder.foreign_text import unseen, visible
 from autograder.sanitize.pages import FeedbackExporter
 
 __all__ = ["MissingEntry", "determine_grade", "parse_utc"]  # nbgrader's own, for others here
 
-BUSY_S = 60  # that a writer waits while another writes
 FOR_RUNS = ("Grade", "Autograde", "LimitOutput", "OverwriteCells")  # sections of settings
 OURS = "autograder."  # the steps of this course, in lists of settings
 # nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
@@ -62,7 +61,7 @@ def settings(root: Path, course_root: Path | None = None, **course_directory: An
     config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
     course_root = (course_root or root).resolve()
     config.CourseDirectory.root = str(course_root)
-    config.CourseDirectory.db_url = _url(database(course_root))
+    config.CourseDirectory.db_url = database(course_root).url
     for key, value in course_directory.items():
         config.CourseDirectory[key] = value
     return config
@@ -75,7 +74,7 @@ def alembic_in_reach() -> AbstractContextManager[None]:
 
 
 def generate(
-    root: Path, notebooks: dict[str, NotebookNode], gradebook: Path | None = None
+    root: Path, notebooks: dict[str, NotebookNode], gradebook: Database | None = None
 ) -> dict[str, NotebookNode]:
     """nbgrader's release of each lab; the labs are also registered in `gradebook`, if one is given.
 
@@ -87,7 +86,8 @@ def generate(
         temporary = Path(folder).resolve()
         places: dict[str, Any] = {"source_directory": "source", "release_directory": "release"}
         if gradebook is not None:
-            places["db_url"] = _url(gradebook)
+            places["db_url"] = gradebook.url
+            _make_tables(gradebook, settings(root).CourseDirectory.course_id)
         for name, notebook in notebooks.items():
             source = temporary / "source" / name
             source.mkdir(parents=True)
@@ -219,56 +219,40 @@ def render(page: Page) -> str:
     return html
 
 
-def database(course_root: Path) -> Path:
-    """A course folder's gradebook: what its own nbgrader_config.py says, else gradebook.db in it.
-
-    Raises CourseError where that is no SQLite file.
-    """
-    path = course_root / "nbgrader_config.py"
-    url = _db_url(path, path.stat().st_mtime_ns) if path.is_file() else ""
-    if not url:
-        return course_root / "gradebook.db"
-    try:
-        found = make_url(url)
-    except ArgumentError as error:
-        raise CourseError(f"{path}: db_url = {url!r} is no database's address.") from error
-    if found.get_backend_name() != "sqlite" or found.database in (None, "", ":memory:"):
-        raise CourseError(
-            f"{path}: db_url is {found.render_as_string()!r}, and the gradebook must be a file of "
-            "SQLite, as in sqlite:////home/me/gradebook.db. Correct it, or remove the line."
-        )
-    return course_root / found.database  # an absolute path stays what it is
-
-
-@cache
-def _db_url(path: Path, changed: int) -> str:
-    """What a settings file says of the gradebook; `changed` is when it was written."""
-    config = PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
-    found = config.get("CourseDirectory", {}).get("db_url", "")
-    return found if isinstance(found, str) else ""
-
-
 @contextmanager
 def open_gradebook(course_root: Path, course_id: str = "default_course") -> Iterator[Gradebook]:
     """The gradebook of a course folder, created when it is not there yet.
 
     The default id is nbgrader's own: its preprocessors open the gradebook under it. Raises
-    NbgraderError where the file cannot be read or written.
+    NbgraderError where it cannot be read or written.
     """
-    path = database(course_root)
+    place = database(course_root)
     try:
+        _make_tables(place, course_id)
         with alembic_in_reach():
-            gradebook = Gradebook(_url(path), course_id)
+            gradebook = Gradebook(place.url, course_id)
         with gradebook:
             yield gradebook
-    except DBAPIError as error:  # a full disk, say
-        raise NbgraderError(f"{path} cannot be read or written: {error.orig}.") from error
+    except (DBAPIError, InvalidEntry) as error:  # a full disk, say, or a name that is too long
+        raise NbgraderError(
+            f"{place.shown} cannot be read or written: {reason_of(error)}"
+        ) from error
+
+
+@cache
+def _make_tables(place: Database, course_id: str) -> None:
+    """Have nbgrader make what a server's gradebook lacks, one program at a time."""
+    if place.file is None:
+        with place.making_tables(), alembic_in_reach():
+            Gradebook(place.url, course_id).close()
 
 
 def unusable_name(name: str) -> str:
     """Why nobody can work with a folder of this name, or ""."""
     if odd := unseen(name):
         return f"A folder's name holds {visible(odd)}, which is no visible character: rename it."
+    if len(name) > LONGEST_NAME:
+        return f"nbgrader's gradebook holds names of up to {LONGEST_NAME} characters: shorten it."
     found = UNUSABLE.search(name)
     if found is None:
         return ""
@@ -286,11 +270,6 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore", MissingIDFieldWarning)
         warnings.simplefilter("ignore", DuplicateCellId)
         yield
-
-
-def _url(gradebook: Path) -> str:
-    # A writer waits for its turn: SQLite lets one write at a time.
-    return f"sqlite:///{gradebook.resolve()}?timeout={BUSY_S}"
 
 
 def _one(root: Path, course_root: Path, lab: str, student: str) -> Config:

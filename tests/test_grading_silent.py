@@ -18,6 +18,7 @@ from toy_course import LAB, built_course, cell_of, change_notebook
 from autograder import nbgrader_api, records
 from autograder.authoring.build import build
 from autograder.course import CourseError, Lab
+from autograder.database import database, of_file
 from autograder.formgrader import open_formgrader
 from autograder.grading.feedback import legible
 from autograder.grading.run import grade_class, publish
@@ -152,7 +153,7 @@ def test_a_gradebook_that_is_no_file_is_refused(tmp_path: Path, url: str) -> Non
         f"c = get_config()\nc.CourseDirectory.db_url = {url!r}\n"
     )
     with pytest.raises(CourseError, match="db_url") as error:
-        nbgrader_api.database(tmp_path)
+        database(tmp_path)
     assert "secret" not in str(error.value)
 
 
@@ -160,7 +161,7 @@ def test_formgrader_shows_no_other_class_s_gradebook(tmp_path: Path) -> None:
     (tmp_path / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.db_url = 'sqlite:///spring.db'\n"
     )
-    assert nbgrader_api.database(tmp_path) == tmp_path / "spring.db"
+    assert database(tmp_path) == of_file(tmp_path / "spring.db")
     (tmp_path / "elsewhere" / "submitted").mkdir(parents=True)
     with pytest.raises(CourseError, match="take the line out"):
         open_formgrader(tmp_path, tmp_path / "elsewhere")

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 from autograder.course import CourseError, pick_labs
 from autograder.foreign_text import visible
-from autograder.grading.executor import alone_in
-from autograder.grading.gradebook import ClassGradebook
+from autograder.grading.gradebook import ClassGradebook, alone_with
 from autograder.nbgrader_api import MissingEntry
 
 A_DATE = re.compile(r"^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?) ?(\S*)$")
@@ -32,7 +31,7 @@ def set_due(
     if when is None and not gradebook.exists:
         raise CourseError(f"{course_root} has no gradebook yet: set a date, or grade first.")
     course_root.mkdir(parents=True, exist_ok=True)
-    with alone_in(course_root):
+    with alone_with(course_root):
         _register(gradebook, name)
         with gradebook.open() as book:
             assignment = book.find_assignment(name)

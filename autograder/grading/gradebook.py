@@ -19,10 +19,19 @@ from autograder import nbgrader_api
 from autograder.authoring.source import lab_notebook
 from autograder.cells import grade_id, role, to_text
 from autograder.course import CourseError, pick_labs, read_course
+from autograder.database import database
+from autograder.grading.executor import alone_in
 from autograder.nbgrader_api import MissingEntry
 from autograder.records import CellRecord, GradingRecord, refusal
 from autograder.repair.salvage import read_submission
 from trickster.files import write_atomically
+
+
+@contextmanager
+def alone_with(course_root: Path) -> Iterator[None]:
+    """Keeps other runs out of a course folder and its gradebook; CourseError if one is there."""
+    with alone_in(course_root), database(course_root).only_writer():
+        yield
 
 
 class CellsChanged(CourseError):
@@ -38,7 +47,7 @@ class ClassGradebook:
 
     @property
     def exists(self) -> bool:
-        return nbgrader_api.database(self.course_root).is_file()
+        return database(self.course_root).exists
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -55,16 +64,15 @@ class ClassGradebook:
         sources = {lab.name: lab_notebook(lab, course) for lab in labs}
         self.course_root.mkdir(parents=True, exist_ok=True)
         try:
-            nbgrader_api.generate(
-                self.root, sources, gradebook=nbgrader_api.database(self.course_root)
-            )
+            nbgrader_api.generate(self.root, sources, gradebook=database(self.course_root))
         except nbgrader_api.NbgraderError as error:
             if "there are submissions" not in str(error):
                 raise
             raise CellsChanged(
                 f"A lab has gained or lost a cell since submissions in {self.course_root} were "
                 "graded, and nbgrader cannot mix the two. Grade them in a fresh course folder, or "
-                f"remove gradebook.db there: the marks in it are lost then. ({error})"
+                "remove gradebook.db there, or empty its database: the marks in it are lost then. "
+                f"({error})"
             ) from error
         if self.course_root.resolve() != self.root.resolve():
             self._copy_sources(sources)

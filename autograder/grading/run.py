@@ -25,9 +25,9 @@ from autograder.authoring.source import lab_notebook
 from autograder.cells import to_text
 from autograder.course import SECRET, CourseError, Lab, read_course
 from autograder.grading.execution import RunSettings, require_sandbox
-from autograder.grading.executor import Call, Lost, RemoteWorkers, alone_in, completed, workers_for
+from autograder.grading.executor import Call, Lost, RemoteWorkers, completed, workers_for
 from autograder.grading.feedback import Rendered, render_page
-from autograder.grading.gradebook import ClassGradebook
+from autograder.grading.gradebook import ClassGradebook, alone_with
 from autograder.grading.secret import check_held_back, existing, hash_of, of_course, of_lab
 from autograder.grading.shared_cache import shared_cache
 from autograder.grading.submission import (
@@ -91,7 +91,7 @@ def grade_class(
     check_held_back()
     found, unusable = find_submissions(root, course_root, labs, students)
     workers = executor.slots if remote else workers or os.cpu_count() or 1
-    with alone_in(course_root), shared_cache():
+    with alone_with(course_root), shared_cache():
         names = sorted({submission.lab for submission in found})
         say(f"Registering {len(names)} {'lab' if len(names) == 1 else 'labs'} in the gradebook ...")
         run = ClassRun(root, course_root, names, marks or {}, options or {}, trusted)
@@ -123,7 +123,7 @@ def publish(
     """Write feedback pages and scores from the gradebook, as it is after marking; runs nothing."""
     course_root = course_root.resolve()
     everybody, unusable = find_submissions(root, course_root)
-    with alone_in(course_root):
+    with alone_with(course_root):
         known = class_records(root, course_root, [])
         if not known:
             raise CourseError(f"Nothing in {course_root} is graded yet: grade the class first.")
