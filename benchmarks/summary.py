@@ -1,4 +1,4 @@
-"""What each demo claimed, what its method gives here, and what the course's defences give.
+"""What each demo claimed, and what its defence and the course's take from every kind of thief.
 
 README's table and RESULTS.md's longer one, made of stored results by ``results.py``; nothing is
 measured here. ``summary_figure`` draws the same rows.
@@ -6,32 +6,39 @@ measured here. ``summary_figure`` draws the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks import demo_a, demo_b
-from benchmarks import thieves_by_defense as course
+from benchmarks import knowing_thieves as course
+from benchmarks.course_defenses import REAL
 from benchmarks.formatting import markdown_table, short, with_interval
 from benchmarks.store import Results, stored_results
 from trickster.evaluation import Interval, bootstrap_interval
 
+NONE = "–"  # no such thief, or not measured
+SAME = "the same"  # thief: knowing the defence does not help
+
 
 class Thief(NamedTuple):
-    """The most successful of several thieves against one defence."""
+    """The most successful thief of a kind against one defence: accuracy of their clone."""
 
     name: str
     after: Interval
-    before: Interval | None = None  # undefended, where that differs from the row's own thief
+    before: Interval | None = None  # undefended, where that differs from the row's own
 
 
 class Row(NamedTuple):
-    """A defence: what was claimed of it, its own thief without and with it, and who pays."""
+    """A defence: what was claimed of it, who meets it, and who pays."""
 
     name: str
+    whose: str  # theft it is measured on
     claimed: tuple[float, float] | None
-    before: Interval
-    after: Interval
-    best: Thief | None  # of those without real pictures; None: the row's own thief
-    best_with_real: Thief | None  # None: not measured
+    before: Interval  # undefended
+    naive: Interval  # the thief who does not know the defence
+    knows: Thief | None  # who knows it and lacks only its key
+    oracle: Interval | None  # who is told which answers are lies
+    real: Thief | None  # who owns some real pictures
     honest: tuple[float, float] | None  # None: taken to lose nothing
 
     @property
@@ -49,7 +56,7 @@ def rows() -> list[Row]:
 
 
 def _demo_a(results: Results) -> list[Row]:
-    def stolen(condition: str, learns: str) -> Interval:
+    def stolen(condition: str, learns: str = demo_a.LOGITS) -> Interval:
         return bootstrap_interval(
             r["accuracy"] for job, r in results if job[:2] == (condition, learns)
         )
@@ -57,25 +64,13 @@ def _demo_a(results: Results) -> list[Row]:
     noisy = "noise on 38 %"
     claimed = tuple(float(demo_a.PUBLISHED[c, demo_a.LOGITS]) for c in ("no defence", noisy))
     honest = {job[0]: r["accuracy"] for job, r in results if job[1] == "honest users"}
-    made = []
-    for name, condition in (
-        ("Demo A: zero-mean noise", noisy),
-        ("This course: Trickster on demo A's theft", "Trickster"),
-    ):
-        best = max(demo_a.LEARNS, key=lambda learns: stolen(condition, learns).mean)
-        made.append(
-            Row(
-                name,
-                claimed if condition == noisy else None,
-                stolen("no defence", demo_a.LOGITS),
-                stolen(condition, demo_a.LOGITS),
-                None if best == demo_a.LOGITS else Thief(f"from {best}", stolen(condition, best)),
-                None,
-                # The noise's detector is granted.
-                None if condition == noisy else (honest["no defence"], honest[condition]),
-            )
-        )
-    return made
+    kept = honest["no defence"], honest["Trickster"]
+    before = stolen("no defence")
+    noise, ours = "Demo A: zero-mean noise", "Trickster on demo A's theft"
+    return [  # the noise's detector is granted
+        Row(noise, "demo A", claimed, before, stolen(noisy), None, None, None, None),
+        Row(ours, "demo A", None, before, stolen("Trickster"), None, None, None, kept),
+    ]
 
 
 def _demo_b(results: Results) -> list[Row]:
@@ -88,10 +83,12 @@ def _demo_b(results: Results) -> list[Row]:
     return [
         Row(
             "Demo B: five mechanisms",
+            "demo B",
             (float(demo_b.PUBLISHED["no defence"]), float(demo_b.PUBLISHED["all five"])),
             mean("no defence"),
             mean("all five"),
             Thief("30 accounts", mean(many)),
+            None,
             Thief("300 real digits", *map(mean, real)),
             tuple(honest),
         )
@@ -99,29 +96,31 @@ def _demo_b(results: Results) -> list[Row]:
 
 
 def _course(results: Results) -> list[Row]:
-    def stolen(thief: str, behind: str) -> Interval:
-        return bootstrap_interval(course.values(results, thief, behind, "accuracy"))
+    def stolen(thief: str, defense: str) -> Interval:
+        return bootstrap_interval(course.values(results, defense, thief, "accuracy"))
 
-    names = {"Sybil": f"{course.ACCOUNTS} accounts"}
+    def best(thieves: Sequence[str], defense: str) -> str:
+        return course.best(results, defense, thieves, "accuracy")
+
     made = []
     for defense, name in (
-        ("Trickster", "This course: Trickster (lab 3)"),
-        ("layered", "This course: layered stack (lab 4)"),
+        ("Trickster", "Lab 3: Trickster"),
+        ("layered", "Lab 4: layered stack"),
+        ("keyed lies", "Lab 5: keyed lies"),
     ):
-        best = max(course.WITHOUT_REAL, key=lambda thief: stolen(thief, defense).mean)
-        real = max(course.WITH_REAL, key=lambda thief: stolen(thief, defense).mean)
-        honest = (
-            course.values(results, "honest users", d, "utility")[0][0] for d in ("none", defense)
-        )
+        knows = best((course.NAIVE, *course.KNOWING), defense)
+        real, undefended = (best(course.WITH_REAL, d) for d in (defense, "none"))
         made.append(
             Row(
                 name,
+                "labs",
                 None,
-                stolen("soft", "none"),
-                stolen("soft", defense),
-                None if best == "soft" else Thief(names.get(best, best), stolen(best, defense)),
-                Thief(f"{course.REAL} real pictures", stolen(real, defense), stolen(real, "none")),
-                tuple(honest),
+                stolen(course.NAIVE, "none"),
+                stolen(course.NAIVE, defense),
+                Thief(knows.replace(course.NAIVE, SAME), stolen(knows, defense)),
+                stolen(course.ORACLE, defense),
+                Thief(f"{REAL} real pictures", stolen(real, defense), stolen(undefended, "none")),
+                tuple(course.honest(results, d, "utility") for d in ("none", defense)),
             )
         )
     return made
@@ -129,29 +128,32 @@ def _course(results: Results) -> list[Row]:
 
 def table(found: list[Row]) -> str:
     """README's table, in whole per cent, with a line that says how to read it."""
-    head = ("Defence", "Claimed", "Measured", "Best thief we tried", "Honest users lose")
-    lines = []
-    for row in found:
-        best = row.best or Thief("the same thief", row.after)
-        thieves = [best, row.best_with_real] if row.best_with_real else [best]
-        lines.append(
-            (
-                row.name,
-                arrow(*row.claimed) if row.claimed else "",
-                arrow(row.before.mean, row.after.mean),
-                "; ".join(f"{percent(one.after.mean)} ({one.name})" for one in thieves),
-                f"{100 * row.lost:.1f} points" if row.honest else "nothing (assumed)",
-            )
+    head = (
+        "Defence", "Claimed", "Does not know", "Knows", "Oracle", "Real pictures",
+        "Honest users lose",
+    )  # fmt: skip
+    lines = [
+        (
+            row.name,
+            arrow(*row.claimed) if row.claimed else "",
+            arrow(row.before.mean, row.naive.mean),
+            f"{percent(row.knows.after.mean)} ({row.knows.name})" if row.knows else NONE,
+            percent(row.oracle.mean) if row.oracle else NONE,
+            percent(row.real.after.mean) if row.real else NONE,
+            f"{100 * row.lost:.1f} points" if row.honest else "nothing (assumed)",
         )
-    seeds: dict[int, str] = {}
-    for row in found:
-        seeds.setdefault(row.before.n, row.name.partition(":")[0])
-    means = ", ".join(f"{whose[0].lower()}{whose[1:]} {n}" for n, whose in seeds.items())
+        for row in found
+    ]
+    seeds = {row.whose: row.before.n for row in found}
+    means = ", ".join(f"{whose} {n}" for whose, n in seeds.items())
+    owned = {row.whose: row.real.name for row in found if row.real}
     return (
-        markdown_table(head, lines, left=(0, 3))
-        + "\n\nAccuracy of the thief's clone, undefended → defended. *Claimed* is a single run, "
-        f"*measured* the mean over several seeds ({means}). *Best thief*: the most successful of "
-        "several against the defence, without and with real pictures."
+        markdown_table(head, lines)
+        + "\n\nAccuracy of the thief's clone, undefended → defended. *Claimed*: a single run; all "
+        f"else: means over seeds ({means}). *Knows*: the best thief who has read the code and "
+        "lacks only the key. *Oracle*: told which answers are lies, a bound for lies that cannot "
+        "be undone. *Real pictures*: the best thief who owns some "
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())})."
     )
 
 
@@ -168,39 +170,40 @@ def arrow(before: float, after: float) -> str:
 def section(found: list[Row]) -> str:
     """The same for RESULTS.md, with the intervals and the number of seeds."""
 
-    def spread(one: Interval) -> str:
-        return with_interval(*one[:3])
+    def spread(one: Interval | None) -> str:
+        return with_interval(*one[:3]) if one else NONE
 
-    def successful(thief: Thief | None, otherwise: str) -> str:
+    def successful(thief: Thief | None) -> str:
         if thief is None:
-            return otherwise
+            return NONE
         before = f"{short(thief.before.mean)} → " if thief.before else ""
         return f"{before}{spread(thief.after)}: {thief.name}"
 
     head = (
-        "", "clone, as claimed (one run)", "clone, over seeds", "seeds",
-        "defended, best thief without real pictures", "best thief with real ones",
-        "honest users",
+        "", "claimed (one run)", "undefended", "does not know", "knows", "oracle",
+        "real pictures", "honest users", "seeds",
     )  # fmt: skip
     lines = [
         (
             row.name,
             f"{short(row.claimed[0])} → {short(row.claimed[1])}" if row.claimed else "",
-            f"{spread(row.before)} → {spread(row.after)}",
-            row.before.n,
-            successful(row.best, f"{spread(row.after)}: the same thief"),
-            successful(row.best_with_real, "not measured"),
+            spread(row.before),
+            spread(row.naive),
+            successful(row.knows),
+            spread(row.oracle),
+            successful(row.real),
             f"{short(row.honest[0])} → {short(row.honest[1])}"
             if row.honest
             else "none lost (assumed)",
+            row.before.n,
         )
         for row in found
     ]
     return (
         "README's table with its intervals. Each figure is an accuracy, of the clone or of honest "
-        "users; an arrow goes from undefended to defended. *Over seeds* is the demo's own thief "
-        "(demo A's also meets this course's Trickster), in the last two rows the soft thief. Demo "
-        "B's 30 accounts ask each question 15 times; the course's thief with real pictures doubles "
-        "them along the clone's gradient. What stands behind each row: "
-        "[`docs/demos.md`](../docs/demos.md).\n\n" + markdown_table(head, lines)
+        "users; an arrow goes from undefended to defended. *Does not know*: takes every answer for "
+        "the truth. *Knows*: the best of several thieves who have read the code and lack only its "
+        "key. *Oracle*: told which answers are lies; demo B, whose noise falls on all answers, "
+        "tells none to leave out. Demo B's 30 accounts ask each question 15 times. What stands "
+        "behind each row: [`docs/demos.md`](../docs/demos.md).\n\n" + markdown_table(head, lines)
     )

@@ -4,8 +4,8 @@
     python -m benchmarks.thieves_by_defense --seeds 20
 
 Each theft takes one day. All thieves plan with the terms of the service (how many answers an
-account gets in a day), and 3,000 answers are the most they can use. Thresholds are chosen on
-one half of the test pictures, honest users are measured on the other.
+account gets in a day), and 3,000 answers are the most they can use. What stands in the table of
+thieves who know a defence is ``knowing_thieves``'s.
 """
 
 from __future__ import annotations
@@ -15,29 +15,34 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks import cli
+from benchmarks import cli, knowing_thieves
+from benchmarks.course_defenses import (
+    ACCOUNTS,
+    BUDGET,
+    DEFENSES,
+    FLAGGED,
+    PER_DAY,
+    REAL,
+    halves,
+    honest_users,
+    outputs,
+    scenario,
+)
 from benchmarks.formatting import markdown_table, mean_interval, plural, short, with_interval
-from benchmarks.store import Job, Measurement, Results
-from trickster import attacks, defenses, evaluation, models, ood, plots, training
-from trickster.api import PredictionAPI, Query
+from benchmarks.store import Job, Measurement, Results, stored_results
+from trickster import attacks, evaluation, models, plots
+from trickster.api import PredictionAPI
 from trickster.limiters import ManualClock, SlidingWindow
-from trickster.scenario import Scenario
 
 PART = "thieves_by_defense"
-BUDGET, REQUEST, DAY = 3_000, 100, 86_400
-FLAGGED = 0.02  # of the honest inputs that chose the threshold
-SIGMA = 2.0
-PER_DAY = {"rate limit": 300, "layered": 1_000}  # answers for an account; else no limit
-ACCOUNTS, REPEATS, REAL = 10, 3, 100
+REQUEST, DAY = 100, 86_400
+REPEATS = 3
 
-scenario = Scenario("fashion")
-Output = Callable[[np.ndarray, Query], np.ndarray]
 THIEVES = {
     "soft": "3,000 shapes, learns from probabilities",
     "hard": "the same, keeps only labels",
@@ -51,75 +56,19 @@ WITH_REAL = {
     "100 real": f"{REAL} real pictures among the shapes",
     "Jacobian": f"{REAL} real pictures, augmented",
 }
-DEFENSES = {
-    "none": "",
-    "rounding": "to one decimal",
-    "top 3": "the three largest, normalised",
-    "hard labels": "one-hot",
-    "noise": f"zero-mean noise of deviation {SIGMA:g} on the logits of weird inputs",
-    "reverse sigmoid": "beta 1, gamma .1, for everybody",
-    "adaptive misinformation": "mixes in a model trained to be wrong where the victim is unsure; "
-    "the victim is not retrained with outliers, as its paper does",
-    "Trickster": "probabilities in reverse for weird inputs",
-    "rate limit": f"{PER_DAY['rate limit']} answers a day for each account",
-    "layered": f"Trickster, then labels only, {PER_DAY['layered']:,} a day for each account",
+# Measured by ``knowing_thieves``, for the defences that lie.
+KNOWING = {
+    "un-lier": "knows how answers are reversed and puts each right that looks reversed",
+    "small loss": "leaves out the half that a first clone finds unlikely",
+    "oracle": "no thief, a bound: told which answers are lies, and trains on the others",
 }
-
-
-@cache
-def halves() -> tuple[slice, slice]:
-    """Of the test pictures: those that choose thresholds, and those that measure."""
-    half = len(scenario.data.x_test) // 2
-    return slice(None, half), slice(half, None)
-
-
-@cache
-def trickster() -> defenses.Trickster:
-    bank = scenario.victim.features(scenario.data.x_train)
-    honest = scenario.victim.features(scenario.data.x_test[halves()[0]])
-    return defenses.Trickster.from_features(bank, honest, max_fpr=FLAGGED)
-
-
-@cache
-def msp_threshold() -> float:
-    posteriors = scenario.victim.posteriors(scenario.data.x_test[halves()[0]])
-    return ood.choose_threshold(ood.score_msp(posteriors), FLAGGED)
-
-
-@cache
-def liar() -> models.Classifier:
-    """Adaptive Misinformation's second model, which has learnt to be wrong."""
-    network = models.cnn(seed=1)
-    x, y = scenario.data.x_train, scenario.data.y_train.copy()
-    training.fit(network, x, y, epochs=5, lr=1e-3, seed=1, loss_of=training.reverse_cross_entropy)
-    return models.Classifier(network)
-
-
-def outputs(name: str, seed: int) -> list[Output]:
-    """What a defence does to an answer."""
-    rng = np.random.default_rng(10_000 + seed)
-
-    def noise(p: np.ndarray, query: Query) -> np.ndarray:
-        weird = trickster().weird(p, query)[:, None]
-        return np.where(weird, defenses.zero_mean_noise(p, SIGMA, rng), p)
-
-    def lies(p: np.ndarray, query: Query) -> np.ndarray:
-        wrong = liar().posteriors(query.x)
-        return defenses.adaptive_misinformation(p, wrong, tau=msp_threshold())
-
-    def labels(p: np.ndarray, query: Query) -> np.ndarray:
-        return defenses.hard_labels(p)
-
-    return {
-        "rounding": [lambda p, query: defenses.round_posteriors(p, 1)],
-        "top 3": [lambda p, query: defenses.top_k(p, 3)],
-        "hard labels": [labels],
-        "noise": [noise],
-        "reverse sigmoid": [lambda p, query: defenses.reverse_sigmoid(p)],
-        "adaptive misinformation": [lies],
-        "Trickster": [trickster()],
-        "layered": [trickster(), labels],
-    }.get(name, [])
+MEASURED_THERE = "keyed lies"  # the row of that defence is that part's
+SAME = {  # names there of thieves here
+    "soft": knowing_thieves.NAIVE,
+    "hard": "keeps labels",
+    "100 real": knowing_thieves.MIXED,
+    "Jacobian": knowing_thieves.AUGMENTED,
+}
 
 
 def service(name: str, seed: int) -> PredictionAPI:
@@ -163,21 +112,14 @@ class _InRequests:
 
 def honest(defense: str, seed: int) -> Measurement:
     """What honest customers get; each account sends three requests of a hundred pictures."""
-    api, (_, measuring) = service(defense, seed), halves()
-    x, y = scenario.data.x_test[measuring], scenario.data.y_test[measuring]
+    api, x = service(defense, seed), scenario.data.x_test[halves()[1]]
     answers = np.concatenate(
         [
             api.query(x[i : i + REQUEST], key=f"customer {i // (3 * REQUEST)}")
             for i in range(0, len(x), REQUEST)
         ]
     )
-    right = answers.argmax(axis=1) == y
-    undefended = scenario.victim.labels(x) == y
-    served, lost = (
-        evaluation.bootstrap_interval(each, resamples=2_000)
-        for each in (right, undefended.astype(float) - right)
-    )
-    return {"utility": list(served[:3]), "lost": list(lost[:3])}
+    return honest_users(answers)
 
 
 def run(job: Job) -> Measurement:
@@ -197,60 +139,93 @@ def values(results: Results, thief: str, defense: str, what: str = "fidelity") -
     return [result[what] for job, result in results if job[:2] == (thief, defense)]
 
 
+def with_who_knows(results: Results) -> Results:
+    """These results, and in their form those of ``knowing_thieves`` that belong beside them."""
+    more = []
+    for (defense, seed), found in stored_results(knowing_thieves):
+        there = {name: name for name in KNOWING}
+        if defense == MEASURED_THERE:
+            there |= SAME
+            more.append((("honest users", defense, seed), found["honest users"]))
+        for thief, name in there.items():
+            if name in found:
+                more.append(((thief, defense, seed), found[name]))
+    return [*results, *more]
+
+
 def worst(results: Results, defense: str) -> str:
-    """The thief without real pictures whose clones are the most faithful."""
-    return max(WITHOUT_REAL, key=lambda thief: np.mean(values(results, thief, defense)))
+    """The thief without real pictures whose clones are the most faithful; the oracle is none."""
+    tried = [
+        thief
+        for thief in (*WITHOUT_REAL, *KNOWING)
+        if thief != "oracle" and values(results, thief, defense)
+    ]
+    return max(tried, key=lambda thief: np.mean(values(results, thief, defense)))
 
 
 def section(results: Results) -> str:
     """Two tables, as Markdown."""
     seeds = len({job[2] for job, _ in results})
+    results, thieves = with_who_knows(results), (*THIEVES, *KNOWING)
     rows, accuracies = [], []
     for defense in DEFENSES:
-        utility, *_ = values(results, "honest users", defense, "utility")[0]
+        honest = values(results, "honest users", defense, "utility")
+        if not honest:  # measured by the other part, and not yet
+            continue
         lost = values(results, "honest users", defense, "lost")[0]
         best = worst(results, defense)
         cells = []
-        for thief in THIEVES:
-            cell = mean_interval(values(results, thief, defense))
+        for thief in thieves:
+            cell = _cell(values(results, thief, defense))
             cells.append(f"**{cell}**" if thief == best else cell)
         rows.append(
-            (defense, *cells, short(utility), with_interval(*lost) if any(lost) else short(0))
+            (defense, *cells, short(honest[0][0]), with_interval(*lost) if any(lost) else short(0))
         )
-        stolen = (mean_interval(values(results, thief, defense, "accuracy")) for thief in THIEVES)
+        stolen = (_cell(values(results, thief, defense, "accuracy")) for thief in thieves)
         accuracies.append((defense, *stolen))
-    about = "; ".join(f"*{name}*: {what}" for name, what in THIEVES.items())
+    about = "; ".join(f"*{name}*: {what}" for name, what in (THIEVES | KNOWING).items())
     terms = "; ".join(f"*{name}*: {what}" for name, what in DEFENSES.items() if what)
     return (
         f"Fidelity of the clone, mean over {plural(seeds, 'seed')} with a 95 % bootstrap "
         "interval; in bold the best thief who has no real pictures. Utility: accuracy of honest "
         "users; lost: what the defence takes of it, picture by picture, its interval from the "
-        "pictures.\n\n"
-        + markdown_table(("", *THIEVES, "utility", "lost"), rows)
+        "pictures. The columns *un-lier*, *small loss* and *oracle*, and the row *keyed lies*, are "
+        "of the next part, which has its own machine line; they are empty where a defence tells no "
+        "lies, or none of the kind. Where there is no limit, ten accounts get what one gets.\n\n"
+        + markdown_table(("", *thieves, "utility", "lost"), rows)
         + f"\n\nThieves, who have one day and use at most {BUDGET:,} answers: {about}. Defences: "
         f"{terms}. An input is weird if its nearest training features are farther away than those "
         f"of all but {FLAGGED:.0%} of honest inputs.\n\n"
-        "Accuracy of the same clones:\n\n" + markdown_table(("", *THIEVES), accuracies)
+        "Accuracy of the same clones:\n\n" + markdown_table(("", *thieves), accuracies)
     )
+
+
+def _cell(found: list[float]) -> str:
+    return mean_interval(found) if found else ""
 
 
 def figure(results: Results) -> plots.Picture:
     """What each thief gets behind each defence, beside what honest users lose."""
-    names = sorted(
-        DEFENSES, key=lambda d: (d != "none", -np.mean(values(results, worst(results, d), d)))
-    )
-    canvas = Figure(figsize=(9, 0.6 * len(names) + 1.2))
+    results, thieves = with_who_knows(results), (*THIEVES, *KNOWING)
+    names = [name for name in DEFENSES if values(results, "honest users", name, "lost")]
+    names.sort(key=lambda d: (d != "none", -np.mean(values(results, worst(results, d), d))))
+    canvas = Figure(figsize=(9, 0.7 * len(names) + 1.2))
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1.3))
-    step = 0.78 / len(THIEVES)  # of a row's height
-    for i, thief in enumerate(THIEVES):
+    step = 0.8 / len(thieves)  # of a row's height
+    markers = (*plots.MARKERS, "<")
+    for i, thief in enumerate(thieves):
+        label: str | None = thief
         for row, defense in enumerate(names):
-            fidelity = evaluation.bootstrap_interval(values(results, thief, defense))
+            if not (found := values(results, thief, defense)):
+                continue
+            fidelity = evaluation.bootstrap_interval(found)
             left.errorbar(
-                fidelity.mean, -row + step * ((len(THIEVES) - 1) / 2 - i), markersize=5,
-                fmt=plots.MARKERS[i], color=plots.COLOURS[i % len(plots.COLOURS)], elinewidth=1,
+                fidelity.mean, -row + step * ((len(thieves) - 1) / 2 - i), markersize=5,
+                fmt=markers[i], color=plots.COLOURS[i % len(plots.COLOURS)], elinewidth=1,
                 xerr=[[fidelity.mean - fidelity.low], [fidelity.high - fidelity.mean]],
-                label=thief if row == 0 else None,
+                label=label,
             )  # fmt: skip
+            label = None
     for row, defense in enumerate(names):
         mean, low, high = values(results, "honest users", defense, "lost")[0]
         right.errorbar(
@@ -264,19 +239,21 @@ def figure(results: Results) -> plots.Picture:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="0.9")
         axes.set_axisbelow(True)
-    canvas.legend(
-        loc="lower center", ncols=len(THIEVES), frameon=False, bbox_to_anchor=(0.5, -0.06)
-    )
+    canvas.legend(loc="lower center", ncols=5, frameon=False, bbox_to_anchor=(0.5, -0.09))
     canvas.tight_layout()
+    return plots.Picture(canvas, _alt(results, names))
+
+
+def _alt(results: Results, names: list[str]) -> str:
+    def best(defense: str, thieves: Iterable[str]) -> str:
+        return f"{max(np.mean(v) for w in thieves if (v := values(results, w, defense))):.2f}"
+
     listed = "; ".join(
-        f"{d} {np.mean(values(results, worst(results, d), d)):.2f} and "
-        f"{max(np.mean(values(results, who, d)) for who in WITH_REAL):.2f}"
-        for d in names
+        f"{d} {best(d, [worst(results, d)])} and {best(d, WITH_REAL)}" for d in names
     )
-    return plots.Picture(
-        canvas,
+    return (
         "Fidelity of the best thief without real pictures, and of the best with 100, by defence: "
-        f"{listed}.",
+        f"{listed}."
     )
 
 
@@ -286,6 +263,7 @@ def jobs(seeds: int = 10) -> list[Job]:
         (who, defense, seed)
         for seed in range(seeds)
         for defense in DEFENSES
+        if defense != MEASURED_THERE
         for who in ("honest users", *THIEVES)
     ]
 

@@ -14,7 +14,17 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from benchmarks import calibration, cli, demo_a, demo_b, formatting, memory, store
+from benchmarks import (
+    calibration,
+    cli,
+    course_defenses,
+    demo_a,
+    demo_b,
+    formatting,
+    memory,
+    store,
+    thieves_by_defense,
+)
 from trickster import data
 from trickster.checks import thresholds
 from trickster.checks.result import CheckResult, PartResult
@@ -238,6 +248,17 @@ def test_demo_a_is_left_out_where_its_pictures_are_not(tmp_path, monkeypatch, ca
     demo_a.cifar.cache_clear()
     assert demo_a.main() == 0
     assert "left out" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_who_knows_a_defence_is_told_what_its_service_answers():
+    x = thieves_by_defense.scenario.pool("shapes", 60, seed=0)
+    truth = thieves_by_defense.scenario.victim.posteriors(x)
+    for name in ("none", "Trickster", "layered"):
+        told, lies = course_defenses.tell(name, x, 0)
+        np.testing.assert_allclose(told, thieves_by_defense.service(name, 0).query(x), atol=1e-5)
+        np.testing.assert_array_equal(lies, told.argmax(axis=1) != truth.argmax(axis=1))
+        assert 0.3 < lies.mean() < 0.9 or name == "none"
 
 
 def test_the_exact_interval_is_clopper_and_pearson_s():

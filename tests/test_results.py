@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from reference import ROOT
 
 from benchmarks import (
+    answers,
     calibrate_defenses,
     calibrate_honest,
     calibrate_knowing,
@@ -23,14 +24,16 @@ from benchmarks import (
     exact_theft,
     knowing_thieves,
     results,
+    right_answers,
     store,
     summary,
     summary_figure,
 )
 from benchmarks import thieves_by_defense as course
-from trickster.checks import fixtures, thresholds
+from trickster.checks import fixtures, lab3, lab4, lab5, thresholds
 
 GUIDE = ROOT / "docs" / "grading.md"
+LABS = {"lab3": lab3, "lab4": lab4, "lab5": lab5}
 
 
 def test_the_page_is_what_the_stored_results_say():
@@ -44,44 +47,58 @@ def test_readme_s_table_is_what_the_stored_results_say():
     assert text == results.readme(text), (
         "README.md's table is stale: python -m benchmarks.results --write"
     )
-    assert len(summary.rows()) == 5
+    assert len(summary.rows()) == 6
     for picture in (store.RESULTS / "summary.png", store.RESULTS / "thieves_by_defense.png"):
         assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
+def mean_of(part: str, what: str, *job: str) -> float:
+    """Read from the file itself; ``what`` may be two words, a thief's and a measurement's."""
+    lines = map(json.loads, (store.RESULTS / f"{part}.jsonl").read_text().splitlines())
+    found = [line["result"] for line in lines if line.get("job", [])[: len(job)] == [*job]]
+    for word in what.split(": "):
+        found = [one[word] for one in found]
+    return np.mean(found)
+
+
 def test_the_summary_s_figures_are_means_of_the_stored_runs():
-    a, ours_on_a, b, trickster, layered = summary.rows()
-
-    def mean(part, what, *job):
-        lines = (store.RESULTS / f"{part}.jsonl").read_text().splitlines()
-        found = [
-            line for line in map(json.loads, lines) if line.get("job", [])[: len(job)] == [*job]
-        ]
-        return np.mean([line["result"][what] for line in found])
-
+    a, ours_on_a, b, *_ = summary.rows()
     logits = "logits, squared error"
-    assert a.before.mean == pytest.approx(mean("demo_a", "accuracy", "no defence", logits))
-    assert a.after.mean == pytest.approx(mean("demo_a", "accuracy", "noise on 38 %", logits))
-    assert a.claimed == (0.34, 0.38) and a.honest is None and a.best_with_real is None
+    assert a.before.mean == pytest.approx(mean_of("demo_a", "accuracy", "no defence", logits))
+    assert a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", "noise on 38 %", logits))
+    assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
     assert ours_on_a.before == a.before and ours_on_a.claimed is None
-    assert ours_on_a.after.mean == pytest.approx(mean("demo_a", "accuracy", "Trickster", logits))
-    honest = [mean("demo_a", "accuracy", c, "honest users") for c in ("no defence", "Trickster")]
-    assert ours_on_a.honest == pytest.approx(honest)
-    for value, condition in ((b.before, "no defence"), (b.after, "all five")):
-        assert value.mean == pytest.approx(mean("demo_b", "clone_accuracy", condition))
-    assert b.claimed == (0.494, 0.174)
-    assert b.honest[1] == pytest.approx(mean("demo_b", "honest_accuracy", "all five"))
-    course_part = ("thieves_by_defense", "accuracy")
-    assert trickster.before.mean == pytest.approx(mean(*course_part, "soft", "none"))
-    worst = [mean(*course_part, thief, "Trickster") for thief in course.WITHOUT_REAL]
-    assert trickster.after.mean == pytest.approx(max(worst)) and trickster.best is None
-    real = [mean(*course_part, thief, "Trickster") for thief in ("100 real", "Jacobian")]
-    assert trickster.best_with_real.after.mean == pytest.approx(max(real))
-    undefended = mean(*course_part, "Jacobian", "none")
-    assert trickster.best_with_real.before.mean == pytest.approx(undefended)
-    worst = {mean(*course_part, thief, "layered"): thief for thief in course.WITHOUT_REAL}
-    assert worst[max(worst)] == "Sybil" and layered.best.name == "10 accounts"
-    assert layered.best.after.mean == pytest.approx(max(worst))
+    trickster = mean_of("demo_a", "accuracy", "Trickster", logits)
+    assert ours_on_a.naive.mean == pytest.approx(trickster)
+    kept = [mean_of("demo_a", "accuracy", c, "honest users") for c in ("no defence", "Trickster")]
+    assert ours_on_a.honest == pytest.approx(kept)
+    for value, condition in ((b.before, "no defence"), (b.naive, "all five")):
+        assert value.mean == pytest.approx(mean_of("demo_b", "clone_accuracy", condition))
+    assert b.claimed == (0.494, 0.174) and b.oracle is None
+    assert b.honest[1] == pytest.approx(mean_of("demo_b", "honest_accuracy", "all five"))
+
+
+@pytest.mark.parametrize(
+    ("row", "defense"), [(3, "Trickster"), (4, "layered"), (5, "keyed lies")], ids=str
+)
+def test_the_course_s_rows_name_the_best_thief_of_each_kind(row, defense):
+    def stolen(thief, behind=defense):
+        return mean_of("knowing_thieves", f"{thief}: accuracy", behind)
+
+    found, ran = summary.rows()[row], dict(stored("knowing_thieves"))[(defense, 0)]
+    assert found.before.mean == pytest.approx(stolen("does not know", "none"))
+    assert found.naive.mean == pytest.approx(stolen("does not know"))
+    assert found.oracle.mean == pytest.approx(stolen("oracle"))
+    real = {stolen(thief): thief for thief in ran if thief.startswith("100 real")}
+    assert len(real) == 3 and found.real.after.mean == pytest.approx(max(real))
+    undefended = max(stolen(thief, "none") for thief in real.values())
+    assert found.real.before.mean == pytest.approx(undefended)
+    others = {t for t in ran if isinstance(ran[t], dict) and "accuracy" in ran[t]} - {
+        "oracle",
+        *real.values(),
+    }
+    assert others >= {"does not know", "small loss"}
+    assert found.knows.after.mean == pytest.approx(max(map(stolen, others)))
 
 
 def test_no_words_of_the_summary_s_picture_collide():
@@ -97,7 +114,7 @@ def test_no_words_of_the_summary_s_picture_collide():
 
 @pytest.mark.parametrize("defense", course.DEFENSES)
 def test_what_honest_users_lose_is_what_their_accuracy_falls_by(defense):
-    found = stored("thieves_by_defense")
+    found = course.with_who_knows(stored("thieves_by_defense"))
     (before, *_), *_ = course.values(found, "honest users", "none", "utility")
     (after, *_), *_ = course.values(found, "honest users", defense, "utility")
     (lost, low, high), *_ = course.values(found, "honest users", defense, "lost")
@@ -134,25 +151,52 @@ def test_a_check_measures_what_is_stored(job):
 
 
 def test_what_readme_says_of_thieves_who_have_read_the_code():
-    def stolen(defense: str, thief: str) -> float:
-        return np.mean(knowing_thieves.values(found, defense, thief))
+    lab_3, _, lab_5 = summary.rows()[3:]
+    assert lab_3.knows.name == "un-lier"
+    assert lab_3.knows.after.mean > 0.9 * lab_3.before.mean
+    assert lab_3.naive.mean < 0.5 * lab_3.before.mean
+    assert lab_5.knows.after.mean < 1.1 * lab_5.naive.mean < 0.5 * lab_5.before.mean
+    for row in summary.rows()[3:]:
+        assert row.real.after.mean > row.before.mean - 0.02
 
-    found = stored("knowing_thieves")
-    assert knowing_thieves.best_who_knows(found, "lab 3") == "un-lier"
-    measured = (
-        stolen("lab 3", "un-lier"),
-        stolen("none", knowing_thieves.NAIVE),
-        stolen("lab 5", knowing_thieves.best_who_knows(found, "lab 5")),
-        stolen("lab 5", knowing_thieves.ORACLE),
-        min(stolen(f"lab {n}", knowing_thieves.REAL_PICTURES) for n in (3, 4, 5)),
-    )
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    said = re.search(
-        r"clone's fidelity is (\.\d+), of (\.\d+) undefended\. Behind lab 5's keyed lies it is "
-        r"(\.\d+), and (\.\d+) if .* real pictures it is (\.\d+) and more",
-        text,
-    )
-    assert said and [float(one) for one in said.groups()] == [round(one, 2) for one in measured]
+
+def test_the_reference_table_shows_who_knows_a_defence_and_who_is_told():
+    found = course.with_who_knows(stored("thieves_by_defense"))
+    known = stored("knowing_thieves")
+    for thief in ("un-lier", "small loss", "oracle"):
+        ours, theirs = (
+            part.values(found, thief, "Trickster")
+            if part is course
+            else part.values(known, "Trickster", thief)
+            for part in (course, knowing_thieves)
+        )
+        assert ours == theirs and len(ours) == len(knowing_thieves.jobs()) / 6
+    assert course.worst(found, "Trickster") == "un-lier"
+    table = course.section(stored("thieves_by_defense"))
+    (row,) = [line for line in table.splitlines() if line.startswith("| keyed lies")][:1]
+    assert row.count("[") >= 7 and " |  | " in row  # averaging and ten accounts are left out
+
+
+def test_right_answers_are_those_that_the_zoo_gives_all_points():
+    right = {(one.lab, one.student) for one in right_answers.ANSWERS.values() if one.student}
+    for lab, test in right_answers.WHOLE.items():
+        specimens = answers.zoo(lab).values()
+        most = max(one.expect.points[test][1] for one in specimens if test in one.expect.points)
+        full = {s.student for s in specimens if s.expect.points.get(test) == (most, most)}
+        assert {student for where, student in right if where == lab} == full
+        assert most == getattr(LABS[lab], test.removesuffix("_test")).points
+
+
+def test_which_right_answers_survive_a_thief_who_has_read_them():
+    found = stored("right_answers")
+    undone = {"lab 3, reference", "lab 3, other way", "lab 3, largest and smallest swapped"}
+    for name in right_answers.ANSWERS:
+        undefended, naive, known = (
+            np.mean(right_answers.values(found, name, thief) or [0])
+            for thief in (right_answers.UNDEFENDED, right_answers.NAIVE, right_answers.UNLIER)
+        )
+        assert naive < undefended - 0.2
+        assert (known > 0.85 * undefended) == (name in undone), name
 
 
 @pytest.mark.parametrize("part", results.PARTS)
@@ -170,7 +214,7 @@ def test_a_part_that_was_cut_off_is_not_on_the_page_and_stops_nothing(tmp_path, 
     page = results.page()
     assert "Not measured yet: `python -m benchmarks.demo_b`" in page
     assert page.count("Not measured yet") == 1
-    assert len(summary.rows()) == 4
+    assert len(summary.rows()) == 5
 
 
 def test_every_stored_part_names_its_circumstances():
