@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab grade zoo test test-fast lint check build pins results student-copy
+.PHONY: help setup lab grade zoo test test-fast lint check build pins results site student-copy
 
 help:
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
@@ -30,6 +30,7 @@ ifneq ($(wildcard solutions),)
 	@echo "make build          rebuild labs/ and solutions/ from the sources (for authors)"
 	@echo "make pins           ask PyPI whether requirements.txt fits each supported Python (minutes)"
 	@echo "make results        measure what is missing in benchmarks/RESULTS.md (hours, once)"
+	@echo "make site           build a web site from the guides and the released labs, in build/site/"
 	@echo "make student-copy   write what students may have into build/student_copy/ (or TO=folder)"
 endif
 
@@ -112,6 +113,9 @@ pins: $(READY)
 
 results: $(READY)
 	@$(BIN)/python -m benchmarks.results
+
+site: $(READY)
+	@$(BIN)/python -m autograder site
 
 student-copy: $(READY)
 	@$(BIN)/python -m autograder student-copy $(if $(TO),--to "$(TO)")

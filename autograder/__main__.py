@@ -355,6 +355,18 @@ def student_copy(
 
 
 @app.command()
+def site(
+    to: Annotated[Path | None, typer.Option(help="Folder; build/site/ if left out.")] = None,
+    root: Root = None,
+) -> None:
+    """Build a web site from the README, the guides and the released labs."""
+    from autograder.authoring.site import build_site
+    from autograder.reporting import console
+
+    typer.echo(f"Open {console.from_here(build_site(find_root(root), to, typer.echo))}")
+
+
+@app.command()
 def doctor(root: Root = None) -> None:
     """Say what this machine's sandbox can hold, and prove each limit by trying to break it.
 

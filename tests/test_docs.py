@@ -42,6 +42,7 @@ GENERATED = {
         "earlier/",
         "my_labs/",
         "build/",
+        "build/site/",
         "build/student_copy/",
         "build/sample_class/",
         SECRET,
