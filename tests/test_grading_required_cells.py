@@ -31,7 +31,7 @@ def runs(*cells):
         ("import a.b\nfrom c import d", {"a", "d"}, set()),
         ("def f(x):\n    return g(x) + y", {"f"}, {"g", "y"}),
         ("x = [i + k for i in z]", {"x"}, {"z", "k"}),
-        ("for i in range(3):\n    t = i", {"i", "t"}, {"i", "range"}),
+        ("for i in range(3):\n    t = i", {"i", "t"}, {"range"}),
         ("def f():\n    global n\n    n = 1", {"f", "n"}, set()),
         ("class A(B):\n    c = d\n    def m(self):\n        return e", {"A"}, {"B", "d", "e"}),
         ("lambda q: q + r", set(), {"r"}),
@@ -42,7 +42,7 @@ def runs(*cells):
         ("%%time\nv = w", {"v"}, {"w"}),
         ("%matplotlib inline\n!ls {x}\n?y\nv = w\nz?", {"v"}, {"w"}),
         ("if a:\n    !ls \\\n  more\n    b = c", {"b"}, {"a", "c"}),
-        ("files = !ls\nd, e = %magic 3\nprint(files)", {"files", "d", "e"}, {"files", "print"}),
+        ("files = !ls\nd, e = %magic 3\nprint(files)", {"files", "d", "e"}, {"print"}),
         ("text = '''\n!not a command\n%nor a magic\n'''", {"text"}, set()),
         ("%%bash\nrm -rf x", set(), set()),
         ("def broken(:", set(), set()),
@@ -50,6 +50,64 @@ def runs(*cells):
 )
 def test_names_of_a_cell(source, bound, used):
     assert names_of(source) == (bound, used)
+
+
+@pytest.mark.parametrize(
+    ("source", "needed_of_a"),
+    [
+        ("a = 1\nprint(a)", False),
+        ("print(a)\na = 1", True),
+        ("a = a + 1", True),
+        ("a = 0\na += 1", False),
+        ("a[0] = 1\na = 2", True),
+        ("a: int\nprint(a)\na = 1", True),
+        ("a: int = 1\nprint(a)", False),
+        ("for a in range(3):\n    print(a)", False),
+        ("for a in range(3):\n    pass\nprint(a)", True),  # there may be none
+        ("for i, (a, *b) in c:\n    print(a)", False),
+        ("for a in a:\n    pass", True),
+        ("for i in b:\n    a = i\n    print(a)", False),
+        ("if b:\n    a = 1\nprint(a)", True),
+        ("while b:\n    a = 1\nelse:\n    print(a)", True),
+        ("with b as a:\n    print(a)", False),
+        ("with b:\n    a = 1\nprint(a)", True),  # it may swallow an error
+        ("try:\n    a = b()\nexcept E:\n    print(a)", True),
+        ("try:\n    a = b()\nfinally:\n    pass\nprint(a)", True),
+        ("try:\n    a = b()\n    print(a)\nexcept* E:\n    pass", False),
+        ("match b:\n    case 1:\n        a = 2\n    case _:\n        print(a)", True),
+        ("b and (a := 1)\nprint(a)", True),
+        ("a = 1\ndel a\nprint(a)", True),
+        ("import a\na.b()", False),
+        ("from b import c as a\na()", False),
+        ("def a(): pass\na()", False),
+        ("class a: pass\na()", False),
+        ("a = 1\ndef f():\n    return a", True),  # when it is called, `a` may be another
+        ("a = 1\nf = lambda: a", True),
+        ("a = 1\nb = [a for i in c]", False),
+        ("b = [a for a in c]\na = 1", False),
+        ("b = {a: i for i in a}\na = 1", True),
+        ("def f(b=a):\n    pass\na = 1", True),
+        ("@a\ndef f():\n    pass\na = 1", True),
+    ],
+)
+def test_a_name_that_a_cell_binds_before_it_reads_it_is_its_own(source, needed_of_a):
+    names = names_of(source)
+    assert "a" in names.bound or "for a in c]" in source
+    assert ("a" in names.used) == needed_of_a
+
+
+def test_a_loop_s_variable_wants_no_experiment_with_the_same_name():
+    assert runs(
+        ("provided", "queries = [1, 2]"),
+        ("", "for name in queries:\n    print(name)"),
+        ("provided", "for name in range(10**6):\n    experiment(name)"),
+        ("", "print(name)"),
+    ) == [True, True, True, True]
+    assert runs(
+        ("provided", "queries = [1, 2]"),
+        ("", "for name in queries:\n    print(name)"),
+        ("provided", "for name in range(10**6):\n    experiment(name)"),
+    ) == [True, True, False]
 
 
 @given(st.text())

@@ -3,7 +3,8 @@
 Most of a lab's minutes go into provided experiments: loops that train clones and draw a
 figure from the student's functions. No score needs them. A provided cell runs when it binds
 a name that a cell which runs refers to, whichever comes first, since a function looks its
-names up when it is called. Whatever a student may write always runs.
+names up when it is called. A name that a cell binds before it reads it, such as a loop's, is its
+own: see `reading_order`. Whatever a student may write always runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 
 from autograder.cells import role
+from autograder.grading.reading_order import read_before_bound
 
 # IPython's own transformer begins anew after each line that it has changed, and gives up after 500.
 TIMED = re.compile(r"^%{1,2}time\b[ \t]*", re.MULTILINE)  # what follows is code
@@ -25,7 +27,7 @@ CONTINUED = re.compile(r"^[ \t]*[%!](?:[^\n]*\\\n)+", re.MULTILINE)  # onto the 
 
 
 class Names(NamedTuple):
-    """The global names that a cell binds, and those that it refers to."""
+    """The global names that a cell binds, and those that it needs from elsewhere."""
 
     bound: frozenset[str]
     used: frozenset[str]
@@ -56,9 +58,21 @@ def names_of(source: str) -> Names:
 
     `from module import *` binds "*": it may bind anything.
     """
-    table = _table(source) or _table(without_magics(source))
-    if table is None:
+    for text in (source, without_magics(source)):
+        table = _table(text)
+        if table is not None:
+            bound, used = _globals(table)
+            used -= bound - _read_first(text, used)
+            break
+    else:
         return NOTHING
+    if "import *" in source:
+        bound.add("*")
+    return Names(frozenset(bound), frozenset(used))
+
+
+def _globals(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
+    """The global names that code binds, and those that it refers to."""
     bound, used = set(), set()
     scopes = [table]
     while scopes:
@@ -71,9 +85,17 @@ def names_of(source: str) -> Names:
                 bound.add(symbol.get_name())
             if symbol.is_referenced():
                 used.add(symbol.get_name())
-    if "import *" in source:
-        bound.add("*")
-    return Names(frozenset(bound), frozenset(used))
+    return bound, used
+
+
+def _read_first(source: str, used: set[str]) -> set[str]:
+    """Of the names that code uses, those that it may read before it binds them; all if unclear."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read_before_bound(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return used
 
 
 def without_magics(source: str) -> str:
