@@ -132,13 +132,13 @@ def twenty_times(query, d, k, n=None):
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
-        (forgets_the_bias, 1, "column of ones"),
-        (forgets_the_logarithm, 1, "solved as if they were linear"),
+        (forgets_the_bias, 0, "column of ones"),
+        (forgets_the_logarithm, 0, "solved as if they were linear"),
         (clips, 3, "Do not clip them"),
-        (one_too_few, 1, "one more equation than there are inputs"),
-        (in_tens, 1, "base 10"),
-        (takes_the_class_means_out, 1, "axis=1"),
-        (bias_from_the_wrong_row, 1, "Weights and bias are mixed up"),
+        (one_too_few, 0, "one more equation than there are inputs"),
+        (in_tens, 0, "base 10"),
+        (takes_the_class_means_out, 0, "axis=1"),
+        (bias_from_the_wrong_row, 0, "Weights and bias are mixed up"),
         (five_times, 3, "As many equations as unknowns are enough"),
         (twenty_times, 0, "ten times what"),
         (lambda q, d, k, n=None: (np.zeros((k, d)), np.zeros(k)), 0, "You asked nothing"),
@@ -447,29 +447,43 @@ def never_unsure(logits):
     return int((values[1:-1] / values[2:]).argmax()) + 2
 
 
+def the_largest_fall_of_all(logits):
+    values = values_of(logits)
+    return int((values[:-1] / values[1:]).argmax()) + 1
+
+
+def the_first_large_fall(logits, behind=0):
+    values = values_of(logits)[behind:]
+    large = np.flatnonzero(values[:-1] >= 10 * values[1:])
+    return int(large[0]) + 1 + behind if len(large) else None
+
+
 def off_by_one(logits):
     found = exact.hidden_size(logits)
     return found and found - 1
 
 
 @pytest.mark.parametrize(
-    ("wrong", "most", "words"),
+    ("wrong", "points", "words"),
     [
         (fixed, 0.5, "no fixed limit fits"),
         (numpy_rank, 0, "no fixed limit fits"),
-        (relative, 1.5, ""),
+        (relative, 1.5, "no fixed limit fits"),
         (keeps_the_constant, 2.25, "Take each row's mean out"),
         (never_unsure, 2.25, "Return None unless"),
+        (the_largest_fall_of_all, 1.5, "that fall is no cliff, however large it is"),
+        (the_first_large_fall, 0.5, "that fall is no cliff, however large it is"),
+        (lambda logits: the_first_large_fall(logits, behind=1), 2, "Compare all falls"),
         (off_by_one, 0, "One too few"),
         (lambda logits: None, 0, "return statement"),
         (lambda logits: "12", 0, "returned a str"),
         (lambda logits: values_of(logits), 0, "not one number"),
     ],
 )
-def test_hidden_size_wrong_ways_are_named(wrong, most, words):
+def test_hidden_size_wrong_ways_are_named(wrong, points, words):
     results = under_secrets(lab6.hidden_size, wrong)
-    assert max(results) <= most
-    assert words in in_words(results[0])
+    assert the_same(results) == points
+    assert all(words in in_words(result) for result in results)
 
 
 # --- exercise 5 ---------------------------------------------------------------------
@@ -564,6 +578,10 @@ def test_logits_through_top_k_wrong_ways_are_named(wrong, most, words):
     assert words in in_words(results[0])
 
 
+def exact_basis(matrix, size):
+    return np.linalg.svd(matrix, full_matrices=False)[2][:size].T
+
+
 def test_output_projection(names):
     def rows(logits, size):
         centred = logits - logits.mean(axis=1, keepdims=True)
@@ -571,12 +589,17 @@ def test_output_projection(names):
 
     for right in (names["output_projection"], exact.output_projection, rows):
         assert the_same(under_secrets(lab6.output_projection, right)) == 1.0
-    for wrong in (
-        lambda logits, size: np.linalg.svd(logits, full_matrices=False)[2][-size:].T,
-        lambda logits, size: np.eye(logits.shape[1])[:, :size],
+    for wrong, words in (
+        (
+            lambda logits, size: np.linalg.svd(logits, full_matrices=False)[2][-size:].T,
+            "first right singular",
+        ),
+        (lambda logits, size: np.eye(logits.shape[1])[:, :size], "Take each row's mean out first"),
+        (lambda logits, size: exact_basis(logits, size), "Each row's constant is still in"),
+        (lambda logits, size: exact_basis(logits - logits.mean(axis=0), size), "axis=1"),
     ):
         result = the_same(under_secrets(lab6.output_projection, wrong))
-        assert result == 0 and "Take each row's mean out" in in_words(result)
+        assert result == 0 and words in in_words(result)
     result = lab6.output_projection(lambda logits, size: logits[:size])
     assert result == 0 and "asked (" in in_words(result)
 
@@ -641,15 +664,29 @@ def fresh_noise(logits, bias):
     return token, {t: value + scale * NOISE.normal() for t, value in told.items()}
 
 
+def noise_for_each_question(logits, bias):
+    """The same question gets the same answer, and another one a new lie."""
+    token, told = services.TopTokens(5)(logits, bias)
+    dice = np.random.default_rng([int(1e6 * abs(x)) for x in (logits[0], *bias, *bias.values())])
+    return token, {t: value + bool(bias) * dice.normal() for t, value in told.items()}
+
+
+def rounded_too_early(logits, bias):
+    told = log_softmax(services.biased(logits, bias)).round(1)
+    return int(told.argmax()), {int(t): float(told[t]) for t in np.argsort(-told)[:5]}
+
+
 @pytest.mark.parametrize(
-    ("wrong", "most", "words"),
+    ("wrong", "points", "words"),
     [
-        (services.TopTokens(5), 1.5, "who raises four tokens at a time"),
-        (services.TopTokens(5, decimals=1), 1.5, "Rounding and noise leave the cliff"),
+        (services.TopTokens(5), 0, "a service without any defence does as much"),
+        (services.TopTokens(5, decimals=1), 0, "Rounding leaves the cliff"),
+        (rounded_too_early, 0, "who raises tokens many times and averages"),
+        (noise_for_each_question, 0, "who raises tokens many times and averages"),
         (raised_are_told_without_their_bias, 1.5, "as if no bias were in them"),
         (raising_only, 1.5, "who bans what is known"),
         (only_a_few_or_small, 1.5, "who raises one token at a time"),
-        (fresh_noise, 1.5, "nine times"),
+        (fresh_noise, 0, "The same question must get the same answer"),
         (services.token_only, 0.75, "of the five most likely tokens told"),
         (services.no_bias, 0.75, "A banned token must not come"),
         (lambda logits, bias: int(logits.argmax()), 0, "two things"),
@@ -658,10 +695,10 @@ def fresh_noise(logits, bias):
         (lambda logits, bias: (0, dict(enumerate(log_softmax(logits)))), 0, "five are the most"),
     ],
 )
-def test_tell_wrong_ways_are_named(wrong, most, words):
+def test_tell_wrong_ways_are_named(wrong, points, words):
     results = under_secrets(lab6.tell, wrong)
-    assert max(results) <= most
-    assert words in in_words(results[0])
+    assert the_same(results) == points
+    assert all(words in in_words(result) for result in results)
 
 
 def test_a_service_that_changes_after_the_first_questions_is_seen():
@@ -671,7 +708,6 @@ def test_a_service_that_changes_after_the_first_questions_is_seen():
             results.append(lab6.tell(honest_at_first()))
     assert max(results) <= 1.5
     assert "may not depend on how often it was asked" in in_words(results[0])
-    assert "choose the five tokens before you round" in in_words(results[0])
 
 
 # --- stuck ---------------------------------------------------------------------------

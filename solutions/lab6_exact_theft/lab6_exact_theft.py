@@ -573,12 +573,14 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 # singular values that are not 0 as `h` is long. In practice they are not 0, since computers round: in
 # float32, or to a few decimals. But they fall off a *cliff*.
 #
-# Three things to mind:
+# Four things to mind:
 #
 # - Posteriors, and so log-probabilities, tell the logits of a row up to a constant: take the mean out of
 #   each row first.
-# - The first singular value is large, because all prompts have the frequent words in common. That
-#   fall is no cliff.
+# - The first singular value is large, because all prompts have the frequent words in common. The
+#   fall behind it is no cliff, however large it is.
+# - A few directions may be much stronger than the others, and the values fall behind these, too. The
+#   cliff is the *largest* fall behind the first value.
 # - With fewer prompts than hidden units there is no cliff at all: behind the first value, none is ten
 #   times the next one. Then return `None`.
 #
@@ -864,7 +866,8 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # anybody does both in one request. Write what the service tells, so that each of them is served and the
 # thieves are not. It is graded against five thieves who know what you wrote: one raises tokens, one does
 # so and reads the numbers as if no bias were in them, one raises one token at a time, by as little as it
-# takes, one bans what is known, and one averages. Honest users ask in between.
+# takes, one bans what is known, and one averages the answers to many questions. Honest users ask in
+# between. What a service without any defence does as well earns no points.
 
 
 # %% solution="tell"
@@ -874,7 +877,7 @@ def tell(logits, bias):
     logits : (V,), of every token. bias : {token: number}, empty for most customers.
     Returns the next token, and {token: log-probability} for at most five tokens. Without a bias:
     the most likely token and the five most likely ones, off by .05 at most. With one: the token
-    must follow the bias; what else is told is up to you.
+    must follow the bias; what else is told is up to you. The same question gets the same answer.
     """
     ### BEGIN SOLUTION
     changed = logits.copy()

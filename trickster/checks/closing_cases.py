@@ -5,6 +5,7 @@ Honest users and thieves ask the student's service in turn; each function decide
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +16,13 @@ from trickster.checks import draws
 from trickster.checks.cases import Case, decide
 from trickster.checks.result import Missed, Part, returned
 from trickster.checks.token_cases import Keyhole, keyhole
-from trickster.services import TokenAPI, TokenClient, Told, log_softmax
+from trickster.services import TokenAPI, Told, log_softmax
 
 CALIBRATED = 0.05  # by how much a log-probability may be off
-STOLEN = 0.2, 0.5  # errors of the best theft: some points from the first, all from the second
+STOLEN = 0.2, 0.5  # errors of the best theft: no points up to the first, all from the second
+APART = 0.11  # of the most likely tokens' logits: rounding to one decimal cannot exchange them
+STEADY = 1e-6  # of a log-probability: differences that rounding makes
+FEW, MANY = 9, 50  # thefts that a thief averages: where they agree, and where they do not
 
 
 class Checked:
@@ -49,11 +53,21 @@ class Checked:
         return token, told
 
 
+@draws.cached
+def _clear(name: str, number: int) -> Keyhole:
+    """A drawn model and prompt whose six most likely tokens are clearly in that order."""
+    for i in itertools.count():
+        one = keyhole(f"{name} {number}", i)
+        if -np.diff(np.sort(one.logits)[::-1][:6]).max() >= APART:
+            return one
+    raise AssertionError("The count does not end.")
+
+
 def _services(telling: Callable[..., Told], name: str, n: int = 3) -> list[Keyhole]:
     """The service that ``telling`` makes of ``n`` drawn models."""
     made = []
     for i in range(n):
-        one = keyhole(name, i)
+        one = _clear(name, i)
         service = TokenAPI(one.model, telling)
         made.append(one._replace(service=service, client=service.client("thief")))
     return made
@@ -109,7 +123,7 @@ class Watched(Checked):
     def __init__(self, telling: Callable[..., Any], name: str):
         super().__init__(telling)
         self._rng = draws.rng("honest in between", name)
-        self._honest = [keyhole("in between", i).logits for i in range(4)]
+        self._honest = [_clear("in between", i).logits for i in range(4)]
 
     def __call__(self, logits: np.ndarray, bias: dict[int, float]) -> Told:
         answer = super().__call__(logits, bias)
@@ -120,50 +134,131 @@ class Watched(Checked):
                 raise Missed(
                     "honest users asked between the thief's questions, and one was told something "
                     f"wrong ({wrong or f'off by {off:.2g}'}). What a service tells may not depend "
-                    "on how often it was asked. If yours does not, choose the five tokens before "
-                    "you round: rounded numbers can be equal, and a wrong token be taken."
+                    "on how often it was asked."
                 )
         return answer
 
 
+def stolen_anyway(telling: Callable[..., Any]) -> float:
+    """Error of the thief of exercise 5, who asks often enough to average noise away."""
+    checked = Checked(telling)
+    return 0.0 if _is_noisy(checked) else _stolen(_averaged, checked, "undefended")
+
+
+def _is_noisy(telling: Callable[..., Told]) -> bool:
+    """Whether the same question with a bias gets another answer when it is asked again."""
+    (one,) = _services(telling, "again", 1)
+    raised = dict.fromkeys(np.argsort(-one.logits)[8:12].tolist(), 100.0)
+    (_, first), *others = [one.client.query(one.prompt, raised) for _ in range(4)]
+    return any(
+        told.keys() != first.keys() or max([0, *(abs(told[t] - first[t]) for t in told)]) > STEADY
+        for _, told in others
+    )
+
+
+def must_defend(part: Part, stolen: Callable[[], float]) -> None:
+    """Nobody earns points for what a service without any defence does as well."""
+    if part.share and (error := stolen()) < STOLEN[0]:
+        part.miss(
+            "right so far, but a service without any defence does as much, and here the thief of "
+            f"exercise 5 still reads the logits (with an error of {error:.2g} of their spread). "
+            "This part counts once that thief learns less."
+        )
+
+
+def _stolen(thief: Callable[..., Any], telling: Callable[..., Told], name: str) -> float:
+    """Error of a theft from the worse protected of two services."""
+    made = _services(telling, name, 2)
+    return min(exact.theft_error(thief(one.client, one.prompt), one.logits) for one in made)
+
+
 def best_theft(part: Part, telling: Callable[..., Any]) -> None:
     """What the most successful of five thieves reads."""
+    if _is_noisy(Checked(telling)):
+        raise Missed(
+            "the same question gets different answers, and who asks it often enough averages the "
+            "noise away, however strong it is. The same question must get the same answer."
+        )
     thieves = {
-        "who raises four tokens at a time": exact.logits_through_top_k,
-        "who raises tokens and reads the numbers as if no bias were in them": lambda api, prompt: (
-            exact.logits_through_top_k(_Offset(api), prompt)
-        ),
-        "who raises one token at a time, by as little as it takes": exact.logits_one_by_one,
-        "who bans what is known": exact.logits_by_banning,
-        "who raises tokens, asks each question nine times and averages": lambda api, prompt: (
-            exact.logits_through_top_k(exact.Averaged(api), prompt)
-        ),
+        "who raises four tokens at a time": [exact.logits_through_top_k],
+        "who raises tokens and reads the numbers as if no bias were in them": [
+            _unbiased(exact.logits_through_top_k)
+        ],
+        "who raises one token at a time, by as little as it takes": [exact.logits_one_by_one],
+        "who bans what is known": [exact.logits_by_banning],
+        "who raises tokens many times and averages": [_averaged, _unbiased(_averaged)],
     }
     errors: dict[str, float] = {}
-    for name, thief in thieves.items():
+    for name, ways in thieves.items():
         part.doing(name)
-        made = _services(Watched(telling, name), "theft", 2)
-        found = [exact.theft_error(thief(one.client, one.prompt), one.logits) for one in made]
-        errors[name] = min(found)
+        for way in ways:
+            if errors.get(name, 1.0) > STOLEN[0]:
+                error = _stolen(way, Watched(telling, name), "theft")
+                errors[name] = min(error, errors.get(name, 1.0))
     best = min(errors, key=errors.__getitem__)
-    some, full = STOLEN
-    share = 1.0 if errors[best] >= full else 0.5 if errors[best] >= some else 0.0
+    none, full = STOLEN
     part.award(
-        share,
+        round((errors[best] - none) / (full - none), 2),
         f"the thief {best} recovers the logits with an error of {errors[best]:.2g} of their spread",
-        f"at least {full} (half from {some}) for the best of {len(thieves)} thieves",
+        f"at least {full} (some points above {none}) for the best of {len(thieves)} thieves",
         "0.9",
         "Whatever a log-probability tells of a token that the thief has chosen is read. Raised "
         "tokens must not appear among the log-probabilities, and banning the likely ones must not "
-        "bring up the next. Rounding and noise leave the cliff; fresh noise averages out. Does the "
-        "bias have to change the log-probabilities at all?",
+        "bring up the next. Rounding leaves the cliff, and noise averages out. Does the bias have "
+        "to change the log-probabilities at all?",
     )
+
+
+def _unbiased(thief: Callable[..., Any]) -> Callable[..., Any]:
+    """The same thief, who takes the log-probabilities of raised tokens to be without their bias."""
+    return lambda api, prompt: thief(_Offset(api), prompt)
+
+
+def _averaged(api: Any, prompt: list[int]) -> np.ndarray:
+    """The mean of many thefts, in changing groups of tokens and with slightly changing biases.
+
+    Where they differ, there are more of them: noise that is the same for the same question does
+    not help.
+    """
+    rng = draws.rng("averages")
+    found = [_shuffled(api, prompt, rng) for _ in range(FEW)]
+    if max((np.ptp(one) for one in _read(found) if one.size), default=0) > CALIBRATED:
+        found += [_shuffled(api, prompt, rng) for _ in range(MANY - FEW)]
+    return np.array([one.mean() if one.size else np.nan for one in _read(found)])
+
+
+def _read(found: list[np.ndarray]) -> list[np.ndarray]:
+    """For each token, what was read of its logit."""
+    return [column[np.isfinite(column)] for column in np.array(found).T]
+
+
+def _shuffled(api: Any, prompt: list[int], rng: np.random.Generator) -> np.ndarray:
+    """One theft, with the tokens in another order and another bias."""
+    order = rng.permutation(api.vocabulary_size)
+    found = np.empty(len(order))
+    found[order] = exact.logits_through_top_k(
+        _Renamed(api, order), prompt, raise_by=float(rng.uniform(99.99, 100))
+    )
+    return found
+
+
+class _Renamed:
+    """A service whose token ``order[i]`` is called ``i``."""
+
+    def __init__(self, api: Any, order: np.ndarray):
+        self.api, self.vocabulary_size = api, api.vocabulary_size
+        self.order, self.called = order.tolist(), np.argsort(order).tolist()
+
+    def query(self, prompt: Any, bias: Any = None) -> Told:
+        named = {self.order[one]: value for one, value in (bias or {}).items()}
+        token, told = self.api.query(prompt, named)
+        return self.called[token], {self.called[one]: value for one, value in told.items()}
 
 
 class _Offset:
     """A service whose log-probabilities of raised tokens are taken to be without their bias."""
 
-    def __init__(self, api: TokenClient):
+    def __init__(self, api: Any):
         self.api, self.vocabulary_size = api, api.vocabulary_size
 
     def query(self, prompt: Any, bias: Any = None) -> Told:

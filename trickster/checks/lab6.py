@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
-from trickster.checks import closing_cases, kink_cases, solving_cases, token_cases
+from trickster.checks import closing_cases, kink_cases, logit_cases, solving_cases, token_cases
 from trickster.checks.result import NotMeasured, Sheet, check
 
 # --- exercises 1 and 2 --------------------------------------------------------------
@@ -21,9 +22,10 @@ def solve_softmax(sheet: Sheet, solve_softmax: Callable[..., Any]) -> None:
     asked: list[Any] = []
     with sheet.part("weights and bias", 2) as part:
         asked = solving_cases.weights_and_bias(part, solve_softmax)
+        found = part.share == 1
     with sheet.part("queries", 1) as part:
-        if not asked:
-            raise NotMeasured("nothing was recovered (see above).")
+        if not (asked and found):
+            raise NotMeasured("the weights are not right yet (see above).")
         solving_cases.queries_spent(part, asked)
     with sheet.part("tiny probabilities", 1) as part:
         solving_cases.tiny_probabilities(part, solve_softmax)
@@ -107,13 +109,13 @@ def fit_outputs(
 def hidden_size(sheet: Sheet, hidden_size: Callable[..., Any]) -> None:
     """How many directions logits span, in float32, at any scale, from log-probabilities too."""
     with sheet.part("logits of three models", 1) as part:
-        token_cases.logits_of_several(part, hidden_size)
+        logit_cases.logits_of_several(part, hidden_size)
     with sheet.part("log-probabilities, rounded", 0.75) as part:
-        token_cases.log_probabilities_too(part, hidden_size)
+        logit_cases.log_probabilities_too(part, hidden_size)
     with sheet.part("two transformers", 0.5) as part:
-        token_cases.transformers(part, hidden_size)
+        logit_cases.transformers(part, hidden_size)
     with sheet.part("too few prompts, and just enough", 0.75) as part:
-        token_cases.too_few_prompts(part, hidden_size)
+        logit_cases.too_few_prompts(part, hidden_size)
 
 
 THROUGH = (
@@ -143,19 +145,21 @@ def logits_through_top_k(sheet: Sheet, recover: Callable[..., Any]) -> None:
 def output_projection(sheet: Sheet, output_projection: Callable[..., Any]) -> None:
     """A basis of a drawn model's output projection."""
     with sheet.part("its columns, up to a linear map", 1) as part:
-        token_cases.projection(part, output_projection)
+        logit_cases.projection(part, output_projection)
 
 
 @check("Exercise 6, tell", 3, withholds=("trickster.services.bias_moves_the_token_only",))
 def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
     """Honest users keep what they need, and five thieves who know the service get nothing."""
-    served = 0.0
+    served, stolen = 0.0, functools.cache(lambda: closing_cases.stolen_anyway(tell))
     with sheet.part("log-probabilities without a bias", 0.75) as part:
         closing_cases.honest_log_probabilities(part, tell)
         served += part.share
+        closing_cases.must_defend(part, stolen)
     with sheet.part("the bias moves the token", 0.75) as part:
         closing_cases.bias_still_works(part, tell)
         served += part.share
+        closing_cases.must_defend(part, stolen)
     with sheet.part("the best of five thieves", 1.5) as part:
         if served < 2:
             raise NotMeasured(

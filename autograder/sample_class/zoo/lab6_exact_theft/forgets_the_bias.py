@@ -1,12 +1,13 @@
 # /// zoo
-# about = "No column for the bias, kinks wherever two lines cross, neurons as they are, the row's constant kept"
+# about = "No column for the bias, kinks wherever two lines cross, neurons as they are, each row's constant kept"
 # [expect]
-# solve_softmax_test = 1
+# solve_softmax_test = 0
 # find_kinks_test = 0
 # fit_outputs_test = 0
-# hidden_size_test = [0.5, 2.25]
-# total = [1.5, 3.25]
-# shows = ["column of ones", "may face the wrong way", "mean out before anything else"]
+# hidden_size_test = 2.25
+# output_projection_test = 0
+# total = 2.25
+# shows = ["column of ones", "may face the wrong way", "mean out before anything else", "pushes the weakest direction"]
 # ///
 
 # %% solve_softmax
@@ -33,3 +34,7 @@ def hidden_size(logits):
     values = np.linalg.svd(np.asarray(logits, float), compute_uv=False)
     falls = values[1:-1] / values[2:]
     return int(falls.argmax()) + 2 if falls.max() > 10 else None
+
+# %% output_projection
+def output_projection(logits, size):
+    return np.linalg.svd(logits, full_matrices=False)[2][:size].T

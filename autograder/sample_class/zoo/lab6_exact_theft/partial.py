@@ -6,11 +6,11 @@
 # fit_rounded_test = 0
 # find_kinks_test = 0
 # neuron_at_test = 1.5
-# hidden_size_test = [0, 1.5]
+# hidden_size_test = 1.5
 # logits_through_top_k_test = 3
 # output_projection_test = 1
-# tell_test = [0.75, 1.5]
-# total = [9.25, 11.5]
+# tell_test = 0
+# total = 10
 # [marks]
 # advice = 1
 # ///

@@ -1,12 +1,13 @@
 # /// zoo
-# about = "A fine grid in place of bisection, one side of the kink, five times the queries, noise against thieves"
+# about = "A fine grid in place of bisection, one side of the kink, five times the queries, the first large fall, noise against thieves"
 # [expect]
 # solve_softmax_test = 3
 # find_kinks_test = 0
 # neuron_at_test = 0
-# tell_test = 1.5
-# total = 4.5
-# shows = ["A fine grid is asked everywhere", "on either side of x, and subtract", "nine times"]
+# hidden_size_test = 2
+# tell_test = 0
+# total = 5
+# shows = ["A fine grid is asked everywhere", "on either side of x, and subtract", "do not stop at the first one", "The same question must get the same answer"]
 # ///
 
 # %% solve_softmax
@@ -27,6 +28,12 @@ def neuron_at(query, x, v):
     values = query(np.vstack([place, place + 1e-6 * np.eye(len(x))]))
     weights = (values[1:] - values[0]) / 1e-6
     return np.append(weights, -(weights @ x))
+
+# %% hidden_size
+def hidden_size(logits):
+    values = np.linalg.svd(np.asarray(logits, float) - logits.mean(axis=1, keepdims=True), compute_uv=False)
+    large = np.flatnonzero(values[1:-1] > 10 * values[2:])
+    return int(large[0]) + 2 if len(large) else None
 
 # %% tell
 dice = np.random.default_rng(0)

@@ -1,11 +1,11 @@
 # /// zoo
 # about = "Reads answers by their order, takes the largest fall for the cliff, tells raised tokens' own values"
 # [expect]
-# hidden_size_test = [0, 2.25]
+# hidden_size_test = 1.5
 # logits_through_top_k_test = 0
 # tell_test = 1.5
-# total = [1.5, 3.75]
-# shows = ["right numbers beside the wrong tokens", "as if no bias were in them"]
+# total = 3
+# shows = ["right numbers beside the wrong tokens", "that fall is no cliff, however large it is", "as if no bias were in them"]
 # ///
 
 # %% hidden_size
