@@ -78,6 +78,16 @@ def test_headings_and_lines_of_cells(tmp_path: Path) -> None:
     assert lab.source.read_text().split("\n")[line - 1].startswith('# %% test="counter_test"')
 
 
+def test_a_lab_s_notebook_belongs_to_whoever_asks(tmp_path: Path) -> None:
+    lab = Lab(make_course(tmp_path), LAB)
+    course = read_course(tmp_path)
+    first = lab_notebook(lab, course)
+    first.cells[0].source = "changed"
+    assert lab_notebook(lab, course).cells[0].source != "changed"
+    lab.source.write_text(lab.source.read_text() + "\n# %% [markdown]\n# The end.\n")
+    assert lab_notebook(lab, course).cells[-1].source == "The end."
+
+
 def test_without_a_source_a_lab_is_its_release(tmp_path: Path) -> None:
     lab = Lab(built_course(tmp_path), LAB)
     shutil.rmtree(tmp_path / "solutions")

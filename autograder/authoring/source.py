@@ -15,10 +15,12 @@ and releasing is `build`'s business.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jupytext
@@ -52,7 +54,7 @@ def build_notebook(lab: Lab, course: Course) -> NotebookNode:
     """The lab's source as a notebook with nbgrader's metadata and stable ids, not executed."""
     text = lab.source.read_text(encoding="utf-8")
     where = f"solutions/{lab.name}/{lab.name}.py"
-    return expand(text, lab.name, course, where, _setup_cell(lab))
+    return copy.deepcopy(_expanded(text, lab.name, course, where, _setup_cell(lab)))
 
 
 def expand(
@@ -90,6 +92,12 @@ def lab_notebook(lab: Lab, course: Course) -> NotebookNode:
     if lab.source.is_file():
         return build_notebook(lab, course)
     return nbformat.read(lab.release, as_version=nbformat.NO_CONVERT)
+
+
+@lru_cache(maxsize=32)
+def _expanded(*given: Any) -> NotebookNode:
+    """The same as `expand`, kept: one run over a class asks four times for each lab."""
+    return expand(*given)
 
 
 def lines_of(lab: Lab, notebook: NotebookNode) -> dict[str, int]:
