@@ -21,7 +21,7 @@ help:
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
 # A student copy has no solutions/, and nothing to do for an author.
 ifneq ($(wildcard solutions),)
-	@echo "make grade          grade a small sample class (3 minutes on two cores)"
+	@echo "make grade          grade a small sample class (2 minutes on two cores)"
 	@echo "make zoo            grade the whole zoo and compare every verdict (15 minutes)"
 	@echo "make test           run all tests (10 minutes)"
 	@echo "make test-fast      run the tests that take seconds (90 seconds)"

@@ -425,7 +425,7 @@ def test_publishing_a_class_that_nobody_graded(graded: Class, tmp_path: Path) ->
 
 
 def test_how_long_a_class_takes() -> None:
-    assert run.forecast(20, 2) == "20 notebooks, about 4 minutes on 2 cores."
+    assert run.forecast(20, 2) == "20 notebooks, about 2 minutes on 2 cores."
     assert run.forecast(1, 8) == "1 notebook, about 1 minute on 1 core."
 
 

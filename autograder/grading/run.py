@@ -49,7 +49,7 @@ ANOTHER_SECRET = (
     f"{SECRET} was missing, so another secret was made: grade the whole class, so that everybody "
     "is asked the same. If you have a copy of the old file, put it back and grade again."
 )
-SECONDS_EACH = 25  # what an honest notebook takes on one core, within a factor of two
+SECONDS_EACH = 15  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
 Began = Callable[[str, str], None]  # a lab and a student
 Step = Callable[[int, int, GradingRecord], None]  # how many are done, of how many, and this one
