@@ -135,6 +135,8 @@ def twenty_times(query, d, k, n=None):
         (forgets_the_bias, 0, "column of ones"),
         (forgets_the_logarithm, 0, "solved as if they were linear"),
         (clips, 3, "Do not clip them"),
+        (lambda q, d, k, n=None: solved_from(q, d, lambda p: np.log(p + 1e-9), 1), 0, "add some"),
+        (lambda q, d, k, n=None: solved_from(lambda x: q(1 - x), d, np.log, 1), 0, "same rows"),
         (one_too_few, 0, "one more equation than there are inputs"),
         (in_tens, 0, "base 10"),
         (takes_the_class_means_out, 0, "axis=1"),
@@ -292,9 +294,24 @@ def looks_at_the_middle(f, low, high):
     return looks_at_the_middle(f, low, middle) + looks_at_the_middle(f, middle, high)
 
 
+def looks_at_the_ends(f, low, high):
+    """Takes an interval for straight if the slopes at its ends are the same."""
+    step = 1e-3 * (high - low)
+    a, b, c, d = f(np.array([low, low + step, high - step, high]))
+    if abs((b - a) - (d - c)) < 1e-11 * (1 + abs(a) + abs(d)):
+        return []
+    return exact.find_kinks(f, low, high)
+
+
+def appends(f, low, high):
+    return [exact.find_kinks(f, low, (low + high) / 2), exact.find_kinks(f, (low + high) / 2, high)]
+
+
 @pytest.mark.parametrize(
     ("wrong", "most", "words"),
     [
+        (looks_at_the_ends, 0.5, "neither equal slopes at the ends"),
+        (appends, 0, "in place of appending them"),
         (grid, 0, "A fine grid is asked everywhere"),
         (lambda f, low, high: grid(f, low, high, 2_001), 0, "The places are rough"),
         (trusts_the_crossing, 0, "a place that was found is none"),
@@ -561,6 +578,14 @@ WRONG_READERS = [
         0,
         "different normalisers",
     ),
+    (
+        lambda a, p: reading(
+            a, p, read=lambda told, i, t, top: list(told.values())[i] - told[top] - 100
+        ),
+        0,
+        "right numbers beside the wrong",
+    ),
+    (lambda a, p: reading(a, p, by=50.0), 3, "raise it by more"),
     (lambda a, p: reading(a, p, at_once=1), 3, "raise all but one of that number"),
     (lambda a, p: reading(a, p, by=20.0), 3, "raise it by more"),
     (lambda a, p: reading(a, p, at_once=4), 0, "raise no more tokens than fit"),
@@ -691,6 +716,14 @@ def rounded_too_early(logits, bias):
         (services.no_bias, 0.75, "A banned token must not come"),
         (lambda logits, bias: int(logits.argmax()), 0, "two things"),
         (lambda logits, bias: None, 0, "return statement"),
+        (
+            lambda logits, bias: (
+                int(services.biased(logits, bias).argmax()),
+                {t: logits[t] for t in services.most_likely(logits, 5)},
+            ),
+            0.75,
+            "look like logits",
+        ),
         (lambda logits, bias: (99_999, {}), 0, "does not exist"),
         (lambda logits, bias: (0, dict(enumerate(log_softmax(logits)))), 0, "five are the most"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trickster import exact, services
-from trickster.api import BudgetExceeded
+from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.services import TokenAPI, TopTokens, VectorAPI
 from trickster.solvable import ReluNetwork, SoftmaxRegression, draw_relu, fit_softmax
 
@@ -236,3 +236,64 @@ def test_the_error_of_a_theft_is_0_for_all_and_1_for_nothing():
     half = logits.copy()
     half[:, 25:] = np.nan
     assert 0.4 < exact.theft_error(half, logits) < 1
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+X, P, LOGITS = np.zeros((4, 3)), np.full((4, 2), 0.5), np.eye(6)[:4]
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: exact.least_squares(X, P[:3]), r"got \(4, 3\) and \(3, 2\)"),
+        (lambda: exact.least_squares(X, P * [1, NAN]), "4 of 4 posteriors hold NaN"),
+        (lambda: exact.fit_rounded(X[0], P), r"got \(3,\) and \(4, 2\)"),
+        (lambda: exact.fit_rounded(X + np.inf, P), "4 of 4 rows hold NaN"),
+        (lambda: exact.find_kinks(lambda t: t, 1, 1), "low and a high end"),
+        (lambda: exact.find_kinks(lambda t: t * NAN, 0, 1), r"\(4,\) finite numbers"),
+        (lambda: exact.find_kinks(lambda t: t[None], 0, 1), r"\(4,\) finite numbers"),
+        (lambda: exact.neuron_at(np.sum, X[0], X[0]), "other than 0"),
+        (lambda: exact.neuron_at(np.sum, X, X + 1), r"shapes \(4, 3\)"),
+        (lambda: exact.fit_outputs(np.sum, np.ones((3, 3))), "h from 1 to d"),
+        (lambda: exact.fit_outputs(np.sum, np.ones(3)), r"got shape \(3,\)"),
+        (lambda: exact.fit_outputs(np.sum, np.zeros((1, 3))), "no weights"),
+        (lambda: exact.fit_outputs(np.sum, np.full((1, 3), NAN)), "NaN"),
+        (lambda: exact.hidden_size(LOGITS[0]), r"got \(6,\)"),
+        (lambda: exact.hidden_size(np.where(LOGITS == 1, NAN, 0)), "4 of 4 prompts have NaN"),
+        (lambda: exact.singular_values(LOGITS[:0]), "a row for each prompt"),
+        (lambda: exact.output_projection(LOGITS, 5), "1 to 4 columns, not 5"),
+        (lambda: exact.output_projection(LOGITS, 0), "not 0"),
+        (lambda: exact.theft_error(LOGITS[0], LOGITS), "recovered logits"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    "thief",
+    [
+        exact.logits_through_top_k,
+        exact.logits_one_by_one,
+        exact.logits_by_banning,
+        lambda api, prompt: exact.logits_from_tokens(api, prompt, [7, 8, 9]),
+    ],
+)
+def test_a_budget_that_ends_in_the_middle_of_a_prompt_is_told_and_kept(thief):
+    api = TokenAPI(Drawn(60, 8), budget=10)
+    client = api.client("thief")
+    with pytest.raises(BudgetExceeded, match="has 0 left"):
+        thief(client, [3, 1, 4])
+    assert (client.used, client.remaining, client.tokens) == (10, 0, 40)
+    assert [bool(entry.refused) for entry in api.log] == [False] * 10 + [True]
+
+
+def test_a_prompt_that_the_service_refuses_costs_the_thief_nothing():
+    api = TokenAPI(Drawn(60, 8))
+    for prompt in ([60], [], [0] * 17):
+        with pytest.raises(InvalidQuery):
+            exact.logits_through_top_k(api, prompt)
+    assert (api.used(), api.tokens()) == (0, 0) and all(entry.refused for entry in api.log)

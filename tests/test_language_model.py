@@ -116,7 +116,8 @@ def test_a_damaged_file_is_told(tmp_path):
 
 def test_bad_prompts_are_told():
     model = a_model()
-    for prompts, words in (([1, 2], "shape"), ([[1] * 9], "t from 1 to 8"), ([[99]], "run from 0")):
+    bad = [[[1, float("nan")]], "whole numbers"], [[[1.5]], "float64"], [[1, 2], "shape"]
+    for prompts, words in (*bad, ([[1] * 9], "t from 1 to 8"), ([[99]], "run from 0")):
         with pytest.raises(ValueError, match=words):
             model.logits(prompts)
 

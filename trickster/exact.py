@@ -55,8 +55,10 @@ def solve_softmax(
 def least_squares(x: np.ndarray, p: np.ndarray, *, smallest: float = SMALLEST) -> SoftmaxRegression:
     """The softmax regression that fits log-posteriors ``p (n, k)`` of rows ``x (n, d)`` best.
 
-    ``smallest`` stands in for smaller probabilities.
+    ``smallest`` stands in for smaller probabilities. Raises ValueError where rows and posteriors
+    do not belong together, or are not finite.
     """
+    x, p = _rows_and_posteriors(x, p)
     logs = np.log(np.maximum(p, smallest))
     centred = logs - logs.mean(axis=1, keepdims=True)
     solved = np.linalg.lstsq(_with_ones(x), centred, rcond=None)[0]
@@ -68,12 +70,13 @@ def fit_rounded(x: np.ndarray, p: np.ndarray) -> SoftmaxRegression:
 
     A rounded probability is nearly right, its logarithm may be far off, and that of 0 says
     nothing. So the posteriors themselves are the targets, as in a clone's training; a softmax
-    regression's likelihood has one maximum, and Newton-like steps find it.
+    regression's likelihood has one maximum, and Newton-like steps find it. Raises ValueError as
+    :func:`least_squares` does.
     """
     import torch  # imported late: solving needs none
 
-    rows = torch.as_tensor(_with_ones(x))
-    targets = torch.as_tensor(np.array(p, dtype=np.float64))
+    x, p = _rows_and_posteriors(x, p)
+    rows, targets = torch.as_tensor(_with_ones(x)), torch.as_tensor(p)
     weights = torch.zeros((p.shape[1], rows.shape[1]), dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -87,6 +90,19 @@ def fit_rounded(x: np.ndarray, p: np.ndarray) -> SoftmaxRegression:
     search.step(loss)
     solved = weights.detach().numpy()
     return SoftmaxRegression(solved[:, :-1].copy(), solved[:, -1].copy())
+
+
+def _rows_and_posteriors(x: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in float64, if they are as many and finite."""
+    x, p = np.array(x, dtype=np.float64), np.array(p, dtype=np.float64)
+    if x.ndim != 2 or p.ndim != 2 or len(x) != len(p) or len(x) == 0:
+        raise ValueError(
+            f"Rows (n, d) and their posteriors (n, k) are needed; got {x.shape} and {p.shape}."
+        )
+    for name, numbers in (("rows", x), ("posteriors", p)):
+        if bad := int((~np.isfinite(numbers)).any(axis=1).sum()):
+            raise ValueError(f"{bad} of {len(x)} {name} hold NaN or infinite values.")
+    return x, p
 
 
 def _with_ones(x: np.ndarray) -> np.ndarray:
@@ -104,12 +120,17 @@ def find_kinks(f: Ask, low: float, high: float) -> list[float]:
     ``f`` maps numbers ``(m,)`` to values ``(m,)``. The lines at both ends of an interval meet where
     its only kink is: just before it, values lie on the one, just behind it on the other. Else the
     interval is split in two. Six queries an interval. (Carlini, Jagielski and Mironov,
-    "Cryptanalytic Extraction of Neural Network Models", 2020.)
+    "Cryptanalytic Extraction of Neural Network Models", 2020.) Raises ValueError where the ends are
+    not in order, or a value is not finite.
     """
     width = high - low
+    if not 0 < width < np.inf:
+        raise ValueError(f"Kinks lie between a low and a high end; got {low} and {high}.")
     step = 1e-3 * width
     ends = np.array([low, low + step, high - step, high])
     values = np.asarray(f(ends), dtype=np.float64)
+    if values.shape != ends.shape or not np.isfinite(values).all():
+        raise ValueError(f"f must answer {ends.shape} finite numbers; it answered {values}.")
     left, right = (values[1] - values[0]) / step, (values[3] - values[2]) / step
     across = (values[3] - values[0]) / width
     size = 1.0 + np.abs(values).max()
@@ -136,9 +157,15 @@ def neuron_at(query: Ask, x: np.ndarray, v: np.ndarray, *, step: float = 1e-6) -
     """The neuron whose kink is at ``x (d,)`` on a line along ``v (d,)``: ``(d + 1,)``.
 
     Weights and bias up to one factor, which may be negative: across the kink the gradient jumps by
-    the output weight times the neuron's weights. ``2 (d + 1)`` queries.
+    the output weight times the neuron's weights. ``2 (d + 1)`` queries. Raises ValueError where
+    ``x`` and ``v`` are no place and direction.
     """
     x, v = np.asarray(x, dtype=np.float64), np.asarray(v, dtype=np.float64)
+    if x.ndim != 1 or x.shape != v.shape or not 0 < np.linalg.norm(v) < np.inf:
+        raise ValueError(
+            f"A place (d,) and a direction (d,) other than 0 are needed; got shapes {x.shape} and "
+            f"{v.shape}."
+        )
     d = len(x)
     aside = step * 100 * np.sqrt(d) * v / np.linalg.norm(v)  # farther than a step goes back
     gradients = []
@@ -155,9 +182,18 @@ def fit_outputs(query: Ask, neurons: np.ndarray, *, seed: int = 0) -> ReluNetwor
 
     Each neuron is offered both ways round, and least squares over random rows says which way it
     faces, with which output weight. It needs ``2 h + 1`` queries and asks twice as many; ``h``
-    must be at most ``d``, or the two ways can be exchanged.
+    must be at most ``d``, or the two ways can be exchanged. Raises ValueError for more neurons, and
+    for one without weights or with NaN.
     """
-    neurons = neurons / np.linalg.norm(neurons[:, :-1], axis=1, keepdims=True)
+    neurons = np.array(neurons, dtype=np.float64)
+    if neurons.ndim != 2 or not 1 <= len(neurons) < neurons.shape[1]:
+        raise ValueError(
+            f"Neurons are (h, d + 1) numbers with h from 1 to d; got shape {neurons.shape}."
+        )
+    length = np.linalg.norm(neurons[:, :-1], axis=1, keepdims=True)
+    if not (np.isfinite(neurons).all() and length.min() > 0):
+        raise ValueError("A neuron has no weights, or NaN among its numbers.")
+    neurons = neurons / length
     h, d = len(neurons), neurons.shape[1] - 1
     x = np.random.default_rng(seed).normal(size=(4 * h + 2, d)) * 3
     before = _with_ones(x) @ neurons.T
@@ -199,10 +235,22 @@ def singular_values(logits: np.ndarray) -> np.ndarray:
     """Of logits ``(n, V)`` or log-probabilities, without each row's mean: ``(min(n, V),)``.
 
     Posteriors tell the logits of a row up to a constant, and so the constant must not count.
+    Raises ValueError where they are not finite, or of another shape.
     """
+    return np.linalg.svd(_centred(logits), compute_uv=False)
+
+
+def _centred(logits: np.ndarray) -> np.ndarray:
+    """Logits ``(n, V)`` in float64, less each row's mean."""
     logits = np.asarray(logits, dtype=np.float64)
-    centred = logits - logits.mean(axis=1, keepdims=True)
-    return np.linalg.svd(centred, compute_uv=False)
+    if logits.ndim != 2 or logits.size == 0:
+        raise ValueError(f"Logits have shape (n, V), a row for each prompt; got {logits.shape}.")
+    if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
+        raise ValueError(
+            f"{bad} of {len(logits)} prompts have NaN or infinite logits: leave them out, or "
+            "recover what is missing."
+        )
+    return logits - logits.mean(axis=1, keepdims=True)
 
 
 def hidden_size(logits: np.ndarray) -> int | None:
@@ -227,10 +275,14 @@ def output_projection(logits: np.ndarray, size: int) -> np.ndarray:
 
     The projection itself, without its mean over the vocabulary, is this times a matrix
     ``(size, size)`` that no logits tell: the model before it could undo any other.
-    (Carlini et al. 2024.)
+    (Carlini et al. 2024.) Raises ValueError for more columns than there are prompts or tokens.
     """
-    logits = np.asarray(logits, dtype=np.float64)
-    centred = logits - logits.mean(axis=1, keepdims=True)
+    centred = _centred(logits)
+    if not 1 <= size <= min(centred.shape):
+        raise ValueError(
+            f"{len(centred)} prompts of {centred.shape[1]} tokens show 1 to {min(centred.shape)} "
+            f"columns, not {size}."
+        )
     return np.linalg.svd(centred, full_matrices=False)[2][:size].T.copy()
 
 
@@ -363,6 +415,8 @@ def theft_error(recovered: np.ndarray, logits: np.ndarray) -> float:
     learns by asking nothing. What was not recovered (NaN) is taken to be the row's mean.
     """
     recovered, logits = np.asarray(recovered, dtype=np.float64), np.asarray(logits, np.float64)
+    if recovered.shape != logits.shape:
+        raise ValueError(f"{recovered.shape} recovered logits, and {logits.shape} true ones.")
     known = np.isfinite(recovered)
     count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
     shift = np.where(known, recovered - logits, 0).sum(axis=-1, keepdims=True) / count

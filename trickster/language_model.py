@@ -168,7 +168,10 @@ class LanguageModel:
         return self.network.last_logits(self._checked(prompts))
 
     def _checked(self, prompts: np.ndarray) -> np.ndarray:
-        tokens = np.asarray(prompts, dtype=np.int64)
+        tokens = np.asarray(prompts)
+        if tokens.size and tokens.dtype.kind not in "iu":
+            raise ValueError(f"Tokens are whole numbers; got an array of {tokens.dtype}.")
+        tokens = tokens.astype(np.int64)
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.context:
             raise ValueError(
                 f"Prompts are tokens of shape (n, t) with t from 1 to {self.context}; got "

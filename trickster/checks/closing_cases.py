@@ -84,8 +84,10 @@ def honest_log_probabilities(part: Part, telling: Callable[..., Any]) -> None:
         wrong or f"log-probabilities off by {off:.2g} at most",
         f"the five most likely tokens, off by at most {CALIBRATED}",
         "0",
-        "Honest users need calibrated probabilities of the tokens that are likely; without a bias "
-        "the answer can be as it was.",
+        "These look like logits or probabilities: log_softmax(logits) makes log-probabilities."
+        if not wrong and off > 1
+        else "Honest users need calibrated probabilities of the tokens that are likely; without a "
+        "bias the answer can be as it was.",
     )
 
 
@@ -108,8 +110,8 @@ def bias_still_works(part: Part, telling: Callable[..., Any]) -> None:
         banned = best[: int(rng.integers(1, 4))].tolist()
         token, _ = one.client.query(one.prompt, dict.fromkeys(banned, -100.0))
         advice = "A banned token must not come: choose the token from logits plus bias."
-        cases.append(Case(f"{len(banned)} likely tokens banned, the next token", token,
-                          int(best[len(banned)]), advice))  # fmt: skip
+        what = "the likeliest token banned" if len(banned) == 1 else f"{len(banned)} tokens banned"
+        cases.append(Case(f"{what}, the next token", token, int(best[len(banned)]), advice))
         wanted = int(best[int(rng.integers(8, 40))])
         token, _ = one.client.query(one.prompt, {wanted: 60.0})
         advice = "A favoured token must come: choose the token from logits plus bias."

@@ -19,15 +19,17 @@ from trickster.checks.result import NotMeasured, Sheet, check
 )
 def solve_softmax(sheet: Sheet, solve_softmax: Callable[..., Any]) -> None:
     """Every weight of drawn softmax regressions, with hardly more queries than unknowns."""
-    asked: list[Any] = []
+    asked, found = [], False
     with sheet.part("weights and bias", 2) as part:
         asked = solving_cases.weights_and_bias(part, solve_softmax)
         found = part.share == 1
     with sheet.part("queries", 1) as part:
-        if not (asked and found):
+        if not found:
             raise NotMeasured("the weights are not right yet (see above).")
         solving_cases.queries_spent(part, asked)
     with sheet.part("tiny probabilities", 1) as part:
+        if not found:
+            raise NotMeasured("the weights are not right yet (see above).")
         solving_cases.tiny_probabilities(part, solve_softmax)
 
 

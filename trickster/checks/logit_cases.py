@@ -152,7 +152,8 @@ def _found(hidden_size: Callable[..., Any], logits: np.ndarray) -> int | None:
 
 TOLERANCE = (
     "Singular values that should be 0 are not, in float32 and after rounding: no fixed limit fits "
-    "them all. Look for the cliff: the place where one is many times the next."
+    "them all. Look for the cliff: the place where one is many times the next. Divide, and do not "
+    "subtract."
 )
 
 

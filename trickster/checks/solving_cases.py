@@ -64,7 +64,8 @@ def _pair(found: Any, what: str, k: int, d: int) -> np.ndarray:
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise Missed(
             f"{what} returned NaN or infinite values. A probability may be as small as 1e-100, "
-            "never 0, and the logarithm is finite; what else is divided or taken a logarithm of?"
+            "never 0 in float64 (in float32 it would be), and its logarithm is finite. What else "
+            "do you divide by, or take the logarithm of?"
         )
     return SoftmaxRegression(weights, bias).centred()
 
@@ -107,9 +108,17 @@ def weights_and_bias(part: Part, solve_softmax: Callable[..., Any]) -> list[Serv
 
 def _why_not_solved(model: SoftmaxRegression, service: Service, error: float) -> str:
     """What is to be done about an error of this size."""
-    return _classic_mistake(model, service, error) or (
-        "For every row, log p less its mean over the classes is linear in x and 1: solve these "
-        "equations for all classes at once. Rows that repeat each other count once."
+    if mistake := _classic_mistake(model, service, error):
+        return mistake
+    if error < 0.05:
+        return (
+            "Close, but not exact. Did you clip the probabilities, add something to them, or turn "
+            "them into float32?"
+        )
+    return (
+        "For every row that you asked about, log p less its mean over the classes is linear in x "
+        "and 1. Build the equations from these same rows, and solve them for all classes at once. "
+        "Rows that repeat each other count once."
     )
 
 
@@ -215,10 +224,11 @@ def _why_other_fit(value: float) -> str:
             "that p[i] gives this class."
         )
     return (
-        "Three mistakes cost about this much. A penalty, which pulls the weights towards 0: C=1e4 "
+        "Four mistakes cost about this much. A penalty, which pulls the weights towards 0: C=1e4 "
         "is hardly any, scikit-learn's usual C=1 is one. The most likely class alone: use every "
-        "probability of a row. And logarithms, which rounding changes without bounds. Do not fit "
-        "logarithms: fit the probabilities."
+        "probability of a row. A search that stops early: scikit-learn warns, and needs a larger "
+        "max_iter. And logarithms, which rounding changes without bounds. Do not fit logarithms: "
+        "fit the probabilities."
     )
 
 

@@ -6,6 +6,7 @@ services are those of ``logit_cases``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from trickster.checks.logit_cases import DrawnModel
 from trickster.checks.result import Missed, Part, array
 from trickster.services import TokenAPI, TokenClient, TopTokens
 
+USUAL = 2.0  # spread of logits
 READ = 0.01  # of a logit: what recovering leaves is a thousandth of it
 
 
@@ -36,7 +38,7 @@ class Keyhole(NamedTuple):
         return 1 + -(-(len(self.logits) - 1) // (self.top - 1))
 
 
-def keyhole(name: str, number: int, *, top: int = 5, spread: float = 2.0) -> Keyhole:
+def keyhole(name: str, number: int, *, top: int = 5, spread: float = USUAL) -> Keyhole:
     """A service that tells the ``top`` most likely tokens."""
     rng = draws.rng("keyhole", name, number)
     model = DrawnModel(
@@ -48,11 +50,23 @@ def keyhole(name: str, number: int, *, top: int = 5, spread: float = 2.0) -> Key
     return Keyhole(model, service, service.client("thief"), prompt, logits, top)
 
 
+def far_apart(name: str, number: int, top: int, spread: float) -> Keyhole:
+    """A service whose logits lie so far apart that raising them by 80 is enough, and by 50 not.
+
+    For the usual ``spread`` of 2 they lie closer, and any service will do.
+    """
+    for i in itertools.count():
+        one = keyhole(f"{name} {number}", i, top=top, spread=spread)
+        if spread == USUAL or 60 < np.ptp(one.logits) < 75:
+            return one
+    raise AssertionError("The count does not end.")
+
+
 def all_logits(
-    part: Part, recover: Callable[..., Any], name: str, spread: float = 2.0
+    part: Part, recover: Callable[..., Any], name: str, spread: float = USUAL
 ) -> list[Keyhole]:
     """Every logit, up to one constant, of two services; returns them."""
-    tried = [keyhole(name, i, top=top, spread=spread) for i, top in enumerate((5, 3))]
+    tried = [far_apart(name, i, top, spread) for i, top in enumerate((5, 3))]
     errors, found = [], []
     for one in tried:
         found.append(_recovered(recover, one))
@@ -101,11 +115,11 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
         return f"{missing} of {len(found)} logits are NaN or infinite: were all tokens asked about?"
     if one.service.used("thief") == 0:
         return "You asked nothing."
-    if _error(np.sort(found), np.sort(one.logits)) <= READ:
+    if _misplaced(found - found.max(), one.logits - one.logits.max()):
         return (
-            "These are the right numbers beside the wrong tokens. An answer lists its tokens by "
-            "their numbers, not by likelihood, and not in the order in which you raised them: read "
-            "each by its key."
+            "These are mostly the right numbers beside the wrong tokens. An answer lists its "
+            "tokens by their numbers, not by likelihood, and not in the order in which you raised "
+            "them: read each by its key."
         )
     difference = np.round(found - one.logits, 2)
     values, counts = np.unique(difference, return_counts=True)
@@ -127,6 +141,14 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
         "Log-probabilities of different answers have different normalisers: a bias changes them "
         "all. Read each raised token against one that every answer tells, and take the bias off."
     )
+
+
+def _misplaced(found: np.ndarray, logits: np.ndarray) -> bool:
+    """Whether most numbers are some token's logit, but hardly any is its own."""
+    own = np.abs(found - logits) <= READ
+    somebodys = np.abs(found[:, None] - logits).min(axis=1) <= READ
+    different = len(np.unique(found.round(3))) > len(found) / 2
+    return bool(different and somebodys.mean() > 0.7 and own.mean() < 0.6)
 
 
 def queries_for_logits(part: Part, tried: list[Keyhole]) -> None:
