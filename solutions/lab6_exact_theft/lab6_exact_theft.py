@@ -26,8 +26,8 @@
 # language model is huge. Nobody can learn either from a few queries." You are asked to check.
 #
 # **What is allowed.** Attack only models that you own or have permission to attack. Everything you
-# attack here runs inside this notebook. What that means outside of it, and what is known of thefts like
-# these, is folded up at the end.
+# attack here runs inside this notebook. What holds outside of it, and what is known about thefts like
+# these, is in a folded section at the end.
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you read
@@ -166,7 +166,7 @@ for n in (400, 700, 784, 785, 800):
 # **Read the result.** This is no learning curve that flattens out. With 784 equations for 785 unknowns, the
 # weights are still wrong: of all solutions, least squares takes the smallest, which happens to choose
 # nearly the same classes. One more equation, and only one solution is left. Noise serves as well as
-# any other pool, since nothing is generalised; the equations only have to differ from each other.
+# any other pool, since the thief generalises from nothing; the equations only have to be independent.
 # And the number that softmax ignores? Solving is linear: had you left it in, it would have changed
 # the weights of all classes by the same vector, which no posterior shows.
 
@@ -179,7 +179,7 @@ for n in (400, 700, 784, 785, 800):
 #
 # In lab 4, rounding bought nothing. Does it buy something against a thief who solves? The victim is now
 # small enough to repeat the theft many times: a softmax regression on the 8x8 digits, 64 inputs. A
-# rounded probability of 0 has no logarithm; your thief reads it as half a step.
+# probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
 #
 # > **Predict.** With 65 exact answers, the agreement is 1. How many decimals must an answer have, so
 # > that 65 of them are still enough for .95? Write it down.
@@ -534,10 +534,13 @@ def steal_network(query, d, hidden, seed=0):
 
 thief = scores.client("thief")
 stolen = steal_network(thief.query, 784, 16)
-apart = np.abs(stolen.neurons()[:, None] - owner.neurons()).max(axis=2).min(axis=0)
-fresh = rng.normal(size=(1_000, 784))
-print(f"neurons found: {(apart < 1e-3).sum()} of 16, the worst off by {apart.max():.1e}")
-print(f"fresh inputs: largest error {np.abs(stolen(fresh) - owner(fresh)).max():.1e}")
+if stolen is None:
+    print("no line showed 16 kinks: use the library's versions of 3a to 3c for now (see the top)")
+else:
+    apart = np.abs(stolen.neurons()[:, None] - owner.neurons()).max(axis=2).min(axis=0)
+    fresh = rng.normal(size=(1_000, 784))
+    print(f"neurons found: {(apart < 1e-3).sum()} of 16, the worst off by {apart.max():.1e}")
+    print(f"fresh inputs: largest error {np.abs(stolen(fresh) - owner(fresh)).max():.1e}")
 print(f"{thief.used:,} queries; a neuron takes {2 * 785:,} (your prediction: {my_queries})")
 
 labels = VectorAPI(lambda x: np.sign(owner(x)), d=784, budget=60_000)
@@ -558,7 +561,7 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 # **The model.** *Ostrich & Daughters'* assistant is a small transformer which has learnt the
 # Jargon File, a dictionary of hackers' slang. Its vocabulary has 1,024 tokens. From a prompt it
 # computes one *hidden state*, a vector that is far shorter than the vocabulary, and its last layer
-# turns that into 1,024 logits. How long the hidden state is, providers do not say.
+# turns that into 1,024 logits. Providers do not say how long the hidden state is.
 
 # %% provided="assistant"
 assistant = language_model.load_shipped()
@@ -569,11 +572,11 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 
 # %% [markdown]
 # **Idea.** The logits of a prompt are `W h`: whatever the hidden state `h` is, they lie in the space
-# that the columns of `W` span. Stack the logits of many prompts, and the matrix has only as many
-# singular values that are not 0 as `h` is long. In practice they are not 0, since computers round: in
-# float32, or to a few decimals. But they fall off a *cliff*.
+# that the columns of `W` span. Stack the logits of many prompts: the matrix has only as many nonzero
+# singular values as `h` has numbers. In practice the rest are not exactly 0, because computers round, to
+# float32 or to a few decimals. But they are far smaller: the values fall off a *cliff*.
 #
-# Four things to mind:
+# Four things to keep in mind:
 #
 # - Posteriors, and so log-probabilities, tell the logits of a row up to a constant: take the mean out of
 #   each row first.
@@ -585,7 +588,7 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 #   times the next one. Then return `None`.
 #
 # > **Predict.** The hidden state has 64 numbers. Just before the last layer, a *layer normalisation* makes
-# > its mean 0. Behind how many singular values will the cliff be?
+# > its mean 0. How many singular values will stand before the cliff?
 
 # %%
 my_cliff = "no guess yet"
@@ -789,11 +792,11 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # | ●●●○○ | 12 minutes | 3 |
 #
 # What a service tells is one function, from the logits and the customer's bias to the next token and
-# some log-probabilities. Below are a few candidates: what the best of three thieves reads of the logits
-# (an error of 0 is all, 1 is nothing), and what honest users keep. They want calibrated probabilities,
-# measured as the *perplexity* of held-out text, where the tokens that are not told share what is left
-# evenly, and as the *calibration error* of the most likely token (lab 1). Where no probability is told,
-# users are granted one good constant.
+# some log-probabilities. Below are a few candidates: how much of the logits the best of three thieves
+# reads (an error of 0 means all of them, 1 none), and what honest users keep. They want calibrated
+# probabilities. These are measured by the *perplexity* of held-out text, where the tokens that are not
+# told share what is left evenly, and by the *calibration error* of the most likely token (lab 1). Where
+# no probability is told, users are assumed to guess one good constant.
 #
 # > **Predict.** Which of the rows close the hole, and which of them cost honest users something?
 
@@ -961,14 +964,14 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # what, and what is shown. Distillation is the learning of labs 2 to 4: nothing in this lab proves or
 # refutes it.
 #
-# **Terms and law.** Most services' terms forbid to reverse engineer the model, and to train competing
+# **Terms and law.** Most services' terms forbid reverse engineering the model and training competing
 # ones on its answers. Breaking them can end an account and may be a breach of contract. Whether weights
 # or answers are protected as a trade secret or by copyright depends on the country and is not
 # settled everywhere. None of this is legal advice.
 #
 # **Research it responsibly.** Attack your own models, or get the owner's permission in writing. Ask no
-# more than the point needs, and log what you ask. Tell the provider first, with time to repair (90 days
-# are usual). Publish the method and the measurement, not stolen weights.
+# more than you need to make the point, and log what you ask. Tell the provider first, and leave time for
+# repair (90 days is usual). Publish the method and the measurement, not stolen weights.
 # </details>
 #
 # ## ★ If you have time: a patient thief
