@@ -103,6 +103,33 @@ def test_collect_another_right_way():
     assert lab2.collect(collect) == 3.0
 
 
+def in_equal_requests(api, pool, budget, batch_size=256):
+    x = pool[:budget]
+    requests = np.array_split(x, -(-len(x) // batch_size))
+    return x, np.concatenate([api.query(one) for one in requests])
+
+
+def test_collect_in_requests_of_any_size_up_to_the_largest():
+    assert lab2.collect(in_equal_requests) == 3.0
+    assert lab2.collect(lambda api, pool, n, batch_size: in_equal_requests(api, pool, n, 7)) == 3.0
+
+
+def the_last_ones(api, pool, budget, batch_size=256):
+    return collecting()(api, pool[::-1], budget, batch_size)
+
+
+def whole_batches(api, pool, budget, batch_size=256):
+    rest = budget % batch_size if budget > batch_size else 0
+    return collecting()(
+        api, pool[: len(pool) // batch_size * batch_size], budget - rest, batch_size
+    )
+
+
+def in_a_list(api, pool, budget, batch_size=256):
+    x, answers = collecting()(api, pool, budget, batch_size)
+    return x, np.array_split(answers, 3)
+
+
 def collecting(step=None, order=None, again=False, stop=True):
     """A collect with one thing done wrong or none."""
 
@@ -124,6 +151,10 @@ def collecting(step=None, order=None, again=False, stop=True):
         (collecting(order=slice(None, None, -1)), 2, "Row i of the answers must answer row i"),
         (collecting(again=True), 2, "returned 500 pictures"),
         (collecting(step=10_000), 2, "Send at most batch_size pictures"),
+        (the_last_ones, 2, "Ask about the first pictures of the pool"),
+        (whole_batches, 0, "the last batch may be smaller"),
+        (in_a_list, 0, "join them with np.concatenate"),
+        (lambda *given, **more: collecting()(*given, **more)[::-1], 0, "the pictures first"),
         (lambda api, pool, budget, batch_size=256: api.query(pool[:budget]), 0, "two things"),
         (lambda api, pool, budget, batch_size=256: None, 0, "return statement"),
         (
@@ -144,15 +175,19 @@ def test_collect_wrong_ways_are_named(made, points, words):
 # --- exercise 2 ---------------------------------------------------------------------
 
 
-def cloning(hard=lambda a: a.argmax(axis=1), soft=lambda a: a, network=models.mlp, use_seed=True):
+def cloning(
+    hard=lambda a: a.argmax(axis=1), soft=lambda a: a, network=models.mlp, use_seed=True,
+    returned="posteriors", **fixed,
+):  # fmt: skip
     """A train_clone with one thing done wrong or none."""
 
     def train_clone(x, answers, labels="soft", epochs=10, seed=0):
+        epochs = fixed.get("epochs", epochs)
         targets = soft(answers) if labels == "soft" else hard(answers)
         seed = seed if use_seed else int(np.random.default_rng().integers(1_000_000))
         made = network(seed=seed)
         training.fit(made, x, targets, epochs=epochs, lr=3e-3, seed=seed)
-        return models.Classifier(made).posteriors
+        return getattr(models.Classifier(made), returned)
 
     return train_clone
 
@@ -190,6 +225,8 @@ def test_train_clone_other_right_ways():
         (cloning(hard=lambda a: a), 3, "still sees more than the argmax"),
         (cloning(soft=lambda a: a.argmax(axis=1)), 3, "surer than the victim"),
         (cloning(use_seed=False), (2, 3), "Hand the seed both"),
+        (cloning(epochs=10), 3, "epochs is ignored"),
+        (cloning(returned="logits"), 3, "The clone returns logits"),
     ],
 )
 def test_train_clone_wrong_ways_are_named(made, points, words):

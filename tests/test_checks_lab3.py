@@ -8,10 +8,11 @@ from drawn import the_same, under_secrets
 from reading import in_words
 from reference import reference
 from scipy.special import logsumexp
+from scipy.stats import norm
 
 from trickster import defenses, ood
 from trickster.checks import defense_cases, fixtures, lab3, thresholds
-from trickster.checks.result import Sheet
+from trickster.checks.result import SAME, Sheet
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 
@@ -52,6 +53,7 @@ def test_zero_mean_noise_right_ways(names):
         (lambda p, s, rng: p + rng.normal(0, s, p.shape), 0, "no distributions"),
         (lambda p, s, rng: np.abs(p) / p.sum(1, keepdims=True), 0, "the same noise, or none"),
         (lambda p, s, rng: noise_of(p, rng.normal(0, s**2, p.shape)), 1, "is sigma**2"),
+        (lambda p, s, rng: noise_of(p, rng.normal(0, s**0.5, p.shape)), 1, "the root of sigma"),
         (lambda p, s, rng: noise_of(p, rng.uniform(-s, s, p.shape)), 1, "deviation of .58 sigma"),
         (lambda p, s, rng: noise_of(p, rng.laplace(0, s / 2**0.5, p.shape)), 1, "not normally"),
         (lambda p, s, rng: noise_of(p, rng.normal(s, s, p.shape[1]) * 0.3), 0, "Draw an array"),
@@ -114,6 +116,19 @@ def mean_knn(features, bank, k):
     return cosines(features, bank)[:, -k:].mean(axis=1)
 
 
+def half_divided(features, bank, k):
+    return np.sort(ood.unit_rows(features) @ bank.T, axis=1)[:, -k]
+
+
+def by_columns(features, bank, k):
+    sides = [x / np.linalg.norm(x, axis=0) for x in (features, bank)]
+    return np.sort(sides[0] @ sides[1].T, axis=1)[:, -k]
+
+
+def euclidean(features, bank, k):
+    return -np.sort(np.linalg.norm(features[:, None] - bank, axis=2), axis=1)[:, k - 1]
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("given", "points", "words"),
@@ -130,6 +145,14 @@ def mean_knn(features, bank, k):
         ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, -k - 1]), 3, "one neighbour too far"),
         ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, k - 1]), 3, "the least similar"),
         ((msp, energy, lambda f, bank, k: knn(f, bank, 1)), 3, "whatever k is"),
+        ((lambda p: p.argmax(1), energy, knn), 3, "max, not argmax"),
+        ((lambda p: p.max(0), energy, knn), 2, "one number for each row, axis=1"),
+        ((lambda p: np.sort(p)[:, -1] - np.sort(p)[:, -2], energy, knn), 3, "to the second"),
+        ((msp, lambda z: energy(z) - np.log(z.shape[1]), knn), 3, "mean of the exponentials"),
+        ((msp, lambda z: energy(z - z.max(1)[:, None]), knn), 3, "and not added again"),
+        ((msp, energy, half_divided), 3, "Divide the rows of the bank"),
+        ((msp, energy, euclidean), 3, "This is a Euclidean distance"),
+        ((msp, energy, by_columns), 2, "The lengths of columns were taken"),
     ],
 )
 def test_scores_wrong_ways_are_named(given, points, words):
@@ -166,10 +189,17 @@ POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
         (lambda s, r: np.sort(s)[::-1][int(r * len(s))], 0, "the low end"),
         (lambda s, r: 0.5, 0, "does not move with the scores"),
         (lambda s, r: np.quantile(POOL, r), 0, "not from a pool"),
-        (lambda s, r: int(r * len(s)), 0, "does not move with the scores"),
+        (lambda s, r: int(r * len(s)), 0, "not its place in the order"),
+        (lambda s, r: np.argsort(s)[int(r * len(s))], 0, "not its place in the order"),
+        (lambda s, r: np.quantile(s, 0.05), 0, "whatever max_fpr is"),
+        (lambda s, r: s.min(), 0, "whatever max_fpr is"),
+        (lambda s, r: s[int(r * len(s))], 0, "Sort the scores"),
+        (lambda s, r: round(float(np.quantile(s, r)), 2), (0, 1, 2), "The threshold is rounded"),
+        (lambda s, r: place(s, max(0, np.ceil(r * len(s)) - 1)), 2, "The highest such threshold"),
         (lambda s, r: s.max() + 1, 0, "This flags everybody"),
         (np.percentile, 0, "max_fpr is a share"),
-        (lambda s, r: s.mean() - 1.645 * s.std(), 0, "Sort the scores"),
+        (lambda s, r: s.mean() - 1.645 * s.std(), 0, "whatever max_fpr is"),
+        (lambda s, r: s.mean() + s.std() * norm.ppf(r), 0, "no distribution is assumed"),
         (lambda s, r: place(s, r * len(s) + 1), 1, "the score at index 20"),
         (lambda s, r: place(s, np.ceil(r * len(s))), 2, "round down, not up"),
         (lambda s, r: place(s, max(0, r * len(s) - 1)), 2, "The highest such threshold"),
@@ -180,12 +210,15 @@ POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
     ],
 )
 def test_choose_threshold_wrong_ways_are_named_once(wrong, points, words):
-    result = the_same(under_secrets(lab3.choose_threshold, wrong))
-    assert result == points
-    assert in_words(result).count(words) == 1
-    # What is wrong as a whole is blamed on nothing else.
-    advice = [part.advice for part in result.parts if part.share == 0]
-    assert points or advice[1:] == ["The same as above."] * 2
+    for result in under_secrets(lab3.choose_threshold, wrong):
+        assert result in (points if isinstance(points, tuple) else (points,))
+        assert in_words(result).count(words) == 1
+        # What is wrong as a whole is blamed on nothing else.
+        advice = [part.advice for part in result.parts if part.share == 0]
+        assert points or set(advice[1:]) <= {
+            SAME,
+            "choose_threshold returned -inf, not a finite number.",
+        }
 
 
 def swap(p):
@@ -216,6 +249,17 @@ def swap_without_a_copy(p):
     return wrong
 
 
+def swap_in_all_rows(p):
+    wrong, a, b = p.copy(), p.argmax(axis=1), p.argmin(axis=1)
+    wrong[:, a], wrong[:, b] = p[:, b], p[:, a]
+    return wrong
+
+
+def reversed_in_place(p):
+    p[:] = defenses.misinform(p)
+    return p
+
+
 def zero_mean(p):
     return noise_of(np.maximum(p, 1e-12), np.random.default_rng().normal(0, 2, p.shape))
 
@@ -233,8 +277,14 @@ def zero_mean(p):
         (lambda p: np.random.default_rng().dirichlet(np.ones(10), len(p)), 1, "repeats a question"),
         (lambda p: np.roll(p, 1, axis=0), 1, "Whole rows have changed places"),
         (lambda p: p[::-1], 1, "Whole rows have changed places"),
-        (lambda p: swap(p)[::-1], 1, "depends on its neighbours"),
+        (lambda p: swap(p)[::-1], 1, "its neighbours in the batch"),
         (lambda p: np.roll(p, 1), 0, "without axis=1"),
+        (reversed_in_place, 2, "writes into the posteriors"),
+        (swap_in_all_rows, 0, "wrong[np.arange(n), top]"),
+        (lambda p: 1 - p, 0, "divide each row by its sum"),
+        (lambda p: np.log(np.maximum(p, 1e-9)), 0, "Of logits, take the softmax"),
+        (lambda p: p / (p.sum(1) - p.max(1))[:, None], 0, "is something divided by 0"),
+        (lambda p: np.random.default_rng(0).permuted(p, axis=1), 1, "as one that a seeded"),
         (swap_without_a_copy, 0, "makes no copy"),
         (lambda p: -p, 0, "no distributions"),
         (lambda p: p / p.sum(axis=0), 0, "its columns sum to 1"),
@@ -368,6 +418,27 @@ def test_trickster_that_compares_the_wrong_way():
         return np.where(weird[:, None], posteriors, defenses.misinform(posteriors))
 
     assert "is the wrong way round" in in_words(lab3.trickster(turned, **TINY))
+
+
+def by_training_pictures():
+    """The threshold from the bank's own pictures, each of which is its own nearest neighbour."""
+    bank = fixtures.bank()
+    line = ood.choose_threshold(ood.score_knn(bank[:500], bank, 1), 0.02)
+
+    def trickster(x, posteriors, features):
+        weird = ood.score_knn(features, bank, 1) < line
+        return np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
+
+    return trickster
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: lambda x, posteriors, features: defenses.misinform(posteriors),
+             by_training_pictures]
+)  # fmt: skip
+def test_trickster_that_misleads_everybody_is_not_told_to_turn_its_comparison(make):
+    words = in_words(lab3.trickster(make(), **TINY))
+    assert "nearly everybody is misled" in words and "wrong way round" not in words
 
 
 def test_trickster_that_keeps_the_argmax():

@@ -93,6 +93,8 @@ def _why_other_noise(
         return (
             "All rows carry the same noise, or none: draw rng.normal(0, sigma, posteriors.shape)."
         )
+    if np.allclose(spreads, 1 / np.sqrt(sigmas), rtol=0.07):
+        return "The deviation is the root of sigma: rng.normal wants the deviation itself, sigma."
     if np.allclose(spreads, sigmas, rtol=0.07):
         return (
             "The deviation is sigma**2, the variance: rng.normal wants the deviation itself, sigma."
@@ -147,6 +149,13 @@ def _say_why_no_distributions(p: np.ndarray, found: np.ndarray) -> None:
             "misinform loses the largest probability and has the smallest twice: `wrong = "
             "posteriors` makes no copy, so one line overwrites what the next one reads. Begin "
             "with posteriors.copy(), and read from posteriors."
+        )
+    rows, columns = np.array(p), (p.argmax(axis=1), p.argmin(axis=1))
+    rows[:, columns[0]], rows[:, columns[1]] = p[:, columns[1]], p[:, columns[0]]
+    if np.allclose(found, rows, atol=1e-6):
+        raise Missed(
+            "misinform writes each row's places into all rows: wrong[:, top] takes whole columns. "
+            "Index row by row: wrong[np.arange(n), top]."
         )
     if np.allclose(np.sort(found, axis=None), np.sort(p, axis=None), atol=1e-6):
         raise Missed(
@@ -231,5 +240,6 @@ def same_again(part: Part, p: np.ndarray, misinform: Answer) -> None:
         "Answers change when asked again: whoever repeats a question and averages gets the truth. "
         "Draw nothing at random."
         if gaps["asked again"] >= 1e-5
-        else "An answer depends on its neighbours in the batch: decide for each input by itself.",
+        else "An answer depends on its place or its neighbours in the batch, as one that a seeded "
+        "generator draws does: decide for each input by itself.",
     )

@@ -125,6 +125,9 @@ def soft_labels(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
         else "The clone is surer than the victim: with soft labels the posteriors themselves are "
         "the targets, not their argmax."
         if second <= 0.2
+        else "The clone returns logits: a function to posteriors was asked, such as "
+        "models.Classifier(network).posteriors."
+        if first > 1
         else "The clone does not repeat the posteriors it was trained on.",
     )
 
@@ -194,13 +197,17 @@ def seeds(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
             f"the clones give {learnt:.2f} to the two classes that the victim names, and .50 is "
             f"guessing: they must have learnt something before a seed can decide it. {TOO_LITTLE}"
         )
-    same, different = np.abs(first - again).max(), np.abs(first - other).max()
+    longer = ask(train(shown.x, drawn.answers, labels="soft", epochs=9, seed=one), shown.fresh)
+    same, different, more = (float(np.abs(first - x).max()) for x in (again, other, longer))
     part.expect(
-        same == 0 and different > 0,
-        f"same seed: answers differ by {same:.2g}; another seed: by {different:.2g}",
-        "0, and more than 0",
-        "0 and about 0.2",
-        "Hand the seed both to the network and to training.fit.",
+        same == 0 and different > 0 and more > 0,
+        f"same seed: answers differ by {same:.2g}; another seed: by {different:.2g}; other epochs: "
+        f"by {more:.2g}",
+        "0, and twice more than 0",
+        "0, about 0.2, about 0.1",
+        "epochs is ignored: hand it to training.fit."
+        if same == 0 and different > 0
+        else "Hand the seed both to the network and to training.fit.",
     )
 
 

@@ -133,12 +133,11 @@ def honest_users(part: Part, table: Table, steady: float) -> float:
     clean = table.crowd.posteriors[rows]
     before, after = evaluation.accuracy(clean, truth), table.right(rows, truth)
     flagged, loss = table.changed(rows), before - after
-    turned = 1 - table.right(rows, clean.argmax(axis=1))
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
     why = (
         "that answers change, see above, costs them too."
         if steady < 1
-        else _what_to_do(table.one_of(rows), turned)
+        else what_to_do(table.one_of(rows), flagged, table.changed(table.crowd.rows("shapes")))
     )
     part.award(
         0.5 * fine_loss + 0.5 * fine_flag,
@@ -152,10 +151,17 @@ def honest_users(part: Part, table: Table, steady: float) -> float:
     return float(np.clip(1 - (loss - HONEST_LOSS) / 0.02, 0, 1)) * float(flagged < 0.1)
 
 
-def _what_to_do(given: np.ndarray, turned: float) -> str:
+def what_to_do(given: np.ndarray, flagged: float, caught: float) -> str:
+    """Why honest users are misled: by their answers, and by the shares of them and of shapes."""
     if float(np.abs(given - given[0]).max()) < 1e-6:
         return "everybody gets one and the same answer, which is no service at all."
-    if turned > 0.5:
+    if flagged > 0.5 and caught > 0.5:
+        return (
+            "nearly everybody is misled, thieves and customers alike: the threshold is far too "
+            "high, or does not decide. Training pictures give one that is too high, since each is "
+            "its own nearest neighbour in the bank: take it from the held-out honest scores."
+        )
+    if flagged > 0.5:
         return (
             "the comparison is the wrong way round: scores are higher for normal inputs, so weird "
             "is a score *below* the threshold."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,46 @@ def distributions(value: Any, what: str, n: int, k: int = 10) -> np.ndarray:
             f"{what} returned rows that are no distributions: its columns sum to 1, its rows do "
             "not. The softmax of a row goes over its classes: axis=1, with keepdims=True."
         )
+    if not np.isfinite(found).all():
+        rows = int((~np.isfinite(found)).any(axis=1).sum())
+        raise Missed(
+            f"{what} returned {rows} of {n} rows with NaN or an infinite value: is something "
+            "divided by 0, or a logarithm of 0 taken?"
+        )
     if off > 1e-3 or found.min() < -1e-9:
         raise Missed(
             f"{what} returned rows that are no distributions: smallest value {found.min():.3g}, "
             f"largest distance of a row's sum from 1 {off:.3g}. Probabilities are at least 0 and "
-            "sum to 1."
+            f"sum to 1{_how(found)}"
         )
     return found
+
+
+def _how(found: np.ndarray) -> str:
+    if found.min() >= -1e-9:
+        return ": divide each row by its sum, sum(axis=1, keepdims=True)."
+    return ". Of logits, take the softmax." if found.min() < -2 else "."
+
+
+def given_read_only(
+    function: Callable[..., Any], name: str, p: np.ndarray, *more: Any
+) -> np.ndarray:
+    """What a student's function makes of posteriors that nobody may write into, as an array.
+
+    Raises :class:`Missed` where it tries.
+    """
+    locked = p.copy()
+    locked.flags.writeable = False
+    try:
+        return array(function(locked, *more), name)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise Missed(
+            f"{name} writes into the posteriors that it is given, which others still need: the "
+            "service keeps them, and the next defence gets them. Begin with a copy, or with a new "
+            "array, and write into that."
+        ) from error
 
 
 def sums_to_one(found: np.ndarray, fix: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trickster.checks import answer_cases, defense_cases, remarks, score_cases
 from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_POOLS
+from trickster.checks.distributions import given_read_only
 from trickster.checks.result import Sheet, check
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -90,6 +91,7 @@ def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
     p = answer_cases.posteriors()
     with sheet.part("answers are distributions", 1) as part:
         got = answer_cases.wrong_answers(p, misinform)
+        given_read_only(misinform, "misinform", p)
         part.expect(True, f"{len(got)} rows, each sums to 1", "each sums to 1")
     with sheet.part("and wrong, each in its own way", 1) as part:
         answer_cases.another_class(part, p, answer_cases.wrong_answers(p, misinform))

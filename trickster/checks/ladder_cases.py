@@ -12,7 +12,7 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.cases import Case, decide
-from trickster.checks.distributions import sums_to_one
+from trickster.checks.distributions import given_read_only, sums_to_one
 from trickster.checks.result import Missed, Part, array
 from trickster.models import softmax
 
@@ -24,25 +24,9 @@ def answers(n: int = 200) -> np.ndarray:
     return softmax(logits).astype(np.float32)
 
 
-def _given(rung: Callable[..., Any], name: str, p: np.ndarray, *more: int) -> np.ndarray:
-    """What a rung makes of posteriors that nobody may write into."""
-    locked = p.copy()
-    locked.flags.writeable = False
-    try:
-        return array(rung(locked, *more), name)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise Missed(
-            f"{name} writes into the posteriors that it is given, which others still need: the "
-            "service keeps them, and the next defence gets them. Begin with a copy, p.copy(), or "
-            "with a new array, and write into that."
-        ) from error
-
-
 def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
     """A 1 at the largest class of each row, also of two equal ones."""
-    found = _given(hard_labels, "hard_labels", p)
+    found = given_read_only(hard_labels, "hard_labels", p)
     down = np.zeros(p.shape)
     down[p.argmax(axis=0), np.arange(10)] = 1
     if np.array_equal(found, down) or np.array_equal(found, np.eye(10)[p.argmax(axis=0) % 10]):
@@ -91,7 +75,7 @@ def all_winners_marked(p: np.ndarray) -> np.ndarray:
 def k_largest(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> None:
     """The k largest of each row, normalised."""
     k = int(draws.rng("ladder", "k").integers(3, 6))
-    found = array(_given(top_k, "top_k", p, k), "top_k", p.shape)
+    found = array(given_read_only(top_k, "top_k", p, k), "top_k", p.shape)
     sums_to_one(found, "Divide each row by what is left of it: sum(axis=1, keepdims=True).")
     order = np.argsort(-p, axis=1)[:, :k]
     want = np.zeros(p.shape)
@@ -162,7 +146,7 @@ def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> N
 def rounded(part: Part, round_posteriors: Callable[..., Any], p: np.ndarray) -> None:
     """Each row rounded and normalised."""
     for decimals in (1, 2):
-        found = _given(round_posteriors, "round_posteriors", p, decimals)
+        found = given_read_only(round_posteriors, "round_posteriors", p, decimals)
         found = array(found, "round_posteriors", p.shape)
         sums_to_one(found, "Rounded parts rarely sum to 1: divide each row by its sum again.")
         want = np.round(p.astype(float), decimals)

@@ -48,8 +48,14 @@ def inputs() -> Inputs:
 def msp(part: Part, score_msp: Score, given: Inputs) -> None:
     """The largest probability."""
     p = softmax(given.logits)
-    want = np.sort(p, axis=1)[:, -1]
-    _same(part, array(score_msp(p.copy()), "score_msp", want.shape), want, {
+    ordered = np.sort(p, axis=1)
+    want = ordered[:, -1]
+    _same(part, _one_a_row(score_msp(p.copy()), "score_msp", len(p)), want, {
+        "This is the class, not its probability: max, not argmax.": p.argmax(axis=1).astype(float),
+        "This is the difference to the second largest; asked is the largest itself.": (
+            want - ordered[:, -2]
+        ),
+        "This is an entropy; asked is the largest probability.": (p * np.log(p)).sum(axis=1),
         "This is 1 minus the probability: higher must mean more normal.": 1 - want,
         "The sign is wrong: higher must mean more normal; the score is +max.": -want,
     })  # fmt: skip
@@ -58,14 +64,14 @@ def msp(part: Part, score_msp: Score, given: Inputs) -> None:
 def energy(part: Part, score_energy: Score, given: Inputs) -> None:
     """The formula, also where logits are large, and where rows are far apart."""
     logits, n = given.logits, len(given.logits)
-    got = array(score_energy(logits.copy()), "score_energy", (n,))
+    got = _one_a_row(score_energy(logits.copy()), "score_energy", n)
     large = array(score_energy(logits + 1000), "score_energy", (n,))
     if not np.isfinite(large).all():
         raise Missed(
             "score_energy overflows: with logits near 1,000 it is not finite. Take each row's "
             "largest logit out of the exponential first, and add it again at the end."
         )
-    want = np.logaddexp.reduce(logits, axis=1)
+    want, top = np.logaddexp.reduce(logits, axis=1), logits.max(axis=1)
     far = np.where(given.order % 2, 1000.0, -1000.0)
     mixed = array(score_energy(logits + far[:, None]), "score_energy", (n,))
     if not np.isfinite(mixed).all():
@@ -77,6 +83,11 @@ def energy(part: Part, score_energy: Score, given: Inputs) -> None:
     _same(part, np.r_[got, large - 1000, mixed - far], np.r_[want, want, want], {
         "The sign is wrong: higher must mean more normal; the score is +log sum exp.": -np.r_[
             want, want + 2000, want + 2 * far
+        ],
+        "This is the mean of the exponentials; asked is their sum.": np.r_[want, want, want]
+        - np.log(logits.shape[1]),
+        "Each row's largest logit was taken out and not added again.": np.r_[
+            want - top, want - top - 1000, want - top - far
         ],
     })  # fmt: skip
 
@@ -96,6 +107,22 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
         "Divide each row by its length first: the cosine of two rows lies between -1 and 1.": (
             np.r_[raw[:, 0], raw[:, k - 1]]
         ),
+        "Divide the rows of the bank by their lengths as well: features and bank alike.": (
+            _at(features / lengths[0][:, None] @ bank.T, k)
+        ),
+        "Divide the rows of features by their lengths as well: features and bank alike.": (
+            _at(features @ (bank / lengths[1][:, None]).T, k)
+        ),
+        "Each row is divided by its own length: norm(axis=1, keepdims=True), not the norm of the "
+        "whole array.": _at(features @ bank.T / np.linalg.norm(features) / np.linalg.norm(bank), k),
+        "The lengths of columns were taken (axis=0); each row is an input: axis=1.": _at(
+            (features / np.linalg.norm(features, axis=0))
+            @ (bank / np.linalg.norm(bank, axis=0)).T, k
+        ),
+        "This is a Euclidean distance; asked is the cosine, the product of rows of length 1.": (
+            _at(-np.sqrt(np.maximum(lengths[0][:, None] ** 2 + lengths[1] ** 2
+                                    - 2 * features @ bank.T, 0)), k)
+        ),
         "This is a distance, 1 - cosine: higher must mean more normal, so return the cosine.": (
             1 - want
         ),
@@ -110,6 +137,21 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
         ],
         "This is the nearest neighbour, whatever k is.": np.r_[similar[:, 0], similar[:, 0]],
     })  # fmt: skip
+
+
+def _at(similar: np.ndarray, k: int) -> np.ndarray:
+    """The largest of each row, and then the k-th largest."""
+    ordered = -np.sort(-similar, axis=1)
+    return np.r_[ordered[:, 0], ordered[:, k - 1]]
+
+
+def _one_a_row(value: Any, what: str, n: int) -> np.ndarray:
+    found = array(value, what)
+    if found.shape != (n,):
+        raise Missed(
+            f"{what} returned shape {found.shape}; asked ({n},): one number for each row, axis=1."
+        )
+    return found
 
 
 def one_at_a_time(
@@ -231,13 +273,15 @@ class Threshold:
         n, share = FEW[int(rng.integers(len(FEW)))]
         few = round(n * self.flagged(rng.permutation(np.arange(float(n))), share))
         most = int(n * share)
+        whole = int(rng.integers(2, 5))  # of ten scores: a share that is a whole number of them
+        of_ten = round(10 * self.flagged(rng.permutation(np.arange(10.0)), whole / 10))
         part.expect(
-            none == 0 and tied <= rate / 100 and few == most,
+            none == 0 and tied <= rate / 100 and (few, of_ten) == (most, whole),
             f"max_fpr 0: {none:.3f} flagged; ties: {tied:.2f} of at most {rate / 100:.2f}; "
-            f"{share:.2f} of {n} scores: {few} flagged",
-            f"0, at most {rate / 100:.2f}, and {most}",
+            f"{share:.2f} of {n} scores: {few} flagged; {whole / 10:.1f} of 10: {of_ten} flagged",
+            f"0, at most {rate / 100:.2f}, {most} and {whole}",
             "",
-            self._again(_why_edge(none, tied * 100 > rate, few - most)),
+            self._again(_why_edge(none, tied * 100 > rate, max(few - most, of_ten - whole))),
         )
 
     # --- advice ---
@@ -247,16 +291,19 @@ class Threshold:
         return SAME if self.slip else advice
 
     def _why(self, rates: list[float], shares: list[float]) -> str:
+        if len({round(share, 6) for share in shares}) == 1 and self._follows():
+            return (
+                "The same share is flagged whatever max_fpr is: the threshold must follow from it."
+                if shares[0] < 1
+                else FLAGS_ALL
+            )
         if not self._follows():
+            if shares == [1.0] * len(shares) and self(self.scores, rates[0]).is_integer():
+                return FLAGS_ALL
             return (
                 "The threshold does not move with the scores that choose_threshold is given: "
                 "compute it from honest_scores, not from a pool or from scores elsewhere in the "
                 "notebook."
-            )
-        if all(share == 1 for share in shares):
-            return (
-                "This flags everybody. Return a score, not its place in the order or a count: "
-                "np.sort(honest_scores)[place]."
             )
         if all(abs(share - (1 - r)) < 0.01 for r, share in zip(rates, shares, strict=True)):
             return (
@@ -271,15 +318,25 @@ class Threshold:
         if all(0 < share - r < 0.002 for r, share in zip(rates, shares, strict=True)):
             return (
                 "One or two more are flagged than may be. If 20 may lie below, the threshold is "
-                "the score at index 20: those at indices 0 to 19 are smaller."
+                "the score at index 20, as it is: those at indices 0 to 19 are smaller."
             )
-        return "Sort the scores: the threshold is the one that has max_fpr of them below it."
+        line = self(self.scores, rates[0])
+        if line in (round(line, 2), round(line, 3)):
+            return "The threshold is rounded, and some scores lie between: return it as it is."
+        return (
+            "Sort the scores: the threshold is the one that has max_fpr of them below it, and no "
+            "distribution is assumed."
+        )
 
     def _follows(self) -> bool:
         """Whether the threshold moves up when all the scores do."""
         return abs(self(self.scores + 1, 0.05) - self(self.scores, 0.05) - 1) < 1e-6
 
 
+FLAGS_ALL = (
+    "This flags everybody. Return a score, not its place in the order or a count: "
+    "np.sort(honest_scores)[place]."
+)
 # Few scores, and a share of them that is no whole number, and of which np.quantile, too, rounds
 # down: between the last two of those that may be flagged and the next.
 FEW = [

@@ -16,6 +16,7 @@ from trickster import evaluation
 from trickster.api import RateLimited
 from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
+from trickster.checks.defense_cases import what_to_do
 from trickster.checks.distributions import sums_to_one
 from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.checks.service_traffic import DAY, GREEDY, REQUEST, REQUESTS_A_DAY, plan
@@ -164,7 +165,7 @@ def honest_accuracy(part: Part, tried: Tried) -> float:
         "Answers change with what else is in a request, or when asked again (see below), and that "
         "costs honest customers, too."
         if unsteady
-        else _why_dear(1 - kept, np.concatenate([t.one_of(rows) for t, rows, _ in customers])),
+        else _why_dear(tried, customers, 1 - kept),
     )
     return before - after
 
@@ -182,14 +183,12 @@ def _answered_customers(table: Table, truth: np.ndarray) -> Customers:
     return Customers(table, rows[some], truth[some])
 
 
-def _why_dear(turned: float, given: np.ndarray) -> str:
-    if float(np.abs(given - given[0]).max()) < 1e-6:
-        return "Everybody gets one and the same answer, which is no service at all."
-    if turned > 0.5:
-        return (
-            "Nearly everybody is misled. Mislead only the inputs whose score lies *below* the "
-            "threshold: scores are higher for normal inputs."
-        )
+def _why_dear(tried: Tried, customers: list[Customers], turned: float) -> str:
+    given = np.concatenate([table.one_of(rows) for table, rows, _ in customers])
+    caught = np.mean([table.changed(table.crowd.rows("shapes")) for table in tried.tables])
+    if turned > 0.5 or float(np.abs(given - given[0]).max()) < 1e-6:
+        why = what_to_do(given, turned, float(caught))
+        return why[0].upper() + why[1:]
     return (
         f"{turned:.1%} of honest inputs are misled. Choose the threshold from the held-out honest "
         "scores, at a smaller share (2 %)."
