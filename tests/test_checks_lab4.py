@@ -424,8 +424,8 @@ def waiting(right, wait):
         (lambda wait, now, n, bucket: now + wait, "a point in time: subtract now"),
         (lambda wait, now, n, bucket: wait * bucket.rate**2, "Divide what is missing by the rate"),
         (lambda wait, now, n, bucket: wait and n / bucket.rate, "shortens the wait"),
-        (lambda wait, now, n, bucket: min(wait, 99.0), "Never: float('inf')"),
-        (lambda wait, now, n, bucket: wait or -1.0, "0.0 where it would pass"),
+        (lambda wait, now, n, bucket: min(wait, 99.0), "never passes: answer float('inf')"),
+        (lambda wait, now, n, bucket: wait or -1.0, "Answer 0.0 where allow would"),
     ],
 )
 def test_token_bucket_waits(wait, words):
@@ -605,8 +605,8 @@ def test_sliding_window_wrong_ways_are_named(made, points, words):
         (lambda wait, now, n, window: 0.0, "0.0 even where allow refuses"),
         (lambda wait, now, n, window: now + wait, "a point in time: subtract now"),
         (lambda wait, now, n, window: wait and min(wait, 0.0) + window.seconds, "its own time"),
-        (lambda wait, now, n, window: min(wait, 99.0), "Never: float('inf')"),
-        (lambda wait, now, n, window: wait or -1.0, "0.0 where it would pass"),
+        (lambda wait, now, n, window: min(wait, 99.0), "never passes: answer float('inf')"),
+        (lambda wait, now, n, window: wait or -1.0, "Answer 0.0 where allow would"),
     ],
 )
 def test_sliding_window_waits(wait, words):

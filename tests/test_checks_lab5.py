@@ -9,10 +9,12 @@ from trickster import adaptive_attacks, defenses, ood, pools
 from trickster.api import Query
 from trickster.checks import fixtures, keyed_cases, knowing_cases, lab5, outlier_cases
 from trickster.checks.panel import Pool
+from trickster.checks.result import SAME
 from trickster.checks.traffic import Crowd
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 FEATURES = slice(-128, None)
+UNANSWERED = "unlie ended with an error, see above."
 
 
 # --- exercise 1 ---------------------------------------------------------------------
@@ -24,6 +26,10 @@ def by_the_library(told, undone, seed):
 
 def by_a_coin(told, undone, seed):
     return np.where(np.random.default_rng(seed).random((len(told), 1)) < 0.5, told, undone)
+
+
+def by_confidence(told, undone, seed):
+    return np.where((told.max(axis=1) >= undone.max(axis=1))[:, None], told, undone)
 
 
 def the_wrong_ones(told, undone, seed):
@@ -46,6 +52,7 @@ def test_unlie_right_ways():
         (by_a_coin, 1, "The clouds have not settled"),
         (the_wrong_ones, 1, "is the *more* likely one taken?"),
         (lambda told, undone, seed: told[0], 0, "returned shape"),
+        (by_confidence, 0, "Every row got the same version"),
         (lambda told, undone, seed: None, 0, "Does it end with a return"),
     ],
 )
@@ -53,6 +60,8 @@ def test_unlie_wrong_ways_are_named(wrong, points, words):
     result = lab5.unlie(wrong)
     assert result == points
     assert words in in_words(result)
+    if not points:  # nothing else is blamed for it
+        assert {part.advice for part in result.parts[1:]} <= {SAME, UNANSWERED}
 
 
 # --- exercise 2 ---------------------------------------------------------------------
@@ -79,6 +88,11 @@ def top_class(a, q):
     return -np.log(np.maximum(q[np.arange(len(a)), a.argmax(axis=1)], 1e-12))
 
 
+def kullback_leibler(a, q, keep):
+    ratios = np.maximum(a, 1e-12) / np.maximum(q, 1e-12)
+    return kept((a * np.log(ratios)).sum(axis=1), keep)
+
+
 def no_clipping(a, q, keep):
     with np.errstate(all="ignore"):
         return kept(-(a * np.log(q)).sum(axis=1), keep)
@@ -94,6 +108,9 @@ def no_clipping(a, q, keep):
         (no_clipping, 1.5, "has no logarithm"),
         (lambda a, q, keep: kept(cross_entropy(a, q), 0.5), 0.5, "asked are"),
         (lambda a, q, keep: cross_entropy(a, q) < 1, 0, "numbers of the rows"),
+        (lambda a, q, keep: kept(cross_entropy(a, q), 1 - keep), 0.5, "the share that stays"),
+        (lambda a, q, keep: kept(((a - q) ** 2).sum(axis=1), keep), 0.5, "a squared distance"),
+        (kullback_leibler, 0.5, "Kullback-Leibler"),
         (lambda a, q, keep: np.zeros(round(keep * len(a))), 0, "none twice"),
     ],
 )
@@ -183,6 +200,11 @@ def anywhere(posteriors, features, key):
     return posteriors[:, rng.permutation(10)]
 
 
+def into_the_input(posteriors, features, key):
+    posteriors[:] = np.roll(posteriors, 1 + int(key, 16) % 9, axis=1)
+    return posteriors
+
+
 def by_chance(posteriors, features, key):
     return np.random.default_rng().permuted(posteriors, axis=1)
 
@@ -199,6 +221,8 @@ def by_chance(posteriors, features, key):
         (lambda p, f, key: as_cells(3)(p, f - f.mean(axis=0), key), 0, "in other company"),
         (lambda p, f, key: p, 0, "must move *every* class"),
         (lambda p, f, key: 2 * p, 0, "no distributions"),
+        (lambda p, f, key: np.full_like(p, 0.1), 0, "which shows at a glance"),
+        (into_the_input, 0, "keyed_lie writes into the posteriors"),
     ],
 )
 def test_keyed_lie_wrong_ways_are_named(wrong, points, words):

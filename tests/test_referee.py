@@ -273,6 +273,24 @@ def test_a_sheet_says_where_it_happened(play: Stage) -> None:
     assert "It happened in fails(), at: return 1 / 0" in said
 
 
+def test_what_a_check_gives_read_only_nobody_writes_into(play: Stage) -> None:
+    play.student("def writes(p):\n    p[:] = 0\n    return p\n")
+    source = (
+        "import numpy as np\n"
+        "from trickster.checks.distributions import given_read_only\n"
+        "from trickster.checks.result import check\n"
+        "@check('Title', 1)\n"
+        "def run(sheet, function):\n"
+        "    with sheet.part('one', 1) as part:\n"
+        "        given_read_only(function, 'writes', np.ones((2, 10)))\n"
+        "        part.expect(True, '', '')\n"
+        "run(writes)"
+    )
+    verdict = play.test(source)
+    assert score(verdict) == 0
+    assert "writes writes into the posteriors that it is given" in in_words(verdict.result)
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,17 @@ def test_arrays_come_out_as_they_went_in(value: np.ndarray) -> None:
         np.testing.assert_array_equal(found, sent)
 
 
+def test_a_read_only_array_of_the_grader_stays_read_only() -> None:
+    locked = np.ones((2, 3))
+    locked.flags.writeable = False
+    found = crossed(locked, wire.GRADER_LIMITS)
+    assert not found.flags.writeable and (found == 1).all()
+    assert crossed(np.ones(2), wire.GRADER_LIMITS).flags.writeable
+    assert crossed(locked).flags.writeable  # what a student sends is the grader's own from here on
+    with pytest.raises(wire.WireError, match="is not described"):
+        decode(["a", "<f8", [1], 0, True], bytes(8))
+
+
 def test_several_arrays_in_one_message() -> None:
     sent = {"a": np.arange(7, dtype=np.int8), "b": [np.eye(3), (np.float32(2), np.zeros((0, 4)))]}
     found = crossed(sent)

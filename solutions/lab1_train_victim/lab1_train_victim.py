@@ -110,8 +110,8 @@ plots.pictures(
 # exercise 2 contains the softmax, and computes it with less rounding error than a separate layer.
 #
 # You may build a different network out of torch's own layers, as long as it learns equally well in
-# the same number of epochs. The check takes the weights and the sequence of operations out of your
-# network and computes its answers itself.
+# the same number of epochs. The check does not rely on your network's own answers: it reads the weights
+# and the layers, and computes the answers itself.
 
 
 # %% solution="build_victim"
@@ -307,9 +307,8 @@ print(f"Your guess: {my_pair}. Measured: {fashion.classes[i]} and {fashion.class
 # 3. An answer ends up in the wrong row, or depends on the other pictures in the batch.
 # 4. The service leaves the model in a different mode, or stores gradients until the memory is full.
 #
-# The `model` in the check behaves like any torch module, but it only passes your calls on to a network
-# that the check itself holds. In this way the check can record the mode that the network was in when
-# you called it.
+# In the check, `model` works like any other torch module. Behind it is a network that belongs to the
+# check, which sees in which mode it is, with how many pictures it is called, and how you leave it.
 #
 # > **Predict.** Which of the four mistakes would an honest customer notice first? Which of them could
 # > nobody notice who sees only the answers?

@@ -472,8 +472,8 @@ plots.curves(
 # **Idea.** Build your own thief, with 3,000 queries and the four pools. The check sends it to three
 # services that sort clothes into ten classes of their own; when your work is graded, the classes are
 # different ones. You get full points from a fidelity of .52 (mean over the three services, each with fresh
-# pools) and some of the points from .47; above .70 the check says so. These services are a little harder
-# to steal from than the one above.
+# pools) and some of the points from .47; above .70 the check says so. Stealing from these services is a little
+# harder than from the one above.
 #
 # Never send a query over the budget: a refused request is how a thief gets noticed. Do not use the
 # pictures of the data set. A thief does not have them.

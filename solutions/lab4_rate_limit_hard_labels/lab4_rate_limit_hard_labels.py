@@ -320,7 +320,7 @@ class TokenBucket:
         ### END SOLUTION
 
     def retry_after(self, key, now, n=1):
-        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
+        """Seconds to wait until allow(key, ..., n) succeeds: 0.0 for none, math.inf for never."""
         ### BEGIN SOLUTION
         if n > self.burst:
             return math.inf
@@ -385,7 +385,7 @@ class SlidingWindow:
         ### END SOLUTION
 
     def retry_after(self, key, now, n=1):
-        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
+        """Seconds to wait until allow(key, ..., n) succeeds: 0.0 for none, math.inf for never."""
         ### BEGIN SOLUTION
         if n > self.limit:
             return math.inf

@@ -47,7 +47,7 @@ def fresh_noise(part: Part, noise: Answer) -> None:
         "a fresh draw for each row, the same from the same generator, others from another",
         "",
         "Draw an array of the posteriors' shape from rng, and from nothing else. Noise on the "
-        "logits needs no clipping.",
+        "logits needs no clipping: the softmax takes care of the range.",
     )
 
 

@@ -38,7 +38,7 @@ FRACTIONS = (
     "round() lose them, and so does moving the time on without adding what it brought."
 )
 TOLERANCE = "A tolerance is for rounding errors: 1e-6 of a token will do."
-EXACTLY = "A request for exactly the tokens that are left passes: tokens >= n, not tokens > n."
+EXACTLY = "A request for exactly as many tokens as are left passes: tokens >= n, not tokens > n."
 EMPTY = (
     "A new key's bucket was not full. Begin with (burst, now) for a key that has never asked, "
     "whatever the time is: an honest burst passes at once."
@@ -79,7 +79,13 @@ def _burst_and_rate(make: Make, service: int) -> list[Case]:
         seconds = tokens / rate * (between(rng, 10, 100) if tokens == burst else 1)
         now += seconds
         full, what = tokens == burst, f"{tokens} tokens after {seconds:g} s at rate {rate:g}"
-        asked.empty(key, now, pieces(rng, tokens), "Is it full again?" if full else refilled, what)
+        asked.empty(
+            key,
+            now,
+            pieces(rng, tokens),
+            "After so long a pause, the bucket is full again." if full else refilled,
+            what,
+        )
         over = (
             "The bucket overflows: never more than burst tokens, min(burst, ...)."
             if full
@@ -142,7 +148,7 @@ def _waits(make: Make, service: int) -> list[Case]:
             f"the wait for {burst} of a full bucket, at {now:g} s",
             first,
             0.0,
-            TIME_OF_DAY if first == now else "0.0 where it would pass.",
+            TIME_OF_DAY if first == now else "Answer 0.0 where allow would say True.",
         ),
         Case(f"then those {burst}", still, True, TAKES),
         Case(
@@ -152,8 +158,18 @@ def _waits(make: Make, service: int) -> list[Case]:
             [round(whole, 3), round((n - back) / rate, 3)],
             _why_wait(waits, n, rate),
         ),
-        Case(f"the wait for {burst + 1} of at most {burst}", never, np.inf, "Never: float('inf')."),
-        Case(f"the wait for {n} when they are there", late, 0.0, "0.0, not a negative wait."),
+        Case(
+            f"the wait for {burst + 1} of at most {burst}",
+            never,
+            np.inf,
+            "More than all the room there is never passes: answer float('inf').",
+        ),
+        Case(
+            f"the wait for {n} when they are there",
+            late,
+            0.0,
+            "A wait is never negative: max(0.0, ...).",
+        ),
         Case(
             f"asked for {n} just before and just after that wait",
             tried,

@@ -195,7 +195,7 @@ def seeds(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
     if learnt < 0.6:
         raise Missed(
             f"the clones give {learnt:.2f} to the two classes that the victim names, and .50 is "
-            f"guessing: they must have learnt something before a seed can decide it. {TOO_LITTLE}"
+            f"guessing: they must learn something before the seed can matter. {TOO_LITTLE}"
         )
     longer = ask(train(shown.x, drawn.answers, labels="soft", epochs=9, seed=one), shown.fresh)
     same, different, more = (float(np.abs(first - x).max()) for x in (again, other, longer))

@@ -12,8 +12,8 @@ import numpy as np
 
 from trickster import adaptive_attacks, ood
 from trickster.checks import draws, fixtures
-from trickster.checks.distributions import distributions
-from trickster.checks.result import NotMeasured, Part
+from trickster.checks.distributions import distributions, given_read_only
+from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import UNDONE
 from trickster.checks.unlying_cases import NAME, ROWS
 from trickster.defenses import misinform
@@ -50,6 +50,12 @@ def wrong_and_steady(part: Part, lie: Lie) -> None:
     weird = _shapes().rows(rng.permutation(ROWS)[:600])
     secret = key("steady")
     found = asked(lie, weird.posteriors, weird.features, secret)
+    if float(np.ptp(found, axis=1).max()) < 1e-6:
+        raise Missed(
+            "all classes get the same probability, which shows at a glance: another class must be "
+            "on top, and look as likely as the true one did."
+        )
+    given_read_only(lie, "keyed_lie", weird.posteriors, weird.features, secret)
     order = rng.permutation(600)
     again = np.empty_like(found)
     for rows in np.split(order, [1, 2, 40, 300]):

@@ -74,8 +74,8 @@ def build_victim(sheet: Sheet, build: Callable[..., Any], recorded: Probe) -> No
                 "weights of another, such as the shipped victim."
             )
             part.miss(
-                "This network knows the clothes before it is trained. Make a new one, whose "
-                "weights nobody has trained."
+                "This network already tells clothes apart before it is trained. Build a new one, "
+                "whose weights nobody has trained."
             )
     with sheet.part("the seed decides the weights", 1) as part:
         networks = [network(number) for number in (seed, another, seed)]
@@ -124,7 +124,7 @@ def _why_other_weights(network: Rebuilt, same: float) -> str:
         )
     if same > 0:
         return "Call torch.manual_seed(seed) before the first layer is made."
-    return "Another seed gives the same network: use the argument, not a fixed number."
+    return "Another seed gives the same network: use the argument seed, not a fixed number."
 
 
 # --- exercise 2 --------------------------------------------------------------------

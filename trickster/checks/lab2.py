@@ -146,7 +146,7 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     """Soft and hard labels do what they say, a seed repeats, and the clone resembles the victim."""
     pictures = clone_cases.query_pool("shapes", 900, "labels")
     doubts = clone_cases.doubts(pictures[:600])
-    with sheet.part("soft labels carry the victim's doubt", 1) as part:
+    with sheet.part("soft labels pass on the victim's uncertainty", 1) as part:
         clone_cases.soft_labels(part, train_clone, doubts)
     with sheet.part("hard labels are each row's largest", 1) as part:
         clone_cases.hard_labels(part, train_clone, pictures)
@@ -275,7 +275,7 @@ def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
         )
     with sheet.part("never one query over budget", 1) as part:
         if not thefts:
-            raise NotMeasured("no theft came to its end, so there is nothing to count.")
+            raise NotMeasured("no theft was completed, so there is nothing to count.")
         budget = int(draws.rng("steal", "small budget").integers(400, 600))
         last = clone_cases.one_theft(steal, budget, len(THEFTS) + 1)
         if last.used == 0:
@@ -303,7 +303,7 @@ def _own_pictures(sheet: Sheet, thefts: list[clone_cases.Theft]) -> None:
     )
     raise Missed(
         f"{shipped:,} of the pictures that you asked about are clothes from this course's data "
-        "set. This thief owns none: ask about the four pools, or what you make of them."
+        "set. This thief owns none: ask about the four pools, or about what you make of them."
     )
 
 

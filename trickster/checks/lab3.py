@@ -93,7 +93,7 @@ def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
         got = answer_cases.wrong_answers(p, misinform)
         given_read_only(misinform, "misinform", p)
         part.expect(True, f"{len(got)} rows, each sums to 1", "each sums to 1")
-    with sheet.part("and wrong, each in its own way", 1) as part:
+    with sheet.part("another class on top in every row", 1) as part:
         answer_cases.another_class(part, p, answer_cases.wrong_answers(p, misinform))
     with sheet.part("the same question, the same answer", 1) as part:
         answer_cases.same_again(part, p, misinform)
@@ -145,5 +145,5 @@ def trickster(
 @check("Exercise 6, choose_point", 1)
 def choose_point(sheet: Sheet, choose: Callable[..., Any]) -> None:
     """The lowest fidelity among the points that honest users can bear."""
-    with sheet.part("the best defence within the price", 1) as part:
+    with sheet.part("the best defence that honest users can afford", 1) as part:
         score_cases.the_best_borne(part, choose)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from trickster.checks import (
@@ -45,14 +46,17 @@ def unlie(sheet: Sheet, unlie: Callable[..., Any]) -> None:
     with sheet.part("each answer as told, or undone", 1) as part:
         found = unlying_cases.put_right(unlie, told, "lab 3")
         unlying_cases.one_of_two(part, told, found)
+        part.blame(partial(unlying_cases.slip, told, found))
     with sheet.part("lab 3's lies put right", 1) as part:
         found = unlying_cases.must_be_answered(found)
         unlying_cases.right_rows(part, told, found)
+        part.blame(partial(unlying_cases.slip, told, found))
     with sheet.part("another lie, told more or less often", 1) as part:
         unlying_cases.must_be_answered(found)
         other = unlying_cases.of_another_service()
         again = unlying_cases.put_right(unlie, other, "another")
         unlying_cases.right_rows(part, other, again)
+        part.blame(partial(unlying_cases.slip, other, again))
 
 
 # --- exercise 2 --------------------------------------------------------------------

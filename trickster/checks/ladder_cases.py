@@ -137,7 +137,7 @@ def ties_and_extremes(part: Part, top_k: Callable[..., Any], p: np.ndarray) -> N
                 "k = 10 changes nothing",
                 bool(np.abs(ten - p).max() < 1e-4),
                 True,
-                "Mind a slice that ends at -k or at 0.",
+                "Be careful with slices that end at -k or at 0: they may be empty.",
             ),
         ],
     )

@@ -19,7 +19,7 @@ from trickster.checks.result import Missed, Part, array
 
 SERVICES = 3  # of a kind, where a part would else be a short story that is always the same
 CROWD = 3_000  # keys that come between a key's first request and its next
-FULL = "An honest burst was refused: a new key has all of its room."
+FULL = "An honest burst was refused: a new key has its whole limit left."
 FORGETS = "The limiter forgot a key that still owes: keep what each key has used by its key."
 PER_KEY = "One customer's use was charged to another: keep what each key has used by its key."
 REFUSED = "Refused requests were counted. What is refused must leave everything as it was."
@@ -137,7 +137,7 @@ def _side_by_side(asked: Asked, rng: np.random.Generator, now: int, room: int) -
         first = False
     for name in names:
         what = f"one more for a key that has had {room} of {room}"
-        asked.expect(name, now, 1, False, "Every answer of a batch counts.", what)
+        asked.expect(name, now, 1, False, "Every answer in a batch counts.", what)
     return asked.cases
 
 
@@ -170,7 +170,7 @@ def _batches(asked: Asked, rng: np.random.Generator, now: int, room: int) -> lis
     for i, name in enumerate(names):
         if i == huge:
             what = f"{room + 1} asked by a new key, of {room}"
-            advice = "A batch that is larger than all the room there is never passes."
+            advice = "A batch that is larger than the whole limit never passes."
             asked.expect(name, now, room + 1, False, advice, what)
             continue
         fit = between(rng, 2, 5)
@@ -181,7 +181,7 @@ def _batches(asked: Asked, rng: np.random.Generator, now: int, room: int) -> lis
         asked.expect(name, now, more, False, ALL_OR_NONE, what)
         asked.expect(name, now, fit, True, PARTLY, f"{what}, then the {fit} that fit")
         what = f"one more for a key that has had {room} of {room}"
-        asked.expect(name, now, 1, False, "Every answer of a batch counts.", what)
+        asked.expect(name, now, 1, False, "Every answer in a batch counts.", what)
     return asked.cases
 
 

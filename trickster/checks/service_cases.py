@@ -141,7 +141,7 @@ class Customers(NamedTuple):
 
 def honest_accuracy(part: Part, tried: Tried) -> float:
     """The accuracy that honest customers lose, all services together."""
-    _must_be_served(tried, "those who are refused have no accuracy.")
+    _must_be_served(tried, "those who are refused get no answers to be right or wrong.")
     customers = [
         _answered_customers(table, fixtures.honest_pictures().y[i :: len(tried.pools)])
         for i, table in enumerate(tried.tables)
@@ -222,7 +222,7 @@ def _why_unsteady(tried: Tried, again: bool) -> str:
         )
     if again:
         return (
-            "Answers that change when asked again are averaged away, or betray the lie: draw "
+            "Answers that change when asked again are averaged away, or give the lie away: draw "
             "nothing at random, count nothing, and ask neither for the time nor for the account."
         )
     return "Decide for each input by itself, never for a batch."

@@ -284,9 +284,9 @@ def repeats_itself(part: Part, train: Train, there: Probes) -> None:
     ignored = ignored_option(train, there) if down and apart < APART * went else ""
     part.expect(
         first.moved and down and apart < APART * went and not ignored,
-        f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} from the first"
-        + (f"; another {ignored} gives the same weights" if ignored else ""),
-        f"some way, and less than {APART:.0%} of it; other weights with other arguments",
+        f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} away from the "
+        "first" + (f"; another {ignored} gives the same weights" if ignored else ""),
+        f"more than 0, and less than {APART:.0%} of that; other weights with other arguments",
         "0.3, and less than .001",
         "The network was not trained at all."
         if not first.moved

@@ -89,10 +89,17 @@ def one_of_two(part: Part, told: Told, found: np.ndarray) -> None:
         f"{share:.1%} of the rows are one of the two versions; {undone:.0%} were undone",
         "100 %, and not all of them the same version",
         "100.0%",
-        "Choose a version for each row: versions[chosen, rows]. Rows keep their places."
-        if share < 1
-        else "Every row got the same version: compare how likely the two versions of a row are.",
     )
+
+
+def slip(told: Told, found: np.ndarray) -> str:
+    """What is wrong with all of the answers; "" where each is one of its two versions."""
+    near = [np.abs(found - one).max(axis=1) < 1e-5 for one in (told.answers, told.undone)]
+    if not (near[0] | near[1]).all():
+        return "Choose a version for each row: versions[chosen, rows]. Rows keep their places."
+    if near[0].all() or near[1].all():
+        return "Every row got the same version: compare how likely the two versions of a row are."
+    return ""
 
 
 def must_be_answered(found: np.ndarray | None) -> np.ndarray:
@@ -144,8 +151,10 @@ def kept_rows(part: Part, small_loss: SmallLoss) -> None:
         loss = -(answers * np.log(likely)).sum(axis=1)
         wanted = round(keep * n)
         if abs(len(got) - wanted) > 1:
+            more = " keep is the share that stays." if len(got) == n - wanted else ""
             raise Missed(
-                f"small_loss kept {len(got)} of {n} answers with keep={keep:g}; asked are {wanted}."
+                f"small_loss kept {len(got)} of {n} answers with keep={keep:g}; asked are "
+                f"{wanted}.{more}"
             )
         overlap = len(got & set(np.argsort(loss)[: len(got)].tolist())) / len(got)
         if overlap < 1:
@@ -208,6 +217,13 @@ def _which_loss(got: set[int], answers: np.ndarray, likely: np.ndarray) -> str:
         return "These are the answers that the clone fits worst: take the other end."
     if is_by(-likely.max(axis=1)):
         return "This is how sure the clone is; asked is how well it fits the *answer*."
+    if is_by(np.square(answers - likely).sum(axis=1)):
+        return "This is a squared distance; asked is the cross-entropy, -sum answer * log(likely)."
+    if is_by((answers * np.log(answers / likely)).sum(axis=1)):
+        return (
+            "This is the Kullback-Leibler divergence, which takes off the answer's own entropy; "
+            "asked is the cross-entropy, -sum answer * log(likely)."
+        )
     if is_by(-np.log(likely[np.arange(len(labels)), labels])):
         return "This looks at the top class alone: the cross-entropy sums over all classes."
     if is_by(-(likely * np.log(answers)).sum(axis=1)):

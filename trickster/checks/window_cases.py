@@ -123,7 +123,7 @@ def _refusals(make: Make, service: int) -> list[Case]:
         asked.allows(key, start + tick, between(rng, 1, limit))
     what = f"{limit} again after {seconds} s and {len(ticks)} refusals"
     asked.expect(key, start + seconds, limit, True, REFUSED, what)
-    asked.expect(key, start + seconds, 1, False, "Every answer of a batch counts.", "and one more")
+    asked.expect(key, start + seconds, 1, False, "Every answer in a batch counts.", "and one more")
     return asked.cases
 
 
@@ -157,7 +157,7 @@ def _waits(make: Make, service: int) -> list[Case]:
             f"the wait for {limit} of {limit}, at {start} s",
             first,
             0.0,
-            TIME_OF_DAY if first == start else "0.0 where it would pass.",
+            TIME_OF_DAY if first == start else "Answer 0.0 where allow would say True.",
         ),
         Case(f"then {old} of them, and {limit - old}", still, [True] * 4, TAKES),
         Case(
@@ -172,7 +172,12 @@ def _waits(make: Make, service: int) -> list[Case]:
                 f"{start + then + seconds} s",
             ),
         ),
-        Case(f"the wait for {limit + 1} of at most {limit}", never, np.inf, "Never: float('inf')."),
+        Case(
+            f"the wait for {limit + 1} of at most {limit}",
+            never,
+            np.inf,
+            "More than all the room there is never passes: answer float('inf').",
+        ),
         Case(
             f"asked for {few} just before and just after that wait",
             tried,
