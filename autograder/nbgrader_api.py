@@ -18,9 +18,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import nbformat
 from nbconvert.exporters import Exporter
@@ -41,10 +43,14 @@ from autograder.environment import variables
 from autograder.foreign_text import unseen, visible
 from autograder.sanitize.pages import FeedbackExporter
 
-__all__ = ["MissingEntry", "determine_grade", "parse_utc"]  # nbgrader's own, for others here
+__all__ = ["MissingEntry", "determine_grade"]  # nbgrader's own, for others here
 
 FOR_RUNS = ("Grade", "Autograde", "LimitOutput", "OverwriteCells")  # sections of settings
 OURS = "autograder."  # the steps of this course, in lists of settings
+# With an offset at its end, or a zone's name behind a blank.
+A_DATE = re.compile(
+    r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d| (\S+))?$"
+)
 # nbgrader reads names as file globs, strips their ends, and writes its CSV without quoting.
 RAISED = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|Entry)\b(?::.*)?)$", re.MULTILINE)
 UNUSABLE = re.compile(r"[*?\[\],\"]|^\s|\s$")
@@ -136,9 +142,21 @@ def _date_in(path: Path) -> str:
     """The date in a file; "" where there is none that could be read, which grading has told."""
     try:
         text = path.read_text(encoding="utf-8").strip() if path.stat().st_size < 1_000 else ""
-        return text if text and parse_utc(text) else ""
+        return text if text and handed_in_at(text) else ""
     except (OSError, ValueError, OverflowError, TypeError):
         return ""
+
+
+def handed_in_at(text: str) -> datetime:
+    """A date as nbgrader reads it, in UTC without its zone. Raises ValueError where it is unclear.
+
+    nbgrader would take a zone that it does not know for UTC ("12:00 CEST", "12:00 +02:00"), a time
+    without a date for today's, and 04/05/2026 for the fifth of April.
+    """
+    match = A_DATE.match(text)
+    if match is None or not (match[1] is None or match[1] in available_timezones()):
+        raise ValueError(text)
+    return parse_utc(text)
 
 
 def autograde(root: Path, course_root: Path, lab: str, student: str) -> None:

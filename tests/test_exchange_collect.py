@@ -475,6 +475,11 @@ def test_both_orders_of_a_name_are_one(first: str, last: str) -> None:
     assert squeezed(f"{last}{first}") in spellings(f"{first} {last}")
 
 
+def test_a_name_with_a_suffix_between_commas() -> None:
+    for other in ("Bob Smith, Jr.", "Bob Smith Jr.", "Smith Jr., Bob"):
+        assert spellings("Smith, Jr., Bob") & spellings(other)
+
+
 @pytest.mark.parametrize("zone", ["Nowhere", "../etc", ""])
 def test_a_time_zone_that_does_not_exist_is_a_sentence(desk: Desk, zone: str) -> None:
     with pytest.raises(CourseError, match="is no time zone"):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from toy_course import LAB, built_course
 
+from autograder import nbgrader_api
 from autograder.course import CourseError
 from autograder.grading.due_dates import set_due
 from autograder.grading.gradebook import ClassGradebook
+from autograder.grading.submitted import check_timestamp
 
 
 def test_a_due_date_for_the_class_and_a_later_one_for_one_student(tmp_path: Path) -> None:
@@ -51,3 +53,30 @@ def test_a_due_date_for_the_class_and_a_later_one_for_one_student(tmp_path: Path
         with pytest.raises(CourseError, match=why):
             set_due(root, course, "lab1", date, student)
     assert seconds_late("ada") == seconds_late("bo") == 2 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-05-04 12:00", 12),
+        ("2026-05-04 12:00:00 UTC", 12),
+        ("2026-05-04T12:00:00Z", 12),
+        ("2026-05-04 12:00:00.123456 Europe/Berlin", 10),  # as nbgrader writes it
+        ("2026-05-04 12:00:00+02:00", 10),
+    ],
+)
+def test_a_clear_date(text: str, hour: int) -> None:
+    found = nbgrader_api.handed_in_at(text)
+    assert (found.month, found.day, found.hour, found.tzinfo) == (5, 4, hour, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-05-04 12:00 CEST", "2026-05-04 12:00:00 +02:00", "04/05/2026 12:00", "12:00", "5 May",
+     "2026-05-04", "2026-13-04 12:00", "2026-05-04 12:00+02:00 UTC"],
+)  # fmt: skip
+def test_what_nbgrader_would_misread_is_no_clear_date(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "timestamp.txt"
+    path.write_text(text)
+    with pytest.raises(CourseError, match="is no clear date; write 2026-05-04 12:00:00 UTC"):
+        check_timestamp(path)

@@ -53,7 +53,7 @@ def read_timestamp(path: Path | None) -> datetime | None:
         if path is None or path.is_symlink() or path.stat().st_size > TOO_LONG:
             return None
         text = path.read_text(encoding="utf-8").strip()
-        return nbgrader_api.parse_utc(text).replace(tzinfo=UTC, microsecond=0) if text else None
+        return nbgrader_api.handed_in_at(text).replace(tzinfo=UTC, microsecond=0) if text else None
     except (OSError, ValueError, OverflowError, TypeError):
         return None
 

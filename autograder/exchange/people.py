@@ -93,15 +93,10 @@ def squeezed(name: str) -> str:
 
 
 def spellings(name: str) -> set[str]:
-    """The squeezed forms of a name in both orders: "Doe, Jane" and "Jane Doe"."""
-    last, comma, first = name.partition(",")
-    found = {squeezed(name)}
-    if comma:
-        found.add(squeezed(f"{first} {last}"))
-    words = plain(name).split(" ")
-    if not comma and len(words) > 1:
-        found |= {squeezed(" ".join((*words[i:], *words[:i]))) for i in range(1, len(words))}
-    return found - {""}
+    """The squeezed forms of a name in every order: "Smith, Jr., Bob" and "Bob Smith, Jr."."""
+    parts = name.split(",") if "," in name else plain(name).split(" ")
+    orders = (" ".join((*parts[i:], *parts[:i])) for i in range(len(parts)))
+    return {squeezed(order) for order in orders} - {""}
 
 
 def without_accents(text: str) -> str:

@@ -121,9 +121,9 @@ def check_timestamp(path: Path) -> None:
     text = path.read_bytes().decode("utf-8", errors="replace").strip()
     try:
         if text:  # nbgrader takes an empty one for none
-            nbgrader_api.parse_utc(text)
+            nbgrader_api.handed_in_at(text)
     except (ValueError, OverflowError, TypeError) as error:
-        raise CourseError(f"{path.name}: {text!r} is no date; write {A_DATE}") from error
+        raise CourseError(f"{path.name}: {text!r} is no clear date; write {A_DATE}") from error
 
 
 def find_submissions(
