@@ -28,6 +28,7 @@ from traitlets.config import Config
 from autograder import nbgrader_api
 from autograder.cells import to_text
 from autograder.course import pick_labs
+from autograder.database import database
 from autograder.grading import run
 from autograder.grading.gradebook import ClassGradebook
 from autograder.sample_class.runner import load_specimens
@@ -62,7 +63,7 @@ def stock(course: Path, submissions: dict[str, NotebookNode]) -> float:
     ClassGradebook(ROOT, course).register([LAB])
     config = Config()
     config.CourseDirectory.root = str(course)
-    config.CourseDirectory.db_url = f"sqlite:///{nbgrader_api.database(course)}"
+    config.CourseDirectory.db_url = database(course).url
     config.CourseDirectory.source_directory = "solutions"
     config.CourseDirectory.assignment_id = LAB
     config.ExecutePreprocessor.timeout = 600

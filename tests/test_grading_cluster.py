@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from reference import ROOT
 from test_grading_run import ANSWER, hand_in, submission
 from toy_course import LAB, built_course
 
@@ -24,59 +22,18 @@ from autograder.grading import secret
 from autograder.grading.cluster import DOUBTS, LOSSES, STRIKES, Cluster, _Job, _Worker
 from autograder.grading.cluster_worker import Done, NotDone, Parcel
 from autograder.grading.executor import Lost
-from autograder.grading.proof import Proof, why_not
+from autograder.grading.proof import LONGEST_FOLDER, Proof, prove, why_not
 from autograder.grading.run import grade_class
 from autograder.grading.submission import GradedSubmission
 from autograder.options import chosen_executor
 from autograder.records import failed
-
-START_S = 120  # on a busy machine
-
-
-@dataclass
-class Programs:
-    """A scheduler and its workers, each with folders of its own."""
-
-    folder: Path
-    started: dict[str, subprocess.Popen] = field(default_factory=dict)
-
-    @property
-    def scheduler(self) -> str:
-        return str(self.folder / "scheduler.json")
-
-    def start(self, name: str, *words: str, **environ: str) -> None:
-        home = self.folder / name
-        home.mkdir()
-        own = {"HOME": str(home), "TRICKSTER_CACHE": str(home / "cache"), "TMPDIR": str(home)}
-        with (self.folder / f"{name}.log").open("w") as log:
-            self.started[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{words[0]}", *words[1:]],
-                cwd=ROOT, env={**os.environ, **own, **environ}, stdout=log, stderr=log,
-            )  # fmt: skip
-
-    def start_worker(self, name: str, **environ: str) -> None:
-        words = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name]
-        words += ["--local-directory", str(self.folder / name)]
-        self.start(name, "dask_worker", "--scheduler-file", self.scheduler, *words, **environ)
-
-    def logs(self) -> str:
-        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+from benchmarks.local_cluster import START_S, LocalCluster
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
-    programs = Programs(tmp_path_factory.mktemp("cluster"))
-    words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    programs.start("head", "dask_scheduler", *words, "--scheduler-file", programs.scheduler)
-    try:
-        until = time.monotonic() + START_S
-        while not Path(programs.scheduler).is_file() and time.monotonic() < until:
-            time.sleep(0.1)
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path / "programs") as programs:
         yield programs
-    finally:
-        for program in programs.started.values():
-            program.kill()
-            program.wait()
 
 
 def hidden_from(folder: Path, texts: list[bytes]) -> bool:
@@ -87,7 +44,9 @@ def hidden_from(folder: Path, texts: list[bytes]) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_a_killed_worker_cost_nobody_a_score(programs: Programs, tmp_path: Path) -> None:
+def test_ctrl_c_and_a_killed_worker_cost_nobody_a_score(
+    programs: LocalCluster, tmp_path: Path
+) -> None:
     root = built_course(tmp_path / "course")
     for number in range(4):
         cells = ANSWER if number % 2 else {"root_sum": f"def root_sum(v): return {number}"}
@@ -124,7 +83,7 @@ def test_ctrl_c_and_a_killed_worker_cost_nobody_a_score(programs: Programs, tmp_
     def began(lab: str, student: str) -> None:
         begun.append(student)
         if len(begun) == 3:  # one is done, and the other worker is at work
-            programs.started["bert"].kill()
+            programs.kill("bert")
 
     with Cluster(programs.scheduler, say=said.append) as cluster:
         wait_for(lambda: cluster.slots == 2)
@@ -196,6 +155,14 @@ def test_a_machine_with_other_software_is_refused() -> None:
     assert "torch (2.12.1 there, 2.13.0 here)" in said and "library" not in said
     assert "library (none there, aaaaaaaaaaaa... here)" in why_not(Proof("there", {}), ours)
     assert why_not(Proof("here", ours, ("NOT ENFORCED  disk",)), ours) == "NOT ENFORCED  disk"
+
+
+def test_a_machine_on_which_no_socket_can_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * LONGEST_FOLDER)))
+    with pytest.raises(CourseError, match="too long a path for sockets: set TMPDIR"):
+        prove(sandbox=False)
 
 
 def test_a_parcel_shows_nothing() -> None:

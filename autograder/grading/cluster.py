@@ -141,7 +141,8 @@ class Cluster(RemoteWorkers):
     # --- in the cluster's own thread ------------------------------------------------------------
 
     def _in_thread(self) -> None:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters, we say
+        for name in ("distributed", "distributed.client", "distributed.core"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters, we say
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="distributed")  # a large notebook, say
             try:
@@ -153,6 +154,7 @@ class Cluster(RemoteWorkers):
 
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_without_dask_s_own)
         self._changed = asyncio.Condition()
         is_file = self.scheduler.endswith(".json")
         place = {"scheduler_file" if is_file else "address": self.scheduler}
@@ -352,6 +354,12 @@ class Cluster(RemoteWorkers):
         worker.strikes += 1
         if worker.strikes == STRIKES and worker.serves:
             self._leave_out(worker, f"others did {STRIKES} submissions at which it failed.")
+
+
+def _without_dask_s_own(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of the exceptions by which dask's client ends what it does for a lost worker."""
+    if not type(context.get("exception")).__module__.startswith("distributed"):
+        loop.default_exception_handler(context)
 
 
 def doubtful(result: Any) -> bool:

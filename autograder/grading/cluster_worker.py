@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autograder.course import CourseError
 from autograder.environment import ONE_THREAD
 from autograder.grading.executor import die_with
 
@@ -157,5 +158,7 @@ def _done(job: bytes) -> Done | NotDone:
         function: Callable[[Any], Any]
         function, argument = pickle.loads(job)
         return Done(function(argument))
+    except CourseError as error:
+        return NotDone(str(error))
     except Exception as error:
         return NotDone(f"{type(error).__name__}: {error}")

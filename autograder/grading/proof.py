@@ -7,13 +7,16 @@ versions of torch, or of a check, could give the same notebook two scores.
 from __future__ import annotations
 
 import platform
+import tempfile
 from dataclasses import dataclass
 
 from autograder import records
+from autograder.course import CourseError
 from autograder.grading.execution import ROOT
 from autograder.grading.secret import check_held_back
 from autograder.sandbox import doctor
 
+LONGEST_FOLDER = 60  # characters; Linux takes 107 for the path of a socket in a folder below
 SHORT = 12  # characters of a hash that are shown
 
 
@@ -29,9 +32,15 @@ class Proof:
 def prove(sandbox: bool) -> Proof:
     """Try every wall of this machine's `sandbox`, if submissions are to run in one.
 
-    Raises CourseError where what is held back from students is missing or damaged.
+    Raises CourseError where what is held back from students is missing or damaged, and where no
+    socket can be made in the folder for temporary files.
     """
     check_held_back()
+    if len(tempfile.gettempdir()) > LONGEST_FOLDER:
+        raise CourseError(
+            f"its folder for temporary files, {tempfile.gettempdir()}, has too long a path for "
+            f"sockets: set TMPDIR to one of at most {LONGEST_FOLDER} characters, such as /tmp."
+        )
     findings = doctor.examine(ROOT) if sandbox else []
     broken = tuple(str(finding) for finding in findings if not finding.ok)
     return Proof(platform.node(), records.software(ROOT), broken)
