@@ -20,7 +20,7 @@ def build_victim(seed=0):
 # %% train_victim
 def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=False):
     x, y = torch.tensor(x), torch.tensor(y)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr / 3)
     torch.manual_seed(seed)
     losses = []
     for epoch in range(min(epochs, 6)):
