@@ -6,7 +6,8 @@
   ``calibrate_honest``, ``calibrate_defenses``, ``calibrate_knowing``. Each has ``PART``, ``jobs``,
   ``run`` and ``section``.
 - What they share: ``store`` (results on disk), ``cli`` (options and mains), ``formatting``,
-  ``course_defenses`` (what thieves meet), ``answers`` (to the labs, as functions),
+  ``course_defenses`` (what thieves meet), ``demo_a_protocol``,
+  ``answers`` (to the labs, as functions),
   ``calibration`` (verdicts of graded checks), ``memory``, ``summary`` (README's table).
 - By themselves: ``batched_clones``, ``grading_speed``, ``make_fashion_mini``, ``train_victim``.
 """

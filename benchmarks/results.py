@@ -59,8 +59,8 @@ where it was, without `--again`. A quick look that leaves these results alone: a
 `--seeds 1` (or `--runs 1`) and `--results FOLDER`. Demo A and the detectors need CIFAR-10's
 pictures (their scripts' `--root FOLDER`, or the variable `TRICKSTER_DATA`), the comparison with a
 library needs it installed (`python -m pip install -e ".[peers]"`). On two cores the whole defences
-take seven hours, the checks of labs 1 to 3 several, demo A one; each of the others less than half
-an hour.
+take seven hours, the checks of labs 1 to 3 several; each of the others less than half an
+hour.
 """
 
 

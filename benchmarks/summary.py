@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from benchmarks import demo_a, demo_b
 from benchmarks import knowing_thieves as course
 from benchmarks.course_defenses import REAL
@@ -56,21 +58,25 @@ def rows() -> list[Row]:
 
 
 def _demo_a(results: Results) -> list[Row]:
-    def stolen(condition: str, learns: str = demo_a.LOGITS) -> Interval:
-        return bootstrap_interval(
-            r["accuracy"] for job, r in results if job[:2] == (condition, learns)
-        )
+    def stolen(condition: str, thief: str = demo_a.NAIVE) -> Interval:
+        return bootstrap_interval(demo_a.values(results, condition, thief))
 
-    noisy = "noise on 38 %"
-    claimed = tuple(float(demo_a.PUBLISHED[c, demo_a.LOGITS]) for c in ("no defence", noisy))
-    honest = {job[0]: r["accuracy"] for job, r in results if job[1] == "honest users"}
-    kept = honest["no defence"], honest["Trickster"]
-    before = stolen("no defence")
-    noise, ours = "Demo A: zero-mean noise", "Trickster on demo A's theft"
+    none, noisy, ours = "no defence", "noise on 38 %", "Trickster"
+    claimed = tuple(float(demo_a.PUBLISHED[condition]) for condition in (none, noisy))
+    kept = (np.mean(demo_a.values(results, c, demo_a.HONEST)) for c in (none, ours))
+    knows = max((demo_a.NAIVE, *demo_a.KNOWING), key=lambda thief: stolen(ours, thief).mean)
+    real = Thief(demo_a.REAL_PICTURES, *(stolen(c, demo_a.REAL_PICTURES) for c in (ours, none)))
+    before, name = stolen(none), knows.replace(demo_a.NAIVE, SAME)
     return [  # the noise's detector is granted
-        Row(noise, "demo A", claimed, before, stolen(noisy), None, None, None, None),
-        Row(ours, "demo A", None, before, stolen("Trickster"), None, None, None, kept),
-    ]
+        Row(
+            "Demo A: zero-mean noise", "demo A", claimed, before, stolen(noisy),
+            None, None, None, None,
+        ),
+        Row(
+            "Keyed lies on demo A's theft", "demo A", None, before, stolen(ours),
+            Thief(name, stolen(ours, knows)), stolen(ours, demo_a.ORACLE), real, tuple(kept),
+        ),
+    ]  # fmt: skip
 
 
 def _demo_b(results: Results) -> list[Row]:
@@ -146,7 +152,7 @@ def table(found: list[Row]) -> str:
     ]
     seeds = {row.whose: row.before.n for row in found}
     means = ", ".join(f"{whose} {n}" for whose, n in seeds.items())
-    owned = {row.whose: row.real.name for row in found if row.real}
+    owned = {row.whose: row.real.name.replace(" real", "") for row in found if row.real}
     return (
         markdown_table(head, lines)
         + "\n\nAccuracy of the thief's clone, undefended → defended. *Claimed*: a single run; all "

@@ -19,7 +19,9 @@ from benchmarks import (
     cli,
     course_defenses,
     demo_a,
+    demo_a_protocol,
     demo_b,
+    detectors,
     formatting,
     memory,
     store,
@@ -219,8 +221,16 @@ def a_little_cifar(tmp_path, monkeypatch):
                 )
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
     monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
-    monkeypatch.setattr(demo_a, "QUERIES", 100)
-    cached = [one for one in vars(demo_a).values() if hasattr(one, "cache_clear")]
+    monkeypatch.setattr(demo_a_protocol, "QUERIES", 100)
+    monkeypatch.setattr(demo_a_protocol, "VICTIM", tmp_path / "kept" / "victim.safetensors")
+    monkeypatch.setattr(demo_a, "MOST", demo_a.EPOCHS)
+    monkeypatch.setattr(detectors, "BANK", 120)
+    cached = [
+        one
+        for module in (demo_a, demo_a_protocol, detectors)
+        for one in vars(module).values()
+        if hasattr(one, "cache_clear")
+    ]
     yield
     for one in cached:
         one.cache_clear()
@@ -228,25 +238,36 @@ def a_little_cifar(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
-    jobs = [(condition, "honest users", 0) for condition in demo_a.CONDITIONS]
-    jobs += [(condition, learns, 0) for condition in demo_a.CONDITIONS for learns in demo_a.LEARNS]
-    found = [(job, demo_a.run(job)) for job in jobs]
+    found = [(job, demo_a.run(job)) for job in demo_a.jobs(1)]
     assert all(0 <= result["accuracy"] <= 1 for _, result in found)
     weird = found[-1]
     assert demo_a.run(weird[0]) == weird[1]
     table = demo_a.section(found)
     assert "(published .34)" in table and "100 queries" in table
-    _, logits, caught = demo_a.service_side("thief")
-    answers = demo_a.defended("Trickster", logits, caught, 0)
-    np.testing.assert_array_equal(answers[~caught], logits[~caught])
-    assert (answers[caught].argmax(axis=1) == logits[caught].argmin(axis=1)).all()
+    _, logits, caught = demo_a.judged("queries")
+    answers, lies = demo_a.served("Trickster", "queries", 0)
+    assert np.array_equal(lies, caught) and lies.sum() > 0
+    np.testing.assert_array_equal(answers[~lies], logits[~lies])
+    assert (answers[lies].argmax(axis=1) != logits[lies].argmax(axis=1)).all()
+    assert not np.array_equal(answers[lies], demo_a.served("Trickster", "queries", 1)[0][lies])
+    kept = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)
+    demo_a_protocol.victim.cache_clear()
+    again = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)
+    np.testing.assert_array_equal(kept, again)
+
+
+def test_who_has_few_answers_learns_them_for_as_many_steps():
+    x = np.zeros((100, 1), np.float32)
+    some = demo_a.Theft(x, x).rows(np.arange(100) < 20)
+    assert len(some.x) == 20 and some.epochs == 5 * demo_a.EPOCHS
+    assert demo_a.Theft(x, x).rows(np.arange(100) < 1).epochs == demo_a.MOST
 
 
 def test_demo_a_is_left_out_where_its_pictures_are_not(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["demo_a.py", "--root", str(tmp_path), "--seeds", "99"])
     monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
-    demo_a.cifar.cache_clear()
-    assert demo_a.main() == 0
+    demo_a_protocol.cifar.cache_clear()
+    assert demo_a_protocol.measure_on_cifar(demo_a, "Demo A is") == 0
     assert "left out" in capsys.readouterr().out
 
 

@@ -63,14 +63,20 @@ def mean_of(part: str, what: str, *job: str) -> float:
 
 def test_the_summary_s_figures_are_means_of_the_stored_runs():
     a, ours_on_a, b, *_ = summary.rows()
-    logits = "logits, squared error"
-    assert a.before.mean == pytest.approx(mean_of("demo_a", "accuracy", "no defence", logits))
-    assert a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", "noise on 38 %", logits))
+    naive, ours = demo_a.NAIVE, "Trickster"
+    assert a.before.mean == pytest.approx(mean_of("demo_a", "accuracy", "no defence", naive))
+    assert a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", "noise on 38 %", naive))
     assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
     assert ours_on_a.before == a.before and ours_on_a.claimed is None
-    trickster = mean_of("demo_a", "accuracy", "Trickster", logits)
-    assert ours_on_a.naive.mean == pytest.approx(trickster)
-    kept = [mean_of("demo_a", "accuracy", c, "honest users") for c in ("no defence", "Trickster")]
+    for value, thief in (
+        (ours_on_a.naive, naive),
+        (ours_on_a.oracle, demo_a.ORACLE),
+        (ours_on_a.real.after, demo_a.REAL_PICTURES),
+    ):
+        assert value.mean == pytest.approx(mean_of("demo_a", "accuracy", ours, thief))
+    knowing = (mean_of("demo_a", "accuracy", ours, t) for t in (naive, *demo_a.KNOWING))
+    assert ours_on_a.knows.after.mean == pytest.approx(max(knowing))
+    kept = [mean_of("demo_a", "accuracy", c, demo_a.HONEST) for c in ("no defence", ours)]
     assert ours_on_a.honest == pytest.approx(kept)
     for value, condition in ((b.before, "no defence"), (b.naive, "all five")):
         assert value.mean == pytest.approx(mean_of("demo_b", "clone_accuracy", condition))
@@ -473,9 +479,29 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     thieves = ("undefended", "does not know", "un-lier")
     known = [re.search(rf"^{name} +fidelity 0(\.\d+)", printed, re.M)[1] for name in thieves]
     demo_b_s = [demo_b.PUBLISHED[name] for name in ("no defence", "all five")]
+    a, ours = stored("demo_a"), "Trickster"
+
+    def on_demo_a(*pairs: tuple[str, str]) -> list[float]:
+        return [round(np.mean(demo_a.values(a, *pair)), 3) for pair in pairs]
+
+    knows = max((demo_a.NAIVE, *demo_a.KNOWING), key=lambda one: on_demo_a((ours, one)))
+    before, after = on_demo_a(("no defence", demo_a.HONEST), (ours, demo_a.HONEST))
     for words, figures in (
         (r"under the defence, from (\.\d+) to (\.\d+)", demo_a.PUBLISHED.values()),
         (r"a fall from (\.\d+) to (\.\d+)", demo_b_s),
+        (
+            r"reaches (\.\d+) undefended and (\.\d+) with the noise",
+            on_demo_a(("no defence", demo_a.NAIVE), ("noise on 38 %", demo_a.NAIVE)),
+        ),
+        (
+            r"falls to (\.\d+) for a thief .* to (\.\d+) for the best who does, and to (\.\d+) for",
+            on_demo_a((ours, demo_a.NAIVE), (ours, knows), (ours, demo_a.ORACLE)),
+        ),
+        (
+            r"from these alone the clone reaches (\.\d+) undefended and (\.\d+) defended",
+            on_demo_a(*((c, demo_a.REAL_PICTURES) for c in ("no defence", ours))),
+        ),
+        (r"honest users lose 0?(\.\d+)\.", [round(before - after, 3)]),
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
     ):
         quoted = re.search(words, text)

@@ -42,7 +42,7 @@ RECIPES = {
             "augment": training.shifted_and_flipped,
             "mixed_precision": True,
         },
-        pools=("noise", "digits", "patches", "shapes", "fashion"),
+        pools=("noise", "digits", "fashion", "shapes", "patches"),
     ),
 }  # fmt: skip
 
