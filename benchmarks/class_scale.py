@@ -277,7 +277,9 @@ def section(results: Results) -> str:
             "Nothing of a submission is run here: what is measured is everything else. *Jobs and "
             "records alone* sends real jobs and takes their records; *a whole class* also writes "
             "gradebook, notebooks, pages and receipts, and compares them afterwards. *Memory* is "
-            "what the head has gained between a tenth of the way and the end.",
+            "what the head has gained between a tenth of the way and the end. *Each* is wall-clock "
+            "time: other work on the machine counts as well, and the stored run had much of it. "
+            "The counts and the memory do not depend on that.",
             markdown_table(headings, rows),
             extrapolated(whole["head"] / size),
         ]
