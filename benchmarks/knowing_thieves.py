@@ -166,7 +166,7 @@ def section(results: Results) -> str:
     )
 
 
-def jobs(seeds: int = 3) -> list[Job]:
+def jobs(seeds: int = 5) -> list[Job]:
     """Each defence with each seed."""
     return [(defense, seed) for seed in range(seeds) for defense in ("none", *LYING)]
 

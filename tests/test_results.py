@@ -369,6 +369,16 @@ def test_lab_5_s_bars_quote_what_was_measured_and_lie_three_deviations_from_it(c
             assert len(runs) < 5 or calibration.deviations(runs, bar.full) >= 3
 
 
+def test_lab_5_s_reference_was_run_twenty_times_and_no_wrong_answer_reaches_the_oracle_s_bar():
+    found, part = stored("calibrate_knowing"), "the worst case"
+    for name, answer in calibrate_knowing.ANSWERS["defend"].items():
+        runs = calibrate_knowing.values(found, "defend", name, part)
+        if answer.advice:
+            assert runs.max(initial=0.0) < thresholds.ORACLE.full, name
+        elif answer.runs is None:
+            assert len(runs) == 20
+
+
 def test_lab_5_shows_the_table_of_detectors_that_was_measured():
     (source,) = (ROOT / "solutions").glob("lab5_*/lab5_*.py")
     lines = [line.removeprefix("# ") for line in source.read_text("utf-8").splitlines()]

@@ -637,7 +637,7 @@ plots.bars(
 # one who believes every answer, one who keeps labels only, the un-lier, small-loss selection, and one who
 # runs your code at home with keys of their own. The *best* of them counts, and last the oracle joins
 # them. Each trains for as many steps as an undefended thief. Accuracy and fidelity must both fall by at
-# least .34 with fresh shapes, .24 with the other pool, and .06 with shapes and the oracle.
+# least .34 with fresh shapes, .24 with the other pool, and .05 with shapes and the oracle.
 #
 # > **Predict.** Which of them will be best, and how far will the oracle get?
 
