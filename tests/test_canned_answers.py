@@ -310,6 +310,7 @@ def patched(request: pytest.FixtureRequest) -> Iterator[Stage]:
         yield play
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check", "points"), [("token_bucket", 4), ("sliding_window", 3)])
 def test_patches_in_the_students_process_earn_nothing(
     patched: Stage, check: str, points: int

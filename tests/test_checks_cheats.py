@@ -63,6 +63,7 @@ def names(cheat):
     return getattr(cheat, "__name__", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "told"), CHEATS.items(), ids=names)
 def test_a_trickster_that_looks_at_no_picture_earns_next_to_nothing(make, told):
     result = lab3.trickster(make(), **LAB3)

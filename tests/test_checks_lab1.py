@@ -225,6 +225,7 @@ def invented(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
     return [2.1 * 0.65**epoch + 0.05 for epoch in range(epochs)]
 
 
+@pytest.mark.slow
 def test_train_victim_partial_credit_for_a_weak_victim(quick):
     result = judge_training(small_network, loop(right_step))
     assert result == 2.0
@@ -241,6 +242,7 @@ def test_train_victim_that_never_steps(quick):
     assert "it is never trained" in in_words(result)
 
 
+@pytest.mark.slow
 def test_train_victim_that_hardly_steps(quick):
     def train(model, x, y, epochs=1, batch_size=64, lr=3e-3, seed=0):
         return loop(right_step)(model, x, y, epochs, batch_size, lr / 30_000, seed)
@@ -250,6 +252,7 @@ def test_train_victim_that_hardly_steps(quick):
     assert "The loss stands still" in in_words(result)
 
 
+@pytest.mark.slow
 def test_train_victim_that_never_forgets_its_gradients(quick):
     with grading(1):
         result = judge_training(small_network, loop(piling_up))
@@ -257,6 +260,7 @@ def test_train_victim_that_never_forgets_its_gradients(quick):
     assert "zero_grad() is missing" in in_words(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report", [lambda total, n: total, lambda total, n: 0.0])
 def test_train_victim_whose_losses_are_no_means(quick, report):
     result = judge_training(small_network, loop(right_step, report=report))
@@ -328,6 +332,7 @@ def test_a_busy_machine_gives_the_check_one_thread(monkeypatch):
     assert set(threads[: len(threads) // 2]) == {2} and set(threads[len(threads) // 2 :]) == {1}
 
 
+@pytest.mark.slow
 def test_train_victim_that_trains_a_copy(quick):
     def train(model, x, y, epochs=3, **options):
         other = nn.Sequential(*(layer for layer in model))
@@ -340,6 +345,7 @@ def test_train_victim_that_trains_a_copy(quick):
     assert "it is never trained" in in_words(result)
 
 
+@pytest.mark.slow
 def test_train_victim_unseeded(quick):
     result = judge_training(small_network, loop(right_step, seeded=False))
     assert result == 1.0
@@ -372,6 +378,7 @@ def test_invented_losses_and_the_shipped_checkpoint_earn_nothing(quick, secret):
     assert "has learnt nothing" in result.remarks[0]
 
 
+@pytest.mark.slow
 def test_weights_trained_for_the_public_draw_earn_nothing_in_grading(quick):
     """Also where every answer of a desk is kept: the networks are others, and so are the labels."""
     kept = {}
@@ -395,6 +402,7 @@ def test_weights_trained_for_the_public_draw_earn_nothing_in_grading(quick):
             assert judge_training(small_network, from_memory) == 0.0
 
 
+@pytest.mark.slow
 def test_a_run_kept_in_memory_is_no_second_run(quick):
     """A loop without its seed that returns what it returned before."""
     kept = {}
@@ -502,6 +510,7 @@ def test_changed_records_of_a_network_earn_nothing(record):
         assert lab1.build_victim(small_network, record) == 0.0
 
 
+@pytest.mark.slow
 def test_the_shipped_network_in_the_place_of_one_s_own_tells_none_of_the_classes(quick):
     with grading(1):
         lies = {"recorded": shipped_whatever_the_network}

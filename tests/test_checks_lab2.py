@@ -216,6 +216,7 @@ def test_train_clone_other_right_ways():
     assert lab2.train_clone(cloning(network=narrow)) >= 3.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [

@@ -37,6 +37,7 @@ def the_wrong_ones(told, undone, seed):
     return np.where(np.all(right == told, axis=1)[:, None], undone, told)
 
 
+@pytest.mark.slow
 def test_unlie_right_ways():
     for right in (by_the_library, lambda *given: by_the_library(*given).tolist()):
         assert lab5.unlie(right) == 3.0
@@ -140,6 +141,7 @@ def nearest(statistics):
     return ood.score_knn(statistics[:, FEATURES], fixtures.bank(), 1)
 
 
+@pytest.mark.slow
 def test_a_detector_that_was_exposed_to_outliers(exposed):
     result = lab5.detector(all_kinds, exposed)
     assert result >= 4.0 and result.parts[2].share == 1
@@ -182,6 +184,7 @@ def of_each(posteriors, features, key):
     return defenses.PictureLie(bytes.fromhex(key))(posteriors, Query(features, features, "", 0.0))
 
 
+@pytest.mark.slow
 def test_keyed_lie_right_ways():
     for right in (as_cells(0), as_cells(3), of_each):
         assert lab5.keyed_lie(right) == 3.0
@@ -209,6 +212,7 @@ def by_chance(posteriors, features, key):
     return np.random.default_rng().permuted(posteriors, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [

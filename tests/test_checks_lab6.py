@@ -435,6 +435,7 @@ def by_gaps_of_logs(logits):
     return float(np.argmax(gaps) + 2) if gaps.max() > 1.2 else None
 
 
+@pytest.mark.slow
 def test_hidden_size_right_ways(names):
     for right in (names["hidden_size"], exact.hidden_size, by_gaps_of_logs):
         assert the_same(under_secrets(lab6.hidden_size, right)) == 3.0
@@ -642,6 +643,7 @@ def one_decimal(logits, bias):
     return [token, {t: float(np.round(value, 1)) for t, value in told.items()}]
 
 
+@pytest.mark.slow
 def test_tell_right_ways(names):
     moves = services.bias_moves_the_token_only
     for right in (names["tell"], no_numbers_with_a_bias, one_decimal, moves):
@@ -701,6 +703,7 @@ def rounded_too_early(logits, bias):
     return int(told.argmax()), {int(t): float(told[t]) for t in np.argsort(-told)[:5]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [

@@ -14,6 +14,7 @@ from autograder.grading.gradebook import ClassGradebook
 from autograder.grading.submitted import check_timestamp
 
 
+@pytest.mark.slow
 def test_a_due_date_for_the_class_and_a_later_one_for_one_student(tmp_path: Path) -> None:
     root, course = built_course(tmp_path / "repository"), tmp_path / "class"
     book = ClassGradebook(root, course)

@@ -102,6 +102,7 @@ def test_ways_around_are_named(source: str, words: list[str]) -> None:
     assert ways_around([ast.parse(source)]) == words
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_solutions_nor_of_honest_submissions() -> None:
     """Two who write the same four lines have not copied."""
     names, course = everything_withheld(), read_course(ROOT)

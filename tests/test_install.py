@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from reference import ROOT
 
-from autograder.course import read_course
+from autograder.authoring.source import build_notebook
+from autograder.course import list_labs, read_course
 
 CODE = (ROOT / "solutions" / "setup_cell.py").read_text(encoding="utf-8")
 
@@ -53,18 +54,28 @@ def test_the_installed_library_finds_its_data(wheel, tmp_path):
     assert done.stdout.startswith("[") and done.stderr == ""
 
 
-def run_setup(monkeypatch, repository: str, there: bool = False) -> list[list[str]]:
+def run_setup(
+    monkeypatch, repository: str, there: bool = False, pip_ends_with: int = 0
+) -> list[list[str]]:
     """Run the set-up cell as on a machine without the library; return the commands it starts."""
     started: list[list[str]] = []
+
+    def run(command):
+        started.append(command)
+        return subprocess.CompletedProcess(command, pip_ends_with)
+
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if there else None)
-    monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command))
+    monkeypatch.setattr(subprocess, "run", run)
     text = CODE.replace("{{repository}}", repository).replace("{{branch}}", "main")
     exec(compile(text, "setup_cell", "exec"), {})
     return started
 
 
-def test_the_setup_cell_does_nothing_where_the_library_is(monkeypatch):
+def test_the_setup_cell_does_nothing_where_the_library_is(monkeypatch, capsys):
     assert run_setup(monkeypatch, "https://github.com/someone/labs", there=True) == []
+    assert capsys.readouterr().out == (
+        "The course library is installed. Go on with the next cell.\n"
+    )
 
 
 def test_the_setup_cell_installs_and_keeps_torch(monkeypatch):
@@ -74,6 +85,29 @@ def test_the_setup_cell_installs_and_keeps_torch(monkeypatch):
     constraints = Path(command[command.index("-c") + 1]).read_text().split("\n")
     assert f"torch=={importlib.metadata.version('torch')}" in constraints
     assert f"numpy=={importlib.metadata.version('numpy')}" in constraints
+
+
+def test_the_setup_cell_says_what_it_does_and_on_colab_how_to_keep_the_work(monkeypatch, capsys):
+    run_setup(monkeypatch, "https://github.com/someone/labs")
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("Installing") and last.startswith("The course library is installed")
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    run_setup(monkeypatch, "https://github.com/someone/labs")
+    assert "File > Save a copy in Drive" in capsys.readouterr().out
+
+
+def test_the_setup_cell_says_when_pip_fails(monkeypatch, capsys):
+    with pytest.raises(RuntimeError, match="pip could not install the course library"):
+        run_setup(monkeypatch, "https://github.com/someone/labs", pip_ends_with=1)
+    assert "is installed" not in capsys.readouterr().out
+
+
+def test_the_setup_cell_is_folded_in_every_lab():
+    for lab in list_labs(ROOT):
+        notebook = build_notebook(lab, read_course(ROOT))
+        folded = [cell for cell in notebook.cells if cell.metadata.get("cellView") == "form"]
+        assert [cell.source.split("\n")[0] for cell in folded] == [CODE.split("\n")[0]], lab.name
+        assert all(cell.metadata.jupyter.source_hidden for cell in folded)
 
 
 def test_the_setup_cell_says_when_the_course_has_no_address(monkeypatch):

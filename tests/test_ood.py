@@ -219,6 +219,7 @@ def test_weird_inputs_are_told_apart_as_the_course_says():
     assert auroc["msp"] < auroc["energy"] < auroc["knn"]
 
 
+@pytest.mark.slow
 def test_what_the_layers_know_and_the_features_have_forgotten():
     """Share of shapes below the threshold for 2 % of honest pictures: each recipe in its place."""
     scenario = Scenario("fashion")

@@ -6,12 +6,14 @@ import base64
 import io
 import itertools
 import sys
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from autograder.sanitize.html import clean
 from trickster import plots
 from trickster.evaluation import Interval
 
@@ -122,12 +124,37 @@ def test_the_words_say_what_the_figure_shows(name):
     assert alt.endswith(".") and "nan" not in alt and "inf" not in alt.split()
 
 
+class Images(HTMLParser):
+    """The attributes of each image in a piece of HTML."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[dict] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [dict(attrs)] if tag == "img" else []
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_notebook_shows_picture_and_words(name):
     figure = FIGURES[name]()
-    bundle, metadata = figure._repr_mimebundle_()
-    assert base64.b64decode(bundle["image/png"]) == figure.png()
-    assert bundle["text/plain"] == metadata["image/png"]["alt"] == figure.alt == repr(figure)
+    bundle = figure._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/plain"] == figure.alt == repr(figure)
+    (image,) = Images(bundle["text/html"]).found
+    assert image["alt"] == figure.alt
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == figure.png()
+    across = decoded(figure.png()).shape[1]
+    assert int(image["width"]) == pytest.approx(across * plots.CSS_DPI / plots.DPI, abs=1)
+    assert clean(bundle["text/html"]) == clean(clean(bundle["text/html"]))
+    assert Images(clean(bundle["text/html"])).found[0] == image  # in a feedback page too
+
+
+def test_words_with_signs_of_html_stay_words():
+    figure = plots.Picture(FIGURES["losses"]().figure, 'a < b & "c" > <b>d</b>')
+    (image,) = Images(figure._repr_mimebundle_()["text/html"]).found
+    assert image["alt"] == figure.alt
 
 
 def test_the_bytes_name_no_version_of_matplotlib():
@@ -135,9 +162,11 @@ def test_the_bytes_name_no_version_of_matplotlib():
     assert "Software" not in image.info
 
 
-def test_saving_writes_a_larger_picture(tmp_path):
+def test_saving_writes_the_picture_in_the_size_asked_for(tmp_path):
     figure = FIGURES["losses"]()
     figure.save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == figure.png()
+    figure.save(tmp_path / "a.png", dpi=2 * plots.DPI)
     assert decoded((tmp_path / "a.png").read_bytes()).shape > decoded(figure.png()).shape
 
 

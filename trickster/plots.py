@@ -7,6 +7,7 @@ Lines differ by marker and dash, bars by hatching; the colours are Okabe and Ito
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,15 +24,21 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 HATCHES = ("", "//", "..", "xx", "\\\\", "--")
+DPI = 120  # sharp on most screens ...
+CSS_DPI = 96  # ... at the size that a browser gives to an inch ...
+FIT = 'style="max-width: 100%"'  # ... and no wider than the notebook
 
 
 class Picture:
-    """A figure with the words that say what it shows; a notebook displays both."""
+    """A figure with the words that say what it shows, which a screen reader reads out.
+
+    A notebook shows it as HTML: JupyterLab gives no alternative text to an output that is a PNG.
+    """
 
     def __init__(self, figure: Figure, alt: str):
         self.figure, self.alt = figure, alt
 
-    def png(self, dpi: int = 80) -> bytes:
+    def png(self, dpi: int = DPI) -> bytes:
         """The figure as PNG bytes, the same bytes for the same figure."""
         buffer = io.BytesIO()
         FigureCanvasAgg(self.figure).print_figure(
@@ -39,13 +46,18 @@ class Picture:
         )
         return buffer.getvalue()
 
-    def save(self, path: str | Path, dpi: int = 120) -> None:
+    def save(self, path: str | Path, dpi: int = DPI) -> None:
         """Write the figure as a PNG file."""
         Path(path).write_bytes(self.png(dpi))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        image = base64.b64encode(self.png()).decode()
-        return {"image/png": image, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+        png = self.png()
+        width = round(
+            int.from_bytes(png[16:20], "big") * CSS_DPI / DPI
+        )  # PNG's header has it there
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        image = f'<img alt="{html.escape(self.alt)}" width="{width}" {FIT} src="{source}">'
+        return {"text/html": image, "text/plain": self.alt}
 
     def __repr__(self) -> str:
         return self.alt

@@ -33,6 +33,9 @@ from autograder.course import Course, CourseError, Lab
 ROLES = ("provided", "solution", "test", "written")
 PLAIN_KEYS = ("tags", "jupyter")  # Jupyter's own, passed on as they are
 INTERNAL_KEYS = ("lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker")
+SETUP = "{{setup}}"
+# Code that a student runs and need not read: folded in JupyterLab, on Colab, and on the web site.
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["hide-input"]}
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 COLAB_LINE = re.compile(r"^.*\]\(\{\{colab_url\}\}\).*\n?", re.MULTILINE)
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -69,6 +72,9 @@ def expand(
     seen: dict[str, str] = {}
     for number, cell in enumerate(cells, 1):
         _expand_cell(cell, f"{where}, cell {number}{_line_of(text, number)}", seen)
+    for as_written, cell in zip(raw, cells, strict=True):
+        if as_written.source.strip() == SETUP:
+            cell.metadata.update(FOLDED)
     _set_ids(cells)
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.nbformat_minor = 5
@@ -173,7 +179,7 @@ def _substitute(text: str, lab: str, course: Course, setup: str) -> str:
     def value(match: re.Match[str]) -> str:
         return values[match.group(1)]
 
-    text = text.replace("{{setup}}", setup)
+    text = text.replace(SETUP, setup)
     if not values["colab_url"]:  # a link that leads nowhere is worse than none
         text = COLAB_LINE.sub("", text)
     return re.sub(r"\{\{(" + "|".join(values) + r")\}\}", value, text)
