@@ -211,6 +211,7 @@ def reversing() -> defenses.Trickster:
     return defenses.Trickster.from_features(bank, honest)
 
 
+@pytest.mark.slow
 def test_who_knows_that_lies_are_reversed_steals_as_if_there_were_no_defence():
     fashion = scenario.Scenario("fashion")
     x = fashion.data.x_test[2_500:]

@@ -289,6 +289,7 @@ def always(**fixed):
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "points", "words"),
     [
@@ -313,6 +314,7 @@ def test_each_argument_of_a_loop_must_count():
         assert training_cases.ignored_option(always(**fixed), there) == name
 
 
+@pytest.mark.slow
 def test_a_busy_machine_gives_the_check_one_thread(monkeypatch):
     threads = []
 
@@ -463,6 +465,7 @@ def ridge(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
     return [2.1 - (2.1 - loss) * epoch / max(epochs - 1, 1) for epoch in range(epochs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", [0, 1])
 def test_regression_on_random_features_is_no_training(quick, names, secret):
     with grading(secret):

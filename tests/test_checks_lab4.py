@@ -825,6 +825,7 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
     return rng.dirichlet(np.full(p.shape[1], 0.3), size=len(p))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [

@@ -43,6 +43,7 @@ def test_unlie_right_ways():
         assert lab5.unlie(right) == 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
@@ -147,6 +148,7 @@ def test_a_detector_that_was_exposed_to_outliers(exposed):
     assert result >= 4.0 and result.parts[2].share == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "score", "words"),
     [

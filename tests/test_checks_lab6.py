@@ -481,6 +481,7 @@ def off_by_one(logits):
     return found and found - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [

@@ -51,6 +51,7 @@ def test_one_seed_says_little(runs):
     assert accuracy.max() - accuracy.min() > 0.15
 
 
+@pytest.mark.slow
 def test_noise_alone_beats_the_full_stack(runs):
     assert mean(runs, "noise") < mean(runs, *MECHANISMS)
 

@@ -38,6 +38,9 @@ class Unpicklable(Exception):
     def __init__(self, one: str, two: str):
         super().__init__(one + two)
 
+    def __reduce_ex__(self, protocol):
+        raise TypeError("not to be pickled, whatever libraries teach pickle about exceptions")
+
 
 def unpicklable() -> None:
     raise Unpicklable("a", "b")

@@ -112,6 +112,7 @@ def test_everybody_gets_what_the_work_is_worth(graded: Any, student: str) -> Non
     assert results[student].test_points == STUDENTS[student][2]
 
 
+@pytest.mark.slow
 def test_a_changed_test_cell_is_the_course_s_again(graded: Any) -> None:
     root, results = graded
     assert results["forged"].test_points == 0

@@ -713,6 +713,7 @@ def test_nbgrader_grades_every_damaged_notebook(graded: Path, student: str) -> N
     assert [points_of(cell) for cell in notebook.cells if grade_id(cell)] == [0, 0, 4, 0, 2, 3]
 
 
+@pytest.mark.slow
 def test_bad_files_fail_alone(graded: Path) -> None:
     for student in ("a_broken", "b_other", "c_link"):
         assert not autograded(graded, student).exists()

@@ -170,6 +170,7 @@ print(found)
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_the_grader_lies_in_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     token = os.urandom(16).hex()
     monkeypatch.setenv("TRICKSTER_TEST_TOKEN", token)
@@ -198,6 +199,7 @@ def test_a_server_that_has_threads_is_not_forked() -> None:
         waiting.join()
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_forked_programs_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_start, "MODULES", ("no_module_of_this_name",))
     warm_start.stop()
