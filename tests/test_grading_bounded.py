@@ -34,16 +34,11 @@ def odd_error() -> None:
     raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd")
 
 
-class Unpicklable(Exception):
-    def __init__(self, one: str, two: str):
-        super().__init__(one + two)
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError("not to be pickled, whatever libraries teach pickle about exceptions")
-
-
 def unpicklable() -> None:
-    raise Unpicklable("a", "b")
+    class Unpicklable(Exception):
+        """No other process could find its class, whatever libraries teach pickle of exceptions."""
+
+    raise Unpicklable("ab")
 
 
 def test_what_is_returned_and_raised_comes_through():
