@@ -265,12 +265,17 @@ def _make_tables(place: Database, course_id: str) -> None:
             Gradebook(place.url, course_id).close()
 
 
+def unusable_student(course_root: Path, name: str) -> str:
+    """Why this course's gradebook cannot hold a student of this name, or ""."""
+    if len(name) > LONGEST_NAME and database(course_root).file is None:
+        return f"The gradebook holds names of up to {LONGEST_NAME} characters: shorten it."
+    return unusable_name(name)
+
+
 def unusable_name(name: str) -> str:
     """Why nobody can work with a folder of this name, or ""."""
     if odd := unseen(name):
         return f"A folder's name holds {visible(odd)}, which is no visible character: rename it."
-    if len(name) > LONGEST_NAME:
-        return f"nbgrader's gradebook holds names of up to {LONGEST_NAME} characters: shorten it."
     found = UNUSABLE.search(name)
     if found is None:
         return ""

@@ -143,7 +143,7 @@ def test_the_sample_class(cli: Cli, root: Path) -> None:
     drawn = re.search(r"add --secret ([0-9a-f]{64})\n", run.err)[1]
     assert secret.existing(root / "build" / "sample_class").hex() == drawn
     assert "4/4 lab1_toy  wrong  0/9" in run.out and "as expected" in run.out
-    assert "started lab1_toy  half" in run.out and "4 notebooks, about 2 minutes" in run.out
+    assert "started lab1_toy  half" in run.out and "4 notebooks, about 1 minute" in run.out
     assert run.out.endswith(
         f"{console.this_program()} formgrader --course {Path('build/sample_class')}\n"
     )

@@ -158,7 +158,7 @@ def find_submissions(
         if astray := _notebooks_in(folder):
             unusable.append(misplaced(folder.name, astray))
         for name in (lab.name for lab in _folders(folder)):
-            why = nbgrader_api.unusable_name(folder.name)
+            why = nbgrader_api.unusable_student(course_root, folder.name)
             if name not in known:
                 why = f"{visible(name)} is no lab of this course; the labs are {', '.join(known)}."
             if why:

@@ -352,7 +352,9 @@ def _time(home: Path, warm: bool) -> tuple[bool, str]:
         "for number in range(1, 65):\n"
         "    try: signal.signal(number, signal.SIG_IGN)\n"
         "    except (OSError, ValueError): pass\n"
-        "os.fork(); os.setsid() if os.getpid() > 2 else None\n"
+        "os.fork()\n"
+        "try: os.setsid()\n"
+        "except OSError: pass\n"
         "while True: pass\n"
     )
     began = time.monotonic()
