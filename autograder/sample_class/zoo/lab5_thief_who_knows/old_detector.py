@@ -2,8 +2,8 @@
 # about = "A keyed lie behind lab 3's detector: half of the shapes are answered truthfully"
 # [expect]
 # detector_test = [2, 4]
-# defend_test = [2, 5]
-# total = [4, 9]
+# defend_test = [2, 5.5]
+# total = [4, 9.5]
 # shows = ["Your detector catches"]
 # ///
 
