@@ -1,11 +1,14 @@
-"""What a learner reads of a check's result, for tests."""
+"""What a learner reads: a check's result, a page, and the browser that shows it, for tests."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from html import unescape
 
 from trickster.checks.result import CheckResult
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 
 def in_words(result: CheckResult) -> str:

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -20,6 +19,7 @@ import pytest
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from reading import CHROMIUM
 from toy_course import LAB, built_course, cell_of
 
 from autograder import formgrader
@@ -27,7 +27,6 @@ from autograder.course import Lab
 from autograder.grading.gradebook import ClassGradebook
 from autograder.grading.run import grade_class
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 RAN = re.compile(r'data-ran-(\d+)="')
 PUT = """fetch('/formgrader/api/grades?submission_id=' + submission_id).then(r => r.json()).then(
 g => g.forEach(one => fetch('/formgrader/api/grade/' + one.id, {method: 'PUT', headers:

@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from reading import CHROMIUM
 from reference import ROOT
 
 from autograder.authoring import site
 from autograder.authoring.site import build_site, mend_links, stage
 from autograder.course import CourseError, list_labs, read_course
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 PUBLIC = dataclasses.replace(
     read_course(ROOT), repository="https://github.com/someone/labs", branch="trunk"
 )
