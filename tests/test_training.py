@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import random
 import warnings
 
@@ -33,6 +34,28 @@ def network(seed: int = 0) -> models.Network:
 
 def weights(net: nn.Module) -> bytes:
     return b"".join(v.contiguous().numpy().tobytes() for v in net.state_dict().values())
+
+
+# --- equally many steps -----------------------------------------------------------------------
+
+
+def test_few_pictures_are_trained_for_as_many_steps_as_many():
+    steps = []
+
+    def counted(logits, targets):
+        steps[-1] += 1
+        return F.cross_entropy(logits, targets)
+
+    x, y = toy(300)
+    for n in (300, 128, 65, 10):
+        steps.append(0)
+        epochs = training.same_steps(n, like=300, epochs=4)
+        training.fit(models.mlp(SHAPE, 3, hidden=4), x[:n], y[:n], epochs=epochs, loss_of=counted)
+    assert steps == [20, 20, 20, 20]
+    assert training.same_steps(3_000, like=10, epochs=1) == 1
+    assert not doctest.testmod(training).failed
+    with pytest.raises(ValueError, match="1 picture or more"):
+        training.same_steps(0)
 
 
 # --- it learns --------------------------------------------------------------------------------

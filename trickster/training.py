@@ -146,6 +146,24 @@ def recipe(
     return optimizer, OneCycleLR(optimizer, lr, total_steps=steps)
 
 
+def same_steps(n: int, like: int = 3_000, *, epochs: int = 10, batch_size: int = 64) -> int:
+    """How many epochs of ``n`` pictures take as many steps as ``epochs`` of ``like`` pictures.
+
+    A step is one batch. At a fixed number of epochs, fewer pictures also mean fewer steps, and a
+    clone of few answers is weak for want of training. With this number of epochs every clone trains
+    for equally long (up to half an epoch, and at least one), and what differs is what was asked.
+
+    >>> [same_steps(n) for n in (100, 1_000, 3_000)]
+    [235, 29, 10]
+    """
+    if min(n, like, epochs, batch_size) < 1:
+        raise ValueError(
+            f"Steps are counted for 1 picture or more; got n={n}, like={like}, epochs={epochs}, "
+            f"batch_size={batch_size}."
+        )
+    return max(1, round(epochs * -(-like // batch_size) / -(-n // batch_size)))
+
+
 @contextmanager
 def repeatable() -> Iterator[None]:
     """cuDNN's repeatable convolutions: its usual ones add up in another order every time."""
