@@ -133,10 +133,10 @@ def _course(results: Results) -> list[Row]:
 
 
 def table(found: list[Row]) -> str:
-    """README's table, in whole per cent, with a line that says how to read it."""
+    """README's table, in whole per cent, behind a line that says how to read it."""
     head = (
-        "Defence", "Claimed", "Does not know", "Knows", "Oracle", "Real pictures",
-        "Honest users lose",
+        "Defence", "Claimed", "Unaware thief", "Informed thief", "Oracle (bound)",
+        "Thief with real pictures", "Honest users lose",
     )  # fmt: skip
     lines = [
         (
@@ -151,15 +151,15 @@ def table(found: list[Row]) -> str:
         for row in found
     ]
     seeds = {row.whose: row.before.n for row in found}
-    means = ", ".join(f"{whose} {n}" for whose, n in seeds.items())
+    runs = ", ".join(f"{whose}: {'one run' if n == 1 else n}" for whose, n in seeds.items())
     owned = {row.whose: row.real.name.replace(" real", "") for row in found if row.real}
     return (
-        markdown_table(head, lines)
-        + "\n\nAccuracy of the thief's clone, undefended → defended. *Claimed*: a single run; all "
-        f"else: means over seeds ({means}). *Knows*: the best thief who has read the code and "
-        "lacks only the key. *Oracle*: told which answers are lies, a bound for lies that cannot "
-        "be undone. *Real pictures*: the best thief who owns some "
-        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())})."
+        "Accuracy of the thief's clone, undefended → defended; means over seeds "
+        f"({runs}; claims: single runs). *Informed*: the best thief who has read the code and "
+        "lacks only the key. *Oracle*: told which answers are lies, trains on the others; a "
+        "bound if lies cannot be undone. *Real pictures*: the best thief who owns some "
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}).\n\n"
+        + markdown_table(head, lines)
     )
 
 
@@ -177,7 +177,9 @@ def section(found: list[Row]) -> str:
     """The same for RESULTS.md, with the intervals and the number of seeds."""
 
     def spread(one: Interval | None) -> str:
-        return with_interval(*one[:3]) if one else NONE
+        if one is None:
+            return NONE
+        return short(one.mean) if one.n == 1 else with_interval(*one[:3])
 
     def successful(thief: Thief | None) -> str:
         if thief is None:
@@ -186,7 +188,7 @@ def section(found: list[Row]) -> str:
         return f"{before}{spread(thief.after)}: {thief.name}"
 
     head = (
-        "", "claimed (one run)", "undefended", "does not know", "knows", "oracle",
+        "", "claimed (one run)", "undefended", "unaware thief", "informed thief", "oracle",
         "real pictures", "honest users", "seeds",
     )  # fmt: skip
     lines = [
@@ -207,9 +209,9 @@ def section(found: list[Row]) -> str:
     ]
     return (
         "README's table with its intervals. Each figure is an accuracy, of the clone or of honest "
-        "users; an arrow goes from undefended to defended. *Does not know*: takes every answer for "
-        "the truth. *Knows*: the best of several thieves who have read the code and lack only its "
-        "key. *Oracle*: told which answers are lies; demo B, whose noise falls on all answers, "
+        "users; an arrow goes from undefended to defended. *Unaware*: takes every answer for "
+        "the truth. *Informed*: the best of several thieves who have read the code and lack only "
+        "its key. *Oracle*: told which answers are lies; demo B, whose noise falls on all answers, "
         "tells none to leave out. Demo B's 30 accounts ask each question 15 times. What stands "
         "behind each row: [`docs/demos.md`](../docs/demos.md).\n\n" + markdown_table(head, lines)
     )

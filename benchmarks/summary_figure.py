@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.summary import Row, arrow, percent
+from benchmarks.summary import Row, percent
 from trickster.evaluation import Interval
 from trickster.plots import COLOURS, Picture
 
@@ -26,10 +26,10 @@ class Mark(NamedTuple):
 
 MARKS = {
     "before": Mark("undefended", "o", "0.25", hollow=True),
-    "naive": Mark("thief does not know the defence", "s", COLOURS[0]),
-    "knows": Mark("knows it, lacks the key", "^", COLOURS[1]),
-    "oracle": Mark("oracle", "*", COLOURS[2]),
-    "real": Mark("owns real pictures", "D", COLOURS[3]),
+    "naive": Mark("unaware thief", "s", COLOURS[0]),
+    "knows": Mark("informed thief", "^", COLOURS[1]),
+    "oracle": Mark("oracle (bound)", "*", COLOURS[2]),
+    "real": Mark("thief with real pictures", "D", COLOURS[3]),
 }
 
 
@@ -99,9 +99,5 @@ def _size(mark: Mark) -> int:
 
 
 def _alt(rows: list[Row]) -> str:
-    """Two sentences for those who cannot see the picture."""
-    drops = "; ".join(f"{row.name} {arrow(row.before.mean, row.naive.mean)}" for row in rows)
-    return (
-        "Accuracy of the clone of a thief who does not know the defence, undefended to defended: "
-        f"{drops}. The table has all figures."
-    )
+    """One sentence for those who cannot see the picture: the table beside it has all numbers."""
+    return f"The table as a chart: {len(rows)} defences, with a mark for each kind of thief."
