@@ -105,6 +105,22 @@ def cells_of(root: Path, student: str) -> dict[str, NotebookNode]:
 
 
 @pytest.mark.slow
+def test_a_fault_of_the_machine_leaves_a_submission_ungraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = built_course(tmp_path)
+    hand_in(root, "perfect", notebook(root, root_sum=ROOT_SUM, counter=COUNTER))
+    folder = tmp_path / ("long" * 30)  # too long for the path of a socket
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    (result,) = grade_class(root, root, workers=1, say=lambda text: None, trusted=True)
+    assert result.status == "failed" and not result.refused and "set TMPDIR" in result.reason
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (result,) = grade_class(root, root, workers=1, say=lambda text: None, trusted=True)
+    assert result.test_points == 6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("student", STUDENTS)
 def test_everybody_gets_what_the_work_is_worth(graded: Any, student: str) -> None:
     _, results = graded

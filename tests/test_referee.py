@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
 from reading import in_words, words_of
-from referee_stage import Stage, score, stage, text
+from referee_stage import QUICK, Stage, score, stage, text
 
 from autograder.referee import name_resolution
-from autograder.referee.errors import CourseBug, RemoteErrorDescription
-from autograder.referee.referee import Verdict
+from autograder.referee.errors import CourseBug, NotTested, RemoteErrorDescription
+from autograder.referee.referee import Referee, SocketFolder, Verdict
 
 STUDENT = '''
 import sys, warnings
@@ -46,6 +48,8 @@ def fails(kind):
         assert kind == "other", "my own assert"
     if kind == "rate":
         raise RateLimited("ann", 3, 12.5)
+    if kind == "disk":
+        raise OSError(28, "No space left on device")
     if kind == "exit":
         sys.exit(3)
     if kind == "interrupt":
@@ -412,6 +416,55 @@ def test_a_verdict_says_as_data_why_a_test_ended_early(play: Stage) -> None:
         assert verdict.note.startswith(note) and verdict.result is None and verdict.begun
     verdict = play.test("double(2) * 1.0")
     assert not verdict.note and verdict.result is None and verdict.begun
+
+
+# --- faults of the machine ------------------------------------------------------------------------
+
+FULL = "OSError: [Errno 28] No space left on device"
+FAULTS = """
+import contextlib
+from trickster.checks.result import Sheet
+
+def full():
+    raise {kind}(28, "No space left on device")
+
+with Sheet("A", 4).part("x", 4) as part:
+    part.expect(True, "1", "1")
+    {how}
+4.0
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise OSError(28, 'No space left on device')",
+        FAULTS.format(kind="OSError", how="full()"),
+        FAULTS.format(kind="OSError", how="swallow(full)"),  # whatever the student makes of it
+    ],
+)
+def test_a_fault_of_the_machine_costs_nobody_a_point(play: Stage, source: str) -> None:
+    with pytest.raises(NotTested, match=re.escape(FULL)) as raised:
+        play.test(source)
+    assert "not the submission" in str(raised.value)
+    assert score(play.test("double(2) * 1.0")) == 4  # the kernel is in order
+
+
+def test_what_only_looks_like_one_is_the_student_s(play: Stage) -> None:
+    verdict = play.test("fails('disk')")
+    assert score(verdict) == 0 and "No space left" in verdict.note
+    for how in ("swallow(full)", "apply(full)", "fails('disk')"):
+        # A check breaks a line on purpose; and a part is all that the student's own error costs.
+        assert score(play.test(FAULTS.format(kind="ConnectionError", how=how))) == 4
+
+
+def test_a_socket_s_path_may_be_too_long_for_the_machine(play: Stage, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    referee = Referee(play.kernel, SocketFolder(folder, str(folder)), QUICK)
+    with pytest.raises(NotTested, match="set TMPDIR to a folder with a short name"):
+        referee.run_test("double(2) * 1.0", 4)
+    assert score(play.test("double(2) * 1.0")) == 4
 
 
 # --- results --------------------------------------------------------------------------------------

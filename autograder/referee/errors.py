@@ -1,7 +1,7 @@
 """The errors that can occur between a check and a student's code.
 
 `StudentError` is what the student's code raised, `Stopped` means that it cannot be called any more,
-`CourseBug` that the check itself is wrong.
+`CourseBug` that the check itself is wrong, `MachineFault` that the grader's machine failed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import builtins
 import importlib
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from autograder.course import CourseError
 
 # Modules whose exceptions a student's code may raise and a check may expect, beside builtins.
 EXPECTED_MODULES = ("trickster.api", "trickster.withheld")
@@ -56,6 +58,27 @@ class ProtocolError(Stopped):
 
 class CourseBug(BaseException):
     """A check or a test cell is wrong. No ``except Exception`` in a check may hide it."""
+
+
+class MachineFault(BaseException):
+    """The grader's machine failed: nobody's answer. No ``except Exception`` in a check may hide it.
+
+    It leaves the referee as `NotTested`.
+    """
+
+    @classmethod
+    def by(cls, error: BaseException) -> MachineFault:
+        return cls(f"{type(error).__name__}: {error}")
+
+
+class NotTested(CourseError):
+    """A test could not run, and not for what the student wrote: nobody gets points for it, or 0."""
+
+    def __init__(self, reason: object):
+        super().__init__(
+            f"The machine that graded it failed, not the submission: {reason}. Mend that, and "
+            "grade it again."
+        )
 
 
 class RemoteErrorDescription(NamedTuple):

@@ -14,14 +14,16 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import zmq
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from autograder.referee import name_resolution, wire
-from autograder.referee.errors import CourseBug, Stopped, StudentError
+from autograder.referee.errors import CourseBug, MachineFault, NotTested, Stopped, StudentError
 from autograder.referee.kernel import Kernel
 from autograder.referee.outputs import BoundedWriter, CapturedOutput, stream_outputs
 from autograder.referee.session import Session, TimeLimits
+from trickster.checks.faults import of_the_machine
 from trickster.checks.result import CheckResult
 from trickster.withheld import refused_by
 
@@ -113,7 +115,8 @@ class Referee:
         """Run the test cell ``source``, worth ``points``; it must be the course's own text.
 
         imports: what the course's own cells import (`name_resolution.imports_of`).
-        exercises: the names that students are to define. Raises only what stops the grader itself.
+        exercises: the names that students are to define. Raises NotTested where the machine failed,
+        and else only what stops the grader itself.
         """
         stdout, printed = BoundedWriter(), CapturedOutput()
         session = Session(self.kernel, self.time_limits, self.wire_limits)
@@ -129,7 +132,11 @@ class Referee:
                 return run_source(source, given)
 
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stdout):
-            last = _judge(verdict, points, evaluate)
+            try:
+                last = _judge(verdict, points, evaluate)
+            except MachineFault as fault:
+                self._close(session)
+                raise NotTested(fault) from fault
         self._close(session)
         verdict.seconds, verdict.limit_hit = session.seconds, session.limit_hit
         verdict.withheld = frozenset(session.withheld)
@@ -184,7 +191,10 @@ class NoPoints(Exception):
 
 
 def _judge(verdict: Verdict, points: float, evaluate: Callable[[], Any]) -> NotebookNode:
-    """Fill in the verdict on a test cell; returns the output that tells nbgrader the points."""
+    """Fill in the verdict on a test cell; returns the output that tells nbgrader the points.
+
+    Raises MachineFault where the machine failed, and not what is tested.
+    """
     try:
         value = evaluate()
         verdict.points = points_for(value, points)
@@ -201,6 +211,8 @@ def _judge(verdict: Verdict, points: float, evaluate: Callable[[], Any]) -> Note
         verdict.begun = not isinstance(error, NotImplementedError)
         return _failed(verdict, type(error).__name__, str(error), error.traceback_text)
     except (Exception, SystemExit, CourseBug) as error:
+        if of_the_machine(error) or isinstance(error, zmq.ZMQError):
+            raise MachineFault.by(error) from error
         return _unexpected(verdict, error)
     return _points_output(verdict, points)
 

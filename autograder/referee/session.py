@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import secrets
 import socket
 import time
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+import zmq
 
 from autograder.referee import errors, wire
 from autograder.referee.errors import (
     CourseBug,
     KernelDied,
+    MachineFault,
     ProtocolError,
     RemoteErrorDescription,
     Stopped,
@@ -30,11 +33,13 @@ from autograder.referee.errors import (
 )
 from autograder.referee.kernel import Kernel
 from autograder.referee.proxies import RemoteObject, remote_class
+from trickster.checks.faults import of_the_machine
 
 MAX_CALLBACKS = 200_000  # of a student's code in one check
 MAX_REMEMBERED = 64  # of the exceptions that callbacks raised
 MAX_NESTED = 16  # calls within calls: each holds its arguments until it returns
 MAX_NAME = 200  # characters of an argument's name
+LONGEST_PATH = 107  # bytes of a Unix socket's path, on Linux
 
 
 class TimeLimits(NamedTuple):
@@ -79,6 +84,11 @@ class Session:
         """Listen on a socket at ``path`` for the agent, which ``start_agent(token)`` starts."""
         token, self.opened = secrets.token_hex(16), True
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            if len(os.fsencode(path)) > LONGEST_PATH:
+                raise MachineFault(
+                    f"the path of a socket, {path}, is longer than {LONGEST_PATH} bytes, which is "
+                    "all that the system allows (set TMPDIR to a folder with a short name)"
+                )
             listener.bind(str(path))
             path.chmod(0o666)  # the kernel may be another user's; the folder keeps others out
             listener.listen(1)
@@ -190,8 +200,8 @@ class Session:
         ours = self._raised.get(description.ref)
         if ours is None:
             return description.error()
-        if description.location:
-            ours.notebook_line = description.notebook_line()
+        # Even where there is no line: it went through the student's code.
+        ours.notebook_line = description.notebook_line()
         return ours.with_traceback(None)
 
     # --- callbacks -------------------------------------------------------------------------------
@@ -212,6 +222,8 @@ class Session:
         except (Exception, SystemExit) as error:
             if self._ended is not None:
                 raise
+            if of_the_machine(error) and not isinstance(error, ConnectionError):
+                raise MachineFault.by(error) from error
             self._spend(time.monotonic() - began)
             self._send_error(message.call, error)
         else:
@@ -265,8 +277,10 @@ class Session:
                 self._sock.sendall(part)
         except TimeoutError:
             self._time_out(self.time_limits.call, None)
-        except OSError:
+        except ConnectionError:
             self._connection_lost()
+        except OSError as error:
+            raise MachineFault.by(error) from error
         finally:
             self._spend(time.monotonic() - began)
 
@@ -298,8 +312,10 @@ class Session:
                     return wire.unpack(*frame, self._decode_handle, self.wire_limits)
         except wire.WireError as error:
             self._fail(ProtocolError(f"what your code returned could not be read: {error}"))
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError, TimeoutError):
             self._connection_lost()
+        except (OSError, zmq.ZMQError) as error:
+            raise MachineFault.by(error) from error
         except KernelDied as error:
             self._fail(error)
 

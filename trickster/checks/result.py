@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -29,6 +28,7 @@ import numpy as np
 
 from trickster import withheld
 from trickster.checks import presentation
+from trickster.checks.faults import of_the_machine, place_of
 from trickster.checks.progress import Progress
 
 LONGEST = 4_000  # characters of one text; a student's code may return more
@@ -252,7 +252,10 @@ class Sheet:
 
     @contextmanager
     def part(self, name: str, points: float) -> Iterator[Part]:
-        """A part worth ``points``. What the student's code raises costs this part only."""
+        """A part worth ``points``. What the student's code raises costs this part only.
+
+        Where the machine failed (``faults``), the check ends with that error.
+        """
         part = Part(name, points, self.progress, self._once)
         self.parts.append(part)
         self.progress.doing(name)
@@ -266,6 +269,8 @@ class Sheet:
         except Missed as missed:
             part.miss(self._once(str(missed)))
         except (Exception, SystemExit) as error:
+            if of_the_machine(error):
+                raise
             part.miss(self._why(error))
         if part.result is None:
             raise AssertionError(f"The check left its part {name!r} undecided.")
@@ -427,24 +432,12 @@ def _sentence(text: str) -> str:
 
 
 def _unwritten(error: NotImplementedError) -> str:
-    found = _place(error)
+    found = place_of(error)
     name = f"{found[0]}()" if found and found[0].isidentifier() else "this exercise"
     return f"Not written yet: {name} still raises NotImplementedError."
 
 
 def _where(error: BaseException) -> str:
     """A sentence on the deepest line of the student's notebook behind an error."""
-    found = _place(error)
+    found = place_of(error)
     return f"It happened in {found[0]}(), at: {found[1]}" if found else ""
-
-
-def _place(error: BaseException) -> tuple[str, str | None] | None:
-    """The deepest (function, line) of the student's notebook behind an error."""
-    # Where the student's code runs in another process, its traceback does not come along.
-    found = getattr(error, "notebook_line", None)
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if found is None and (
-            frame.filename.startswith("<ipython") or "ipykernel" in frame.filename
-        ):
-            found = frame.name, frame.line
-    return found

@@ -1,0 +1,35 @@
+"""Whose fault an error is: the code that is checked, or the machine that checks it.
+
+A full disk, a file that cannot be read or memory that is not there must not cost anybody a point.
+"""
+
+from __future__ import annotations
+
+import traceback
+
+# What torch and Python raise as a RuntimeError where memory or threads are missing.
+OUT_OF = ("DefaultCPUAllocator", "can't start new thread")
+
+
+def of_the_machine(error: BaseException) -> bool:
+    """Whether the machine failed at the check's own work: not where the student's code was at it.
+
+    What the student's code raises has ``notebook_line`` where it runs in another process, and a
+    line of the notebook in its traceback where it runs in this one.
+    """
+    if hasattr(error, "notebook_line") or place_of(error) is not None:
+        return False
+    out_of = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF)
+    return isinstance(error, (OSError, MemoryError)) or out_of
+
+
+def place_of(error: BaseException) -> tuple[str, str | None] | None:
+    """The deepest (function, line) of the student's notebook behind an error."""
+    # Where the student's code runs in another process, its traceback does not come along.
+    found = getattr(error, "notebook_line", None)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if found is None and (
+            frame.filename.startswith("<ipython") or "ipykernel" in frame.filename
+        ):
+            found = frame.name, frame.line
+    return found
