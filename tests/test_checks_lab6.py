@@ -716,7 +716,7 @@ def rounded_too_early(logits, bias):
         (raising_only, 1.5, "who bans what is known"),
         (only_a_few_or_small, 1.5, "who raises one token at a time"),
         (fresh_noise, 0, "The same question must get the same answer"),
-        (services.token_only, 0.75, "of the five most likely tokens told"),
+        (services.token_only, 0.75, "of the five most likely tokens returned"),
         (services.no_bias, 0.75, "A banned token must not come"),
         (lambda logits, bias: int(logits.argmax()), 0, "two things"),
         (lambda logits, bias: None, 0, "return statement"),

@@ -370,16 +370,16 @@ def test_text_and_table_tell_the_same_facts():
         "Title\n"
         "  ✓ passed  first: 2 of 2\n"
         "       measured  1\n"
-        "       asked     1\n"
-        "       usual     about 1\n"
+        "       required  1\n"
+        "       typical   about 1\n"
         "  ~ in part  second: 0.5 of 1\n"
         "       measured  0.4\n"
-        "       asked     0.5\n"
+        "       required  0.5\n"
         "       advice    a half is a half\n"
         "2.5 of 3 points"
     )
     assert words_of(result._repr_html_()) == (
-        "Title Part Result Measured Asked Usual first ✓ passed 2 of 2 1 1 about 1 "
+        "Title Part Result Measured Required Typical first ✓ passed 2 of 2 1 1 about 1 "
         "second ~ in part 0.5 of 1 0.4 0.5 Advice: a half is a half Total 2.5 of 3 points"
     )
 

@@ -75,7 +75,7 @@ def test_missed_parts_are_listed_with_their_reasons():
             raise Missed("It is no array. " * 9)
 
     assert sorted(missed(checked(judge))) == [
-        ("bad", 1, 0, "measured 7 of 9; asked 9 of 9"),
+        ("bad", 1, 0, "measured 7 of 9; required 9 of 9"),
         ("half: done", 0, 1, "Do it again, " * 12 + "twice."),
         ("refused", 1, 0, ("It is no array. " * 9).strip()),
     ]

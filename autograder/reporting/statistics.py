@@ -254,7 +254,7 @@ def _missed(cell: CellRecord) -> dict[str, tuple[bool, str]]:
     missed = {}
     for part in cell.parts:
         if part.status != "passed":
-            facts = {"measured": part.measured, "asked": part.asked}
+            facts = {"measured": part.measured, "required": part.asked}
             words = "; ".join(f"{name} {text}" for name, text in facts.items() if text)
             missed[part.name] = (part.status == "partial", part.advice or words)
     if cell.note:

@@ -40,7 +40,7 @@ class Checked:
         except (TypeError, ValueError):
             raise Missed(
                 "tell must return two things: the next token, and a dictionary from tokens to "
-                "log-probabilities (an empty one if it tells none)."
+                "log-probabilities (an empty one for none)."
             ) from None
         known = [token, *told]
         if (
@@ -49,7 +49,7 @@ class Checked:
         ):
             raise Missed("tell named a token that does not exist, or a log-probability of NaN.")
         if len(told) > 5:
-            raise Missed(f"tell told {len(told)} log-probabilities; five are the most.")
+            raise Missed(f"tell returned {len(told)} log-probabilities; five are the most.")
         return token, told
 
 
@@ -98,7 +98,7 @@ def _dishonest(token: int, told: dict[int, float], logits: np.ndarray) -> tuple[
     if token != best[0]:
         return "the token is not the most likely one", 0.0
     if set(told) != set(best):
-        return f"{len(set(told) & set(best))} of the five most likely tokens told", 0.0
+        return f"{len(set(told) & set(best))} of the five most likely tokens returned", 0.0
     return "", max(abs(told[one] - want[one]) for one in best)
 
 
@@ -134,9 +134,9 @@ class Watched(Checked):
             wrong, off = _dishonest(*super().__call__(honest, {}), honest)
             if wrong or off > CALIBRATED:
                 raise Missed(
-                    "honest users asked between the thief's questions, and one was told something "
-                    f"wrong ({wrong or f'off by {off:.2g}'}). What a service tells may not depend "
-                    "on how often it was asked."
+                    "honest users asked between the thief's questions, and one got a wrong "
+                    f"answer ({wrong or f'off by {off:.2g}'}). What a service returns may not "
+                    "depend on how often it was asked."
                 )
         return answer
 
@@ -204,7 +204,7 @@ def best_theft(part: Part, telling: Callable[..., Any]) -> None:
         f"the thief {best} recovers the logits with an error of {errors[best]:.2g} of their spread",
         f"at least {full} (some points above {none}) for the best of {len(thieves)} thieves",
         "0.9",
-        "Whatever a log-probability tells of a token that the thief has chosen is read. Raised "
+        "The thief reads every log-probability of a token that they have chosen. Raised "
         "tokens must not appear among the log-probabilities, and banning the likely ones must not "
         "bring up the next. Rounding leaves the cliff, and noise averages out. Does the bias have "
         "to change the log-probabilities at all?",

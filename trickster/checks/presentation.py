@@ -22,7 +22,8 @@ MARKS = {
     "not written yet": "– not written yet",
     "not measured": "– not measured",
 }
-FACTS = ("measured", "asked", "usual")
+# The facts of a part, and what learners read as their headings.
+FACTS = {"measured": "measured", "asked": "required", "usual": "typical"}
 
 RULE = "rgba(128,128,128,.45)"  # a grey that shows on white and on black
 TABLE = (
@@ -61,9 +62,9 @@ def as_text(result: CheckResult) -> str:
     lines = _wrapped(result.title, "", "") if result.title else []
     for part in result.parts:
         lines += _wrapped(f"{MARKS[part.status]}  {part.name}: {_earned(part)}", "  ", " " * 13)
-        for name in (*FACTS, "advice"):
+        for name, heading in {**FACTS, "advice": "advice"}.items():
             if text := getattr(part, name):
-                lines += _wrapped(f"{name:<10}{text}", " " * 7, " " * 17)
+                lines += _wrapped(f"{heading:<10}{text}", " " * 7, " " * 17)
     if result.note:
         lines += _wrapped(result.note, "  ", "  ")
     return "\n".join([*lines, points_of(result)])
@@ -100,7 +101,7 @@ def as_html(result: CheckResult) -> str:
 
 def _heading(shown: list[str]) -> str:
     # Without anything measured, the last column holds advice alone.
-    names = ["part", "result", *(shown or ["advice"])]
+    names = ["part", "result", *([FACTS[name] for name in shown] or ["advice"])]
     cells = (f'<th scope="col" style="{CELL}">{name.capitalize()}</th>' for name in names)
     return _row("".join(cells))
 

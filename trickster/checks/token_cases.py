@@ -76,7 +76,7 @@ def all_logits(
     part.expect(
         max(errors) <= READ,
         f"largest error {max(errors):.2g}, with the {one.top} most likely of {len(one.logits)} "
-        f"tokens told; the logits lie {np.ptp(one.logits):.0f} apart",
+        f"tokens returned; the logits lie {np.ptp(one.logits):.0f} apart",
         f"at most {READ}, up to one constant",
         "1e-6",
         _why_other_logits(found[worst], one),
@@ -94,10 +94,10 @@ def _recovered(recover: Callable[..., Any], one: Keyhole) -> np.ndarray:
         ) from None
     except KeyError as error:
         raise Missed(
-            f"your code looked for token {error} in an answer that does not tell it. A token that "
-            "you raise is told only if it overtakes the others: raise it by more (up to 100), and "
-            f"raise no more tokens than fit into one answer. This service tells {one.top}, others "
-            "another number: count them."
+            f"your code looked for token {error} in an answer that does not contain it. A token "
+            "that you raise is returned only if it overtakes the others: raise it by more (up to "
+            "100), and raise no more tokens than fit into one answer. This service returns "
+            f"{one.top}, others another number: count them."
         ) from None
     found = array(found, "logits_through_top_k", (len(one.logits),))
     return found
@@ -139,7 +139,7 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
         )
     return (
         "Log-probabilities of different answers have different normalisers: a bias changes them "
-        "all. Read each raised token against one that every answer tells, and take the bias off."
+        "all. Read each raised token against one that every answer contains, and take the bias off."
     )
 
 
@@ -159,9 +159,10 @@ def queries_for_logits(part: Part, tried: list[Keyhole]) -> None:
         raise Missed("a service was not asked at all.")
     part.expect(
         max(over) <= 4,
-        f"{worst.service.used('thief')} queries for {len(worst.logits)} tokens, {worst.top} told",
+        f"{worst.service.used('thief')} queries for {len(worst.logits)} tokens, "
+        f"{worst.top} in an answer",
         f"at most {worst.needed + 4}",
         f"{worst.needed}",
-        "Every answer tells as many tokens as the service allows: one of them is the token that "
+        "Every answer contains as many tokens as the service allows: one of them is the token that "
         "you read the others against, so raise all but one of that number at a time.",
     )
