@@ -217,6 +217,7 @@ def curves(
     xlabel: str,
     ylabel: str,
     log_x: bool = False,
+    log_y: bool = False,
     marks: Mapping[str, float] | None = None,
 ) -> Picture:
     """One line for each name through its means, with intervals as bars.
@@ -224,23 +225,16 @@ def curves(
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines.
     """
     figure, axes = _axes(title, xlabel, ylabel)
-    readings = []
+    axes.set_yscale("log" if log_y else "linear")
+    readings, digits = [], ".2g" if log_y else ".2f"
     for i, (name, points) in enumerate(lines.items()):
         xs = sorted(points)
         mean = np.array([points[x].mean for x in xs])
-        bars = [
-            [points[x].mean - points[x].low for x in xs],
-            [points[x].high - points[x].mean for x in xs],
-        ]
-        axes.errorbar(
-            xs,
-            mean,
-            yerr=np.where(np.isfinite(bars), bars, 0),
-            label=name,
-            capsize=3,
-            **_line_style(i),
-        )
-        readings.append(f"{name} from {mean[0]:.2f} at {xs[0]:g} to {mean[-1]:.2f} at {xs[-1]:g}")
+        bars = [mean - [points[x].low for x in xs], [points[x].high for x in xs] - mean]
+        bars = np.where(np.isfinite(bars), bars, 0)
+        axes.errorbar(xs, mean, yerr=bars, label=name, capsize=3, **_line_style(i))
+        first, last = (f"{mean[j]:{digits}} at {xs[j]:g}" for j in (0, -1))
+        readings.append(f"{name} from {first} to {last}")
     for name, level in (marks or {}).items():
         axes.axhline(level, color="0.4", linestyle=":", linewidth=1)
         # At the axis's edge, in its own units: a place in data units gets lost on a log axis.
@@ -369,13 +363,19 @@ def spectrum(
 
 
 def bent_line(t: np.ndarray, values: np.ndarray, kinks: Sequence[float], *, title: str) -> Picture:
-    """Values ``(m,)`` of a piecewise linear function at places ``t (m,)``, its kinks as dots."""
-    figure, axes = _axes(title, "place on the line", "answer")
-    axes.plot(t, values, color=COLOURS[0], label="answers")
-    axes.plot(
-        kinks, np.interp(kinks, t, values), "o", fillstyle="none", color=COLOURS[1], label="kinks"
-    )
-    axes.legend(frameon=False)
+    """Values ``(m,)`` of a piecewise linear function at places ``t (m,)``, above their slopes."""
+    figure = Figure(figsize=(6, 5))
+    above, below = figure.subplots(2, sharex=True)
+    above.set(title=title, ylabel="answer")
+    below.set(xlabel="place on the line", ylabel="slope")
+    above.plot(t, values, color=COLOURS[0])
+    below.step(t[:-1], np.diff(values) / np.diff(t), where="post", color=COLOURS[0])
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        for i, kink in enumerate(kinks):
+            label = "kinks" if i == 0 and axes is above else None
+            axes.axvline(kink, color=COLOURS[1], linestyle=":", linewidth=1, label=label)
+    above.legend(frameon=False)
     listed = ", ".join(f"{at:.2f}" for at in kinks)
     return Picture(figure, f"{title}. {len(kinks)} kinks, at {listed}.")
 

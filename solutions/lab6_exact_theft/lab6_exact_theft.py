@@ -12,10 +12,11 @@
 # [Open this lab in Colab]({{colab_url}})
 #
 # **You will**
-# - recover every weight of a softmax regression from 785 pictures of noise;
+# - recover every weight of a softmax regression from 785 pictures of noise, and see what lab 3's
+#   Trickster could do about it;
 # - measure what rounding takes from a thief who solves, and what a better thief takes back;
 # - find all neurons of a ReLU network from the places where its answers bend;
-# - read the hidden size and the last layer of a language model from a service that tells only its
+# - read the hidden size and the last layer of a language model from a service that returns only its
 #   five most likely tokens, and close that hole.
 #
 # **Time** about 100 minutes. **Points** 25. **You need** linear algebra (least squares, singular
@@ -26,8 +27,7 @@
 # language model is huge. Nobody can learn either from a few queries." You are asked to check.
 #
 # **What is allowed.** Attack only models that you own or have permission to attack. Everything you
-# attack here runs inside this notebook. What holds outside of it, and what is known about thefts like
-# these, is in a folded section at the end.
+# attack here runs inside this notebook. The end of the lab says how to do such research outside of it.
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you read
@@ -48,7 +48,7 @@
 # | 5b | `return exact.output_projection(logits, size)` |
 # | 6 | `return services.bias_moves_the_token_only(logits, bias)` |
 #
-# Each of these refuses to answer while the test of its own exercise runs, and works everywhere else.
+# Each of these refuses to answer while the check of its own exercise runs, and works everywhere else.
 
 # %% provided="setup"
 {{setup}}
@@ -61,7 +61,9 @@ from threadpoolctl import threadpool_limits
 
 from trickster import data, evaluation, exact, language_model, plots, services, solvable
 from trickster.checks import lab6
-from trickster.evaluation import Interval
+from trickster.defenses import misinform
+from trickster.evaluation import Interval, bootstrap_interval
+from trickster.ood import choose_threshold, score_knn
 from trickster.services import TokenAPI, TopTokens, VectorAPI, log_softmax
 
 one_thread = threadpool_limits(1)  # for matrices this small, threads cost more than they save
@@ -71,15 +73,15 @@ one_thread = threadpool_limits(1)  # for matrices this small, threads cost more 
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●○○○ | 12 minutes | 4 |
+# | ●●○○○ | 16 minutes | 4 |
 #
 # **Idea.** A softmax regression answers with `p = softmax(W x + b)`. The logarithm of an answer is
 # `W x + b`, less one number that is the same for all classes: the logarithm of the sum that softmax
-# divides by. Take each row's mean over the classes out, and that number is gone: what is left are
+# divides by. Subtract each row's mean over the classes, and that number is gone. What remains is a set of
 # *linear equations* in `W` and `b`, one for each class. With `d` inputs, each class has `d` weights and
 # one bias.
 #
-# Posteriors cannot tell everything: add the same vector to the weights of *every* class (or the same
+# Posteriors do not reveal everything: add the same vector to the weights of *every* class (or the same
 # number to every bias), and all logits of a row change by the same number, which softmax ignores. What
 # can be recovered is each class's weights less their mean over the classes, and that decides every
 # answer.
@@ -91,14 +93,14 @@ victim = solvable.fit_softmax(x_train[:4_000], fashion.y_train[:4_000], strength
 victim_says = victim.logits(x_test).argmax(axis=1)
 print(f"victim's accuracy {evaluation.accuracy(victim_says, fashion.y_test):.3f}")
 print(f"{victim.weights.size + victim.bias.size:,} numbers for {x_test.shape[1]} inputs")
+print(f"the largest of them, less the classes' mean: {np.abs(victim.centred()).max():.1f}")
 
 # %% [markdown]
-# > **Predict.** The thief sends pictures of pure noise, the pool that taught nothing in lab 2. On how
-# > many of 100 real pictures will the recovered model agree with the victim after 784 queries? And
-# > after 785? Write your guesses into the next cell.
+# > **Predict.** The thief sends pictures of pure noise, the pool that taught nothing in lab 2. How far will
+# > the worst of the 7,850 recovered numbers be from the victim's after 700 queries? After 784? After 785?
 
 # %%
-my_guesses = {784: "no guess yet", 785: "no guess yet"}  # of 100 pictures
+my_errors = {700: "no guess yet", 784: "no guess yet", 785: "no guess yet"}
 
 
 # %% solution="solve_softmax"
@@ -142,7 +144,7 @@ lab6.solve_softmax(solve_softmax)
 # <code>logits (n, k)</code> and returns an array <code>(d + 1, k)</code>.
 # </details>
 #
-# Now against the service, whose customers may ask 800 questions each:
+# Now against the service, which answers each customer 800 times:
 
 
 # %% provided="noise_thief"
@@ -152,23 +154,90 @@ def agreement(weights, bias, x, says):
 
 
 service = VectorAPI(victim.posteriors, d=784, low=0, high=1, budget=800)
-for n in (400, 700, 784, 785, 800):
+errors = {}
+for n in (100, 200, 400, 600, 700, 750, 784, 785, 800):
     thief = service.client(f"thief with {n} queries")
     weights, bias = solve_softmax(thief.query, 784, 10, n)
     recovered = solvable.SoftmaxRegression(weights, bias).centred()
-    error = np.abs(recovered - victim.centred()).max()
+    errors[n] = np.abs(recovered - victim.centred()).max()
     agrees = agreement(weights, bias, x_test, victim_says)
-    print(f"{thief.used} queries: agreement {agrees:.4f}, largest error of a weight {error:.1e}")
-    if n in my_guesses:
-        print(f"    your prediction, pictures of 100: {my_guesses[n]}")
+    guess = f" (your prediction: {my_errors[n]})" if n in my_errors else ""
+    print(f"{n} queries: agreement {agrees:.4f}, largest error of a weight {errors[n]:.1e}{guess}")
+plots.curves(
+    {"your thief": {n: Interval(error, error, error, 1) for n, error in errors.items()}},
+    title="From 784 to 785 equations",
+    xlabel="queries",
+    ylabel="largest error of a weight",
+    log_y=True,
+)
 
 # %% [markdown]
-# **Read the result.** This is no learning curve that flattens out. With 784 equations for 785 unknowns, the
-# weights are still wrong: of all solutions, least squares takes the smallest, which happens to choose
-# nearly the same classes. One more equation, and only one solution is left. Noise serves as well as
-# any other pool, since the thief generalises from nothing; the equations only have to be independent.
+# **Read the result.** This is no learning curve that flattens out, but a cliff. With 784 equations for 785
+# unknowns, there are still many solutions; least squares takes the smallest, which is wrong in its weights and
+# happens to choose nearly the same classes. One more equation, and only one solution is left. It is exact up
+# to rounding, so one run is enough: other noise gives the same weights. Noise serves as well as any other pool,
+# since the thief generalises from nothing; the equations only have to be independent.
+#
 # And the number that softmax ignores? Solving is linear: had you left it in, it would have changed
 # the weights of all classes by the same vector, which no posterior shows.
+#
+# **Would lab 3's Trickster have stopped this?** Noise is about as unusual as a query can be. The service below
+# compares each query with 4,000 training pictures, and answers in reverse whatever is less like them than
+# 98 % of honest pictures are. Two thieves try it. One sends noise. The other owns a single real picture and
+# sends mixtures: 98 % of that picture and 2 % of noise. Mixing is linear as well, so the same equations, solved
+# by your function, give the same weights.
+#
+# > **Predict.** Which of the two still gets the weights? Would it help to derive the lies from a key, as in lab 5?
+
+# %%
+my_survivor = "no guess yet"  # neither, noise, mixtures or both
+
+# %% provided="trickster"
+bank, honest = x_train[:4_000], x_train[4_000:8_000]
+
+
+def similarity(x):
+    """To the tenth most similar training picture, as in lab 3, with pixels as features."""
+    return score_knn(x - bank.mean(axis=0), bank - bank.mean(axis=0))
+
+
+threshold = choose_threshold(similarity(honest), max_fpr=0.02)
+
+
+def trickster(x):
+    """The victim's answers, in reverse for unusual rows."""
+    p, unusual = victim.posteriors(x), similarity(x) < threshold
+    p[unusual] = misinform(p[unusual])
+    return p
+
+
+def steal_with_mixtures(query, picture, noise=0.02):
+    """Your thief, all of whose queries are nearly the same real picture."""
+    still = (1 - noise) * picture
+    weights, bias = solve_softmax(lambda x: query(still + noise * x), 784, 10)
+    return weights / noise, bias - weights / noise @ still
+
+
+guarded = VectorAPI(trickster, d=784, low=0, high=1)
+thefts = {
+    "noise": solve_softmax(guarded.client("noise").query, 784, 10),
+    "mixtures": steal_with_mixtures(guarded.client("mixtures").query, x_test[0]),
+}
+noise = np.random.default_rng(0).random((785, 784))
+sent = {"noise": noise, "mixtures": 0.98 * x_test[0] + 0.02 * noise}
+for name, (weights, bias) in thefts.items():
+    agrees = agreement(weights, bias, x_test, victim_says)
+    lies = (similarity(sent[name]) < threshold).mean()
+    print(f"{name:9} answered with lies: {lies:.0%}; agreement {agrees:.4f}")
+print(f"honest pictures answered with lies: {(similarity(x_test) < threshold).mean():.1%}")
+print(f"(your prediction: {my_survivor})")
+
+# %% [markdown]
+# **Read the result.** The Trickster stops the noise: every answer is a lie, and the equations describe
+# nothing. The mixtures it answers truthfully, since each of them is nearly a real picture, and 785 truthful
+# answers are enough. No key changes that: a key decides *which* lie is told, and here none is told. An equation
+# does not care what the picture shows. What gives this thief away is not any single query but that all 785 are
+# nearly the same, and that there are 785 of them: think of lab 4.
 
 # %% [markdown]
 # ## Exercise 2: what rounding is worth here
@@ -177,12 +246,13 @@ for n in (400, 700, 784, 785, 800):
 # |---|---|---|
 # | ●●●○○ | 10 minutes | 2 |
 #
-# In lab 4, rounding bought nothing. Does it buy something against a thief who solves? The victim is now
-# small enough to repeat the theft many times: a softmax regression on the 8x8 digits, 64 inputs. A
+# In lab 4, rounding bought nothing. Does it buy something against a thief who solves? The victims are now
+# small enough to repeat the theft many times: three softmax regressions on the 8x8 digits, 64 inputs, each
+# trained on another half of the pictures. Here chance matters, so all numbers are means over the three. A
 # probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
 #
 # > **Predict.** With 65 exact answers, the agreement is 1. How many decimals must an answer have, so
-# > that 65 of them are still enough for .95? Write it down.
+# > that 65 of them are still enough for .95?
 
 # %%
 my_decimals = "no guess yet"  # for example 3
@@ -190,48 +260,65 @@ my_decimals = "no guess yet"  # for example 3
 # %% provided="rounding"
 digits, digit_classes = load_digits(return_X_y=True)
 digits = digits / 16
-small = solvable.fit_softmax(digits, digit_classes)
-small_says = small.logits(digits).argmax(axis=1)
-COUNTS = (65, 130, 1_000, 10_000)
+halves = [np.random.default_rng(seed).permutation(len(digits))[:900] for seed in range(3)]
+small = [solvable.fit_softmax(digits[half], digit_classes[half]) for half in halves]
+COUNTS = (65, 130, 300, 1_000, 10_000)
 
 
-def rounded_service(decimals):
-    """The small victim's answers, rounded."""
-    return VectorAPI(small.posteriors, 64, defenses=[lambda p: p.round(decimals)], low=0, high=1)
+def rounded_service(model, decimals):
+    """A small victim's answers, rounded."""
+    return VectorAPI(model.posteriors, 64, defenses=[lambda p: p.round(decimals)], low=0, high=1)
 
 
-def solved(decimals, n):
+def agreement_with(model, weights, bias):
+    """Share of the digits on which a recovered model chooses the victim's class."""
+    return agreement(weights, bias, digits, model.logits(digits).argmax(axis=1))
+
+
+def solved(model, decimals, n):
     """Agreement of your thief of exercise 1, who reads 0 as half a step."""
-    query = rounded_service(decimals).query
+    query = rounded_service(model, decimals).query
     floor = 0.5 * 10.0**-decimals
-    weights, bias = solve_softmax(lambda x: np.maximum(query(x), floor), 64, 10, n)
-    return agreement(weights, bias, digits, small_says)
+    found = solve_softmax(lambda x: np.maximum(query(x), floor), 64, 10, n)
+    return agreement_with(model, *found)
+
+
+def learnt_from_labels(seed, n):
+    """Agreement of a thief who sees labels only, and trains on them."""
+    x = np.random.default_rng(100 + seed).random((n, 64))
+    labels = small[seed].posteriors(x).argmax(axis=1)
+    learnt = LogisticRegression(C=10, max_iter=300).fit(x, labels)
+    return agreement_with(small[seed], learnt.coef_, learnt.intercept_)
 
 
 by_decimals = {
-    decimals: {n: solved(decimals, n) for n in COUNTS} for decimals in (12, 6, 4, 3, 2, 1)
+    decimals: {n: bootstrap_interval(solved(one, decimals, n) for one in small) for n in COUNTS}
+    for decimals in (12, 6, 4, 3, 2, 1)
 }
-print("decimals  " + "".join(f"{n:>9,}" for n in COUNTS) + "  queries")
-for decimals, row in by_decimals.items():
-    print(f"{decimals:8}  " + "".join(f"{value:9.3f}" for value in row.values()))
-enough = [decimals for decimals, row in by_decimals.items() if row[65] >= 0.95]
-print(f"fewest of these decimals that are enough: {min(enough)} (your guess: {my_decimals})")
+labels_only = {n: bootstrap_interval(learnt_from_labels(i, n) for i in range(3)) for n in COUNTS}
 
-x = np.random.default_rng(1).random((10_000, 64))
-for n in (300, 1_000, 10_000):
-    told = small.posteriors(x[:n]).argmax(axis=1)
-    learnt = LogisticRegression(C=10, max_iter=300).fit(x[:n], told)
-    agrees = np.mean(learnt.predict(digits) == small_says)
-    print(f"labels only, retrained on {n:6,}: agreement {agrees:.3f}")
+
+def print_row(name, row):
+    """One line of means."""
+    print(f"{name:18}" + "".join(f"{interval.mean:9.3f}" for interval in row.values()))
+
+
+print(f"{'queries':18}" + "".join(f"{n:>9,}" for n in COUNTS))
+for decimals, row in by_decimals.items():
+    print_row(f"decimals: {decimals}", row)
+print_row("labels only", labels_only)
+enough = [decimals for decimals, row in by_decimals.items() if row[65].mean >= 0.95]
+print(f"fewest of these decimals that are enough: {min(enough)} (your guess: {my_decimals})")
 
 # %% [markdown]
 # **Read the result.** Rounding does cost this thief something. With 65 queries each decimal matters, and
-# from three decimals up, a few hundred queries more buy it back. With one or two decimals the rows
+# from three decimals up, twice as many queries buy it back. With one or two decimals the rows
 # level off, though, and with 10,000 queries the thief who sees labels only does better. That is odd:
 # errors of rounding should average out. They do not, because of the logarithm. With one decimal, .04
-# and .000004 both become 0, and both are read as .05: always too large, however often one asks.
+# and .000004 both become 0, and both are read as .05: always too large, however often one asks. The error has
+# a mean that is not zero, and such an error does not average out (lab 3 again).
 #
-# A better thief takes no logarithms. They look for the softmax regression under which the told
+# A better thief takes no logarithms. They look for the softmax regression under which the returned
 # probabilities are most likely, which is what training a clone on posteriors does (lab 2). For a softmax
 # regression there is only one best solution, and it can be found.
 
@@ -260,7 +347,7 @@ lab6.fit_rounded(fit_rounded)
 # <details><summary>Hint 1: posteriors as targets</summary>
 #
 # <code>LogisticRegression.fit(rows, classes, sample_weight=...)</code> takes one class for a row. Hand
-# it each row <code>k</code> times, once with each class, and weigh each by the probability told.
+# it each row <code>k</code> times, once with each class, and weight each by the probability returned.
 # </details>
 #
 # <details><summary>Hint 2: in the right order</summary>
@@ -272,39 +359,42 @@ lab6.fit_rounded(fit_rounded)
 #
 # <details><summary>Hint 3: no penalty</summary>
 #
-# scikit-learn pulls weights towards 0 unless told otherwise: <code>C=1e4</code> is next to no penalty.
+# By default scikit-learn pulls weights towards 0: <code>C=1e4</code> is next to no penalty.
 # It then needs more steps: <code>max_iter=2000</code>.
 # </details>
 
 
 # %% provided="rounding_again"
-def fitted(decimals, n):
-    """Agreement of the thief who fits the told probabilities themselves."""
-    x = np.random.default_rng(2).random((n, 64))
-    p = rounded_service(decimals).query(x)
-    weights, bias = fit_rounded(x, p / p.sum(axis=1, keepdims=True))
-    return agreement(weights, bias, digits, small_says)
+def fitted(seed, decimals, n):
+    """Agreement of the thief who fits the returned probabilities themselves."""
+    x = np.random.default_rng(100 + seed).random((n, 64))
+    p = rounded_service(small[seed], decimals).query(x)
+    found = fit_rounded(x, p / p.sum(axis=1, keepdims=True))
+    return agreement_with(small[seed], *found)
 
 
 lines = {}
+print(f"{'queries':18}" + "".join(f"{n:>9,}" for n in COUNTS))
 for decimals in (2, 1):
-    print(f"decimals {decimals}, fitted:", end="")
-    again = {n: fitted(decimals, n) for n in (65, 130, 1_000)}
-    print("".join(f"  {n:,} queries {value:.3f}" for n, value in again.items()))
-    lines[f"decimals: {decimals}, fitted"] = again
-    lines[f"decimals: {decimals}, solved"] = by_decimals[decimals]
+    unit = "decimal" if decimals == 1 else "decimals"
+    again = {n: bootstrap_interval(fitted(i, decimals, n) for i in range(3)) for n in COUNTS}
+    print_row(f"{decimals} {unit}, fitted", again)
+    lines |= {f"{decimals} {unit}, fitted": again}
+    lines |= {f"{decimals} {unit}, solved": by_decimals[decimals]}
+lines["labels only"] = labels_only
 plots.curves(
-    {name: {n: Interval(v, v, v, 1) for n, v in row.items()} for name, row in lines.items()},
+    lines,
     title="What rounding takes, and what a better thief takes back",
     xlabel="queries",
-    ylabel="agreement",
+    ylabel="agreement (three models)",
     log_x=True,
 )
 
 # %% [markdown]
-# **Read the result.** Against the thief of exercise 1, one decimal looks like a defence. Against a
-# thief who knows that answers are rounded, it is only a price: some hundreds of queries more. Judge a
-# defence by the thief who knows it.
+# **Read the result.** Against the thief of exercise 1, one decimal looks like a defence: .907 at best, however
+# many queries they send. Against a thief who expects rounding it is only a price: .951 from 300 queries, .989
+# from 10,000. Judge a defence by the thief who knows it.
+#
 
 # %% [markdown]
 # ## Exercise 3: kinks
@@ -312,6 +402,10 @@ plots.curves(
 # | difficulty | time | points |
 # |---|---|---|
 # | ●●●●○ | 26 minutes | 2 + 2 + 2 |
+#
+# A ReLU network is a patchwork of straight pieces, and the seams between them give its weights away. In 2020,
+# this idea was carried through several layers (Carlini, Jagielski and Mironov; for one layer, Jagielski and
+# others). Here is its first step.
 #
 # **Idea.** A network with one hidden ReLU layer and one output computes
 # `f(x) = a . max(0, W x + b) + c`. Walk along a straight line and watch `f`: it is straight, too, until
@@ -322,14 +416,12 @@ plots.curves(
 #    weights, since all others stay as they are. So the jump *is* the neuron, up to one factor.
 # 3. **Which way round** does it face, and with which output weight? Least squares.
 #
-# (Jagielski and others 2020; Carlini, Jagielski and Mironov 2020, who go through several layers.)
-#
 # ### 3a: where?
 #
-# `f` is asked about several places at once. An interval is straight if the slopes at both ends and the
+# `f` takes several places at once. An interval is straight if the slopes at both ends and the
 # slope across it are the same. If it has one kink, the straight lines through both ends cross exactly
-# there. Lines cross somewhere even if there are more kinks: so ask `f` just before and just behind the
-# crossing, and accept it only if the values lie on the one line and on the other.
+# there. Lines cross somewhere even if there are more kinks. So evaluate `f` just before and just behind the
+# crossing, and accept it only if the first value lies on the one line and the second on the other.
 
 
 # %% solution="find_kinks"
@@ -367,29 +459,29 @@ lab6.find_kinks(find_kinks)
 # %% [markdown]
 # <details><summary>Hint 1: four cases</summary>
 #
-# Straight (<code>left</code>, <code>right</code> and <code>across</code> are the same): return
-# <code>[]</code>. Too narrow to go on (below 1e-9, say): return <code>[]</code>. One kink, confirmed:
-# return <code>[t]</code>, a list. Else split, and return the kinks of both parts: the function calls
-# itself.
+# Straight (<code>left</code>, <code>right</code> and <code>across</code> are the same): no kink. Too narrow
+# to go on: give up. One kink, and it is confirmed: that one. Else split the interval, and return the
+# kinks of both parts: the function calls itself. All four return a list.
 # </details>
 #
 # <details><summary>Hint 2: "the same" in float64</summary>
 #
-# Values are exact to about <code>1e-15 * size</code>, so slopes to that divided by <code>step</code>.
-# Call two slopes the same within <code>1e-12 * size / step</code>.
+# No two slopes are ever equal to the last digit. How far can rounding move them? Values are exact to about
+# <code>1e-15 * size</code>, and a slope is a difference of two values divided by <code>step</code>.
+# Allow some hundred times that.
 # </details>
 #
-# <details><summary>Hint 3: where two lines cross</summary>
+# <details><summary>Hint 3: where to split</summary>
 #
-# <code>at_low + left * (t - low)</code> equals <code>at_high + right * (t - high)</code> at
-# <code>t = low + (at_high - at_low - right * width) / (left - right)</code>. Test it at
-# <code>t - 1e-6 * width</code>, which must lie on the first line, and at <code>t + 1e-6 * width</code>,
-# on the second, both within <code>1e-11 * size</code>.
+# Not exactly in the middle: a kink that happens to lie there belongs to neither part. .47 will do.
 # </details>
 #
-# <details><summary>Hint 4: where to split</summary>
+# <details><summary>Hint 4: all numbers</summary>
 #
-# Not exactly in the middle: a kink that sits there by chance belongs to neither part. .47 will do.
+# Two slopes are the same within <code>1e-12 * size / step</code>; narrower than 1e-9 is too narrow. The lines
+# <code>at_low + left * (t - low)</code> and <code>at_high + right * (t - high)</code> cross at
+# <code>t = low + (at_high - at_low - right * width) / (left - right)</code>. Test the crossing at
+# <code>t - 1e-6 * width</code> and <code>t + 1e-6 * width</code>, both within <code>1e-11 * size</code>.
 # </details>
 
 # %% provided="walk"
@@ -408,7 +500,7 @@ def on_line(query, start, v):
 along = on_line(walker.query, start, v)
 kinks = find_kinks(along, -100, 100)
 print(f"{len(kinks)} kinks, {walker.used} queries")
-t = np.linspace(-4, 4, 500)
+t = np.linspace(-4, 4, 4_000)
 plots.bent_line(
     t,
     along(t),
@@ -417,6 +509,8 @@ plots.bent_line(
 )
 
 # %% [markdown]
+# The answers hardly seem to bend, but their slope is a staircase: each step is one neuron.
+#
 # > **Predict.** The service has 784 inputs. How many queries does it take to find the neuron behind one
 # > of these kinks, all 784 weights and the bias?
 
@@ -453,7 +547,7 @@ lab6.neuron_at(neuron_at)
 # %% [markdown]
 # <details><summary>Hint 1: a gradient</summary>
 #
-# At a place <code>x0</code>, ask about <code>x0</code> and about <code>x0 + step * np.eye(d)</code>, which
+# At a place <code>x0</code>, query <code>x0</code> and <code>x0 + step * np.eye(d)</code>, which
 # is one row for each input. Differences divided by <code>step</code> are the gradient: exact, since
 # <code>f</code> is straight there.
 # </details>
@@ -471,9 +565,11 @@ lab6.neuron_at(neuron_at)
 #
 # ### 3c: which way round?
 #
-# A jump does not tell whether the neuron is on before the kink or behind it. Offer least squares both:
+# A jump does not show whether the neuron is on before the kink or behind it. Offer least squares both:
 # the columns `max(0, z)` and `max(0, -z)` for each neuron's `z = w . x + b`, and a column of ones for the
-# constant. As long as there are no more neurons than inputs, only one of each pair gets a weight.
+# constant. As long as there are no more neurons than inputs, least squares gives a weight to only one of each
+# pair. (`max(0, z) - max(0, -z)` is `z`, which is linear. With more neurons than inputs the `z` depend on
+# each other linearly, so weights can be moved between pairs without any effect on `f`.)
 
 
 # %% solution="fit_outputs"
@@ -548,8 +644,9 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 
 # %% [markdown]
 # **Read the result.** Nothing was learnt, and no weight is a guess: the copy answers every input as the
-# original does. Labels are the control that fails: they jump, and a jump has no slope. (Thieves of
-# deep networks who see labels only exist, too, at a far higher price.)
+# original does. Labels are the control that fails: they jump, and a jump has no slope. They stop *this* attack
+# only. Since 2025 there is one that recovers deep networks from labels alone, with far more queries (Carlini,
+# Chávez-Saab and others).
 
 # %% [markdown]
 # ## Exercise 4: how large is a language model?
@@ -558,7 +655,7 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 # |---|---|---|
 # | ●●●○○ | 12 minutes | 3 |
 #
-# **The model.** *Ostrich & Daughters'* assistant is a small transformer which has learnt the
+# **The model.** *Ostrich & Daughters'* assistant is a small transformer trained on the
 # Jargon File, a dictionary of hackers' slang. Its vocabulary has 1,024 tokens. From a prompt it
 # computes one *hidden state*, a vector that is far shorter than the vocabulary, and its last layer
 # turns that into 1,024 logits. Providers do not say how long the hidden state is.
@@ -567,7 +664,7 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 assistant = language_model.load_shipped()
 V = assistant.vocabulary_size
 print(f"{sum(p.numel() for p in assistant.network.parameters()):,} weights, {V:,} tokens")
-print(f"perplexity on text that it has not learnt: {assistant.perplexity():.1f}")
+print(f"perplexity on text that it has not seen: {assistant.perplexity():.1f}")
 print(assistant.write("\n:hacker: n. ", 60, seed=1))
 
 # %% [markdown]
@@ -578,12 +675,11 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 #
 # Four things to keep in mind:
 #
-# - Posteriors, and so log-probabilities, tell the logits of a row up to a constant: take the mean out of
-#   each row first.
+# - Log-probabilities are the logits up to a constant in each row: subtract each row's mean first.
 # - The first singular value is large, because all prompts have the frequent words in common. The
 #   fall behind it is no cliff, however large it is.
-# - A few directions may be much stronger than the others, and the values fall behind these, too. The
-#   cliff is the *largest* fall behind the first value.
+# - There may be a smaller fall behind a few strong directions. The cliff is the *largest* fall behind the
+#   first value.
 # - With fewer prompts than hidden units there is no cliff at all: behind the first value, none is ten
 #   times the next one. Then return `None`.
 #
@@ -629,13 +725,13 @@ lab6.hidden_size(hidden_size)
 # %% provided="cliffs"
 prompts = assistant.random_prompts(200, seed=1)
 logits = assistant.logits(prompts)
-told = log_softmax(logits.astype(float))
-noisy = told + np.random.default_rng(0).normal(0, 0.1, told.shape)
+logprobs = log_softmax(logits.astype(float))
+noisy = logprobs + np.random.default_rng(0).normal(0, 0.1, logprobs.shape)
 seen = {
     "logits, float32": logits,
-    "log-probabilities": told,
-    "rounded to 3 decimals": told.round(3),
-    "rounded to 1 decimal": told.round(1),
+    "log-probabilities": logprobs,
+    "rounded to 3 decimals": logprobs.round(3),
+    "rounded to 1 decimal": logprobs.round(1),
     "with noise of deviation .1": noisy,
     "40 prompts only": logits[:40],
 }
@@ -659,8 +755,9 @@ plots.spectrum(
 
 # %% [markdown]
 # **Read the result.** The cliff is behind 63, one less than the hidden state is long: numbers whose mean is 0
-# have one dimension less. Whoever reads 63 and knows how transformers are built knows that the width is
-# 64. (Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
+# have one dimension less. Anyone who reads 63 and knows that this model normalises without adding a bias
+# concludes 64. (With a bias, or with the RMS normalisation of many newer models, the cliff would be behind 64.
+# Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
 # Three decimals hide nothing. Look at the figure: where your function says `None`, the eye may still
 # see a small step at the same place (see the extension at the end).
 
@@ -676,14 +773,14 @@ plots.spectrum(
 # or favour words. This service has both:
 #
 # ```
-# token, told = api.query(prompt, bias)    # bias: {token: number from -100 to 100}, or nothing
+# token, logprobs = api.query(prompt, bias)    # bias: {token: number from -100 to 100}, or nothing
 # ```
 #
-# `token` is the most likely next token after the bias. `told` maps the five most likely tokens to
+# `token` is the most likely next token after the bias. `logprobs` maps the five most likely tokens to
 # their log-probabilities, both after the bias; its keys are sorted by number, not by likelihood.
 #
-# **Idea.** Raise some tokens by so much that they are told, and read each *against a token that
-# every answer tells*: the difference of two log-probabilities in one answer is the difference of their
+# **Idea.** Raise some tokens by so much that they are among the five, and read each *against a token that
+# is in every answer*: the difference of two log-probabilities in one answer is the difference of their
 # biased logits, whatever the normaliser is. (Carlini and others 2024.)
 #
 # > **Predict.** How many queries does it take to learn all 1,024 logits of one prompt, up to a constant?
@@ -696,18 +793,18 @@ my_price = "no guess yet"
 def logits_through_top_k(api, prompt):
     """All logits (V,) of the token that follows a prompt, up to one constant.
 
-    api : has query(prompt, bias), see above, which tells some number of tokens k (five here, not
+    api : has query(prompt, bias), see above, which returns some number of tokens k (five here, not
         everywhere), and vocabulary_size. Returns an array (V,).
     """
     ### BEGIN SOLUTION
-    token, told = api.query(prompt)
+    token, logprobs = api.query(prompt)
     others = [t for t in range(api.vocabulary_size) if t != token]
-    logits, at_once = np.zeros(api.vocabulary_size), len(told) - 1
+    logits, at_once = np.zeros(api.vocabulary_size), len(logprobs) - 1
     for i in range(0, len(others), at_once):
         raised = others[i : i + at_once]
-        _, told = api.query(prompt, dict.fromkeys(raised, 100))
+        _, logprobs = api.query(prompt, dict.fromkeys(raised, 100))
         for t in raised:
-            logits[t] = told[t] - 100 - told[token]
+            logits[t] = logprobs[t] - 100 - logprobs[token]
     return logits
     ### END SOLUTION
 
@@ -719,7 +816,7 @@ lab6.logits_through_top_k(logits_through_top_k)
 # <details><summary>Hint 1: which token to read against?</summary>
 #
 # The most likely one. If you raise four others far above everything else, it is the fifth. (Where a
-# service tells three tokens, raise two. How many it tells, the first answer shows.)
+# service returns three tokens, raise two. The first answer shows how many it returns.)
 # </details>
 #
 # <details><summary>Hint 2: how far?</summary>
@@ -729,12 +826,12 @@ lab6.logits_through_top_k(logits_through_top_k)
 #
 # <details><summary>Hint 3: one token's logit</summary>
 #
-# <code>told[t] - told[token]</code> is <code>(logit of t) + 100 - (logit of token)</code>.
+# <code>logprobs[t] - logprobs[token]</code> is <code>(logit of t) + 100 - (logit of token)</code>.
 # </details>
 #
 # Logits of many prompts lead to the hidden size, and to more: their rows span what the columns of `W`
-# span. That is the last layer itself, up to a linear map: anybody could multiply `W` by a matrix and
-# undo that in the layers before, and no answer would change.
+# span. That is the last layer itself, up to a linear map: multiply `W` by an invertible matrix and the hidden
+# state by its inverse, and no answer changes. Answers alone cannot tell the two apart.
 
 
 # %% solution="output_projection"
@@ -780,9 +877,12 @@ print(f"{thief.used // 80} queries a prompt (your prediction: {my_price}), {thie
 print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 
 # %% [markdown]
-# **Read the result.** The hidden size of a model that its owner keeps secret, and its whole last layer
-# up to a linear map, for less than the price of a postcard. In 2024 the same was published of two
-# production models with hidden sizes of 1,024 and 2,048, for less than 20 dollars.
+# **Read the result.** You have the hidden size that its owner keeps secret, and the whole last layer
+# up to a linear map, for less than the price of a postcard.
+#
+# **In the real world.** In 2024, researchers did this to two production models (hidden sizes 1,024 and 2,048) for
+# less than 20 dollars, and told the providers before they published. Their paper describes how the providers
+# changed their APIs (Carlini and others 2024); exercise 6 asks you to do the same.
 
 # %% [markdown]
 # ## Exercise 6: closing it
@@ -791,12 +891,13 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # |---|---|---|
 # | ●●●○○ | 12 minutes | 3 |
 #
-# What a service tells is one function, from the logits and the customer's bias to the next token and
+# What a service returns is one function, from the logits and the customer's bias to the next token and
 # some log-probabilities. Below are a few candidates: how much of the logits the best of three thieves
 # reads (an error of 0 means all of them, 1 none), and what honest users keep. They want calibrated
 # probabilities. These are measured by the *perplexity* of held-out text, where the tokens that are not
-# told share what is left evenly, and by the *calibration error* of the most likely token (lab 1). Where
-# no probability is told, users are assumed to guess one good constant.
+# returned share what is left evenly, and by the *calibration error* of the most likely token (lab 1). (Only
+# five tokens are returned, so even the undefended service shows a higher perplexity than the model's own in
+# exercise 4.) Where no probability is returned, users are assumed to guess one good constant.
 #
 # > **Predict.** Which of the rows close the hole, and which of them cost honest users something?
 
@@ -830,11 +931,11 @@ def stolen_from(telling):
 
 
 def honest_price(telling):
-    """Perplexity and calibration error of what honest users are told."""
+    """Perplexity and calibration error of what honest users receive."""
     p = np.zeros((len(next_tokens), V))
     for row, one in zip(p, held_out_logits.astype(float), strict=True):
-        token, told = telling(one, {})
-        known = {t: np.exp(value) for t, value in told.items()} or {token: 0.3}
+        token, logprobs = telling(one, {})
+        known = {t: np.exp(value) for t, value in logprobs.items()} or {token: 0.3}
         row[:] = max(1e-9, 1 - sum(known.values())) / (V - len(known))
         row[list(known)] = list(known.values())
     p /= p.sum(axis=1, keepdims=True)
@@ -843,7 +944,7 @@ def honest_price(telling):
 
 
 def compare(options):
-    """One line for each way of telling."""
+    """One line for each way to answer."""
     for name, telling in options.items():
         (error, best), (perplexity, off) = stolen_from(telling), honest_price(telling)
         print(f"{name:28} best theft {error:.3f} ({best}); perplexity {perplexity:5.1f}, ", end="")
@@ -866,21 +967,27 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # instead of one query for four.
 #
 # **Yours.** Customers of this service ban words, favour words, and read log-probabilities, though hardly
-# anybody does both in one request. Write what the service tells, so that each of them is served and the
-# thieves are not. It is graded against five thieves who know what you wrote: one raises tokens, one does
-# so and reads the numbers as if no bias were in them, one raises one token at a time, by as little as it
-# takes, one bans what is known, and one averages the answers to many questions. Honest users ask in
-# between. What a service without any defence does as well earns no points.
+# anybody does both in one request. Write what the service returns, so that each of them is served and the
+# thieves are not. It is graded against five thieves who have read what you wrote:
+#
+# - one raises tokens, as in exercise 5;
+# - one does so and reads the numbers as if no bias were in them;
+# - one raises one token at a time, by as little as it takes;
+# - one bans what is known;
+# - one averages the answers to many queries.
+#
+# Honest users send their queries in between. A function that does no better than a service without any defence
+# earns no points.
 
 
 # %% solution="tell"
 def tell(logits, bias):
-    """What the service tells of the next token.
+    """What the service returns about the next token.
 
     logits : (V,), of every token. bias : {token: number}, empty for most customers.
     Returns the next token, and {token: log-probability} for at most five tokens. Without a bias:
     the most likely token and the five most likely ones, off by .05 at most. With one: the token
-    must follow the bias; what else is told is up to you. The same question gets the same answer.
+    must follow the bias; what else is returned is up to you. The same query gets the same answer.
     """
     ### BEGIN SOLUTION
     changed = logits.copy()
@@ -896,16 +1003,10 @@ def tell(logits, bias):
 lab6.tell(tell)
 
 # %% [markdown]
-# <details><summary>Hint 1: what does the thief need?</summary>
+# <details><summary>Hint: what does the thief need?</summary>
 #
 # A number about a token that *they* have chosen. Bias chooses the tokens; log-probabilities are the
 # numbers.
-# </details>
-#
-# <details><summary>Hint 2: must both act on the same answer?</summary>
-#
-# The bias can decide which token comes next, while the log-probabilities stay those of the model
-# without it. Or: a request with a bias gets no log-probabilities.
 # </details>
 
 # %% provided="closed"
@@ -918,66 +1019,73 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # |---|---|---|
 # | ●●○○○ | 8 minutes | 2 |
 #
-# In six to ten sentences: what should *Ostrich & Daughters* change in the services of exercises 1, 3
-# and 5, what does each change cost honest users, and what will it *not* stop? Every claim with a figure
-# from this notebook.
+# Choose *one* of the services of exercises 1, 3 and 5. In five to eight sentences: what should *Ostrich &
+# Daughters* change, what does the change cost honest users, and which thief does it *not* stop? Support each
+# claim with a number from this notebook.
 
 # %% [markdown] written="advice" points=2
 # ### BEGIN SOLUTION
-# The softmax regression: 785 exact answers to noise give every weight (agreement 1.0000). Rounding to
-# two decimals costs honest users next to nothing, since the class stays, and holds the solving thief
-# at .33 after 65 queries; but the thief who fits gets .986 from 130 queries. So expect a price, not a
-# defence; labels only are a higher one (.654 from 300 queries, but .992 from 10,000). The ReLU network:
-# 25,430 exact answers give all 16 neurons; labels only end that, as a label has no slope, and cost
-# those customers who need the score. A limit of 1,500 answers a day makes it 17 days, and ten accounts
-# make it two. The language model: the log-probabilities should be those without the bias. Then the best
-# theft's error rises from 0 to .98, and honest users keep their perplexity (34.4) and calibration error
-# (.047), while noise of .5 would cost them 66.4 and .075 and leave the thief who averages an error of
-# .08. It does not stop a thief who needs next tokens only: 43 queries for three logits, so about 14,000
-# for a prompt's 1,024. And none of this stops whoever learns a clone from answers, as in labs 2 to 4.
+# The softmax regression of exercise 1 gives away every weight for 785 exact answers to noise (agreement 1.0000).
+# I would round to two decimals. This costs honest users next to nothing, since the class hardly ever changes, and
+# holds the thief who solves at .260 from 65 queries (exercise 2). But it is a price and not a defence: twice as
+# many queries give .966, and a thief who fits the rounded probabilities gets .991 from the same 130. Labels only
+# are a higher price (.605 from 300 queries, but .992 from 10,000), and customers would lose the probabilities. A
+# detector of unusual pictures does not help: it lies to all noise, but mixtures with one real picture get
+# the truth, and an agreement of 1.0000. A limit of fewer than 785 answers a day for each account makes this thief
+# wait or open a second account. None of this stops a thief who learns a clone, as in labs 2 to 4.
 #
 # ### BEGIN MARK SCHEME
-# One point: a change for at least two of the three services, each with a figure of the theft before
-# it and a word on what it costs honest users. One point: says what remains (a thief who fits rounded
-# answers, next tokens that leak by bisection, learnt clones, several accounts), with a figure. Half
-# points are fine.
+# One point: a change for one of the services, with the theft before and after it in numbers, and a word on what
+# it costs honest users. One point: names a thief whom it does not stop (one who fits rounded answers, one who
+# opens several accounts, one who reads next tokens by bisection, one who learns a clone), with a number or
+# with a reason from this lab. Half points are fine. Other services treated as well earn nothing extra.
+#
+# Numbers for the other two. The ReLU network: 25,430 exact answers give all 16 neurons; labels only end *this*
+# attack (published attacks from labels alone need far more queries) and cost those customers who need the score;
+# a limit of 1,500 answers a day makes it 17 days, ten accounts make that two. The language model: with
+# log-probabilities that ignore the bias, the best theft's error rises from 0 to .98 and honest users keep their
+# perplexity (34.4) and calibration error (.047), while noise of .5 would cost them 66.4 and .075 and leave the
+# averaging thief an error of .08. What remains: 43 queries for three logits from next tokens alone, so about
+# 14,700 for a prompt's 1,024.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
 # %% [markdown]
-# <details><summary><b>The real world: what is published, what is alleged, and how to research it</b></summary>
+# ## If you research this yourself
+#
+# Attack your own models, or get the owner's permission in writing. Send no more queries than you need to make the
+# point, and log what you send. Tell the provider first, and leave time for repair (90 days is usual). Publish
+# the method and the measurement, not stolen weights.
+#
+# <details><summary><b>The real world: what is published, what is alleged, and what it is called</b></summary>
 #
 # **Published.** Solving for models behind prediction APIs: Tramèr and others (2016). ReLU networks from
-# their kinks: Jagielski and others (2020), Carlini, Jagielski and Mironov (2020). The last layer and
-# the hidden size (1,024 and 2,048) of two production language models, for less than 20 dollars:
-# Carlini and others (2024), who told the providers before they published.
+# their kinks: Jagielski and others (2020), Carlini, Jagielski and Mironov (2020). From labels alone: Carlini,
+# Chávez-Saab and others (2025). The last layer and the hidden size of two production language models:
+# Carlini and others (2024).
 #
 # **Names.** MITRE ATLAS calls this *Extract AI Model* (AML.T0024.002), by way of *AI Model Inference API
 # Access* (AML.T0040). Its mitigations are *Passive AI Output Obfuscation* (AML.M0002), *Restrict Number
 # of AI Model Queries* (AML.M0004) and *AI Telemetry Logging* (AML.M0024). (AML.T0044, which some pages
 # cite, is access to the weights themselves.) OWASP lists *Model Theft* (ML05:2023) and, for language
-# models, *Unbounded Consumption* (LLM10:2025), under which "Model Extraction via API" and "Functional
-# Model Replication" stand. NIST AI 100-2e2025 has a section on model extraction.
+# models, *Unbounded Consumption* (LLM10:2025), which covers "Model Extraction via API" and "Functional
+# Model Replication". NIST AI 100-2e2025 has a section on model extraction.
 #
-# **Alleged.** In 2025 and 2026, providers of language models said in public that others had trained
-# models on their answers at scale (*distillation*). These are allegations of one side; read who says
-# what, and what is shown. Distillation is the learning of labs 2 to 4: nothing in this lab proves or
-# refutes it.
+# **Alleged.** In January 2025, OpenAI said that it had evidence of DeepSeek having trained on its models'
+# answers ([Financial Times](https://www.ft.com/content/a0dfedd1-5255-4fa9-8ccc-1fe01de87ea6)). This is one
+# side's allegation; it gave no details of its evidence. Training on answers (*distillation*) is the
+# learning of labs 2 to 4: nothing in this lab proves or refutes it.
 #
 # **Terms and law.** Most services' terms forbid reverse engineering the model and training competing
 # ones on its answers. Breaking them can end an account and may be a breach of contract. Whether weights
 # or answers are protected as a trade secret or by copyright depends on the country and is not
 # settled everywhere. None of this is legal advice.
-#
-# **Research it responsibly.** Attack your own models, or get the owner's permission in writing. Ask no
-# more than you need to make the point, and log what you ask. Tell the provider first, and leave time for
-# repair (90 days is usual). Publish the method and the measurement, not stolen weights.
 # </details>
 #
 # ## ★ If you have time: a patient thief
 #
-# Ungraded. Noise of deviation .1 hid the cliff from your function. But the 63 directions grow with each prompt, and
-# noise has no direction in which to grow as fast. Look again with more prompts:
+# Ungraded. Noise of deviation .1 hid the cliff from your function. But with each prompt the 63 directions of the
+# model get stronger, while noise has no direction of its own and grows more slowly. Look again with more prompts:
 #
 # ```python
 # many = log_softmax(assistant.logits(assistant.random_prompts(1_000, seed=1)).astype(float))
@@ -1000,15 +1108,16 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** That some models are not learnt but solved: a softmax regression with one query more than it
+# **Shown.** Some models can be solved instead of learnt: a softmax regression with one query more than it
 # has inputs, a hidden ReLU layer neuron by neuron, a language model's hidden size and last layer from five
-# log-probabilities and a bias. That rounding is a price against solving thieves, and a smaller one
-# against those who know it. That a hole can be closed at no cost to honest users where two features meet
-# that hardly anybody needs together.
+# log-probabilities and a bias. A detector of unusual queries does not stop a thief who needs any 785 queries,
+# and can make them look usual. Rounding raises the price for a thief who solves, and less for one who expects it.
+# Where two features meet that hardly anybody needs together, a hole can be closed at no cost to honest users.
 #
-# **Not shown.** Deeper networks, whose kinks bend themselves; models in float32 or with rounded answers
-# at exercise 3; the layers of a transformer below its last one, which nobody is known to have solved for.
-# A service without this hole can still be learnt from (labs 2 to 4). Each theft ran once, on one model.
+# **Not shown.** Deeper networks, whose later kinks are no longer straight; exercise 3's attack on answers in
+# float32, or rounded ones; the layers of a transformer below its last one, which nobody is known to have solved
+# for. A service without this hole can still be learnt from (labs 2 to 4). Exact thefts ran once, on one model
+# each; what depends on chance ran on three small ones.
 #
 # **Papers.**
 # - Tramèr, Zhang, Juels, Reiter and Ristenpart, [Stealing Machine Learning Models via Prediction
@@ -1017,6 +1126,9 @@ compare({"undefended": TopTokens(5), "yours": tell})
 #   Neural Networks](https://arxiv.org/abs/1909.01838), USENIX Security 2020.
 # - Carlini, Jagielski and Mironov, [Cryptanalytic Extraction of Neural Network
 #   Models](https://arxiv.org/abs/2003.04884), CRYPTO 2020.
+# - Carlini, Chávez-Saab, Hambitzer, Rodríguez-Henríquez and Shamir, [Polynomial Time Cryptanalytic
+#   Extraction of Deep Neural Networks in the Hard-Label Setting](https://arxiv.org/abs/2410.05750),
+#   EUROCRYPT 2025.
 # - Carlini and others, [Stealing Part of a Production Language Model](https://arxiv.org/abs/2403.06634),
 #   ICML 2024.
 # - Finlayson, Ren and Swayamdipta, [Logits of API-Protected LLMs Leak Proprietary
