@@ -225,6 +225,8 @@ def test_train_clone_other_right_ways():
         (cloning(hard=largest_of_each_column), 3, "Each row is one picture's answer"),
         (cloning(hard=lambda a: a), 3, "still sees more than the argmax"),
         (cloning(soft=lambda a: a.argmax(axis=1)), 3, "surer than the victim"),
+        (cloning(soft=lambda a: a**2 / (a**2).sum(axis=1)[:, None]), 3, "a sharpened version"),
+        (cloning(network=lambda seed: models.mlp(seed=0)), 3, "start from the same weights"),
         (cloning(use_seed=False), (2, 3), "Hand the seed both"),
         (cloning(epochs=10), 3, "epochs is ignored"),
         (cloning(returned="logits"), 3, "The clone returns logits"),

@@ -202,6 +202,7 @@ POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
         (lambda s, r: s.mean() + s.std() * norm.ppf(r), 0, "no distribution is assumed"),
         (lambda s, r: place(s, r * len(s) + 1), 1, "the score at index 20"),
         (lambda s, r: place(s, np.ceil(r * len(s))), 2, "round down, not up"),
+        (lambda s, r: place(s, round(r * len(s))), 2, "round down, not up"),
         (lambda s, r: place(s, max(0, r * len(s) - 1)), 2, "The highest such threshold"),
         (lambda s, r: np.quantile(s, r, method="lower"), 2, "The highest such threshold"),
         (lambda s, r: np.quantile(s, r) + 1e-9, 2, "With max_fpr 0 nobody"),
@@ -267,13 +268,13 @@ def zero_mean(p):
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
-        (lambda p: p, 2, "keeps the largest class"),
-        (lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05, 2, "keeps the largest class"),
-        (lambda p: np.eye(10)[np.full(len(p), 3)], 2, "Everybody gets the same class"),
-        (lambda p: np.full(p.shape, 0.1), 2, "All classes get the same probability"),
+        (lambda p: p, 0, "keeps the largest class"),
+        (lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05, 0, "keeps the largest class"),
+        (lambda p: np.eye(10)[np.full(len(p), 3)], 0, "Everybody gets the same class"),
+        (lambda p: np.full(p.shape, 0.1), 0, "All classes get the same probability"),
         (lambda p: p[:, [1, 0, 2, 4, 3, 6, 5, 8, 9, 7]], 2, "The classes [2] stay"),
         (lambda p: np.random.default_rng().permuted(p, axis=1), 1, "by chance"),
-        (zero_mean, 1, "by chance"),
+        (zero_mean, (0, 1), "by chance"),
         (lambda p: np.random.default_rng().dirichlet(np.ones(10), len(p)), 1, "repeats a question"),
         (lambda p: np.roll(p, 1, axis=0), 1, "Whole rows have changed places"),
         (lambda p: p[::-1], 1, "Whole rows have changed places"),
@@ -292,7 +293,7 @@ def zero_mean(p):
 )
 def test_misinform_wrong_ways_are_named(wrong, points, words):
     result = the_same(under_secrets(lab3.misinform, wrong))
-    assert result == points
+    assert result in (points if isinstance(points, tuple) else (points,))
     assert in_words(result).count(words) == 1
 
 
@@ -437,8 +438,20 @@ def by_training_pictures():
              by_training_pictures]
 )  # fmt: skip
 def test_trickster_that_misleads_everybody_is_not_told_to_turn_its_comparison(make):
-    words = in_words(lab3.trickster(make(), **TINY))
+    result = lab3.trickster(make(), **TINY)
+    words = in_words(result)
     assert "nearly everybody is misled" in words and "wrong way round" not in words
+    assert result == 0.0
+
+
+def test_an_unwritten_trickster_is_told_at_once(monkeypatch):
+    monkeypatch.setattr(defense_cases, "try_out", None)  # drawing what it asks would take seconds
+
+    def trickster(x, posteriors, features):
+        raise NotImplementedError
+
+    result = lab3.trickster(trickster)
+    assert result.note.startswith("Not written yet") and not result.parts
 
 
 def test_trickster_that_keeps_the_argmax():

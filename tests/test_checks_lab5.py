@@ -138,6 +138,10 @@ def exposed():
     return ood.OutlierExposure.fit(*rows)
 
 
+def only_noise(honest, seed):
+    return np.random.default_rng(seed).random(honest.shape)
+
+
 def nearest(statistics):
     return ood.score_knn(statistics[:, FEATURES], fixtures.bank(), 1)
 
@@ -156,6 +160,7 @@ def test_a_detector_that_was_exposed_to_outliers(exposed):
         (lambda honest, seed: honest[:20], nearest, "asked are at least"),
         (lambda honest, seed: 2 * all_kinds(honest, seed), nearest, "Pixels lie in"),
         (lambda honest, seed: np.zeros_like(honest), nearest, "leave none empty"),
+        (only_noise, nearest, "stay the same when the honest pictures are others"),
         (all_kinds, nearest, "more outliers of more kinds"),
         (all_kinds, lambda s: -nearest(s), "The sign is wrong"),
         (all_kinds, lambda s: nearest(s) - nearest(s).mean(), "what else is in the batch"),

@@ -393,7 +393,8 @@ print(f"Your guess: {my_flagged}. Measured: {shares['training pictures']:.1%}.")
 # **Idea.** Noise with mean zero averages out. An answer that is always wrong in the same way does not. It
 # should look like any other answer: a distribution, with another class on top than the true one, and not
 # the same for every input. It must also be **deterministic**: a thief who asks twice gets the same answer
-# twice. If the answers varied, their average could give the truth away.
+# twice, even after the service was restarted. If the answers varied, their average could give the truth
+# away.
 #
 # One way is to keep the ten numbers of the row and to hand them out in reverse order: the least likely
 # class gets the largest probability, and so on. You may find another.

@@ -346,6 +346,7 @@ def make_outliers(honest, seed):
     """Weird pictures made from honest ones.
 
     honest : pictures (n, 1, 28, 28) in [0, 1], in no particular order.
+    seed : the same pictures and the same seed give the same outliers.
     Returns (n, 1, 28, 28) in [0, 1]: several kinds, none of them an honest picture.
     """
     ### BEGIN SOLUTION
@@ -498,8 +499,9 @@ for name in normal:
 # space of features by three hyperplanes in directions that the key decides. That makes eight cells, and
 # each has a permutation of its own. Similar pictures mostly share a cell, and so a lie.
 #
-# `secret_rng(key, message)` gives you random numbers that only the holder of the key can repeat. Write a
-# lie of your choice; the reference uses cells. Four things count: the true class is never on top; the same
+# `secret_rng(key, message)` gives you random numbers that only the holder of the key can repeat. (Python's
+# own `hash` will not do: for strings and bytes it changes with each start of the program, and so would the
+# lies.) Write a lie of your choice; the reference uses cells. Four things count: the true class is never on top; the same
 # input gets the same lie under the same key, in whatever company; another key tells other lies; and
 # nobody undoes them.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.distributions import distributions
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.models import softmax
 
 ROWS = 4_000  # equal questions, or more: 0.1 sigma is more than five standard errors of their mean
@@ -164,19 +164,30 @@ def _say_why_no_distributions(p: np.ndarray, found: np.ndarray) -> None:
         )
 
 
-def another_class(part: Part, p: np.ndarray, found: np.ndarray) -> None:
-    """Another class on top in every row that has a clear one, and not the same for everybody."""
+def another_class(part: Part, p: np.ndarray, found: np.ndarray) -> float:
+    """Another class on top in every row that has a clear one, and not the same for everybody.
+
+    Most of the rows earn half of the points. Returns the share of the points.
+    """
     ordered = np.sort(p, axis=1)
     clear = ordered[:, -1] - ordered[:, -2] > 1e-6
     top, given = p.argmax(axis=1)[clear], found.argmax(axis=1)[clear]
     same, classes = float(np.mean(given == top)), len(np.unique(given))
-    part.expect(
-        same == 0 and classes >= 5,
+    most = 0.5 if same < 0.5 and classes >= 5 else 0.0
+    part.award(
+        1.0 if same == 0 and classes >= 5 else most,
         f"{same:.1%} of the rows still name the true class; {classes} classes are named in all",
         "0.0%, and at least 5 classes",
         "0.0%, and 8 to 10",
         _why_right(p, found, top, given),
     )
+    return part.share
+
+
+def must_mislead(misled: float) -> None:
+    """Answers that mislead nobody earn nothing by being the same when asked again."""
+    if misled == 0:
+        raise NotMeasured("nobody is misled yet, see above.")
 
 
 def _why_right(p: np.ndarray, found: np.ndarray, top: np.ndarray, given: np.ndarray) -> str:

@@ -1,7 +1,11 @@
-"""Situations with one right outcome each, of which a part of a check asks for all."""
+"""Situations with one right outcome each, of which a part of a check asks for all.
+
+And one that comes before all others: whether anything is written at all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from trickster.checks.result import Part
@@ -14,6 +18,20 @@ class Case(NamedTuple):
     got: Any
     want: Any
     advice: str
+
+
+def must_be_written(answer: Callable[..., Any], *inputs: Any) -> None:
+    """Raise NotImplementedError where the answer does, before a slow check draws what it asks.
+
+    Whatever else comes of these small ``inputs`` counts for nothing.
+    """
+    try:
+        answer(*inputs)
+    except NotImplementedError:
+        raise
+    except (Exception, SystemExit) as error:
+        if hasattr(error, "plain"):
+            raise  # not the code's own error, but its end
 
 
 def decide(part: Part, cases: list[Case]) -> None:

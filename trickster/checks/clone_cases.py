@@ -61,6 +61,9 @@ TOO_LITTLE = (
 )
 
 
+SHARPER, FLATTER = 0.035, 0.055  # right clones lie from 0 to .024 above the victim's doubt
+
+
 class Task(NamedTuple):
     """Pictures whose brightest part decides their class: a clone learns that from a few hundred.
 
@@ -114,20 +117,23 @@ def soft_labels(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
     first = float(got[rows, shown.fresh_classes].mean())
     second = float(got[rows, drawn.second].mean())
     sure, doubt = drawn.confidence, 1 - drawn.confidence
+    # The doubt as a share of both: free of how well the clone tells the two classes apart.
+    copied = second / max(first + second, 1e-6)
     part.expect(
-        0.2 < second < 0.5 and first > 0.4,
+        0.4 < first < 1 and doubt - SHARPER < copied < doubt + FLATTER,
         f"a victim that says {sure:.2f} and {doubt:.2f} is copied as {first:.2f} and "
         f"{second:.2f} on average, on pictures that the clone had not seen",
-        "the first above .4, the second between .2 and .5",
+        f"the first above .4, the second between {doubt - SHARPER:.2f} and {doubt + FLATTER:.2f} "
+        "of both together",
         "0.6 and 0.3",
         TOO_LITTLE
         if first < 0.4
-        else "The clone is surer than the victim: with soft labels the posteriors themselves are "
-        "the targets, not their argmax."
-        if second <= 0.2
         else "The clone returns logits: a function to posteriors was asked, such as "
         "models.Classifier(network).posteriors."
         if first > 1
+        else "The clone is surer than the victim: with soft labels the posteriors themselves are "
+        "the targets, neither their argmax nor a sharpened version of them."
+        if copied <= doubt - SHARPER
         else "The clone does not repeat the posteriors it was trained on.",
     )
 
@@ -198,6 +204,14 @@ def seeds(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
             f"guessing: they must learn something before the seed can matter. {TOO_LITTLE}"
         )
     longer = ask(train(shown.x, drawn.answers, labels="soft", epochs=9, seed=one), shown.fresh)
+    # One picture over and over: its order can't matter, so only the weights can differ.
+    x, answers = np.repeat(shown.x[:1], 130, axis=0), np.repeat(drawn.answers[:1], 130, axis=0)
+    alike = [ask(train(x, answers, labels="soft", epochs=1, seed=s), x[:1]) for s in (one, two)]
+    if np.array_equal(*alike):
+        raise Missed(
+            "two seeds start from the same weights: where the order of training can't matter, both "
+            "clones are the same. Hand the seed both to the network and to training.fit."
+        )
     same, different, more = (float(np.abs(first - x).max()) for x in (again, other, longer))
     part.expect(
         same == 0 and different > 0 and more > 0,

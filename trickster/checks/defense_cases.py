@@ -41,6 +41,15 @@ def panel_pools(kind: str, pools: int, budget: int) -> list[thieves.Pool]:
     return [pool(kind, number, budget) for number in range(pools)]
 
 
+def example() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two pictures, with posteriors and features, in the shapes in which a defence gets them."""
+    return (
+        np.zeros((2, 1, 28, 28), np.float32),
+        np.full((2, 10), 0.1, np.float32),
+        np.ones((2, 128), np.float32),
+    )
+
+
 # --- everything at once -------------------------------------------------------------
 
 
@@ -88,6 +97,14 @@ def must_defend(caught: float, first: bool = False) -> None:
         )
 
 
+def must_serve(table: Table) -> None:
+    """Nobody earns points for giving everybody the same answer, or for misleading everybody."""
+    honest = table.crowd.rows(HONEST)
+    wanted = table.crowd.posteriors[honest].argmax(axis=1)
+    if table.right(honest, wanted) < 0.5:
+        raise NotMeasured("most honest users are misled, see below: that comes first.")
+
+
 def must_be_asked(table: Table | None) -> Table:
     """The table, if everything in it was asked at least once."""
     if table is None or not table.answered[FIRST].all():
@@ -111,6 +128,8 @@ def same_answers(part: Part, table: Table, caught: float) -> None:
         "alone": table.gap(FIRST, AMID, np.array(alone)) >= STEADY,
     }
     shares = {name: float(each.mean()) for name, each in changed.items()}
+    if max(shares.values()) <= UNSTEADY:
+        must_serve(table)
     part.expect(
         max(shares.values()) <= UNSTEADY,
         f"of {len(again):,} answers changed: "
@@ -136,7 +155,7 @@ def honest_users(part: Part, table: Table, steady: float) -> float:
     fine_loss, fine_flag = loss <= HONEST_LOSS, flagged <= HONEST_FLAGGED
     why = (
         "that answers change, see above, costs them too."
-        if steady < 1
+        if steady < 1 and flagged <= 0.5
         else what_to_do(table.one_of(rows), flagged, table.changed(table.crowd.rows("shapes")))
     )
     part.award(

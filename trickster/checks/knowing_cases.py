@@ -40,6 +40,12 @@ class Tried(NamedTuple):
     keys: np.ndarray  # (pictures,) the number of the key they asked it with, -1 for none
 
 
+def example() -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Two pictures, with posteriors, statistics and a key, in the shapes a defence gets them in."""
+    x, posteriors, _ = defense_cases.example()
+    return x, posteriors, np.ones((2, 322), np.float32), keyed_cases.key("example")
+
+
 # --- everything at once ---------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trickster.checks import answer_cases, defense_cases, remarks, score_cases
+from trickster.checks.cases import must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_POOLS
 from trickster.checks.distributions import given_read_only
 from trickster.checks.result import Sheet, check
@@ -88,14 +89,13 @@ def choose_threshold(sheet: Sheet, choose: Callable[..., Any]) -> None:
 )
 def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
     """Distributions, another class on top in every row, the same answer every time."""
-    p = answer_cases.posteriors()
-    with sheet.part("answers are distributions", 1) as part:
+    p, misled = answer_cases.posteriors(), 0.0
+    with sheet.part("another class on top in every row", 2) as part:
         got = answer_cases.wrong_answers(p, misinform)
-        given_read_only(misinform, "misinform", p)
-        part.expect(True, f"{len(got)} rows, each sums to 1", "each sums to 1")
-    with sheet.part("another class on top in every row", 1) as part:
-        answer_cases.another_class(part, p, answer_cases.wrong_answers(p, misinform))
+        misled = answer_cases.another_class(part, p, got)
     with sheet.part("the same question, the same answer", 1) as part:
+        answer_cases.must_mislead(misled)
+        given_read_only(misinform, "misinform", p)
         answer_cases.same_again(part, p, misinform)
 
 
@@ -112,6 +112,7 @@ def trickster(
     """A panel of thieves and honest users, asked about at once, mixed."""
     table, kept, steady, caught = None, 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 1) as part:
+        must_be_written(trickster, *defense_cases.example())
         table = defense_cases.try_out(trickster, pools, budget, part.doing)
         caught = table.changed(table.crowd.rows("shapes"))
         defense_cases.same_answers(part, table, caught)

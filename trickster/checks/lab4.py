@@ -17,7 +17,7 @@ from trickster.checks import (
     service_cases,
     window_cases,
 )
-from trickster.checks.cases import Case, decide
+from trickster.checks.cases import Case, decide, must_be_written
 from trickster.checks.distributions import sums_to_one
 from trickster.checks.result import NotMeasured, Sheet, array, check, number
 from trickster.checks.service_cases import DAILY_CAP, PANEL_BUDGET, SERVICES
@@ -245,6 +245,7 @@ def layered(
     """Several services, each used by honest customers, thieves and one greedy account at once."""
     tried, loss, steady = None, 1.0, None
     with sheet.part("honest customers: answers", 0.5) as part:
+        must_be_written(make_layered, *service_cases.example())
         tried = service_cases.try_out(make_layered, services, budget, part.doing)
         service_cases.honest_requests(part, tried)
     with sheet.part("honest customers: accuracy", 1) as part:

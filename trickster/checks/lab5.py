@@ -14,6 +14,7 @@ from trickster.checks import (
     remarks,
     unlying_cases,
 )
+from trickster.checks.cases import must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET
 from trickster.checks.knowing_cases import Counts
 from trickster.checks.result import Sheet, check
@@ -121,6 +122,7 @@ def defend(sheet: Sheet, defend: Callable[..., Any], budget: int = PANEL_BUDGET)
     """Two services with keys of their own, honest users, and thieves who have read the code."""
     tried, kept, steady, caught = None, 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 0.5) as part:
+        must_be_written(defend, *knowing_cases.example())
         tried = knowing_cases.try_out(defend, budget, part.doing)
         caught = tried.table.changed(tried.table.crowd.rows("shapes"))
         defense_cases.same_answers(part, tried.table, caught)

@@ -21,6 +21,7 @@ Score = Callable[[np.ndarray], Any]
 GIVEN = 200  # honest pictures that outliers are made from
 FLAGGED = 0.02  # of honest pictures
 SAME, FEW = 0.01, 0.05  # mean difference of two pictures; share that may be no outliers
+FINDS = 0.5  # of the shapes; lab 3's nearest neighbour flags .6
 STEADY, UNSTEADY = 1e-3, 0.001  # of the scores' spread; of the inputs: rounding may cost that much
 
 
@@ -49,6 +50,8 @@ def other_pictures(part: Part, make_outliers: Make) -> None:
     honest_too = _nearest(found, honest) < SAME
     repeated = len(found) - len(np.unique(found.round(4).reshape(len(found), -1), axis=0))
     darkest = float(found.std(axis=(1, 2, 3)).min())
+    if darkest > 0:
+        _must_come_from_honest(make_outliers, honest, found)
     part.expect(
         honest_too.mean() <= FEW and repeated <= FEW * len(found) and darkest > 0,
         f"{len(found):,} pictures, of which {honest_too.mean():.1%} are honest ones hardly "
@@ -60,6 +63,26 @@ def other_pictures(part: Part, make_outliers: Make) -> None:
         if honest_too.mean() > FEW
         else "Make every outlier from other pictures or in another way, and leave none empty.",
     )
+
+
+def _must_come_from_honest(make_outliers: Make, honest: np.ndarray, found: np.ndarray) -> None:
+    """Noise is weird as well, but anybody can make it, and it is not what is asked for here."""
+    seed = draws.seed("outliers")
+    again, others = (
+        array(make_outliers(given.copy(), seed), "make_outliers", found.shape)
+        for given in (honest, 1 - honest)
+    )
+    if not np.array_equal(again, found):
+        raise Missed(
+            "the same pictures and the same seed must give the same outliers: take everything "
+            "random from np.random.default_rng(seed)."
+        )
+    same = float(np.mean(np.abs(others - found).mean(axis=(1, 2, 3)) < SAME))
+    if same > 0.5:
+        raise Missed(
+            f"{same:.0%} of the outliers stay the same when the honest pictures are others: most "
+            "must be made from the pictures that make_outliers is given."
+        )
 
 
 def _nearest(found: np.ndarray, honest: np.ndarray) -> np.ndarray:
@@ -120,6 +143,12 @@ def steady(part: Part, scored: Scored) -> None:
             f"There are {values} different scores for {sum(map(len, scored.groups.values())):,} "
             "inputs: a threshold needs finer ones. Return decision_function or the log odds, not "
             "the predicted class."
+        )
+    if scored.moved <= UNSTEADY and scored.flagged("shapes") < FINDS:
+        raise Missed(
+            f"{scored.flagged('shapes'):.0%} of the shapes are flagged where {FLAGGED:.0%} of "
+            "honest pictures are (lab 3's score: about 60%). These scores detect too little for "
+            "their other properties to count."
         )
     part.expect(
         scored.moved <= UNSTEADY,

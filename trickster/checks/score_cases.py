@@ -337,15 +337,15 @@ FLAGS_ALL = (
     "This flags everybody. Return a score, not its place in the order or a count: "
     "np.sort(honest_scores)[place]."
 )
-# Few scores, and a share of them that is no whole number, and of which np.quantile, too, rounds
-# down: between the last two of those that may be flagged and the next.
+# Few scores, and a share of them that lies above a half, between two whole numbers: rounding to the
+# nearest is one too many. np.quantile, too, rounds down here: between the last two of those that
+# may be flagged and the next.
 FEW = [
     (n, share / 100)
     for n in range(6, 16)
-    for share in range(15, 46)
+    for share in range(60, 91)
     if int(n * share / 100 + 0.05) == int(n * share / 100 - 0.05) == int((n - 1) * share / 100) + 1
-    and n * share % 100
-    and n * share > 200
+    and n * share % 100 > 55
 ]
 
 

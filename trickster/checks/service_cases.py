@@ -51,6 +51,11 @@ class Tried(NamedTuple):
         return 1 - len(refused) / len(self.sent)
 
 
+def example() -> tuple[np.ndarray, np.ndarray]:
+    """A bank and held-out features, a few rows of each."""
+    return np.eye(8, 128, dtype=np.float32), np.eye(8, 128, dtype=np.float32)
+
+
 def try_out(make_layered: MakeLayered, services: int, budget: int, report: thieves.Report) -> Tried:
     """Each service gets honest pictures of its own, thieves with a pool, and one greedy account."""
     pools = [thieves.Pool("shapes", budget, f"of service {i}") for i in range(services)]
@@ -113,6 +118,14 @@ def must_defend(tried: Tried, again: bool = False) -> None:
         )
 
 
+def must_serve(tried: Tried) -> None:
+    """Nobody earns points for the same answer to everybody, or for misleading everybody."""
+    for table in tried.tables:
+        honest = table.crowd.rows(HONEST)
+        if table.right(honest, table.crowd.posteriors[honest].argmax(axis=1)) < 0.5:
+            raise NotMeasured("most honest customers are misled, see below: that comes first.")
+
+
 # --- honest customers ---------------------------------------------------------------
 
 
@@ -120,6 +133,9 @@ def honest_requests(part: Part, tried: Tried) -> None:
     """Whoever keeps the terms is answered."""
     if (error := tried.tables[-1].error) is not None:
         raise error
+    must_serve(tried)
+    if not any(table.refused for table in tried.tables):
+        must_defend(tried)  # whoever neither limits nor misleads has done nothing yet
     part.expect(
         tried.success == 1,
         f"{tried.success:.1%} of {len(tried.sent)} requests answered",
@@ -203,6 +219,7 @@ def same_answers(part: Part, tried: Tried) -> None:
     _must_be_served(tried, "answers that are refused can't be compared.")
     worst = _changed_shares(tried)
     if max(worst.values()) <= UNSTEADY:
+        must_serve(tried)
         must_defend(tried, again=True)
     part.expect(
         max(worst.values()) <= UNSTEADY,

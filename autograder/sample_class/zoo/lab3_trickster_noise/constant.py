@@ -1,8 +1,8 @@
 # /// zoo
 # about = "The same uniform answer to everybody"
 # [expect]
-# trickster_test = 1
-# total = 1
+# trickster_test = 0
+# total = 0
 # ///
 
 # %% trickster

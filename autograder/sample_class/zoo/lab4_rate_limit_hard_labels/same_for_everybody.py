@@ -1,8 +1,8 @@
 # /// zoo
 # about = "A stack that gives everybody the same uniform answer"
 # [expect]
-# layered_test = 1.5
-# total = 1.5
+# layered_test = 0
+# total = 0
 # ///
 
 # %% make_layered
