@@ -829,13 +829,17 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
-        (making(share=1.0), 2, "Nearly everybody is misled"),
-        (making(tell=lambda p: np.full(p.shape, 0.1)), 2, "one and the same answer"),
-        (making(tell=lambda p: np.eye(10)[np.zeros(len(p), int)]), 2, "one and the same answer"),
+        (making(share=1.0), 0.5, "Nearly everybody is misled"),
+        (making(tell=lambda p: np.full(p.shape, 0.1)), 0.5, "one and the same answer"),
+        (making(tell=lambda p: np.eye(10)[np.zeros(len(p), int)]), 0.5, "one and the same answer"),
         (making(wrong=drawn), 2, "averaged away"),
-        (mean_of_batch, (0.5, 1.5), "never for a batch"),
-        (majority_of_batch, (0.5, 1.5), "never for a batch"),
-        (misleading_everybody_after_three_days, 1, "answers differently later than at first"),
+        (mean_of_batch, (0, 1.5), "never for a batch"),
+        (majority_of_batch, (0, 1.5), "never for a batch"),
+        (
+            misleading_everybody_after_three_days,
+            (0.5, 1),
+            "answers differently later than at first",
+        ),
         (making(limit=lambda: limiters.SlidingWindow(100, 86_400)), (0, 1.5), "Honest bursts"),
         (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
         (making(wrong=lambda p: p), 1, "no answer is defended yet: see above"),

@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Misleads a whole batch when most of its inputs are weird"
 # [expect]
-# layered_test = [0.5, 1.5]
-# total = [0.5, 1.5]
+# layered_test = [0, 1.5]
+# total = [0, 1.5]
 # ///
 
 # %% make_layered
