@@ -162,6 +162,7 @@ def test_reversed_answers_are_put_right_however_many_they_are(share):
     assert (found.sure >= 0.5).all() and found.sure[right].mean() > found.sure[~right].mean()
 
 
+@pytest.mark.slow
 def test_any_set_of_lies_can_be_undone():
     _, _, truth = shapes()
     rng = np.random.default_rng(2)

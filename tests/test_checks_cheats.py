@@ -91,6 +91,7 @@ def test_nor_does_a_service_that_answers_like_it(make):
     assert earned["the best thief of the panel"] == earned["honest customers: accuracy"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "told"), CHEATING_SERVICES.items(), ids=names)
 def test_a_service_that_looks_at_accounts_earns_next_to_nothing(make, told):
     result = lab4.layered(make(), **LAB4)

@@ -202,6 +202,7 @@ def largest_of_each_column(answers):
     return marked / marked.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_train_clone_reference(names):
     assert lab2.train_clone(names["train_clone"]) == 4.0
 
@@ -486,6 +487,7 @@ def test_steal_with_what_ships_earns_the_budget_point_only(cheat):
     assert result.parts[0].value < 0.35
 
 
+@pytest.mark.slow
 def test_steal_that_asks_nothing_earns_nothing():
     result = lab2.steal(lambda api, pools, budget, seed=0: VICTIM.posteriors)
     assert result == 0.0
@@ -517,6 +519,7 @@ def test_steal_with_the_shipped_clothes_is_no_theft_and_told(change):
     assert any("the course's own pictures of clothes" in remark for remark in result.remarks)
 
 
+@pytest.mark.slow
 def test_what_thieves_make_of_their_pools_is_not_taken_for_clothes():
     """Shapes moved along a gradient, mixed, mirrored, blurred, and photographs cut again."""
     shapes = clone_cases.query_pool("shapes", 1_500, "test")

@@ -38,6 +38,7 @@ def clipped(p, sigma, rng):
     return noisy / noisy.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_zero_mean_noise_right_ways(names):
     for right in (
         names["zero_mean_noise"],
@@ -405,6 +406,7 @@ def test_trickster_that_does_nothing():
     assert words.count("nothing is defended yet: see above") == 4 and words.count("0% of") == 1
 
 
+@pytest.mark.slow
 def test_trickster_with_a_weak_score():
     result = lab3.trickster(by_score(lambda x, posteriors, _: ood.score_msp(posteriors)), **TINY)
     assert 3.0 <= result < 6.0

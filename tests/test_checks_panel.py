@@ -80,6 +80,7 @@ def test_grading_hides_other_pictures_than_a_desk():
     assert np.abs(graded - plain).mean() < 0.05 < np.abs(graded - glyphs(40, seed=seed)).mean()
 
 
+@pytest.mark.slow
 def test_a_mixture_holds_every_family_in_shares_of_its_own(monkeypatch):
     drawn: dict[str, int] = {}
 

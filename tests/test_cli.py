@@ -158,7 +158,7 @@ def test_grading_a_class_that_fails(cli: Cli, root: Path) -> None:
     folder = root / "class"
     (folder / "submitted" / "ann" / LAB).mkdir(parents=True)
     (folder / "submitted" / "ann" / LAB / f"{LAB}.ipynb").write_text("")
-    run = cli("grade", folder)
+    run = cli("grade", folder, "--workers", 1)
     assert run.code == 1 and f"ann, {LAB}: {LAB}.ipynb is empty." in run.out
     assert "1/1 lab1_toy  ann  failed" in run.out and run.err == ""
 

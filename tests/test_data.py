@@ -529,6 +529,7 @@ def test_batches_that_are_not_the_original_are_refused(tmp_path):
         data.load("cifar10", root=tmp_path)
 
 
+@pytest.mark.slow
 def test_real_pictures_of_cifar10(real_cifar10):
     cifar = data.load("cifar10", root=real_cifar10)
     assert cifar.x_train.shape == (30, 3, 32, 32) and cifar.x_test.shape == (400, 3, 32, 32)

@@ -178,7 +178,8 @@ def test_a_class_of_renamed_notebooks(root: Path, release: NotebookNode, tmp_pat
     put(tmp_path, f"folder/{LAB}/lab/{NAME}", done)
     put(tmp_path, f"stray/{NAME}", done)
     found = {
-        record.student: record for record in grade_class(root, tmp_path, say=lambda text: None)
+        record.student: record
+        for record in grade_class(root, tmp_path, workers=1, say=lambda text: None)
     }
     assert {name: record.score for name, record in found.items()} == {
         "copy": 4, "canvas": 4, "windows": 4, "folder": 4, "stray": 0
@@ -189,8 +190,8 @@ def test_a_class_of_renamed_notebooks(root: Path, release: NotebookNode, tmp_pat
         assert found[name].status == "graded"
         assert [note.kind for note in found[name].repairs] == ["file"]
         assert (tmp_path / "feedback" / name / LAB / f"{LAB}.html").is_file()
-    again = grade_class(root, tmp_path, say=lambda text: None)
+    again = grade_class(root, tmp_path, workers=1, say=lambda text: None)
     assert {record.seconds for record in again} == {record.seconds for record in found.values()}
     put(tmp_path, f"copy/{LAB}/{LAB}-Copy1.ipynb", done.replace("start + sum", "sum"))
-    (record,) = grade_class(root, tmp_path, students=["copy"], say=lambda text: None)
+    (record,) = grade_class(root, tmp_path, students=["copy"], workers=1, say=lambda text: None)
     assert record.score == 0

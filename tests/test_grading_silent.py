@@ -109,7 +109,7 @@ def test_a_class_of_habits(tmp_path: Path) -> None:
     hand_in(root, "halves", root_sum=f"print('\\ud800')\n{ROOT_SUM}", why="So \ud800.")
     raising = "def root_sum(values, start=0.0):\n    raise ValueError('\\ud800')"
     hand_in(root, "raises", root_sum=raising)
-    graded = grade_class(root, root, say=lambda text: None)
+    graded = grade_class(root, root, workers=1, say=lambda text: None)
     found = {record.student: record for record in graded}
     points = {name: record.test_points for name, record in found.items()}
     assert points == {"drive": 4, "quits": 4, "pandas": 0, "inside": 0, "halves": 4, "raises": 0}
@@ -134,7 +134,7 @@ def test_another_gradebook_is_the_only_one(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with (root / "nbgrader_config.py").open("a") as file:
         file.write(f"\nc.CourseDirectory.db_url = 'sqlite:///{other}'\n")
-    grade_class(root, root, say=lambda text: None)
+    grade_class(root, root, workers=1, say=lambda text: None)
     assert other.is_file() and not (root / "gradebook.db").exists()
     with nbgrader_api.open_gradebook(root) as gradebook:
         grade = gradebook.find_grade("counter_test", LAB, LAB, "ann")
@@ -196,11 +196,11 @@ def test_points_that_change_are_told_once_and_accuse_nobody(tmp_path: Path) -> N
     root = built_course(tmp_path)
     for student in ("ann", "bob"):
         hand_in(root, student, root_sum=ROOT_SUM, why="Because it has friends.")
-    grade_class(root, root, marks={(LAB, "ann"): {"why": 3}}, say=lambda text: None)
+    grade_class(root, root, marks={(LAB, "ann"): {"why": 3}}, workers=1, say=lambda text: None)
     repoint(root, 4)
     forged = Path(root / "submitted" / "bob" / LAB / f"{LAB}.ipynb")
     change_notebook(forged, lambda nb: cell_of(nb, "why").metadata.nbgrader.update(points=99))
-    ann, bob = grade_class(root, root, say=lambda text: None)
+    ann, bob = grade_class(root, root, workers=1, say=lambda text: None)
     assert (ann.score, ann.maximum, ann.status) == (7, 10, "graded")
     assert not ann.suspicious and not ann.reason and ann.former_points == {"why": 3.0}
     assert [note.kind for note in ann.repairs] == ["repointed"]
@@ -229,7 +229,7 @@ def test_pages_name_exercises_and_the_report_students(tmp_path: Path) -> None:
     hand_in(root, "ann", root_sum=ROOT_SUM, why="| a | b |\n|---|---|\n| 1 | 2 |")
     hand_in(root, "bob")
     (root / "submitted" / "cat" / LAB).mkdir(parents=True)
-    grade_class(root, root, say=lambda text: None)
+    grade_class(root, root, workers=1, say=lambda text: None)
     page = page_of(root, "ann")
     contents = page.partition("</ol>")[0].partition('<div id="toc">')[2]
     assert '<a href="#root_sum_test">Exercise 1</a> (Score: 4.0' in contents

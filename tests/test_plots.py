@@ -170,6 +170,7 @@ def test_saving_writes_the_picture_in_the_size_asked_for(tmp_path):
     assert decoded((tmp_path / "a.png").read_bytes()).shape > decoded(figure.png()).shape
 
 
+@pytest.mark.slow
 def test_no_figure_is_left_in_pyplot():
     for make in FIGURES.values():
         make().png()

@@ -324,6 +324,7 @@ def test_depth_and_items_are_counted_on_this_side_as_well() -> None:
         decode(many)
 
 
+@pytest.mark.slow
 def test_eight_megabytes_of_nothing_are_not_half_a_gigabyte() -> None:
     row = b"\xdd" + (200_000).to_bytes(4, "big") + b"\x90" * 200_000
     body = b"\x93\xa5reply\x01\xdc" + (40).to_bytes(2, "big") + row * 40

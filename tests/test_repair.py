@@ -587,6 +587,7 @@ def words(source: str) -> set[str]:
     return {line.strip() for line in source.split("\n") if line.strip()}
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(damages)
 @example([("duplicate", 4, 9), ("swap", 4, 6), ("strip", 9, 1)])

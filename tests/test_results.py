@@ -128,6 +128,7 @@ def test_what_honest_users_lose_is_what_their_accuracy_falls_by(defense):
     assert low <= lost <= high and high - low < 0.02  # paired: not the pictures' own spread
 
 
+@pytest.mark.slow
 def test_what_honest_users_lose_at_a_desk_is_what_the_checks_measure():
     honest, truth = fixtures.honest_users(), fixtures.honest_pictures().y
     defense = calibrate_defenses.as_lab3_asks(calibrate_defenses.Answer())

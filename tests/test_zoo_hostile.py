@@ -33,7 +33,10 @@ TRIED_ELSEWHERE = {
     *("asks_about_clothes", "asks_in_its_clone", "asks_on_after_the_budget"),  # test_checks_lab2.py
     *("counts_its_calls", "counts_its_services"),  # test_checks_cheats.py
     "patches_what_drives_limiters",  # test_canned_answers.py
-    "answers_of_every_shape",  # test_referee_hostile.py
+    *("answers_of_every_shape", "loops_in_call"),  # test_referee_hostile.py
+    *("loops_in_cell", "prints_1_gb"),  # test_grading_execution.py, test_referee_hostile.py
+    "forks_without_end",  # test_sandbox.py
+    "remembers_keys",  # make zoo alone; others that remember: test_checks_lab5.py
     *("works_in_a_copy", "renames_the_notebook"),  # test_grading_file_choice.py
 }
 SECRET = b"the same in every test run" * 2
