@@ -90,7 +90,8 @@ zoo: $(READY)
 lab: $(READY)
 	@$(BIN)/python -m autograder workspace
 	@echo "== Opening JupyterLab; Ctrl-C here ends it =="
-	@$(BIN)/python -m jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) --ServerApp.root_dir=my_labs
+	@$(BIN)/python -m jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) --ServerApp.root_dir=my_labs \
+		--LabApp.default_url=/lab/tree/start.ipynb
 
 lint: $(READY)
 	@echo "== Style =="

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.summary import Row, percent
 from trickster.evaluation import Interval
-from trickster.plots import COLOURS, Picture
+from trickster.picture import COLOURS, Picture
 
 CHANCE = 0.1  # of ten classes
 SPREAD = 0.7  # of a row's height, for its marks

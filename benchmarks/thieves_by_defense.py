@@ -35,7 +35,7 @@ from benchmarks.course_defenses import (
 )
 from benchmarks.formatting import markdown_table, mean_interval, plural, short, with_interval
 from benchmarks.store import Job, Measurement, Results, stored_results
-from trickster import attacks, evaluation, models, plots
+from trickster import attacks, evaluation, models, picture
 from trickster.api import PredictionAPI
 from trickster.limiters import ManualClock, SlidingWindow
 
@@ -204,7 +204,7 @@ def _cell(found: list[float]) -> str:
     return mean_interval(found) if found else ""
 
 
-def figure(results: Results) -> plots.Picture:
+def figure(results: Results) -> picture.Picture:
     """What each thief gets behind each defence, beside what honest users lose."""
     results, thieves = with_who_knows(results), (*THIEVES, *KNOWING)
     names = [name for name in DEFENSES if values(results, "honest users", name, "lost")]
@@ -212,7 +212,7 @@ def figure(results: Results) -> plots.Picture:
     canvas = Figure(figsize=(9, 0.7 * len(names) + 1.2))
     left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(3, 1.3))
     step = 0.8 / len(thieves)  # of a row's height
-    markers = (*plots.MARKERS, "<")
+    markers = (*picture.MARKERS, "<")
     for i, thief in enumerate(thieves):
         label: str | None = thief
         for row, defense in enumerate(names):
@@ -221,7 +221,7 @@ def figure(results: Results) -> plots.Picture:
             fidelity = evaluation.bootstrap_interval(found)
             left.errorbar(
                 fidelity.mean, -row + step * ((len(thieves) - 1) / 2 - i), markersize=5,
-                fmt=markers[i], color=plots.COLOURS[i % len(plots.COLOURS)], elinewidth=1,
+                fmt=markers[i], color=picture.COLOURS[i % len(picture.COLOURS)], elinewidth=1,
                 xerr=[[fidelity.mean - fidelity.low], [fidelity.high - fidelity.mean]],
                 label=label,
             )  # fmt: skip
@@ -241,7 +241,7 @@ def figure(results: Results) -> plots.Picture:
         axes.set_axisbelow(True)
     canvas.legend(loc="lower center", ncols=5, frameon=False, bbox_to_anchor=(0.5, -0.09))
     canvas.tight_layout()
-    return plots.Picture(canvas, _alt(results, names))
+    return picture.Picture(canvas, _alt(results, names))
 
 
 def _alt(results: Results, names: list[str]) -> str:

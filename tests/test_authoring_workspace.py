@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat import NotebookNode
 from toy_course import LAB, make_course
 
 from autograder.authoring.workspace import MANIFEST, Handout, hand_out
@@ -127,3 +129,59 @@ def test_generated_folders_are_refused(root: Path, name: str) -> None:
 def test_nothing_to_hand_out(tmp_path: Path) -> None:
     with pytest.raises(CourseError, match="holds no released lab"):
         hand_out(make_course(tmp_path))
+
+
+# --- the start page -------------------------------------------------------------------------------
+
+
+def worked_on(shown: dict[str, str]) -> NotebookNode:
+    """A notebook of two exercises and a written answer, with what its checks last showed."""
+    told = "# Lab 1: Toy\n\n**Time** about 75 minutes."
+    cells = [nbformat.v4.new_markdown_cell(told)]
+    for number, (name, points) in enumerate({"first": 2, "second": 3}.items(), 1):
+        block = f"## Exercise {number}: the {name}\n\n| a | b | c |\n|---|---|---|\n"
+        block += f"| ●●○○○ | {10 * number} minutes | {points} |"
+        test = nbformat.v4.new_code_cell(f"check({name})")
+        test.metadata["nbgrader"] = {"grade": True, "solution": False, "points": points}
+        if name in shown:
+            data = {"text/plain": shown[name]}
+            test.outputs = [nbformat.v4.new_output("execute_result", data)]
+        cells += [nbformat.v4.new_markdown_cell(block), test]
+    written = nbformat.v4.new_markdown_cell("## Exercise 9: not a heading of the lab's")
+    written.metadata["nbgrader"] = {"grade": True, "solution": True, "points": 4}
+    return nbformat.v4.new_notebook(cells=[*cells, written])
+
+
+def start(root: Path) -> str:
+    hand_out(root)
+    page = nbformat.read(mine(root, "start.ipynb"), as_version=4)
+    nbformat.validate(page)
+    return page.cells[1].outputs[0].data["text/markdown"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "points", "following"),
+    [
+        ({}, "0 of 5", f"[Exercise 1: the first]({NAME}#Exercise-1:-the-first), 10 min"),
+        ({"first": "2.0"}, "2 of 5", "Exercise 2: the second"),
+        ({"first": "1.5", "second": "3.0"}, "4.5 of 5", "Exercise 1: the first"),
+        ({"first": "2.0", "second": "300"}, "5 of 5", "all checks passed"),
+        ({"first": "nan", "second": "no number"}, "0 of 5", "Exercise 1: the first"),
+    ],
+)
+def test_the_start_page_says_what_is_done_and_what_comes_next(root, shown, points, following):
+    hand_out(root)
+    nbformat.write(worked_on(shown), mine(root))
+    table = start(root)
+    (row,) = [line for line in table.split("\n") if "Lab 1: Toy" in line]
+    assert f"[Lab 1: Toy]({NAME}) | 75 min | {points} (and 4 for written answers)" in row
+    assert following in row and f"**{points} points**" in table
+
+
+def test_the_start_page_survives_what_students_make_of_files(root: Path) -> None:
+    hand_out(root)
+    mine(root).write_text("{}")
+    assert "cannot be read" in start(root)
+    mine(root, "start.ipynb").write_text("my own notes")
+    hand_out(root)
+    assert mine(root, "start.ipynb").read_text() == "my own notes"

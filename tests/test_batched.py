@@ -55,6 +55,13 @@ def assert_close(one: nn.Module, other: nn.Module) -> None:
     assert float(gaps.max()) < 1e-3
 
 
+def test_each_network_of_a_stack_counts_as_one_on_the_bar_around_it(monkeypatch):
+    done = []
+    monkeypatch.setattr(batched, "advance", done.append)
+    attacks.train_clones(training_sets("shs", n=20, epochs=2))
+    assert done == [1.5, 1.5]
+
+
 @settings(max_examples=10)
 @given(kinds=st.text("sh", min_size=1, max_size=9), n=st.integers(2, 140))
 def test_clones_of_a_stack_are_the_clones_trained_alone(kinds, n):

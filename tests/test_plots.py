@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from autograder.sanitize.html import clean
-from trickster import plots
+from trickster import picture, plots
 from trickster.evaluation import Interval
 
 RNG = np.random.default_rng(0)
@@ -145,8 +145,9 @@ def test_a_notebook_shows_picture_and_words(name):
     (image,) = Images(bundle["text/html"]).found
     assert image["alt"] == figure.alt
     assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == figure.png()
-    across = decoded(figure.png()).shape[1]
-    assert int(image["width"]) == pytest.approx(across * plots.CSS_DPI / plots.DPI, abs=1)
+    down, across = decoded(figure.png()).shape[:2]
+    for name, pixels in (("width", across), ("height", down)):
+        assert int(image[name]) == pytest.approx(pixels * picture.CSS_DPI / picture.DPI, abs=1)
     assert clean(bundle["text/html"]) == clean(clean(bundle["text/html"]))
     assert Images(clean(bundle["text/html"])).found[0] == image  # in a feedback page too
 
@@ -166,7 +167,7 @@ def test_saving_writes_the_picture_in_the_size_asked_for(tmp_path):
     figure = FIGURES["losses"]()
     figure.save(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == figure.png()
-    figure.save(tmp_path / "a.png", dpi=2 * plots.DPI)
+    figure.save(tmp_path / "a.png", dpi=2 * picture.DPI)
     assert decoded((tmp_path / "a.png").read_bytes()).shape > decoded(figure.png()).shape
 
 
@@ -181,9 +182,9 @@ def test_no_figure_is_left_in_pyplot():
 # --- readable without colour ------------------------------------------------------------------
 
 
-def axes_of(picture: plots.Picture):
-    assert isinstance(picture.figure, Figure)
-    return picture.figure.axes[0]
+def axes_of(shown: plots.Picture):
+    assert isinstance(shown.figure, Figure)
+    return shown.figure.axes[0]
 
 
 def test_lines_differ_by_marker_and_dash():
@@ -244,6 +245,14 @@ def test_reliability_against_a_slow_loop():
     assert np.allclose(drawn, expected)
 
 
+def test_reliability_counts_the_answers_of_each_bin():
+    shown = plots.reliability(P, Y, bins=10)
+    counts = [patch.get_height() for patch in shown.figure.axes[1].patches]
+    wanted = np.histogram(-P.max(axis=1), -np.arange(10, -1, -1) / 10)[0][::-1]  # (a, b]
+    assert counts == [n for n in wanted if n] and sum(counts) == len(P)
+    assert f": {counts[-1]:,}." in shown.alt
+
+
 def test_dots_show_every_run():
     axes = axes_of(FIGURES["dots"]())
     assert [len(c.get_offsets()) for c in axes.collections] == [3, 1]
@@ -297,7 +306,7 @@ def test_a_frontier_names_its_points_and_rings_the_chosen_one():
     }
     picture = plots.frontier(points, title="T", chosen="2%")
     axes = axes_of(picture)
-    assert [text.get_text() for text in axes.texts] == ["0%", "2%"]
+    assert [text.get_text() for text in axes.texts] == ["2%, chosen", "0%"]
     ring = [line for line in axes.lines if line.get_fillstyle() == "none"]
     assert len(ring) == 1 and ring[0].get_xydata().tolist() == [[0.88, 0.3]]
     assert "2%: utility 0.880, fidelity 0.30" in picture.alt and "Chosen: 2%." in picture.alt

@@ -14,7 +14,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from reference import ROOT
 
-from autograder.course import list_labs
+from autograder.authoring import start_page
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CONTAINER = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
@@ -114,13 +114,13 @@ def test_the_pythons_of_the_guide_are_those_of_the_project_and_the_makefile():
     assert f"Python {versions[0]} to {versions[-1]}" in readme
 
 
-def test_container_and_binder_start_on_a_released_lab_with_commands_that_exist():
+def test_container_binder_and_make_lab_open_the_start_page_with_commands_that_exist():
     commands = CONTAINER["postCreateCommand"]
     assert commands.startswith("make setup TORCH=cpu && ")
     assert commands.endswith("python -m autograder workspace")
-    first = list_labs(ROOT)[0].name
     opened = CONTAINER["customizations"]["codespaces"]["openFiles"]
-    assert opened == [f"my_labs/{first}/{first}.ipynb"]
+    assert opened == [f"my_labs/{start_page.NAME}"]
+    assert f"/lab/tree/{start_page.NAME}" in MAKEFILE
     script = ROOT / "binder/postBuild"
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(script)]).returncode == 0

@@ -221,6 +221,14 @@ def test_the_progress_bar_goes_to_standard_output(capfd):
     assert err == ""
 
 
+def test_a_network_counts_as_one_on_the_bar_around_it(monkeypatch):
+    done = []
+    monkeypatch.setattr(training, "advance", done.append)
+    x, y = toy(40)
+    training.fit(network(), x, y, epochs=4)
+    assert len(done) == 4 and sum(done) == pytest.approx(1)
+
+
 def test_without_a_label_it_is_silent(capfd):
     x, y = toy(40)
     training.fit(network(), x, y, epochs=1)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from trickster.progress import advance
 from trickster.training import checked, few_threads, recipe
 
 
@@ -72,6 +73,7 @@ def fit_many(
                 schedule.step()
                 total += loss * len(batch[0])
             losses.append((total / n).tolist())
+            advance(len(networks) / epochs)
     stack.hand_back(networks)
     return [list(one) for one in zip(*losses, strict=True)]
 

@@ -16,6 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
+from trickster.progress import advance
+
 MECHANISMS = ("rate limit", "noise", "rounding", "hard labels", "renormalising")
 
 
@@ -79,6 +81,7 @@ class DemoB:
         else:
             stolen = np.full(len(x_test), labels[0])
         honest = self._defended(forest.predict_proba(x_honest), rng).argmax(axis=1)
+        advance()
         return {
             "clone_accuracy": float(np.mean(stolen == y_test)),
             "fidelity": float(np.mean(stolen == forest.predict(x_test))),

@@ -6,61 +6,22 @@ Lines differ by marker and dash, bars by hatching; the colours are Okabe and Ito
 
 from __future__ import annotations
 
-import base64
-import html
-import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from trickster.evaluation import Interval, confidence_bins
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
-HATCHES = ("", "//", "..", "xx", "\\\\", "--")
-DPI = 120  # sharp on most screens ...
-CSS_DPI = 96  # ... at the size that a browser gives to an inch ...
-FIT = 'style="max-width: 100%"'  # ... and no wider than the notebook
-
-
-class Picture:
-    """A figure with the words that say what it shows, which a screen reader reads out.
-
-    A notebook shows it as HTML: JupyterLab gives no alternative text to an output that is a PNG.
-    """
-
-    def __init__(self, figure: Figure, alt: str):
-        self.figure, self.alt = figure, alt
-
-    def png(self, dpi: int = DPI) -> bytes:
-        """The figure as PNG bytes, the same bytes for the same figure."""
-        buffer = io.BytesIO()
-        FigureCanvasAgg(self.figure).print_figure(
-            buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None}
-        )
-        return buffer.getvalue()
-
-    def save(self, path: str | Path, dpi: int = DPI) -> None:
-        """Write the figure as a PNG file."""
-        Path(path).write_bytes(self.png(dpi))
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        png = self.png()
-        width = round(
-            int.from_bytes(png[16:20], "big") * CSS_DPI / DPI
-        )  # PNG's header has it there
-        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        image = f'<img alt="{html.escape(self.alt)}" width="{width}" {FIT} src="{source}">'
-        return {"text/html": image, "text/plain": self.alt}
-
-    def __repr__(self) -> str:
-        return self.alt
+from trickster.picture import (
+    COLOURS,
+    HATCHES,
+    Picture,
+    line_style,
+    new_axes,
+)
 
 
 def pictures(
@@ -76,7 +37,7 @@ def pictures(
         if i < len(x):
             axes.imshow(_pixels(x[i]), cmap="gray", vmin=0, vmax=1)
             if captions:
-                axes.set_title(captions[i], fontsize=8, y=-0.28)
+                axes.set_title(captions[i], fontsize=9, y=-0.28)
     if title:
         figure.suptitle(title, fontsize=11)
     what = title or "Contact sheet"
@@ -116,11 +77,11 @@ def answers(
         left.set_title(caption, fontsize=10)
         at = np.arange(len(row))
         right.barh(at, row, color=[COLOURS[int(i == row.argmax())] for i in at])
-        right.set_yticks(at, classes, fontsize=8)
+        right.set_yticks(at, classes, fontsize=9)
         right.set(xlim=(0, 1.12), ylim=(len(row) - 0.4, -0.6))
         right.spines[["top", "right"]].set_visible(False)
         for i in at[row >= 0.005]:
-            right.text(row[i] + 0.01, i, f"{row[i]:.2f}", fontsize=8, va="center")
+            right.text(row[i] + 0.01, i, f"{row[i]:.2f}", fontsize=9, va="center")
         seen = [i for i in np.argsort(-row) if row[i] >= 0.005]
         readings.append(f"{caption}: " + ", ".join(f"{classes[i]} {row[i]:.2f}" for i in seen))
     right.set_xlabel("probability")
@@ -143,7 +104,8 @@ def boundaries(
     ticks = np.linspace(0, 1, 101, dtype=np.float32)
     places = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 1, 1, 2)
     truth = victim(places)[:, 1].reshape(101, 101)
-    figure = Figure(figsize=(2.6 * len(clones), 3))
+    side = 2.6 if len(clones) > 1 else 4.4
+    figure = Figure(figsize=(side * len(clones), side + 0.4))
     row = figure.subplots(1, len(clones), squeeze=False, gridspec_kw={"wspace": 0.06})[0]
     readings = []
     for axes, (name, (clone, queries)) in zip(row, clones.items(), strict=True):
@@ -170,13 +132,13 @@ def boundaries(
     figure.legend(
         handles=keys, loc="upper center", bbox_to_anchor=(0.5, 0.12), ncols=3, frameon=False
     )
-    figure.suptitle(title, fontsize=11, y=1.05)
+    figure.suptitle(title, fontsize=11, y=1.05 if len(clones) > 1 else 0.99)
     return Picture(figure, f"{title}. Agreement of clone and victim: {', '.join(readings)}.")
 
 
 def losses(values: Sequence[float], *, title: str = "Training loss") -> Picture:
     """Mean training loss of each epoch."""
-    figure, axes = _axes(title, "epoch", "cross-entropy")
+    figure, axes = new_axes(title, "epoch", "cross-entropy")
     axes.plot(range(1, len(values) + 1), values, marker="o", color=COLOURS[0])
     axes.set_ylim(bottom=0)
     return Picture(
@@ -189,7 +151,10 @@ def losses(values: Sequence[float], *, title: str = "Training loss") -> Picture:
 def reliability(
     posteriors: np.ndarray, y: np.ndarray, *, bins: int = 15, title: str = "Reliability"
 ) -> Picture:
-    """Accuracy against confidence in ``bins`` equal bins; on the diagonal is calibrated."""
+    """Accuracy against confidence in ``bins`` equal bins, and how many answers each bin holds.
+
+    A model is calibrated where the line is on the diagonal.
+    """
     confidence = posteriors.max(axis=1)
     right = posteriors.argmax(axis=1) == y
     bin_of = confidence_bins(posteriors, bins)
@@ -197,16 +162,27 @@ def reliability(
     seen = count > 0
     hit = np.bincount(bin_of, right, minlength=bins)[seen] / count[seen]
     mean = np.bincount(bin_of, confidence, minlength=bins)[seen] / count[seen]
-    figure, axes = _axes(title, "confidence (largest probability)", "accuracy")
+    figure, axes = new_axes(title, "", "accuracy", size=(6, 4.8), below=0.45)
+    below = figure.axes[1]
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
     axes.plot(mean, hit, marker="o", color=COLOURS[0], label="measured")
-    axes.scatter(mean, hit, s=300 * count[seen] / count.max(), color=COLOURS[0], alpha=0.25)
+    axes.set(ylim=(-0.05, 1.05))
     axes.legend(frameon=False)
+    centres = (np.arange(bins) + 0.5) / bins
+    below.bar(centres[seen], count[seen], 0.9 / bins, color=COLOURS[0])
+    for at, number in zip(centres[seen], count[seen], strict=True):
+        below.annotate(
+            f"{number:,}", (at, number), (0, 2), textcoords="offset points", ha="center", fontsize=8
+        )
+    below.set(xlabel="confidence (largest probability)", ylabel="answers", xlim=(-0.02, 1.02))
+    below.set_ylim(top=1.25 * count.max())
+    below.yaxis.set_major_formatter("{x:,.0f}")
     under = float((mean - hit)[np.argmax(np.abs(mean - hit))])
+    numbers = ", ".join(f"{m:.2f}: {n:,}" for m, n in zip(mean, count[seen], strict=True))
     return Picture(
         figure,
-        f"{title}: accuracy against confidence in {seen.sum()} bins; the dots' area is the bin's "
-        f"size. The largest gap, confidence minus accuracy, is {under:+.2f}.",
+        f"{title}: accuracy against confidence in {seen.sum()} bins. The largest gap, confidence "
+        f"minus accuracy, is {under:+.2f}. Answers by mean confidence of the bin: {numbers}.",
     )
 
 
@@ -224,7 +200,7 @@ def curves(
 
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines.
     """
-    figure, axes = _axes(title, xlabel, ylabel)
+    figure, axes = new_axes(title, xlabel, ylabel)
     axes.set_yscale("log" if log_y else "linear")
     readings, digits = [], ".2g" if log_y else ".2f"
     for i, (name, points) in enumerate(lines.items()):
@@ -232,13 +208,13 @@ def curves(
         mean = np.array([points[x].mean for x in xs])
         bars = [mean - [points[x].low for x in xs], [points[x].high for x in xs] - mean]
         bars = np.where(np.isfinite(bars), bars, 0)
-        axes.errorbar(xs, mean, yerr=bars, label=name, capsize=3, **_line_style(i))
+        axes.errorbar(xs, mean, yerr=bars, label=name, capsize=3, **line_style(i))
         first, last = (f"{mean[j]:{digits}} at {xs[j]:g}" for j in (0, -1))
         readings.append(f"{name} from {first} to {last}")
     for name, level in (marks or {}).items():
         axes.axhline(level, color="0.4", linestyle=":", linewidth=1)
         # At the axis's edge, in its own units: a place in data units gets lost on a log axis.
-        axes.text(0.01, level, name, fontsize=8, va="bottom", transform=axes.get_yaxis_transform())
+        axes.text(0.01, level, name, fontsize=9, va="bottom", transform=axes.get_yaxis_transform())
     if log_x:
         axes.set_xscale("log")
         ticks = sorted({x for points in lines.values() for x in points})
@@ -258,7 +234,7 @@ def bars(
     """Grouped bars with intervals: ``{series: {category: Interval}}``."""
     categories = list(next(iter(groups.values())))
     width = 0.8 / len(groups)
-    figure, axes = _axes(title, "", ylabel, size=(1.4 * len(categories) + 2, 3.6))
+    figure, axes = new_axes(title, "", ylabel, size=(1.4 * len(categories) + 2, 3.6))
     readings = []
     for i, (name, values) in enumerate(groups.items()):
         at = np.arange(len(categories)) + (i - (len(groups) - 1) / 2) * width
@@ -275,7 +251,7 @@ def bars(
         readings.append(
             f"{name}: " + ", ".join(f"{c} {m:.2f}" for c, m in zip(categories, mean, strict=True))
         )
-    axes.set_xticks(range(len(categories)), categories)
+    axes.set_xticks(range(len(categories)), [textwrap.fill(c, 15) for c in categories])
     if chance is not None:
         axes.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # never over a bar
@@ -291,12 +267,12 @@ def dots(
     marks: Mapping[str, float] | None = None,
 ) -> Picture:
     """One row of dots for each series, one dot for each run: what a single seed hides."""
-    figure, axes = _axes(title, xlabel, "", size=(7, 0.6 * len(series) + 1.4))
+    figure, axes = new_axes(title, xlabel, "", size=(7, 0.6 * len(series) + 1.4))
     readings = []
     for i, (name, values) in enumerate(series.items()):
         values = np.asarray(values, dtype=float)
         spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0]
-        style = _line_style(i)
+        style = line_style(i)
         style.pop("linestyle")
         axes.scatter(values, -i + np.asarray(spread), s=22, **style)
         readings.append(
@@ -304,7 +280,7 @@ def dots(
         )
     for name, x in (marks or {}).items():
         axes.axvline(x, color="0.4", linestyle=":", linewidth=1)
-        axes.text(x, 0.45, f" {name}", fontsize=8, va="bottom")
+        axes.text(x, 0.45, f" {name}", fontsize=9, va="bottom")
     axes.set_yticks([-i for i in range(len(series))], list(series))
     axes.set_ylim(-len(series) + 0.5, 0.8)
     return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
@@ -319,18 +295,17 @@ def histograms(
     marks: Mapping[str, float] | None = None,
 ) -> Picture:
     """One outline for each group of values ``(n,)``: how far two score distributions overlap."""
-    figure, axes = _axes(title, xlabel, "share of the group")
+    figure, axes = new_axes(title, xlabel, "share of the group")
     values = {name: np.asarray(group, dtype=float) for name, group in series.items()}
     low, high = np.quantile(np.concatenate(list(values.values())), [0.002, 1])
     edges = np.linspace(low, high, bins + 1)
     for i, (name, group) in enumerate(values.items()):
-        style = {key: look for key, look in _line_style(i).items() if key != "marker"}
+        style = {key: look for key, look in line_style(i).items() if key != "marker"}
         share = np.histogram(np.clip(group, low, high), edges)[0] / len(group)
         axes.stairs(share, edges, label=name, linewidth=1.5, **style)
     for name, at in (marks or {}).items():
-        axes.axvline(at, color="0.4", linestyle=":", linewidth=1)
-        axes.text(at, 0.98, f" {name}", fontsize=8, va="top", transform=axes.get_xaxis_transform())
-    axes.legend(frameon=False)
+        axes.axvline(at, color="0.4", linestyle=":", linewidth=1.5, label=name)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # never over a line
     medians = ", ".join(f"{name} {np.median(group):.2f}" for name, group in values.items())
     return Picture(figure, f"{title} ({xlabel}). Medians: {medians}.{_marked(marks)}")
 
@@ -342,21 +317,23 @@ def spectrum(
 
     ``marks`` draws labelled lines behind so many values.
     """
-    figure, axes = _axes(title, "place", "singular value")
+    figure, axes = new_axes(title, "place", "singular value")
     readings = []
     for i, (name, group) in enumerate(series.items()):
         values = np.asarray(group, dtype=float)
         values = values[values > 0]
         axes.plot(
             range(1, len(values) + 1), values, label=name, markevery=5, markersize=4,
-            **_line_style(i),
+            **line_style(i),
         )  # fmt: skip
         falls = values[1:-1] / values[2:]
         place = int(falls.argmax())
         readings.append(f"{name}: the largest fall, {falls[place]:.3g} times, behind {place + 2}")
     for name, at in (marks or {}).items():
         axes.axvline(at + 0.5, color="0.4", linestyle=":", linewidth=1)
-        axes.text(at + 0.5, 0.02, f" {name}", fontsize=8, transform=axes.get_xaxis_transform())
+        axes.text(
+            at + 0.5, 1, f" {name}", fontsize=9, va="top", transform=axes.get_xaxis_transform()
+        )
     axes.set_yscale("log")
     axes.legend(frameon=False)
     return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
@@ -389,7 +366,7 @@ def frontier(
     ylabel: str = "fidelity of the clone",
 ) -> Picture:
     """Named points with intervals both ways, joined in their order; ``chosen`` gets a ring."""
-    figure, axes = _axes(title, xlabel, ylabel)
+    figure, axes = new_axes(title, xlabel, ylabel)
     xs, ys = ([pair[i].mean for pair in points.values()] for i in (0, 1))
     spans = [
         [
@@ -399,13 +376,19 @@ def frontier(
         for i in (0, 1)
     ]
     xerr, yerr = (np.where(np.isfinite(span), span, 0) for span in spans)
-    axes.errorbar(xs, ys, xerr=xerr, yerr=yerr, capsize=3, **_line_style(0))
-    for i, (name, x, y) in enumerate(zip(points, xs, ys, strict=True)):
-        beside = (8, 6) if i % 2 == 0 else (8, -12)  # neighbours must not cover each other
-        axes.annotate(name, (x, y), xytext=beside, textcoords="offset points", fontsize=8)
+    axes.errorbar(xs, ys, xerr=xerr, yerr=yerr, capsize=3, **line_style(0))
+    axes.set_ylim(bottom=0)
+    # Names stand behind the bars, and apart from each other where points lie close together.
+    lowest = -np.inf
+    for name, x, y in sorted(zip(points, xs, ys, strict=True), key=lambda point: point[2]):
+        lowest = max(y, lowest + 0.05 * axes.get_ylim()[1])
+        text = f"{name}, chosen" if name == chosen else name
+        end = x + xerr[1][list(points).index(name)]
+        axes.annotate(
+            text, (end, lowest), (6, 0), textcoords="offset points", va="center", fontsize=9
+        )
         if name == chosen:
             axes.plot(x, y, "o", markersize=14, fillstyle="none", color=COLOURS[1])
-    axes.set_ylim(bottom=0)
     readings = "; ".join(
         f"{n}: utility {x:.3f}, fidelity {y:.2f}" for n, x, y in zip(points, xs, ys, strict=True)
     )
@@ -423,19 +406,3 @@ def _marked(marks: Mapping[str, float] | None) -> str:
     if not marks:
         return ""
     return " Marked: " + ", ".join(f"{name} at {at:.2f}" for name, at in marks.items()) + "."
-
-
-def _line_style(i: int) -> dict:
-    return {
-        "color": COLOURS[i % len(COLOURS)],
-        "marker": MARKERS[i % len(MARKERS)],
-        "linestyle": DASHES[i % len(DASHES)],
-    }
-
-
-def _axes(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6, 3.6)):
-    figure = Figure(figsize=size)
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from trickster.models import as_pictures, seeded
+from trickster.progress import advance
 
 Augment = Callable[[torch.Tensor], torch.Tensor]  # a batch of pictures to what is shown of it
 
@@ -56,8 +57,7 @@ def fit(
     device : where to train; default: a GPU if there is one. The network ends on the CPU.
     progress : a label for a progress bar on standard output; ``None``: no bar.
 
-    Raises ``ValueError`` for empty, misaligned or non-finite data, and for targets that
-    name other classes than the network's.
+    Raises ``ValueError`` for empty, misaligned or non-finite data, and for unknown classes.
     """
     plain = loss_of is F.cross_entropy
     x, targets = checked(network, x, targets) if plain else _aligned(x, targets)
@@ -81,6 +81,7 @@ def fit(
             losses.append(float(total) / len(pictures))
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
+            advance(1 / epochs)
     network.cpu().eval()
     return losses
 

@@ -22,6 +22,7 @@ CELL_LIMIT_S = 600
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # tqdm's two shapes: "40%|####    | 4/10 [00:01<00:02, 3.1it/s]" and "12it [00:03, 4.0it/s]".
 PROGRESS = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/|\d+\w*it? \[\d+:\d+")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class ExecutionError(CourseError):
@@ -58,9 +59,14 @@ def execute(notebook: NotebookNode, name: str, allow_errors: bool = False) -> No
 
 
 def tidy_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs with one stream a run of the same name, as a terminal would show it, without bars."""
+    """Outputs with one stream a run of the same name, as a terminal would show it.
+
+    Without bars, and without widgets, which are nothing without a running kernel.
+    """
     tidy: list[NotebookNode] = []
     for output in outputs:
+        if WIDGET in output.get("data", {}):
+            continue
         last = tidy[-1] if tidy else None
         if (
             output.output_type == "stream"

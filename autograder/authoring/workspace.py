@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autograder.authoring import start_page
 from autograder.course import CourseError, released_labs
 from trickster.files import write_atomically
 
@@ -65,6 +66,7 @@ def hand_out(root: Path, to: Path | None = None) -> Handout:
     for name, release in wanted.items():
         _hand_out_file(release, name, handed_out, done)
         _write_manifest(folder, handed_out)  # at once: an interruption must not lose it
+    start_page.write(folder)
     return done
 
 

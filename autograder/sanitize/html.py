@@ -43,9 +43,9 @@ STYLES = frozenset(
     re.findall(
         r"[\w-]+",
         "background background-color border border-bottom border-collapse border-left border-right "
-        "border-top caption-side color font-style font-weight list-style-type margin max-width "
-        "min-width overflow-wrap padding table-layout text-align text-decoration vertical-align "
-        "white-space",
+        "border-radius border-top caption-side color font-style font-weight height list-style-type "
+        "margin max-width min-width overflow-wrap padding table-layout text-align text-decoration "
+        "vertical-align white-space",
     )
 )
 VALUE = re.compile(  # words, colours and small lengths: no address, nothing negative

@@ -58,7 +58,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trickster import data, plots
+from trickster import data, plots, progress
 from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import lab1
 from trickster.checks.probes import new_network, recorded, watched, weights_of
@@ -208,6 +208,7 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=
         losses.append(total / len(x))
         if verbose:
             print(f"epoch {epoch + 1} of {epochs}: loss {losses[-1]:.3f}")
+        progress.advance()  # moves the bar, where one is shown
     model.eval()
     return losses
 
@@ -217,7 +218,8 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=
 
 # %% provided="train_it"
 my_victim = build_victim(seed=0)
-my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train, verbose=True)
+with progress.bar("Training for eight epochs", 8):
+    my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train, verbose=True)
 held_out = accuracy(Classifier(my_victim).labels(fashion.x_test), fashion.y_test)
 print(f"Your guess: {my_accuracy}. Measured: {100 * held_out:.1f} % of the held-out pictures.")
 plots.losses(my_losses, title="Mean training loss of each epoch")
@@ -500,13 +502,40 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 #
 # **Read the result.** The victim is overconfident: its mean confidence is .924, but only .886 of its
 # answers are correct. In the figure, it is overconfident where a point lies below the dotted line and
-# underconfident where a point lies above it. The shaded area around a point stands for the number of
-# answers in the bin; where it is small, the accuracy is uncertain.
+# underconfident where a point lies above it. The lower panel counts the answers in each bin; where
+# there are only a few, the accuracy is uncertain.
 #
 # The confidence is still useful. Of the answers with a confidence above .9, only 3.3 % are wrong; of
 # those between .5 and .7, nearly half are. But most answers have a high confidence, 77.6 % of them above
 # .9. Remember this in lab 3, where you will try to recognise a thief's strange pictures by the low
 # confidence of the answers.
+#
+# **Playground.** Confidence can be corrected after training: divide all logits by a *temperature* before
+# the softmax. A temperature above 1 makes the answers less certain, one below 1 makes them more certain.
+# Choose a value under the next cell and watch the figure. Which temperature brings the line closest to
+# the diagonal? And what happens to the accuracy?
+
+# %% provided="playground"
+from trickster.evaluation import expected_calibration_error as calibration_error
+from trickster.models import softmax as probabilities_of
+from trickster.playground import Control, playground
+
+test_logits = victim.logits(fashion.x_test)
+
+
+def reliability_at(temperature):
+    """The victim's reliability if its logits are divided by a temperature."""
+    softened = probabilities_of(test_logits / temperature)
+    error, right = calibration_error(softened, fashion.y_test), accuracy(softened, fashion.y_test)
+    return plots.reliability(
+        softened,
+        fashion.y_test,
+        title=f"Temperature {temperature:g}: calibration error {error:.3f}, accuracy {right:.3f}",
+    )
+
+
+temperatures = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0)
+playground(reliability_at, temperature=Control("temperature", temperatures, start=1.0))
 
 # %% [markdown]
 # ## Exercise 5: the black box
@@ -649,10 +678,11 @@ print(f"Your guess: {my_reason}.")
 #
 # This is for you if you have time left. It is not graded.
 #
-# *Temperature scaling* (Guo et al. 2017) divides all logits by one number *T* before the softmax. Find
-# the *T* that minimises the cross-entropy on half of the held-out pictures, and measure the calibration
-# error on the other half. `trickster.models.softmax(victim.logits(x) / T)` gives you the new
-# probabilities. Before you start, say what happens to the accuracy.
+# In the playground of exercise 4 you chose a temperature *T* by hand. *Temperature scaling* (Guo et al.
+# 2017) lets the data choose it. Find the *T* that minimises the cross-entropy on half of the held-out
+# pictures, and measure the calibration error on the other half.
+# `trickster.models.softmax(victim.logits(x) / T)` gives you the new probabilities. Before you start,
+# guess *T* from what the playground showed.
 #
 # **What to expect.** The error falls to less than half of what it was, and *T* is larger than 1, because
 # the victim is overconfident. The accuracy does not change at all, because dividing all logits by the

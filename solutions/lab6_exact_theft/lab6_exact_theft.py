@@ -59,7 +59,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from trickster import data, evaluation, exact, language_model, plots, services, solvable
+from trickster import data, evaluation, exact, language_model, plots, progress, services, solvable
 from trickster.checks import lab6
 from trickster.defenses import misinform
 from trickster.evaluation import Interval, bootstrap_interval
@@ -238,6 +238,52 @@ print(f"(your prediction: {my_survivor})")
 # answers are enough. No key changes that: a key decides *which* lie is told, and here none is told. An equation
 # does not care what the picture shows. What gives this thief away is not any single query but that all 785 are
 # nearly the same, and that there are 785 of them: think of lab 4.
+#
+# **Playground.** The weights of a class can be looked at as a picture, with one pixel for each input. Choose
+# how many queries your thief sends, and to how many decimals the answers are rounded. When do the stolen
+# pictures look like the victim's? And how much agreement is there long before?
+
+# %% provided="playground"
+from trickster.playground import Control, playground
+
+QUERY_COUNTS, DECIMALS = (200, 400, 600, 700, 784, 785, 1_000), (None, 6, 4, 2)
+
+
+def stolen_with(count, decimals):
+    """What your thief gets from so many answers, rounded; 0 is read as half a step."""
+
+    def query(x):
+        p = victim.posteriors(x)
+        return p if decimals is None else np.maximum(p.round(decimals), 0.5 * 10.0**-decimals)
+
+    model = solvable.SoftmaxRegression(*solve_softmax(query, 784, 10, count))
+    progress.advance()
+    return model
+
+
+with progress.bar("Stealing the model 28 times", 28):
+    stolen_weights = {(n, d): stolen_with(n, d) for n in QUERY_COUNTS for d in DECIMALS}
+
+
+def as_pictures(model):
+    """Each class's weights (10, 1, 28, 28): grey is 0, brighter and darker are more and less."""
+    weights = model.centred()[:, :784] / (2 * np.abs(victim.centred()[:, :784]).max())
+    return np.clip(0.5 + weights, 0, 1).reshape(10, 1, 28, 28)
+
+
+def weights_after(count, decimals):
+    """The stolen weights beside the victim's."""
+    stolen = stolen_weights[count, decimals]
+    agrees = agreement(stolen.weights, stolen.bias, x_test, victim_says)
+    rows = {"victim": as_pictures(victim), "stolen": as_pictures(stolen)}
+    return plots.contact_rows(rows, title=f"Weights of each class; agreement {agrees:.3f}")
+
+
+playground(
+    weights_after,
+    count=Control("queries", QUERY_COUNTS, start=400),
+    decimals=Control("decimals", DECIMALS, show=lambda d: "exact" if d is None else str(d)),
+)
 
 # %% [markdown]
 # ## Exercise 2: what rounding is worth here
@@ -945,10 +991,14 @@ def honest_price(telling):
 
 def compare(options):
     """One line for each way to answer."""
-    for name, telling in options.items():
-        (error, best), (perplexity, off) = stolen_from(telling), honest_price(telling)
-        print(f"{name:28} best theft {error:.3f} ({best}); perplexity {perplexity:5.1f}, ", end="")
-        print(f"calibration error {off:.3f}")
+    with progress.bar(f"Attacking {len(options)} services", len(options)):
+        for name, telling in options.items():
+            (error, best), (perplexity, off) = stolen_from(telling), honest_price(telling)
+            print(
+                f"{name:28} best theft {error:.3f} ({best}); perplexity {perplexity:5.1f}, ", end=""
+            )
+            print(f"calibration error {off:.3f}")
+            progress.advance()
 
 
 compare(candidates)

@@ -7,6 +7,8 @@ import threading
 
 from tqdm import tqdm
 
+from trickster.progress import is_watched
+
 DELAY_S = 2.0  # a quicker check shows nothing
 
 
@@ -23,7 +25,7 @@ class Progress:
         self._stream = sys.stdout
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
-        if _is_watched(self._stream):
+        if is_watched(self._stream):
             # A timer, since the first slow part may begin before the delay is over.
             self._timer = threading.Timer(DELAY_S, self._open)
             self._timer.daemon = True
@@ -67,9 +69,3 @@ class Progress:
             if self._bar is not None:
                 self._bar.close()
                 self._bar = None
-
-
-def _is_watched(stream: object) -> bool:
-    """Whether a person sees the stream while it is written."""
-    isatty = getattr(stream, "isatty", None)
-    return bool(isatty and isatty()) or type(stream).__module__.startswith("ipykernel.")
