@@ -64,6 +64,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # which fills the lines of a paragraph
 )
 
 
@@ -115,8 +116,10 @@ def grade(
     """Grade a course folder, or one notebook of your own.
 
     A course folder holds submitted/STUDENT/LAB/LAB.ipynb. It gets autograded/, feedback/,
-    receipts/, gradebook.db, scores.csv, scores.json and report.html. A run that was cut off goes
-    on where it was. Written answers that were marked stay marked while their text is the same.
+    receipts/, gradebook.db, scores.csv, scores.json and report.html. An interrupted run
+    continues where it stopped. Written answers that were marked stay marked while their text is
+    the same.
+
     Exit code 1: a submission could not be graded; 2: nothing was done.
     """
     from autograder.grading import run
