@@ -660,7 +660,7 @@ def test_audit_another_right_way():
         (lambda v: (v.mean(), v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()), "single runs"),
         (lambda v: (v.mean(), v.min(), v.max()), "single runs"),
         (lambda v: (v.mean(), *np.quantile(v, [0.025, 0.975])), "single runs"),
-        (lambda v: (v.mean(), v.mean(), v.mean()), "Use bootstrap_interval"),
+        (lambda v: (v.mean(), v.mean(), v.mean()), "97.5th percentile"),
     ],
 )
 def test_audit_wrong_intervals_are_named(interval, words):

@@ -128,9 +128,14 @@ def boundaries(
         Line2D([], [], color="black", linewidth=2, label="the victim's boundary"),
         Line2D([], [], color=COLOURS[1], linestyle="--", linewidth=2, label="the clone's"),
         Patch(color=COLOURS[4], alpha=0.45, label="they disagree"),
+        *(
+            Line2D([], [], color=COLOURS[0], marker=marker, linestyle="", label=f"answered {name}")
+            for marker, name in (("o", "circle"), ("x", "cross"))
+        ),
     ]
+    columns = len(keys) if len(clones) > 2 else 2
     figure.legend(
-        handles=keys, loc="upper center", bbox_to_anchor=(0.5, 0.12), ncols=3, frameon=False
+        handles=keys, loc="upper center", bbox_to_anchor=(0.5, 0.12), ncols=columns, frameon=False
     )
     figure.suptitle(title, fontsize=11, y=1.05 if len(clones) > 1 else 0.99)
     return Picture(figure, f"{title}. Agreement of clone and victim: {', '.join(readings)}.")

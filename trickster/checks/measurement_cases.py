@@ -148,7 +148,8 @@ def interval(part: Part, table: Mapping[str, tuple[float, float, float]], runs: 
         f"a half-width near 1.96 standard errors of the mean, here {half:.3f} (within a third)",
         "",
         f"That is the spread of single runs. The mean of {N_RUNS} runs is known better, by the "
-        f"root of {N_RUNS}: use bootstrap_interval, whose result has mean, low and high."
+        f"root of {N_RUNS}: take the percentiles of the resamples' means, not of the runs."
         if width > 1.5
-        else "Use bootstrap_interval on the list of runs; it returns mean, low and high.",
+        else f"Each resample draws {N_RUNS} runs with replacement and takes their mean; the "
+        "interval goes from the 2.5th to the 97.5th percentile of these means.",
     )
