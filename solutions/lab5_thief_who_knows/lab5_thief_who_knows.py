@@ -46,7 +46,7 @@ from functools import cache
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from trickster import adaptive_attacks, attacks, ood, plots, pools
+from trickster import adaptive_attacks, attacks, ood, plots, pools, progress
 from trickster.api import Query
 from trickster.attacks import TrainingSet
 from trickster.checks import lab5
@@ -208,17 +208,19 @@ def lab_3(statistics, posteriors, rate=0.02):
 
 
 results = {}
-for seed in SEEDS:
-    x, statistics, posteriors = shapes(seed)
-    weird, told = lab_3(statistics, posteriors)
-    right = unlie(told, misinform(told), seed)
-    share = np.mean(np.all(right == posteriors, axis=1))
-    print(
-        f"seed {seed}: {weird.mean():.0%} of the answers are lies; after un-lying {share:.1%} are true"
-    )
-    stolen = fidelities(*(TrainingSet(x, a, seed=seed) for a in (posteriors, told, right)))
-    for name, value in zip(("undefended", "does not know", "un-lier"), stolen, strict=True):
-        results.setdefault(name, []).append(value)
+with progress.bar("Undoing lies, then training 6 clones", 8):
+    for seed in SEEDS:
+        x, statistics, posteriors = shapes(seed)
+        weird, told = lab_3(statistics, posteriors)
+        right = unlie(told, misinform(told), seed)
+        progress.advance()
+        share = np.mean(np.all(right == posteriors, axis=1))
+        print(
+            f"seed {seed}: {weird.mean():.0%} of the answers are lies; after un-lying {share:.1%} are true"
+        )
+        stolen = fidelities(*(TrainingSet(x, a, seed=seed) for a in (posteriors, told, right)))
+        for name, value in zip(("undefended", "does not know", "un-lier"), stolen, strict=True):
+            results.setdefault(name, []).append(value)
 drop = {name: bootstrap_interval(values) for name, values in results.items()}
 for name, interval in drop.items():
     print(f"{name:14} fidelity {interval}")
@@ -269,16 +271,24 @@ lab5.small_loss(small_loss)
 # > truthful answers to the others. Which fidelity: .3, .45 or .6?
 
 # %% provided="leaving_out"
-for seed in SEEDS:
-    x, statistics, posteriors = shapes(seed)
-    weird, told = lab_3(statistics, posteriors)
-    (first,) = attacks.train_clones([TrainingSet(x, told, seed=seed)])
-    kept = np.sort(small_loss(told, first.posteriors(x), 0.5))
-    print(f"seed {seed}: of the answers that small loss keeps, {np.mean(weird[kept]):.0%} are lies")
-    everything = TrainingSet(x, told, seed=seed)
-    sets = TrainingSet(x[kept], told[kept], seed=seed), adaptive_attacks.oracle(everything, weird)
-    for name, value in zip(("small loss", "oracle"), fidelities(*map(longer, sets)), strict=True):
-        results.setdefault(name, []).append(value)
+with progress.bar("Training 6 clones", 6):
+    for seed in SEEDS:
+        x, statistics, posteriors = shapes(seed)
+        weird, told = lab_3(statistics, posteriors)
+        (first,) = attacks.train_clones([TrainingSet(x, told, seed=seed)])
+        kept = np.sort(small_loss(told, first.posteriors(x), 0.5))
+        print(
+            f"seed {seed}: of the answers that small loss keeps, {np.mean(weird[kept]):.0%} are lies"
+        )
+        everything = TrainingSet(x, told, seed=seed)
+        sets = (
+            TrainingSet(x[kept], told[kept], seed=seed),
+            adaptive_attacks.oracle(everything, weird),
+        )
+        for name, value in zip(
+            ("small loss", "oracle"), fidelities(*map(longer, sets)), strict=True
+        ):
+            results.setdefault(name, []).append(value)
 for name, values in results.items():
     print(f"{name:14} fidelity {bootstrap_interval(values)}")
 
@@ -561,28 +571,30 @@ lab5.keyed_lie(keyed_lie)
 # %% provided="kinds_of_lies"
 # A coin decides here which 60 % of the queries are answered with lies: only the kind of lie differs.
 harm, undone = {}, {}
-for seed in (0, 1, 2):
-    x, statistics, posteriors = shapes(seed)
-    lied_to = np.random.default_rng(seed).random((len(x), 1)) < 0.6
-    text = secret_rng("another key for each seed", bytes([seed])).bytes(32).hex()
-    query, key = Query(x, statistics[:, FEATURES], "", 0.0), bytes.fromhex(text)
-    lies = {
-        "reversed": misinform(posteriors),
-        "one permutation": CellLie.fit(key, weird_features, planes=0)(posteriors, query),
-        "8 cells": CellLie.fit(key, weird_features, planes=3)(posteriors, query),
-        "512 cells": CellLie.fit(key, weird_features, planes=9)(posteriors, query),
-        "one a picture": PictureLie(key)(posteriors, query),
-        "yours": keyed_lie(posteriors, statistics[:, FEATURES], text),
-    }
-    told = {
-        name: np.where(lied_to, lie, posteriors).astype("float32") for name, lie in lies.items()
-    }
-    sets = [TrainingSet(x, answers, seed=seed) for answers in told.values()]
-    for name, value in zip(told, fidelities(*sets), strict=True):
-        harm.setdefault(name, []).append(value)
-    for name in ("reversed", "yours"):
-        right = unlie(told[name], misinform(told[name]), seed)
-        undone.setdefault(name, []).extend(fidelities(TrainingSet(x, right, seed=seed)))
+with progress.bar("Telling lies, undoing them, training 24 clones", 30):
+    for seed in (0, 1, 2):
+        x, statistics, posteriors = shapes(seed)
+        lied_to = np.random.default_rng(seed).random((len(x), 1)) < 0.6
+        text = secret_rng("another key for each seed", bytes([seed])).bytes(32).hex()
+        query, key = Query(x, statistics[:, FEATURES], "", 0.0), bytes.fromhex(text)
+        lies = {
+            "reversed": misinform(posteriors),
+            "one permutation": CellLie.fit(key, weird_features, planes=0)(posteriors, query),
+            "8 cells": CellLie.fit(key, weird_features, planes=3)(posteriors, query),
+            "512 cells": CellLie.fit(key, weird_features, planes=9)(posteriors, query),
+            "one a picture": PictureLie(key)(posteriors, query),
+            "yours": keyed_lie(posteriors, statistics[:, FEATURES], text),
+        }
+        told = {
+            name: np.where(lied_to, lie, posteriors).astype("float32") for name, lie in lies.items()
+        }
+        sets = [TrainingSet(x, answers, seed=seed) for answers in told.values()]
+        for name, value in zip(told, fidelities(*sets), strict=True):
+            harm.setdefault(name, []).append(value)
+        for name in ("reversed", "yours"):
+            right = unlie(told[name], misinform(told[name]), seed)
+            progress.advance()
+            undone.setdefault(name, []).extend(fidelities(TrainingSet(x, right, seed=seed)))
 table = {
     "believes every answer": {name: bootstrap_interval(values) for name, values in harm.items()},
     "un-lier": {name: bootstrap_interval(values) for name, values in undone.items()},
@@ -602,6 +614,47 @@ plots.bars(
 # from a keyed lie. And lies that agree with each other (in reverse, one permutation, few cells) cost a thief
 # who believes every answer more than lies that differ from picture to picture, though each of them is
 # just as wrong. How much depends on the key, too: see the intervals.
+#
+# **Playground.** The next cell shows three shapes, the first two of them alike to the victim, and what a
+# service answers if it takes them for weird. Change the key, and the kind of lie. When do the two shapes
+# that are alike get the same lie? And when does the third one get it, too?
+
+# %% provided="playground"
+from trickster.playground import Control, playground
+
+KINDS = {"one permutation": 0, "8 cells": 3, "512 cells": 9, "one a picture": None}
+
+
+def two_alike_and_another():
+    """Three shapes about which the victim is not too sure: the closest two of 300, and another."""
+    x, statistics, posteriors = shapes(0)
+    features = (statistics[:300, FEATURES] - CENTRE) / SPREAD
+    unsure = np.abs(posteriors[:300].max(axis=1) - 0.6) < 0.2
+    apart = np.linalg.norm(features[:, None] - features, axis=2)
+    apart[~unsure] = apart[:, ~unsure] = np.nan
+    np.fill_diagonal(apart, np.nan)
+    i, j = np.unravel_index(np.nanargmin(apart), apart.shape)
+    rows = [i, j, np.nanargmax(apart[i])]
+    return Query(x[rows], statistics[rows][:, FEATURES], "", 0.0), posteriors[rows]
+
+
+three, truths = two_alike_and_another()
+
+
+def lies_under(key, kind):
+    """What the three shapes are answered under one of some keys."""
+    secret, planes = bytes([key]) * 32, KINDS[kind]
+    lie = PictureLie(secret) if planes is None else CellLie.fit(secret, weird_features, planes)
+    captions = [f"truth: {dataset.classes[row.argmax()]}" for row in truths]
+    title = f"Lies under key {key}: {kind}"
+    return plots.answers(three.x, lie(truths, three), dataset.classes, captions, title=title)
+
+
+playground(
+    lies_under,
+    key=Control("key", (1, 2, 3, 4, 5, 6)),
+    kind=Control("kind of lie", tuple(KINDS), start="8 cells"),
+)
 
 # %% [markdown] written="agreement" points=2
 # Why do lies that agree with each other poison a clone more than lies that differ from picture to picture?
@@ -694,28 +747,29 @@ undefended, oracle, flagged = {n: [] for n in few}, [], []
 real_pictures = {
     name: {"undefended": [], "defended": []} for name in ("2,900 shapes + 100 real", "100 real")
 }
-for seed in SEEDS:
-    x, statistics, posteriors = shapes(seed)
-    told = defend(x, posteriors, statistics, KEY)
-    lies = np.any(told != posteriors, axis=1)
-    flagged.append(lies.mean())
-    everything = TrainingSet(x, told, seed=seed)
-    sets = [TrainingSet(x[:n], posteriors[:n], seed=seed) for n in few]
-    sets.append(adaptive_attacks.oracle(everything, lies))
-    *stolen, best = fidelities(*map(longer, sets))
-    oracle.append(best)
-    for n, value in zip(few, stolen, strict=True):
-        undefended[n].append(value)
-    mine = np.random.default_rng(seed).choice(len(dataset.x_train), 100, replace=False)
-    real = dataset.x_train[mine]
-    for name, pictures in zip(
-        real_pictures, (np.concatenate([x[:2_900], real]), real), strict=True
-    ):
-        seen, true = look(pictures)
-        told = defend(pictures, true, seen, KEY)
-        sets = [longer(TrainingSet(pictures, a, seed=seed)) for a in (true, told)]
-        for column, value in zip(real_pictures[name], fidelities(*sets), strict=True):
-            real_pictures[name][column].append(value)
+with progress.bar("Training 18 clones", 18):
+    for seed in SEEDS:
+        x, statistics, posteriors = shapes(seed)
+        told = defend(x, posteriors, statistics, KEY)
+        lies = np.any(told != posteriors, axis=1)
+        flagged.append(lies.mean())
+        everything = TrainingSet(x, told, seed=seed)
+        sets = [TrainingSet(x[:n], posteriors[:n], seed=seed) for n in few]
+        sets.append(adaptive_attacks.oracle(everything, lies))
+        *stolen, best = fidelities(*map(longer, sets))
+        oracle.append(best)
+        for n, value in zip(few, stolen, strict=True):
+            undefended[n].append(value)
+        mine = np.random.default_rng(seed).choice(len(dataset.x_train), 100, replace=False)
+        real = dataset.x_train[mine]
+        for name, pictures in zip(
+            real_pictures, (np.concatenate([x[:2_900], real]), real), strict=True
+        ):
+            seen, true = look(pictures)
+            told = defend(pictures, true, seen, KEY)
+            sets = [longer(TrainingSet(pictures, a, seed=seed)) for a in (true, told)]
+            for column, value in zip(real_pictures[name], fidelities(*sets), strict=True):
+                real_pictures[name][column].append(value)
 answers = defend(x_honest, honest_posteriors, honest_statistics, KEY)
 print(
     f"honest users: {accuracy(honest_posteriors, y_honest):.4f} → {accuracy(answers, y_honest):.4f}"
