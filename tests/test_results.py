@@ -433,11 +433,6 @@ def quotes():
         r"falls from (\.\d+) to (\.\d+) with noise alone, and to (\.\d+) with the stack",
         served,
     )
-    yield (
-        "lab4",
-        r"over ten seeds, (\.\d+) instead of (\.\d+)",
-        of_the_course(("Sybil", "layered"), ("Sybil", "none")),
-    )
     rungs = ("none", "reverse sigmoid")
     yield (
         "lab4",

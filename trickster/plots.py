@@ -271,7 +271,7 @@ def dots(
     xlabel: str,
     marks: Mapping[str, float] | None = None,
 ) -> Picture:
-    """One row of dots for each series, one dot for each run: what a single seed hides."""
+    """One row of dots for each series, a dot for each run and a line at their mean."""
     figure, axes = new_axes(title, xlabel, "", size=(7, 0.6 * len(series) + 1.4))
     readings = []
     for i, (name, values) in enumerate(series.items()):
@@ -280,6 +280,7 @@ def dots(
         style = line_style(i)
         style.pop("linestyle")
         axes.scatter(values, -i + np.asarray(spread), s=22, **style)
+        axes.plot([values.mean()] * 2, [-i - 0.3, -i + 0.3], color="0.2", linewidth=1.5)
         readings.append(
             f"{name}: mean {values.mean():.2f}, from {values.min():.2f} to {values.max():.2f}"
         )

@@ -15,7 +15,7 @@
 # - build the defences that every checklist names: rounding, fewer classes, labels only, rate limits;
 # - measure what each of them takes from different thieves;
 # - audit a public demonstration, one mechanism at a time;
-# - put a defence of your own together, and advise an owner with figures.
+# - put a defence of your own together, see which thief it withstands, and advise an owner with numbers.
 #
 # **Time** about 110 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
 #
@@ -32,15 +32,16 @@
 # the small cell below the question, run the experiment, and explain the difference to yourself before you read
 # on. Nobody grades a guess.
 #
-# **Stuck?** Use the library's version in place of yours and go on, without the points of that exercise:
+# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise,
+# and everything after it works. Run the import in a new cell *below* your own:
 #
-# | Exercise | Import |
+# | exercise | import |
 # |---|---|
 # | 1 | `from trickster.defenses import hard_labels, top_k, round_posteriors` |
 # | 3 | `from trickster.limiters import TokenBucket` |
 # | 4 | `from trickster.limiters import SlidingWindow` |
 #
-# While the test of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
+# The library's version refuses to work while the check of its own exercise runs, and works everywhere else.
 
 # %% provided="setup"
 {{setup}}
@@ -51,7 +52,7 @@ from functools import cache
 
 import numpy as np
 
-from trickster import attacks, defenses, evaluation, ood, plots
+from trickster import adaptive_attacks, attacks, defenses, evaluation, ood, plots, training
 from trickster.api import RateLimited
 from trickster.checks import lab4
 from trickster.demos import MECHANISMS, DemoB
@@ -172,15 +173,16 @@ print("labels only:", library_hard_labels(single)[0])
 print("rounded:    ", library_rounding(single, 1)[0])
 
 # %% [markdown]
-# Both results look right. Find a batch of posteriors for which *both* functions return rows that are not
-# distributions.
+# Both results look right. Find a batch of posteriors for which *neither* function returns distributions: the
+# one because of a bug, the other because rounding alone does not normalise (its documentation does not promise
+# it).
 
 
 # %% solution="counterexample"
 def counterexample():
-    """Posteriors (n, 10), two rows are enough, on which both library functions are wrong.
+    """Posteriors (n, 10), two rows are enough, for which neither function returns distributions.
 
-    Each row sums to 1; the rows of library_hard_labels(p) do not, nor do those of
+    Each row of p sums to 1; the rows of library_hard_labels(p) do not, nor do those of
     library_rounding(p, 1).
     """
     ### BEGIN SOLUTION
@@ -194,10 +196,9 @@ def counterexample():
 lab4.counterexample(counterexample)
 
 # %% [markdown]
-# <details><summary>Hint: what does the colon mean?</summary>
+# <details><summary>Hint</summary>
 #
-# <code>answers[:, winners] = 1</code> writes into the columns <code>winners</code> of *all* rows. As long as
-# there is only one row, nobody notices.
+# Try a batch of two, with different winners.
 # </details>
 #
 # ## What each rung takes from a thief
@@ -207,10 +208,11 @@ lab4.counterexample(counterexample)
 # probabilities they get, the *label thief* only ever uses the largest. There are three seeds, each with its own
 # pool, starting weights and training.
 #
-# > **Predict.** By how much does the soft thief's fidelity fall if the service sends labels only?
+# > **Predict.** Lab 2 compared labels with probabilities. What do the two rungs between take from the soft thief:
+# > *one decimal*, and *the largest three*?
 
 # %%
-my_loss = "no guess yet"  # for example 0.3
+my_losses = "no guess yet"  # for example .1 and .2
 
 # %% provided="rungs"
 # Trains 24 clones: about fifteen seconds.
@@ -228,8 +230,9 @@ def pool(seed):
 
 
 def fidelity_of(x, answers, labels, seed):
-    """Fidelity of a clone trained on the answers to pictures x."""
-    clone = attacks.train_clone(x, answers, labels=labels, seed=seed)
+    """Fidelity of a clone trained on the answers to pictures x, with as many steps for few as for many."""
+    epochs = training.same_steps(len(x))
+    clone = attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed)
     return evaluation.fidelity(clone.labels(dataset.x_test), victim_says)
 
 
@@ -258,23 +261,23 @@ for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
     by_rung[thief] |= {name: defended(rung, labels) for name, rung in rungs.items()}
 for name in ("probabilities", *rungs):
     print(f"{name:14}", ",  ".join(f"{thief} {by_rung[thief][name]}" for thief in by_rung))
-soft = by_rung["soft thief"]
-lost = soft["probabilities"].mean - soft["labels only"].mean
-print(f"Your guess: {my_loss}. Measured: labels only take {lost:.3f} from the soft thief.")
+soft = {name: interval.mean for name, interval in by_rung["soft thief"].items()}
+lost = ", ".join(f"{name} {soft['probabilities'] - soft[name]:.3f}" for name in rungs)
+print(f"Your guess: {my_losses}. What each takes from the soft thief: {lost}.")
 plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
 # **Read the figure.** With full probabilities, one decimal and the largest three, the soft thief's bars are
-# equally high within their intervals. With labels only, the bar is a little lower. The label thief's bars hardly
+# equally high within their intervals. With labels only, the bar is lower by .048. The label thief's bars hardly
 # differ.
 #
 # **Explain it before you read on.** A service that sends labels only keeps back nine numbers of ten. Why does it
 # take so little from the thief?
 #
 # A thief needs to know where one class ends and the next begins. A label says on which side of the boundary a
-# picture lies; probabilities add how far away the boundary is. That helps, but not as much as more pictures do, and
-# rounding or keeping three classes leaves most of it in place. The label thief never uses it. For them only
-# rounding can change something: it sometimes makes two classes equal, and then the first of them counts.
+# picture lies; probabilities add how far away the boundary is. That helps, most of all a thief with few answers
+# (lab 2), but rounding or keeping three classes leaves most of it in place. The label thief never uses the
+# probabilities, so only rounding can affect this thief: where it makes two classes equal, the first of them wins.
 
 # %% [markdown]
 # ## Exercise 3: a token bucket
@@ -430,8 +433,8 @@ print("answers:", len(customer.query(dataset.x_test[:80])), " used:", customer.u
 # ## Who is refused?
 #
 # Now simulate one day of the service. Fifty shops send five requests of twenty pictures each, at random times.
-# A thief wants 3,000 answers: from each of their accounts, they try fifty pictures every ten minutes. To open
-# many accounts in order to get around a limit is called a *Sybil attack*. There are four limits to compare:
+# A thief wants 3,000 answers: from each of their accounts, they try fifty pictures every ten minutes. Opening
+# many accounts to get around a limit is called a *Sybil attack*. There are four limits to compare:
 #
 # | | |
 # |---|---|
@@ -505,11 +508,13 @@ plots.curves(
 # Bucket and window hold one account at 350 and 300 answers, and no shop notices. Ten accounts get everything in one
 # day, because each of them looks like a good customer. Against the global limit, more accounts do not help. But the
 # shops need 5,000 of its 6,000 answers, and the thief asks again and again and empties the common bucket. They get
-# 2,450 answers, and one in five of the shops' requests is refused.
+# 2,450 answers, and one in five of the shops' requests is refused. (Another pattern of requests would give
+# another share; the direction does not change.)
 #
-# **Read the figure.** On the first day, a limit of 300 for each account holds a thief with one account at the left
-# end of the curves, at .360. With all 3,000 answers the soft thief reaches .677. The horizontal axis is logarithmic:
-# each further point of fidelity costs more answers than the last.
+# **Read the figure.** On the first day, a limit of 300 for each account leaves a thief with one account at the left
+# end of the curves. That is no small thing to have: the soft thief, who trains for as many steps as with 3,000
+# answers, reaches .521 there, and .677 at the right end. Labels and a limit together hold the thief at .367. The
+# horizontal axis is logarithmic: each further point of fidelity costs more answers than the last.
 
 # %% [markdown]
 # ## Exercise 5: the price of a stolen model
@@ -612,27 +617,36 @@ clones = {name: [one["clone_accuracy"] for one in runs] for name, runs in table.
 strongest = min(MECHANISMS, key=lambda name: np.mean(clones[name]))
 nothing = ", ".join(name for name in MECHANISMS if clones[name] == clones["none"])
 print(f"Your guess: {my_mechanisms}. Measured: {strongest}; exactly nothing: {nothing}.")
+print(f"without a defence, single clones lie between {min(clones['none']):.2f} and ", end="")
+print(f"{max(clones['none']):.2f}")
 plots.dots(
-    clones,
-    title="The demo's clone with each mechanism, one dot for each of 20 seeds",
-    xlabel="clone's accuracy",
+    {name: np.subtract(clones["none"], clones[name]) for name in (*MECHANISMS, "all")},
+    title="What each mechanism takes, compared with no defence and the same seed (20 seeds)",
+    xlabel="drop of the clone's accuracy",
+    marks={"no effect": 0},
 )
 
 # %% [markdown]
-# **Read the figure.** Each dot is the clone of one seed. Without any defence, clones lie anywhere from .31 to .54. A
-# single run, such as the demonstration's, is one dot of such a row.
-#
 # **Read the table.** The column *less than with none* compares each mechanism with no defence, seed by seed. If its
-# interval contains 0, these 20 seeds do not show that the mechanism does anything. The last line compares *all* with
-# *noise* in the same way. The rate limit costs honest users nothing here only because the experiment never refuses
-# them.
+# interval contains 0, these 20 seeds do not show that the mechanism does anything. The line below the table
+# compares *all* with *noise* in the same way. The rate limit costs honest users nothing here only because the
+# experiment never refuses them. Without any defence, clones lie anywhere from .31 to .54: a single run, such as the
+# demonstration's, shows little.
+#
+# **Read the figure.** Each dot is the drop in one seed, and the line in each row is the mean. Two rows have all
+# their dots at 0: in every seed, these mechanisms change nothing at all.
 #
 # **Explain it before you read on.** For each mechanism that does nothing, ask how it changes the largest class of an
-# answer. Renormalising is the easiest: dividing a row by its sum never changes which class is largest. And why does
-# the whole stack protect less than the noise alone? Remember what the hard labels of this demonstration send.
+# answer. And why does the whole stack protect less than the noise alone?
+#
+# <details><summary>A hint for each</summary>
+#
+# Renormalising is the easiest: dividing a row by its sum never changes which class is largest. As to the stack:
+# remember what the hard labels of this demonstration send.
+# </details>
 #
 # **Your verdict.** In four to eight sentences: which mechanisms work, which do nothing and why, what do honest
-# users pay, and for which mechanism? Give figures with their intervals.
+# users pay, and for which mechanism? Give numbers with their intervals.
 
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
@@ -643,13 +657,14 @@ plots.dots(
 # fewer answers of the same kind would take. Rounding (-.011 [-.037, .016]), hard labels alone and renormalising
 # show no effect: the thief uses the argmax, which hard labels and renormalising leave exactly as it was, and
 # rounding changes only where two classes become equal. Honest users pay for the noise, with every query: their
-# accuracy falls from .974 to .902 with noise alone, and to .924 with the stack. The other mechanisms cost them
-# next to nothing, and protect nothing either.
+# accuracy falls from .974 to .902 with noise alone, and to .924 with the stack. Rounding, hard labels and
+# renormalising cost them next to nothing and protect nothing; what the rate limit costs them, this experiment
+# cannot show.
 #
 # ### BEGIN MARK SCHEME
 # One point: noise is named as what works, at least two of rounding, hard labels and renormalising
-# as doing nothing, with figures and intervals, and a reason (the thief takes the argmax). One point:
-# what honest users pay, with its figure, and that the noise (not the others) takes it; or that the
+# as doing nothing, with numbers and intervals, and a reason (the thief takes the argmax). One point:
+# what honest users pay, with its number, and that the noise (not the others) takes it; or that the
 # stack is weaker than noise alone, and why. Half points are fine.
 # ### END MARK SCHEME
 # ### END SOLUTION
@@ -661,8 +676,9 @@ plots.dots(
 # |---|---|---|
 # | ●●●●○ | 22 minutes | 5 |
 #
-# **Idea.** Labels give less away, a limit sets a price, and the misinformation of lab 3 makes the answers to weird
-# queries worthless. Put together what deserves it.
+# **Idea.** Labels give less away, a limit sets a price, and the misinformation of lab 3 makes the answers to unusual
+# queries worthless: a query is *unusual* if it is unlike every training picture, and its answer is then wrong. Put
+# together what deserves it.
 #
 # **The terms of the service.** A customer sends up to 60 pictures in a request and up to 300 in a day, perhaps in
 # five requests right after each other. All of these are answered. No account gets more than 1,000 answers in any
@@ -673,12 +689,13 @@ plots.dots(
 # returns the function that answers. It is given the victim's *features* of its training pictures (the bank) and
 # of held-out honest pictures. From lab 3, ready to use:
 #
-# - `ood.score_knn(features, bank, k=1)`: one score for each row, higher for normal;
+# - `ood.score_knn(features, bank, k=1)`: for each row the similarity to the most similar training picture;
 # - `ood.choose_threshold(scores, share)`: at most that share of the scores lies below it;
-# - `defenses.misinform(p)`: for each row, a wrong answer that looks confident, always the same.
+# - `defenses.misinform(p)`: the probabilities of each row in reverse, so that the least likely class gets the
+#   largest one. The answer is wrong, looks confident, and is always the same for the same picture.
 #
 # **What the check does.** Four thieves with 3,000 answers each attack your service. One learns from the
-# probabilities, one from the labels, one asks 1,000 pictures three times and averages, and one uses a new account
+# probabilities, one from the labels, one sends 1,000 pictures three times and averages, and one uses a new account
 # every day. All of them keep to the terms, and none knows how you defend. Honest customers ask at the same time:
 # the pictures come mixed, from many accounts, over weeks. The best thief counts. Full points for a drop of
 # fidelity of .20, part of them from .12.
@@ -700,8 +717,8 @@ def make_layered(bank, honest):
     def layered(x, posteriors, features, key, now):
         if not limit.allow(key, now, len(x)):
             raise RateLimited(key, len(x), limit.retry_after(key, now, len(x)))
-        weird = ood.score_knn(features, bank, k=1) < threshold
-        answers = np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
+        unusual = ood.score_knn(features, bank, k=1) < threshold
+        answers = np.where(unusual[:, None], defenses.misinform(posteriors), posteriors)
         return hard_labels(answers)
 
     return layered
@@ -714,7 +731,7 @@ lab4.layered(make_layered)
 # %% [markdown]
 # <details><summary>Hint 1: in which order?</summary>
 #
-# First the limiter, which can refuse a request before any work is done. Then decide which inputs are weird, then
+# First the limiter, which can refuse a request before any work is done. Then decide which inputs are unusual, then
 # choose the answers, and at the end reduce what they contain.
 # </details>
 #
@@ -726,7 +743,7 @@ lab4.layered(make_layered)
 #
 # <details><summary>Hint 3: each row by itself</summary>
 #
-# <code>np.where(weird[:, None], wrong, right)</code> takes each row as a whole from one array or the other.
+# <code>np.where(unusual[:, None], wrong, right)</code> takes each row as a whole from one array or the other.
 # </details>
 #
 # What does each layer add? A thief with ten accounts, who keeps to all limits, now meets three services.
@@ -745,7 +762,7 @@ held_out = scenario.victim.features_and_posteriors(dataset.x_test[half:])
 
 
 def ask_all(answer, x, features, posteriors):
-    """Ask about all pictures, sixty in a request, five requests from each account."""
+    """Send all pictures, sixty in a request, five requests from each account."""
     parts = []
     for i in range(0, len(x), 60):
         one = slice(i, i + 60)
@@ -788,10 +805,71 @@ plots.bars(
 # **Explain it before you read on.** Which layer did the work?
 #
 # Not the limits: each of the ten accounts behaves like a customer. Labels alone take little, as in exercise 1. The
-# large step comes from misleading on weird queries, and it costs honest users less than half a point. *What* those
+# large step comes from misleading on unusual queries, and it costs honest users less than half a point. *What* those
 # answers say matters more than how much they contain, or how many there are.
 #
-# None of these thieves knows that some answers are wrong. Lab 3 ends with one who does.
+# **And a thief who knows?** None of these thieves knows that some answers are wrong. Lab 3 ended with one who does:
+# the *un-lier* has read its code, notices which answers are in reverse, and turns them round again. Behind labels
+# there is nothing to turn round, so a thief who knows does what is left: they leave out the half of the answers
+# that a first clone finds least likely (*small loss*). The *oracle* is no thief; it is told which answers are wrong,
+# and trains on the others.
+#
+# > **Predict.** Labels alone take little. Misleading alone is undone by the un-lier. What fidelity does the thief who
+# > knows reach behind both together?
+
+# %%
+my_both = "no guess yet"  # for example 0.6
+
+# %% provided="who_knows"
+# Trains 21 clones: about fifteen seconds.
+threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=1), 0.02)
+services = {
+    "probabilities": lambda p, unusual: p,
+    "labels only": lambda p, unusual: hard_labels(p),
+    "misleading": lambda p, unusual: np.where(unusual[:, None], defenses.misinform(p), p),
+    "misleading, labels only": lambda p, unusual: hard_labels(
+        np.where(unusual[:, None], defenses.misinform(p), p)
+    ),
+}
+
+
+def knowing(service, got, seed):
+    """What the thief who has read the code makes of the answers."""
+    if service == "misleading":
+        return adaptive_attacks.unlied(got, [defenses.misinform], seed=seed)
+    return adaptive_attacks.small_loss(got)
+
+
+stolen = {name: {"does not know": [], "knows": [], "oracle": []} for name in services}
+for seed in SEEDS:
+    features, posteriors = scenario.victim.features_and_posteriors(pool(seed))
+    unusual = ood.score_knn(features, bank, k=1) < threshold
+    for name, answer in services.items():
+        answers = answer(posteriors, unusual).astype(np.float32)
+        got = attacks.TrainingSet(pool(seed), answers, seed=seed)
+        sets = {"does not know": got}
+        if name.startswith("misleading"):
+            sets["knows"] = knowing(name, got, seed)
+            sets["oracle"] = adaptive_attacks.oracle(got, unusual)
+        for thief, one in sets.items():
+            stolen[name][thief].append(fidelity_of(one.x, one.answers, "soft", seed))
+stolen = {
+    name: {thief: bootstrap_interval(runs) for thief, runs in thieves.items() if runs}
+    for name, thieves in stolen.items()
+}
+for name, thieves in stolen.items():
+    print(f"{name:24}", ",  ".join(f"{thief} {value}" for thief, value in thieves.items()))
+print(f"Your guess: {my_both}. Measured: {stolen['misleading, labels only']['knows'].mean:.3f}.")
+
+# %% [markdown]
+# **Read the result.** Misleading alone takes the fidelity down to .287 as long as the thief does not know. The
+# un-lier is back at .660, nearly as much as without a defence. Labels alone leave .634. Both together leave .264, and
+# knowing does not help: what a first clone finds unlikely is not what is wrong, and leaving it out gives
+# .231. *A label is a poor defence on its own, and a good one behind a lie: it throws away what the thief would need
+# to undo it.* This is what layers can do that none of them can do alone.
+#
+# The oracle shows what this depends on: a thief who could tell the wrong answers from the right ones would get .614.
+# Lab 5 goes on from here.
 
 # %% [markdown]
 # ## Exercise 8: advise the owner
@@ -806,34 +884,37 @@ plots.bars(
 #
 # In six to ten sentences: what do you recommend, and what do you expect of each part? What will honest customers
 # pay? What will a theft then cost, in days and money? And what will your recommendation *not* stop? Support each
-# claim with a figure from this notebook.
+# claim with a number from this notebook.
 
 # %% [markdown] written="recommendation" points=2
 # ### BEGIN SOLUTION
-# Send labels only, since the customers need no more, but expect little of it: with 1,500 queries it takes about
-# .05 of fidelity from a thief who reads probabilities (.593 to .545), and nothing from one who uses labels. Leave
-# out the rounding. It is pointless beside labels, and alone it took nothing that three seeds could show (.593 and
-# .596). Keep a limit of 300 a day for each account: it refuses none of the shops' requests, and one account then
-# needs 10 days and 35 in money for 3,000 answers. Do not rely on it, since ten accounts need one day and 80, which
-# is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a fifth of the shops'
-# requests. What protects the model is to mislead on weird queries, with a threshold that 2 % of held-out honest
-# scores lie below. With ten accounts, the same 3,000 answers then give a fidelity of .264 instead of .677 (over ten
-# seeds, .26 instead of .70), and honest accuracy falls from .889 to .885. This will not stop a thief who owns real
-# pictures of clothes, since those are not weird, nor one who knows how the service misleads (both in lab 3).
+# Send labels only, since the customers need no more. Alone this takes little: with 1,500 queries .048 of fidelity
+# from a thief who reads probabilities (.633 to .585), and nothing from one who uses labels. Leave out the rounding:
+# beside labels it is pointless, and alone it took nothing that three seeds could show (.633 and .644). Keep a limit of
+# 300 a day for each account: it refuses none of the shops' requests, and one account then needs 10 days and 35 in
+# money for 3,000 answers. Do not rely on it: the 300 labels of the first day already give .367, and ten accounts need
+# one day and 80, which is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused
+# a fifth of the shops' requests. What protects the model is to mislead on unusual queries, with a threshold that 2 %
+# of held-out honest scores lie below. With ten accounts, the same 3,000 answers then give a fidelity of .264 instead
+# of .677, and honest accuracy falls from .889 to .885. Here the labels earn their place: with probabilities, a thief
+# who knows how the service misleads would get .660, behind labels no more than .264. This will not stop a thief
+# who owns real pictures of clothes, since those are not unusual (lab 3), nor one who finds another way to tell
+# which answers are wrong: the oracle gets .614.
 #
 # ### BEGIN MARK SCHEME
-# One point: a recommendation with at least three figures from the notebook that support it, among
+# One point: a recommendation with at least three numbers from the notebook that support it, among
 # them the price in days and money and what honest customers pay. One point: says what does not work
 # (rounding, labels, limits against several accounts, the outage of a global limit; two of them) and
-# what the recommendation cannot stop (real pictures, adaptive thieves). Half points are fine.
+# what the recommendation cannot stop (real pictures; a thief who could tell which answers are wrong, as the
+# oracle is told). "The un-lier undoes it" is wrong where labels only are sent. Half points are fine.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
 # %% [markdown]
 # ## ★ If you have time: bend the probabilities
 #
-# Ungraded. *Reverse sigmoid* (Lee et al.) bends the probabilities of every answer, so that quite different inputs get
-# nearly the same numbers, and hardly ever changes the largest class. Put it on your ladder:
+# Ungraded. *Reverse sigmoid* (Lee et al.) maps the probabilities of every answer through a function that gives quite
+# different inputs nearly the same numbers, and hardly ever changes the largest class. Put it on your ladder:
 #
 # ```python
 # bent = lambda p, query: defenses.reverse_sigmoid(p)
@@ -856,13 +937,15 @@ plots.bars(
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** Rounding takes nothing from a thief, and sending only labels takes little. A limit sets a price, and
-# more accounts pay it. A limit for everybody together makes honest customers pay. A stack of defences can be
-# weaker than its strongest part. What the answers to weird queries say matters more than how much they contain.
+# **Shown.** Rounding to one decimal took nothing that three seeds could show, and sending only labels takes little.
+# (A thief who solves equations is another matter: lab 6.) A limit sets a price, and a thief with enough accounts can
+# pay it within a day. A limit for everybody together makes honest customers pay. A stack of defences can be
+# weaker than its strongest part, and it can be much stronger: a label is a poor defence on its own, and a good one
+# behind a lie. What the answers to unusual queries say matters more than how much they contain.
 #
-# **Not shown.** How this lab's services fare against a thief who owns real pictures, who chooses each query by the
-# answers before it, or who knows that some answers are wrong. Nobody here tried to find accounts that belong
-# together, which real services do. Three seeds give rough intervals.
+# **Not shown.** How this lab's services fare against a thief who owns real pictures, or who chooses each query by the
+# answers before it. Nobody here tried to find accounts that belong together, or thieves by the distances between
+# their queries (Juuti et al.), as real services do. Three seeds give rough intervals.
 #
 # **Is it allowed?** Terms of service usually forbid both training a competing model on the answers and opening
 # accounts to get around a limit. Try them only on services that are your own, or whose owner has agreed. Owners have
