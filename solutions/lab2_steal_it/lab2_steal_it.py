@@ -17,7 +17,7 @@
 # - find out which queries teach a clone most, and which teach it nothing;
 # - audit a public demonstration of a defence.
 #
-# **Time** about 80 minutes for the exercises; the cells themselves run for about a minute in all.
+# **Time** about 80 minutes for the exercises; the cells themselves run for two minutes in all.
 # **Points** 20. **You need** the ideas of lab 1, but not its code, and no GPU.
 #
 # **The story.** *Ostrich & Daughters* now rent out their classifier: a customer sends a picture, receives
@@ -38,6 +38,7 @@
 # | 1 | `return attacks.collect(api, pool, budget, batch_size=batch_size)` |
 # | 2 | `return attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed).posteriors` |
 # | 3 | `return evaluation.fidelity(clone(x), victim(x))` |
+# | 6, `bootstrap` | `found = bootstrap_interval(values); return found.mean, found.low, found.high` |
 #
 # The library's functions refuse to work while the check of their own exercise runs. `attacks.steal` and
 # `attacks.steal_jacobian` refuse in the checks of exercises 2 and 5.
@@ -481,7 +482,7 @@ plots.curves(
 
 # %% [markdown]
 # **Explain it before you read on.** Why does each further query bring less than the ones before? And how can the
-# third thief be so much worse with 100 queries, and equal with 3,000?
+# third thief be so much worse with 100 queries, and equal with 5,000?
 #
 # **Read the result.** The square at the beginning shows why. The first queries settle roughly where the
 # classes lie. Later ones only correct details, and more and more of them fall where the clone already
@@ -580,9 +581,9 @@ print(f"Your guess: {my_mixture}.")
 # **Explain it before you read on.** The mixture has the same number of queries. What does it lack?
 #
 # **Read the result.** It has only 750 shapes. Three quarters of its queries go to pools that teach a clone
-# less, and the greater variety does not make up for it: the mixture reaches .588, the shapes alone .680,
-# and the mixture is behind in each of the three seeds. The other three pools do not even add to the 750 shapes:
-# these alone, with as many training steps, give .610.
+# less, and the greater variety does not make up for it: the mixture reaches .588, the shapes alone .680
+# (with ten epochs), and the mixture is behind in each of the three seeds. The other three pools do not seem to add
+# anything: the 750 shapes alone, with as many training steps, give .610.
 
 # %% [markdown]
 # ## Exercise 6: audit a public demo
@@ -761,10 +762,10 @@ plots.dots(
 # this. It takes a client, the first pictures and the budget, and returns a clone with a method
 # `posteriors`. Start from 100 shapes, with a budget of 3,000 queries, and predict the fidelity first.
 #
-# **What to expect.** On average, no more than the 100 shapes teach by themselves (.468, exercise 4), and far less than the
-# .680 of 3,000 different shapes. Depending on the 100 pictures, it is anything from a third to more than a half. A
+# **What to expect.** On average, no more than the 100 shapes teach by themselves (.468 in the curve above), and far
+# less than 3,000 different shapes. Depending on the 100 pictures, it is anything from a third to more than a half. A
 # moved picture still resembles the one that it was made from, and so does the victim's answer. Larger steps than
-# the usual `step=0.1` do not help. (Compared with the third thief of exercise 4, who trains too little, the
+# the usual `step=0.1` do not help. (Compared with the curve's third thief, who trains too little, the
 # augmentation would seem to double the fidelity and more. The paper starts from real pictures, and wants a
 # clone with which to find adversarial examples.)
 

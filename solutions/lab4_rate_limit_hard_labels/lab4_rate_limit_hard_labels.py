@@ -512,7 +512,7 @@ plots.curves(
 # another share; the direction does not change.)
 #
 # **Read the figure.** On the first day, a limit of 300 for each account leaves a thief with one account at the left
-# end of the curves. That is no small thing to have: the soft thief, who trains for as many steps as with 3,000
+# end of the curves. Even that is a good part of the model: the soft thief, who trains for as many steps as with 3,000
 # answers, reaches .521 there, and .677 at the right end. Labels and a limit together hold the thief at .367. The
 # horizontal axis is logarithmic: each further point of fidelity costs more answers than the last.
 
