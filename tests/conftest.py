@@ -25,7 +25,7 @@ settings.load_profile("course")
 
 # The files that take minutes, longest first.
 LONGEST = (
-    *("test_labs", "test_sample_class", "test_zoo_hostile", "test_grading_killed_runs"),
+    *("test_labs", "test_zoo_hostile", "test_grading_killed_runs"),
     *("test_grading_cluster", "test_grading_run", "test_checks_cheats", "test_checks_lab1"),
     *("test_grading_silent", "test_grading_secret", "test_foreign_names", "test_checks_lab5"),
 )
