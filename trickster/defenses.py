@@ -73,15 +73,16 @@ def misinform(posteriors: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class KeyedLie:
-    """A lie that only the holder of ``key`` can undo: the probabilities change classes in secret.
+    """A lie under a secret ``key``, which decides how the probabilities change classes.
 
     Called like a defence. Each input has a *place* (what that is, a subclass says); at each place
     the classes are permuted in another way, and none stays where it is: the true class is never
     on top. The key and the place decide the permutation, by HMAC-SHA-256: asking again reveals
     nothing new, and another key tells other lies. The ``key`` has at least 16 bytes.
 
-    Whoever knows all this and lacks the key cannot undo the lie. He may still notice that an
-    answer *is* one, and leave it out: see ``adaptive_attacks.oracle``.
+    Nobody who lacks the key can compute the permutation. But where many inputs share a place, a
+    thief can read it off two answers to nearly the same picture, one of them true (lab 5). They may
+    also notice that an answer *is* a lie, and leave it out: see ``adaptive_attacks.oracle``.
     (Kerckhoffs, "La cryptographie militaire", 1883. Keyed wrong answers, to a few queries and as
     a watermark: Szyller, Atli, Marchal and Asokan, "DAWN: Dynamic Adversarial Watermarking of
     Neural Networks", 2021.)

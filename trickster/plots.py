@@ -395,8 +395,9 @@ def frontier(
         )
         if name == chosen:
             axes.plot(x, y, "o", markersize=14, fillstyle="none", color=COLOURS[1])
+    across = xlabel.partition(" (")[0]
     readings = "; ".join(
-        f"{n}: utility {x:.3f}, fidelity {y:.2f}" for n, x, y in zip(points, xs, ys, strict=True)
+        f"{n}: {across} {x:.3f}, fidelity {y:.2f}" for n, x, y in zip(points, xs, ys, strict=True)
     )
     ring = f" Chosen: {chosen}." if chosen else ""
     return Picture(figure, f"{title}. {readings}.{ring}")

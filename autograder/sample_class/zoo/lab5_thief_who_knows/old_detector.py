@@ -16,7 +16,7 @@ def score(statistics):
     return ood.score_knn(statistics[:, FEATURES], bank, 1)
 
 # %% prepare
-threshold = choose_threshold(score(look(x_choose)[0]), max_fpr=0.02)
+threshold = choose_threshold(score(statistics_and_posteriors(x_choose)[0]), max_fpr=0.02)
 
 # %% defend
 def defend(x, posteriors, statistics, key):

@@ -79,10 +79,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-normal = look(arriving(dataset.x_train, 11))[0]
+normal = statistics_and_posteriors(as_customers_send(dataset.x_train, 11))[0]
 strange = [scenario.pool(name, 1_500, seed=3) for name in ("noise", "patches", "digits")]
 strange += [make_outliers(dataset.x_train, 12), make_outliers(dataset.x_train, 14)]
-strange = look(arriving(np.concatenate(strange), 13))[0]
+strange = statistics_and_posteriors(as_customers_send(np.concatenate(strange), 13))[0]
 network = make_pipeline(
     StandardScaler(), MLPClassifier(64, max_iter=20, alpha=0.01, random_state=0)
 )
@@ -105,7 +105,7 @@ def keyed_lie(posteriors, features, key):
     return lies
 
 # %% prepare
-line = np.quantile(score(look(arriving(x_choose, 21))[0]), 0.013)
+line = np.quantile(score(statistics_and_posteriors(as_customers_send(x_choose, 21))[0]), 0.013)
 
 # %% defend
 def defend(x, posteriors, statistics, key):

@@ -7,4 +7,4 @@
 # ///
 
 # %% prepare
-threshold = choose_threshold(score(look(x_choose)[0]), max_fpr=0.05)
+threshold = choose_threshold(score(statistics_and_posteriors(x_choose)[0]), max_fpr=0.05)
