@@ -39,6 +39,7 @@ SCORES = (
     "outlier exposure and nearest neighbour, by ranks",
     "all four, by ranks",
 )
+MOST = "all four, a second Gram matrix and two more outlier exposures, by ranks"  # demo_a's
 Rows = Mapping[str, np.ndarray]
 
 
@@ -78,7 +79,7 @@ def look(ground: str, x: np.ndarray) -> Rows:
         **layers,
         "channels": np.hstack([layers["conv1"], layers["conv2"]]),
         "all": np.hstack(list(layers.values())),
-        "products": victim(ground).channel_products(x)["conv1"],
+        **{f"products of {k}": v for k, v in victim(ground).channel_products(x).items()},
     }
 
 
@@ -92,12 +93,11 @@ def _outliers(found: data.Dataset, seed: int) -> np.ndarray:
 
 @cache
 def scoring(ground: str, name: str, seed: int) -> Callable[[Rows], np.ndarray]:
-    """One of ``SCORES``, fitted on the ground's training pictures."""
-    bank = seen(ground, "training", seed)
+    """One of ``SCORES``, or ``MOST``, fitted on the ground's training pictures."""
+    bank = seen(ground, "training", 0)
     if name.endswith("by ranks"):
-        some = SCORES[:4] if name.startswith("all") else (SCORES[3], SCORES[0])
-        parts = [scoring(ground, one, seed) for one in some]
-        honest = _half(seen(ground, "honest", seed), 0)
+        parts = _parts(ground, name, seed)
+        honest = _half(seen(ground, "honest", 0), 0)
         ranks = ood.Ranks.fit(np.stack([part(honest) for part in parts], axis=1))
         return lambda rows: ranks(np.stack([part(rows) for part in parts], axis=1))
     if name.startswith("nearest"):
@@ -106,11 +106,24 @@ def scoring(ground: str, name: str, seed: int) -> Callable[[Rows], np.ndarray]:
         fitted = ood.Mahalanobis.fit(bank["channels"], dataset(ground).y_train[:BANK])
         return lambda rows: fitted(rows["channels"])
     if name.startswith("Gram"):
-        gram = ood.GramDeviation.fit(bank["products"])
-        return lambda rows: gram(rows["products"])
+        products = f"products of conv{1 if 'first' in name else 2}"
+        gram = ood.GramDeviation.fit(bank[products])
+        return lambda rows: gram(rows[products])
     outliers = seen(ground, "outliers", seed)
     exposed = ood.OutlierExposure.fit(bank["all"], outliers["all"], seed=seed)
     return lambda rows: exposed(rows["all"])
+
+
+def _parts(ground: str, name: str, seed: int) -> list[Callable[[Rows], np.ndarray]]:
+    """The scores that a name which ends so puts together."""
+    if name == SCORES[4]:
+        return [scoring(ground, one, seed) for one in (SCORES[3], SCORES[0])]
+    parts = [scoring(ground, one, seed) for one in SCORES[:4]]
+    if name == SCORES[5]:
+        return parts
+    # A classifier that learns from other outliers errs elsewhere, so several know more than one.
+    more = [scoring(ground, SCORES[3], seed + by) for by in (1_000, 2_000)]
+    return [*parts, *more, scoring(ground, "Gram matrix, second convolution", seed)]
 
 
 def _half(rows: Rows, number: int) -> Rows:
@@ -120,10 +133,12 @@ def _half(rows: Rows, number: int) -> Rows:
     return {name: values[part] for name, values in rows.items()}
 
 
-def detector(ground: str, name: str, seed: int) -> tuple[Callable[[Rows], np.ndarray], float]:
-    """One of ``SCORES``, and the score below which a picture is weird."""
+def detector(
+    ground: str, name: str, seed: int, flagged: float = FLAGGED
+) -> tuple[Callable[[Rows], np.ndarray], float]:
+    """One of ``SCORES``, or ``MOST``, and the score below which a picture is weird."""
     score = scoring(ground, name, seed)
-    return score, ood.choose_threshold(score(_half(seen(ground, "honest", seed), 0)), FLAGGED)
+    return score, ood.choose_threshold(score(_half(seen(ground, "honest", 0), 0)), flagged)
 
 
 def run(job: Job) -> Measurement:
@@ -134,7 +149,7 @@ def run(job: Job) -> Measurement:
         labels = victim(ground).labels(found.x_test)
         return {"accuracy": evaluation.accuracy(labels, found.y_test)}
     score, line = detector(ground, name, seed)
-    honest = score(_half(seen(ground, "honest", seed), 1))
+    honest = score(_half(seen(ground, "honest", 0), 1))
     weird = {sent: score(seen(ground, sent, seed)) for sent in SENT_TO[ground]}
     return {
         "flagged": {
