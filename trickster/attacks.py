@@ -19,6 +19,7 @@ import torch
 from trickster import models, training
 from trickster.api import BudgetExceeded, RateLimited
 from trickster.batched import fit_many
+from trickster.quick import fit_quickly
 
 STACK = 4  # clones that train as one; a larger stack outgrows a processor's cache
 
@@ -56,17 +57,23 @@ def train_clone(
     epochs: int = 10,
     lr: float = 3e-3,
     seed: int = 0,
+    quick: bool = False,
     progress: str | None = None,
 ) -> models.Classifier:
     """A clone trained on what the victim answered.
 
     ``answers`` are posteriors ``(n, k)``. ``labels="hard"`` keeps only each row's
     argmax, as a thief must who sees nothing else (or who trusts nothing else).
-    ``network``: the quick MLP, or a CNN half as wide as the victim.
+    ``network``: the small MLP, or a CNN half as wide as the victim. ``quick`` trains with
+    ``quick.fit_quickly``, which says what suits it, and shows no progress.
     """
-    training_set = TrainingSet(x, answers, labels, network, epochs, lr, seed)
+    training_set = TrainingSet(x, answers, labels, network, epochs, lr, seed, quick)
     clone, targets = training_set.network_and_targets()
-    training.fit(clone, x, targets, epochs=epochs, lr=lr, seed=seed, progress=progress)
+    how = {"epochs": epochs, "lr": lr, "seed": seed}
+    if quick:
+        fit_quickly(clone, x, targets, **how)
+    else:
+        training.fit(clone, x, targets, progress=progress, **how)
     return models.Classifier(clone)
 
 
@@ -81,6 +88,7 @@ class TrainingSet:
     epochs: int = 10
     lr: float = 3e-3
     seed: int = 0
+    quick: bool = False
 
     def network_and_targets(self) -> tuple[models.Network, np.ndarray]:
         """The untrained clone, and what it is to repeat."""
@@ -102,7 +110,8 @@ def train_clones(
 ) -> list[models.Classifier]:
     """The clones that :func:`train_clone` would give one by one, up to float rounding.
 
-    MLPs with equally many pictures (and the same epochs and lr) train as one batched model.
+    MLPs with equally many pictures (and the same epochs and lr) train as one batched model, but
+    those that train quickly do so one by one.
     ``trained`` is called now and then with the number of clones that are ready.
     """
     clones: list[models.Classifier | None] = [None] * len(training_sets)
@@ -112,7 +121,9 @@ def train_clones(
         networks, targets = map(list, zip(*pairs, strict=True))
         xs, seeds = [one.x for one in group], [one.seed for one in group]
         how = {"epochs": group[0].epochs, "lr": group[0].lr}
-        if group[0].network == "mlp":  # one alone, too: it saves the overhead of autograd
+        if group[0].quick:
+            fit_quickly(networks[0], xs[0], targets[0], seed=seeds[0], **how)
+        elif group[0].network == "mlp":  # one alone, too: it saves the overhead of autograd
             fit_many(networks, xs, targets, seeds=seeds, **how)
         else:
             training.fit(networks[0], xs[0], targets[0], seed=seeds[0], **how)
@@ -124,10 +135,10 @@ def train_clones(
 
 
 def _alike(training_sets: Sequence[TrainingSet]) -> list[list[int]]:
-    """Places of those that can train as one, at most ``STACK`` together; CNNs stay alone."""
+    """Places of those that can train as one, at most ``STACK`` together; others stay alone."""
     kinds: dict[tuple, list[int]] = {}
     for i, one in enumerate(training_sets):
-        alone = i if one.network != "mlp" else None
+        alone = i if one.network != "mlp" or one.quick else None
         kind = (alone, one.x.shape, one.answers.shape[1], one.epochs, one.lr)
         kinds.setdefault(kind, []).append(i)
     return [same[i : i + STACK] for same in kinds.values() for i in range(0, len(same), STACK)]

@@ -136,6 +136,7 @@ def _why_other_weights(network: Rebuilt, same: float) -> str:
     withholds=(
         "trickster.training.fit",
         "trickster.batched.fit_many",
+        "trickster.quick.fit_quickly",
         "trickster.scenario.train_victim",
         *THIEVES,
     ),
