@@ -47,14 +47,13 @@ def pictures(
 
 def contact_rows(rows: Mapping[str, np.ndarray], *, columns: int = 10, title: str = "") -> Picture:
     """One labelled row of pictures for each entry: what the query pools look like."""
-    figure = Figure(figsize=(columns * 0.8 + 1.2, len(rows) * 0.85 + 0.4))
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for axes_row, (name, x) in zip(grid, rows.items(), strict=True):
-        for axes, picture in zip(axes_row, x, strict=False):
-            axes.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
-        for axes in axes_row:
-            axes.set(xticks=[], yticks=[])
-        axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    figure = Figure(figsize=(columns * 0.8, len(rows) * 0.85 + 0.4))
+    lines = figure.subplots(len(rows), squeeze=False)[:, 0]
+    for axes, (name, x) in zip(lines, rows.items(), strict=True):
+        axes.imshow(_strip(x[:columns], columns), cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     figure.suptitle(title, fontsize=11)
     return Picture(figure, f"{title}. One row each of: {', '.join(rows)}.")
 
@@ -68,8 +67,11 @@ def answers(
     title: str = "",
 ) -> Picture:
     """Each picture ``(n, c, h, w)`` beside a bar for each class of its ``posteriors (n, k)``."""
-    figure = Figure(figsize=(7.5, 2.1 * len(x)), layout="constrained")
-    grid = figure.subplots(len(x), 2, squeeze=False, width_ratios=[1, 2.2])
+    height = 2.1 * len(x)
+    figure = Figure(figsize=(7.5, height))
+    room = {"top": 1 - 0.55 / height, "bottom": 0.4 / height, "hspace": 0.36, "wspace": 0.4}
+    room |= {"left": 0.02, "right": 0.98, "width_ratios": [1, 2.4]}
+    grid = figure.subplots(len(x), 2, squeeze=False, gridspec_kw=room)
     readings = []
     for (left, right), picture, row, caption in zip(grid, x, posteriors, captions, strict=True):
         left.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
@@ -80,6 +82,7 @@ def answers(
         right.set_yticks(at, classes, fontsize=9)
         right.set(xlim=(0, 1.12), ylim=(len(row) - 0.4, -0.6))
         right.spines[["top", "right"]].set_visible(False)
+        right.tick_params(labelbottom=right is grid[-1, 1])
         for i in at[row >= 0.005]:
             right.text(row[i] + 0.01, i, f"{row[i]:.2f}", fontsize=9, va="center")
         seen = [i for i in np.argsort(-row) if row[i] >= 0.005]
@@ -406,6 +409,15 @@ def frontier(
 def _pixels(picture: np.ndarray) -> np.ndarray:
     """A picture ``(c, h, w)`` as matplotlib takes it: ``(h, w)`` if grey, else ``(h, w, c)``."""
     return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
+
+
+def _strip(x: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures ``(n, c, h, w)`` side by side on white, each in a thin frame: one image to draw."""
+    gap = max(2, x.shape[3] // 7)
+    framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.4)
+    spaced = np.pad(framed, ((0, columns - len(x)), (0, 0), (0, 0), (0, gap)), constant_values=1.0)
+    spaced[len(x) :] = spaced[..., -gap:] = 1.0
+    return _pixels(np.concatenate(list(spaced), axis=2)[..., :-gap])
 
 
 def _marked(marks: Mapping[str, float] | None) -> str:

@@ -53,7 +53,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from trickster import adaptive_attacks, attacks, plots
+from trickster import adaptive_attacks, attacks, plots, progress
 from trickster.checks import lab3
 from trickster.evaluation import accuracy, bootstrap_interval, fidelity
 from trickster.models import softmax
@@ -138,18 +138,21 @@ my_fidelity = "no guess yet"  # for example 0.3
 # %% provided="demo_a"
 # Trains 16 clones: about ten seconds.
 results = {"no defence": {}, "noise": {}}
-for labels in ("soft", "hard"):
-    clean, noisy = [], []
-    for seed in range(4):
-        x, _, posteriors = pool("shapes", seed)
-        wrong = zero_mean_noise(posteriors, 2.0, np.random.default_rng(seed))
-        clean.append(theft(x, posteriors, labels, seed))
-        noisy.append(theft(x, wrong, labels, seed))
-    clean, noisy = fidelities(clean), fidelities(noisy)
-    results["no defence"][f"{labels} labels"] = bootstrap_interval(clean)
-    results["noise"][f"{labels} labels"] = bootstrap_interval(noisy)
-    print(f"{labels} labels: fidelity {clean.mean():.3f} undefended, {noisy.mean():.3f} with noise")
-    print("  seed by seed:", ", ".join(f"{a:.3f} to {b:.3f}" for a, b in zip(clean, noisy)))
+with progress.bar("Training 16 clones", 16):
+    for labels in ("soft", "hard"):
+        clean, noisy = [], []
+        for seed in range(4):
+            x, _, posteriors = pool("shapes", seed)
+            wrong = zero_mean_noise(posteriors, 2.0, np.random.default_rng(seed))
+            clean.append(theft(x, posteriors, labels, seed))
+            noisy.append(theft(x, wrong, labels, seed))
+        clean, noisy = fidelities(clean), fidelities(noisy)
+        results["no defence"][f"{labels} labels"] = bootstrap_interval(clean)
+        results["noise"][f"{labels} labels"] = bootstrap_interval(noisy)
+        print(
+            f"{labels} labels: fidelity {clean.mean():.3f} undefended, {noisy.mean():.3f} with noise"
+        )
+        print("  seed by seed:", ", ".join(f"{a:.3f} to {b:.3f}" for a, b in zip(clean, noisy)))
 print(f"Your guess: {my_fidelity}. Measured: {results['noise']['soft labels'].mean:.3f}.")
 x, _, posteriors = pool("shapes", 0)
 wrong = zero_mean_noise(posteriors, 2.0, np.random.default_rng(0))
@@ -382,6 +385,38 @@ print(f"Your guess: {my_flagged}. Measured: {shares['training pictures']:.1%}.")
 # this extreme, but the rule is general: a model treats its training data better than anything new, so
 # whatever you choose or measure with them is too optimistic. The threshold from held-out pictures keeps the
 # promise: at most 2 % were allowed, and 1.2 % of the honest users are flagged.
+#
+# **Playground.** What does a stricter threshold buy? Choose the share of honest users that you allow to be
+# flagged, and a thief's pool. Which pools would you catch with next to no cost, and which hardly at all?
+
+# %% provided="playground"
+from trickster.playground import Control, playground
+
+held_out_scores = score_knn(victim.features(x_choose), bank, K)
+
+
+def threshold_for(max_fpr, name):
+    """Scores of honest users and of one pool, with the threshold for a false-positive rate."""
+    at = choose_threshold(held_out_scores, max_fpr)
+    honest_share, weird_share = (np.mean(s["k-NN"] < at) for s in (normal, weird[name]))
+    return plots.histograms(
+        {"clothes (honest)": normal["k-NN"], name: weird[name]["k-NN"]},
+        title=f"Flagged: {honest_share:.1%} of the honest users, {weird_share:.1%} of the {name}",
+        xlabel="k-NN score",
+        marks={"threshold": at},
+    )
+
+
+playground(
+    threshold_for,
+    max_fpr=Control(
+        "honest users that may be flagged",
+        (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
+        start=0.02,
+        show="{:.1%}".format,
+    ),
+    name=Control("the thief's pool", tuple(weird), start="shapes" if "shapes" in weird else None),
+)
 
 # %% [markdown]
 # ## Exercise 4: mislead
@@ -514,20 +549,21 @@ my_thief = "no guess yet"  # "soft", "hard" or "averaging"
 # %% provided="panel"
 # Trains 12 clones: about ten seconds.
 before, after = {}, {}
-for thief, n in {"soft": 3_000, "hard": 3_000, "averaging": 1_000}.items():
-    labels = "hard" if thief == "hard" else "soft"
-    thefts = {False: [], True: []}
-    for seed in (0, 1):
-        x, features, posteriors = (part[:n] for part in pool("shapes", seed))
-        # Who asks three times gets the same answer three times, and so the mean is that answer.
-        thefts[False].append(theft(x, posteriors, labels, seed))
-        thefts[True].append(theft(x, trickster(x, posteriors, features), labels, seed))
-    before[thief] = bootstrap_interval(fidelities(thefts[False]))
-    after[thief] = bootstrap_interval(fidelities(thefts[True]))
-    print(
-        f"{thief:10} fidelity {before[thief].mean:.3f} undefended, {after[thief].mean:.3f} defended: "
-        f"{before[thief].mean - after[thief].mean:.3f} less"
-    )
+with progress.bar("Training 12 clones", 12):
+    for thief, n in {"soft": 3_000, "hard": 3_000, "averaging": 1_000}.items():
+        labels = "hard" if thief == "hard" else "soft"
+        thefts = {False: [], True: []}
+        for seed in (0, 1):
+            x, features, posteriors = (part[:n] for part in pool("shapes", seed))
+            # Who asks three times gets the same answer three times, and so the mean is that answer.
+            thefts[False].append(theft(x, posteriors, labels, seed))
+            thefts[True].append(theft(x, trickster(x, posteriors, features), labels, seed))
+        before[thief] = bootstrap_interval(fidelities(thefts[False]))
+        after[thief] = bootstrap_interval(fidelities(thefts[True]))
+        print(
+            f"{thief:10} fidelity {before[thief].mean:.3f} undefended, {after[thief].mean:.3f} defended: "
+            f"{before[thief].mean - after[thief].mean:.3f} less"
+        )
 least = min(before, key=lambda thief: before[thief].mean - after[thief].mean)
 print(f"Your guess: {my_thief}. Measured: {least}.")
 plots.bars(
@@ -598,7 +634,8 @@ for seed in range(4):
     scores = score_knn(features, bank, K)
     for rate in RATES:
         thefts[rate].append(theft(x, defended(posteriors, scores, rate), "soft", seed))
-stolen = {rate: fidelities(thefts[rate]) for rate in RATES}  # four seeds each
+with progress.bar("Training 20 clones", 20):
+    stolen = {rate: fidelities(thefts[rate]) for rate in RATES}  # four seeds each
 right = {
     rate: defended(honest_posteriors, honest_scores, rate).argmax(axis=1) == y_honest
     for rate in RATES
@@ -668,16 +705,19 @@ for seed in (0, 1):
         )
     )
 table = {"undefended": {}, "defended": {}}
-for name, pools in asked.items():
-    epochs = 60 if name == "100 real alone" else 10
-    answers = {
-        "undefended": [(x, posteriors) for x, posteriors, _ in pools],
-        "defended": [(queries[0], trickster(*queries)) for queries in pools],
-    }
-    for column, pairs in answers.items():
-        thefts = [theft(*pair, seed=seed, epochs=epochs) for seed, pair in enumerate(pairs)]
-        table[column][name] = bootstrap_interval(fidelities(thefts))
-    print(f"{name:24} undefended {table['undefended'][name]}   defended {table['defended'][name]}")
+with progress.bar("Training 12 clones", 12):
+    for name, pools in asked.items():
+        epochs = 60 if name == "100 real alone" else 10
+        answers = {
+            "undefended": [(x, posteriors) for x, posteriors, _ in pools],
+            "defended": [(queries[0], trickster(*queries)) for queries in pools],
+        }
+        for column, pairs in answers.items():
+            thefts = [theft(*pair, seed=seed, epochs=epochs) for seed, pair in enumerate(pairs)]
+            table[column][name] = bootstrap_interval(fidelities(thefts))
+        print(
+            f"{name:24} undefended {table['undefended'][name]}   defended {table['defended'][name]}"
+        )
 mixture, hundred = (table["defended"][name].mean for name in list(asked)[1:])
 print(f"Your guess: {my_mixture} and {my_hundred}. Measured: {mixture:.3f} and {hundred:.3f}.")
 plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity", chance=0.1)
@@ -730,17 +770,19 @@ undo = misinform
 # %% provided="thief_who_knows"
 # Puts 3,000 answers right, twice, and trains 8 clones: about fifteen seconds.
 thieves = {name: [] for name in ("undefended", "does not know", "un-lier", "oracle")}
-for seed in (0, 1):
-    x, features, posteriors = pool("shapes", seed)
-    answers = trickster(x, posteriors, features)
-    lies = (answers != posteriors).any(axis=1)
-    got = theft(x, answers, seed=seed)
-    thieves["undefended"].append(theft(x, posteriors, seed=seed))
-    thieves["does not know"].append(got)
-    thieves["un-lier"].append(adaptive_attacks.unlied(got, [undo], seed=seed))
-    thieves["oracle"].append(adaptive_attacks.oracle(got, lies))
-    print(f"pool {seed}: {lies.mean():.0%} of the answers are lies")
-by_thief = {name: bootstrap_interval(fidelities(thefts)) for name, thefts in thieves.items()}
+with progress.bar("Putting answers right, then training 8 clones", 10):
+    for seed in (0, 1):
+        x, features, posteriors = pool("shapes", seed)
+        answers = trickster(x, posteriors, features)
+        lies = (answers != posteriors).any(axis=1)
+        got = theft(x, answers, seed=seed)
+        thieves["undefended"].append(theft(x, posteriors, seed=seed))
+        thieves["does not know"].append(got)
+        thieves["un-lier"].append(adaptive_attacks.unlied(got, [undo], seed=seed))
+        progress.advance()
+        thieves["oracle"].append(adaptive_attacks.oracle(got, lies))
+        print(f"pool {seed}: {lies.mean():.0%} of the answers are lies")
+    by_thief = {name: bootstrap_interval(fidelities(thefts)) for name, thefts in thieves.items()}
 for name, interval in by_thief.items():
     print(f"{name:14} fidelity {interval}")
 print(f"Your guess: {my_unlier}. Measured: {by_thief['un-lier'].mean:.3f}.")
