@@ -52,7 +52,16 @@ from functools import cache
 
 import numpy as np
 
-from trickster import adaptive_attacks, attacks, defenses, evaluation, ood, plots, training
+from trickster import (
+    adaptive_attacks,
+    attacks,
+    defenses,
+    evaluation,
+    ood,
+    plots,
+    progress,
+    training,
+)
 from trickster.api import RateLimited
 from trickster.checks import lab4
 from trickster.demos import MECHANISMS, DemoB
@@ -256,9 +265,10 @@ def defended(rung, labels):
 
 
 by_rung = {}
-for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
-    by_rung[thief] = {"probabilities": undefended(1_500, labels)}
-    by_rung[thief] |= {name: defended(rung, labels) for name, rung in rungs.items()}
+with progress.bar("Training 24 clones", 24):
+    for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
+        by_rung[thief] = {"probabilities": undefended(1_500, labels)}
+        by_rung[thief] |= {name: defended(rung, labels) for name, rung in rungs.items()}
 for name in ("probabilities", *rungs):
     print(f"{name:14}", ",  ".join(f"{thief} {by_rung[thief][name]}" for thief in by_rung))
 soft = {name: interval.mean for name, interval in by_rung["soft thief"].items()}
@@ -487,10 +497,11 @@ print(
 # %% provided="by_answers"
 # Trains 18 more clones: about ten seconds.
 COUNTS = (300, 600, 1_500, 3_000)
-worth = {
-    "soft thief": {n: undefended(n, "soft") for n in COUNTS},
-    "label thief": {n: undefended(n, "hard") for n in COUNTS},
-}
+with progress.bar("Training 18 clones", 18):
+    worth = {
+        "soft thief": {n: undefended(n, "soft") for n in COUNTS},
+        "label thief": {n: undefended(n, "hard") for n in COUNTS},
+    }
 for n in COUNTS:
     print(f"{n:5,} answers:", ", ".join(f"{thief} {line[n]}" for thief, line in worth.items()))
 plots.curves(
@@ -515,6 +526,41 @@ plots.curves(
 # end of the curves. Even that is a good part of the model: the soft thief, who trains for as many steps as with 3,000
 # answers, reaches .521 there, and .677 at the right end. Labels and a limit together hold the thief at .367. The
 # horizontal axis is logarithmic: each further point of fidelity costs more answers than the last.
+#
+# **Playground.** You set the limit for each account, the thief chooses the number of accounts. What do they
+# have after so many days? Between the numbers of answers that were measured above, the figure draws straight
+# lines. Remember that shops ask about 100 pictures a day: which limits can you choose at all?
+
+# %% provided="playground"
+from trickster.playground import Control, playground
+
+DAYS = range(1, 31)
+
+
+def after_days(limit, accounts):
+    """Fidelity of the soft thief's clone, day by day, until 3,000 answers are there."""
+    measured = worth["soft thief"]
+    logs, means = np.log(COUNTS), [measured[n].mean for n in COUNTS]
+    answers = {day: min(3_000, day * limit * accounts) for day in DAYS}
+    line = {
+        day: bootstrap_interval([np.interp(np.log(n), logs, means)])
+        for day, n in answers.items()
+        if n >= COUNTS[0]
+    }
+    days = math.ceil(3_000 / (limit * accounts))
+    return plots.curves(
+        {f"{accounts} accounts, {limit} answers a day each": line},
+        title=f"3,000 answers take {days} days" if days > 1 else "3,000 answers take one day",
+        xlabel="day",
+        ylabel="fidelity",
+    )
+
+
+playground(
+    after_days,
+    limit=Control("answers a day for each account", (100, 200, 300, 500, 1_000), start=300),
+    accounts=Control("accounts", (1, 2, 3, 5, 10, 30)),
+)
 
 # %% [markdown]
 # ## Exercise 5: the price of a stolen model
@@ -601,7 +647,8 @@ lab4.ablation(ablation)
 
 # %% provided="run_ablation"
 # 140 thefts: about ten seconds.
-table = ablation(lambda on, seed: DemoB(on).run(seed), MECHANISMS, range(20))
+with progress.bar("Running the demo 140 times", 140):
+    table = ablation(lambda on, seed: DemoB(on).run(seed), MECHANISMS, range(20))
 print(f"{'20 seeds':16} {'clone':22} {'less than with none':24} {'answered':10} honest")
 for name, runs in table.items():
     clone = bootstrap_interval(one["clone_accuracy"] for one in runs)
@@ -787,8 +834,9 @@ def stolen_from(make):
     return bootstrap_interval(values)
 
 
-by_stack = {"nothing": undefended(3_000, "soft")}
-by_stack |= {name: stolen_from(make) for name, make in stacks.items() if name != "nothing"}
+with progress.bar("Training 6 clones", 6):
+    by_stack = {"nothing": undefended(3_000, "soft")}
+    by_stack |= {name: stolen_from(make) for name, make in stacks.items() if name != "nothing"}
 for name, make in stacks.items():
     given = ask_all(make(), dataset.x_test[half:], *held_out)
     right = evaluation.accuracy(given, dataset.y_test[half:])
@@ -821,7 +869,7 @@ plots.bars(
 my_both = "no guess yet"  # for example 0.6
 
 # %% provided="who_knows"
-# Trains 21 clones: about fifteen seconds.
+# Trains 27 clones: about fifteen seconds.
 threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=1), 0.02)
 services = {
     "probabilities": lambda p, unusual: p,
@@ -841,18 +889,19 @@ def knowing(service, got, seed):
 
 
 stolen = {name: {"does not know": [], "knows": [], "oracle": []} for name in services}
-for seed in SEEDS:
-    features, posteriors = scenario.victim.features_and_posteriors(pool(seed))
-    unusual = ood.score_knn(features, bank, k=1) < threshold
-    for name, answer in services.items():
-        answers = answer(posteriors, unusual).astype(np.float32)
-        got = attacks.TrainingSet(pool(seed), answers, seed=seed)
-        sets = {"does not know": got}
-        if name.startswith("misleading"):
-            sets["knows"] = knowing(name, got, seed)
-            sets["oracle"] = adaptive_attacks.oracle(got, unusual)
-        for thief, one in sets.items():
-            stolen[name][thief].append(fidelity_of(one.x, one.answers, "soft", seed))
+with progress.bar("Training 27 clones", 27):
+    for seed in SEEDS:
+        features, posteriors = scenario.victim.features_and_posteriors(pool(seed))
+        unusual = ood.score_knn(features, bank, k=1) < threshold
+        for name, answer in services.items():
+            answers = answer(posteriors, unusual).astype(np.float32)
+            got = attacks.TrainingSet(pool(seed), answers, seed=seed)
+            sets = {"does not know": got}
+            if name.startswith("misleading"):
+                sets["knows"] = knowing(name, got, seed)
+                sets["oracle"] = adaptive_attacks.oracle(got, unusual)
+            for thief, one in sets.items():
+                stolen[name][thief].append(fidelity_of(one.x, one.answers, "soft", seed))
 stolen = {
     name: {thief: bootstrap_interval(runs) for thief, runs in thieves.items() if runs}
     for name, thieves in stolen.items()
