@@ -20,29 +20,30 @@
 # **Time** about 95 minutes. **Points** 25. **You need** the ideas of labs 1 and 2, but not your code; no
 # GPU.
 #
-# **The story.** The clone of lab 2 has turned up at a competitor of *Ostrich & Daughters*. You still want
-# to give your customers exact answers. But a thief who owns no pictures of clothes has to ask about
-# something else, such as random shapes. That suggests a defence: *tell the truth about normal queries,
-# and mislead whoever sends strange ones*.
+# **The story.** The clone you made in lab 2 has turned up, and now you change sides again: you work for
+# *Ostrich & Daughters*, and still want to give honest customers exact answers. But a thief who owns no
+# pictures of clothes has to ask about something else, such as random shapes. That suggests a defence: *tell
+# the truth about normal queries, and mislead anyone who sends strange ones*.
 #
-# In [MITRE ATLAS](https://atlas.mitre.org), a public catalogue of attacks on machine learning, the theft
-# is called *Extract AI Model* (AML.T0024.002), and a defence that changes the answers is *Passive AI
-# Output Obfuscation* (AML.M0002).
+# In [MITRE ATLAS](https://atlas.mitre.org), the catalogue of lab 1, the theft is called *Extract AI Model*
+# (AML.T0024.002), and a defence that changes the answers is *Passive AI Output Obfuscation* (AML.M0002).
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess
 # into the small cell below the question, run the experiment, and explain the difference to yourself before
 # you read on. Nobody grades a guess.
 #
-# **Stuck?** Use the library's function in place of yours and go on, without the points of that exercise:
+# **If you are stuck**, import the library's function and go on, without the points of that exercise. Run the
+# import *after* your own cell, so that it replaces what you wrote:
 #
-# | Exercise | Import |
+# | Exercise | Run after your cell |
 # |---|---|
 # | 1 | `from trickster.defenses import zero_mean_noise` |
 # | 2 | `from trickster.ood import score_msp, score_energy, score_knn` |
 # | 3 | `from trickster.ood import choose_threshold` |
 # | 4 | `from trickster.defenses import misinform` |
+# | 5 | the lines in the last hint of that exercise |
 #
-# While the test of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
+# While the check of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
 
 # %% provided="setup"
 {{setup}}
@@ -59,15 +60,17 @@ from trickster.evaluation import accuracy, bootstrap_interval, fidelity
 from trickster.models import softmax
 from trickster.ood import auroc
 from trickster.scenario import Scenario
+from trickster.training import same_steps
 
 scenario = Scenario("fashion")
 victim, dataset = scenario.victim, scenario.data
 
 # One half of the held-out pictures is for choosing a threshold, the other for measuring.
-x_choose, x_honest = dataset.x_test[:2_500], dataset.x_test[2_500:]
-y_honest = dataset.y_test[2_500:]
+half = len(dataset.x_test) // 2
+x_choose, x_honest = dataset.x_test[:half], dataset.x_test[half:]
+y_honest = dataset.y_test[half:]
 honest_features, honest_posteriors = victim.features_and_posteriors(x_honest)
-bank = victim.features(dataset.x_train)  # features of normal pictures, to compare with
+bank = victim.features(dataset.x_train[:12_000])  # of normal pictures, to compare with
 K = 1  # compare with the nearest of them
 print(f"honest users' accuracy without a defence: {accuracy(honest_posteriors, y_honest):.4f}")
 
@@ -79,9 +82,12 @@ def pool(name, seed, n=3_000):
     return (x, *victim.features_and_posteriors(x))
 
 
-def theft(x, answers, labels="soft", seed=0, epochs=10):
-    """What a clone is trained on: pictures, and the answers that the thief got."""
-    answers = np.asarray(answers, dtype=np.float32)
+def theft(x, answers, labels="soft", seed=0):
+    """What a clone is trained on: pictures, and the answers that the thief got.
+
+    Few answers are learnt in more epochs: every clone makes as many steps as one with 3,000 answers.
+    """
+    answers, epochs = np.asarray(answers, dtype=np.float32), same_steps(len(x))
     return attacks.TrainingSet(x, answers, labels, epochs=epochs, seed=seed)
 
 
@@ -89,6 +95,11 @@ def fidelities(thefts):
     """Train a clone for each theft; the fidelity of each clone on honest pictures."""
     clones = attacks.train_clones(thefts)
     return np.array([fidelity(clone.labels(x_honest), honest_posteriors) for clone in clones])
+
+
+def runs(values):
+    """The mean, and every run: with two seeds an interval would show no more than that."""
+    return f"{np.mean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})"
 
 
 # %% [markdown]
@@ -100,7 +111,8 @@ def fidelities(thefts):
 #
 # **Idea.** A public notebook called "The Trickster Defense" adds large random noise to the logits of
 # queries that look strange. Its own table shows a clone with 34 % undefended and 38 % *defended*, one run
-# each, under the caption "theft is sabotaged". You will rebuild the noise and give it better conditions
+# each, under the caption "theft is sabotaged". (Its author is not named here: the mistake is a common one, and
+# all that the claim rests on is in these two numbers.) You will rebuild the noise and give it better conditions
 # than the notebook had: here *every* query of the thief gets noise, and no query of an honest user does,
 # as if a perfect detector told them apart.
 #
@@ -182,14 +194,14 @@ plots.bars(results, title="Noise on every weird query, sigma 2", ylabel="fidelit
 # zero, so over many pictures it averages out: the mean of 50 noisy answers names the victim's class in
 # 94 % of the cases. What remains is a small loss, as if the thief had asked somewhat fewer questions: on
 # average the clone falls from .679 to .632 with soft labels, and from .629 to .612 with hard ones. The
-# notebook's two figures are four points apart, but another seed alone changes an undefended clone by more than
+# notebook's two numbers are four points apart, but another seed alone changes an undefended clone by more than
 # that (here between .653 and .730). So one run of each shows neither that the noise helped nor that it hurt.
 #
 # ### BEGIN MARK SCHEME
 # One point: training averages, and what has mean zero averages out (regression to the mean). One
 # point: single runs without their spread are no evidence of a change, in either direction; it takes
 # several seeds, best the same ones with and without noise. Half points are fine. That noise smooths the
-# labels, and may even help in places, is right too, but must not be said without a figure.
+# labels, and may even help in places, is right too, but must not be said without a number.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
@@ -206,7 +218,8 @@ plots.bars(results, title="Noise on every weird query, sigma 2", ylabel="fidelit
 #
 # - **MSP**, the maximum softmax probability. Perhaps the victim is less confident about weird inputs.
 # - **Energy**, $\log\sum_c e^{z_c}$ of the logits $z$. Softmax looks only at the differences between
-#   logits; the energy also sees how large they are.
+#   logits; the energy also sees how large they are. (The paper calls its negative the energy; here the sign
+#   is dropped, so that higher means more normal.)
 # - **k-NN**, the cosine similarity between the features of the input and those of its `k`-th most similar
 #   training picture. The features are the inputs of the victim's last layer, one row of 128 numbers for
 #   each picture. The training features are called the *bank*. A `k` above 1 is less affected by single
@@ -264,6 +277,10 @@ lab3.scores(score_msp, score_energy, score_knn)
 # a row without sorting all of it.
 # </details>
 #
+# The next cell compares the scores in two ways. *AUROC* is the probability that a random normal input scores
+# higher than a random weird one; .5 is a coin toss. For a service another number matters more: if you accept
+# that 2 % of honest users are flagged, how many of the thief's queries do you catch?
+#
 # > **Predict.** Which of the three scores separates clothes from shapes best? Remember how confident the
 # > victim was about pure noise in lab 2.
 
@@ -300,24 +317,29 @@ plots.histograms(
     marks={"2 % of honest users below": float(np.quantile(normal["k-NN"], 0.02))},
 )
 
+
 # %% provided="plot_msp"
-sure = score_msp(honest_posteriors)
+def nines(posteriors):
+    """MSP on an axis that spreads out what is nearly 1: 1 stands for .9, 2 for .99, 3 for .999."""
+    return -np.log10(np.maximum(1 - score_msp(posteriors), 1e-6))
+
+
+sure = nines(honest_posteriors)
 plots.histograms(
-    {"clothes (honest)": sure, "shapes": score_msp(pool("shapes", 0)[2])},
+    {"clothes (honest)": sure, "shapes": nines(pool("shapes", 0)[2])},
     title="MSP: the victim's confidence",
-    xlabel="largest probability",
+    xlabel="nines of the largest probability (1: .9, 2: .99, 3: .999)",
     marks={"2 % of honest users below": float(np.quantile(sure, 0.02))},
 )
 
 # %% [markdown]
 # **Read the figures.** In the first figure, clothes and shapes form two separate hills, and most shapes lie to
-# the left of the dotted line. In the second, both groups have their peak at a probability of 1: about many
-# shapes, the victim is as confident as about clothes.
+# the left of the dotted line. In the second, the axis counts nines, because most probabilities are close to 1 (the
+# last bar holds six nines and more). The victim is less confident about shapes on the whole, but it is just as
+# unsure about many clothes, so the dotted line has to lie far to the left and few shapes lie beyond it.
 #
-# **Read the tables.** AUROC is the probability that a random normal input scores higher than a random weird
-# one; .5 is a coin toss. For a service the second table matters more: if you accept that 2 % of honest
-# users are flagged, how many of the thief's queries do you catch? MSP catches 16 % of the shapes, energy
-# 37 % and k-NN 65 %.
+# **Read the tables.** If 2 % of honest users may be flagged, MSP catches 16 % of the shapes, energy 37 % and
+# k-NN 65 %.
 #
 # **Explain it before you read on.** Why is k-NN so much better than MSP?
 #
@@ -385,7 +407,8 @@ print(f"Your guess: {my_flagged}. Measured: {shares['training pictures']:.1%}.")
 # this extreme, but the rule is general: a model treats its training data better than anything new, so
 # whatever you choose or measure with them is too optimistic. The threshold from held-out pictures keeps the
 # promise: at most 2 % were allowed, and 1.2 % of the honest users are flagged.
-#
+
+# %% [markdown]
 # **Playground.** What does a stricter threshold buy? Choose the share of honest users that you allow to be
 # flagged, and a thief's pool. Which pools would you catch with next to no cost, and which hardly at all?
 
@@ -431,8 +454,8 @@ playground(
 # twice, even after the service was restarted. If the answers varied, their average could give the truth
 # away.
 #
-# One way is to keep the ten numbers of the row and to hand them out in reverse order: the least likely
-# class gets the largest probability, and so on. You may find another.
+# Three demands, then: another class on top, different answers to different inputs, and nothing random. Write one
+# lie that meets them. Three ways are in hint 1, if you want them.
 
 
 # %% solution="misinform"
@@ -453,10 +476,11 @@ def misinform(posteriors):
 lab3.misinform(misinform)
 
 # %% [markdown]
-# <details><summary>Hint 1: simpler ways</summary>
+# <details><summary>Hint 1: three ways</summary>
 #
-# Swap the largest and the smallest probability of each row, or move all of them along by one class with
-# <code>np.roll</code>. In exercise 5 you can measure which misleads more.
+# Keep the ten numbers of each row, and give them to other classes. Swap the largest and the smallest; or
+# move all of them along by one class, with <code>np.roll</code>; or hand them out in reverse order, so that the
+# least likely class gets the largest probability, and so on. In exercise 5 you can measure which misleads more.
 # </details>
 #
 # <details><summary>Hint 2: reverse order</summary>
@@ -481,14 +505,17 @@ lab3.misinform(misinform)
 # thief who does comes at the end of the lab. Honest users ask at the same time. All pictures come mixed, in
 # requests of all sizes, and many come a second time, beside other pictures or alone.
 #
-# **What it asks.** Accuracy *and* fidelity of the **best** thief's clone must fall by at least .18, and
-# honest users may lose at most 1.5 points of accuracy, with at most 3 % of them treated as weird.
+# **What it requires.** Accuracy *and* fidelity of the **best** thief's clone must fall by at least .18, and
+# honest users may lose at most 1.5 points of accuracy, with at most 3 % of them treated as weird. The drop of
+# .18 is there so that every lie that works gets full points; a good one takes about .37.
 #
-# `trickster` is called for each request. Whatever stays the same from request to request, such as the
-# threshold, belongs in the cell `prepare`, where it is computed once. The `bank` of training features is
+# `trickster` is called for each request. What stays the same from request to request, such as the
+# threshold, belongs in the cell before it, where it is computed once. The `bank` of training features is
 # already there.
 
 # %% solution="prepare"
+# Compute once what stays the same from request to request:
+# threshold = ...
 ### BEGIN SOLUTION
 threshold = choose_threshold(score_knn(victim.features(x_choose), bank, K), max_fpr=0.02)
 ### END SOLUTION
@@ -540,8 +567,8 @@ lab3.trickster(trickster)
 # ```
 # </details>
 #
-# > **Predict.** Here are the three kinds of thief again, with 3,000 answers each. Which of them loses the
-# > *least* fidelity to your defence?
+# > **Predict.** Here are the three kinds of thief again, with 3,000 answers each. Which of them is left with the
+# > *most* fidelity behind your defence?
 
 # %%
 my_thief = "no guess yet"  # "soft", "hard" or "averaging"
@@ -555,7 +582,7 @@ with progress.bar("Training 12 clones", 12):
         thefts = {False: [], True: []}
         for seed in (0, 1):
             x, features, posteriors = (part[:n] for part in pool("shapes", seed))
-            # Who asks three times gets the same answer three times, and so the mean is that answer.
+            # Asking three times gives the same answer three times, and so the mean is that answer.
             thefts[False].append(theft(x, posteriors, labels, seed))
             thefts[True].append(theft(x, trickster(x, posteriors, features), labels, seed))
         before[thief] = bootstrap_interval(fidelities(thefts[False]))
@@ -564,8 +591,8 @@ with progress.bar("Training 12 clones", 12):
             f"{thief:10} fidelity {before[thief].mean:.3f} undefended, {after[thief].mean:.3f} defended: "
             f"{before[thief].mean - after[thief].mean:.3f} less"
         )
-least = min(before, key=lambda thief: before[thief].mean - after[thief].mean)
-print(f"Your guess: {my_thief}. Measured: {least}.")
+most = max(after, key=lambda thief: after[thief].mean)
+print(f"Your guess: {my_thief}. Measured: {most}.")
 plots.bars(
     {"undefended": before, "defended": after},
     title="Three thieves who do not know the defence",
@@ -576,12 +603,17 @@ plots.bars(
 # %% [markdown]
 # **Explain it before you read on.**
 #
-# The averaging thief loses least, because they have least to lose. They ask about each picture three times, so
-# their 3,000 answers cover only 1,000 pictures, and even undefended their clone reaches only .517. Asking again
-# gains them nothing: your defence gives the same answer three times, and the average of three equal answers is
-# that answer. Against fresh noise it would have helped. In the end all three thieves are left with .246 to
-# .289. The check compares the *best* thief without and with the defence, and here that is the one with soft
-# labels.
+# All three lose a little over half of what they had, and the thief with soft labels, who had most, is left with most:
+# .289, against .259 with hard labels. The averaging thief asks about each picture three times, so their 3,000
+# answers cover only 1,000 pictures. Asking again gains them nothing: your defence gives the same answer three
+# times, and the average of three equal answers is that answer.
+#
+# Against fresh noise, asking three times would have cleaned each answer. But exercise 1 shows that even this is not
+# worth it: from 3,000 different pictures with noisy answers a thief got .632, and 1,000 pictures give .616 when
+# their answers are perfectly clean (this thief, undefended). Training averages over different pictures just as
+# well, and three different pictures teach more than one clean answer.
+#
+# The check compares the *best* thief without and with the defence, and here that is the one with soft labels.
 
 # %% [markdown]
 # ## Exercise 6: the frontier
@@ -643,7 +675,8 @@ right = {
 measured, points = {}, {}
 for rate in RATES:
     utility = bootstrap_interval(right[rate], resamples=1_000)  # its interval: from the pictures
-    measured[f"{rate:.1%}"] = (utility, bootstrap_interval(stolen[rate]))
+    lost = bootstrap_interval(right[0.0] * 1.0 - right[rate], resamples=1_000)
+    measured[f"{rate:.1%}"] = (lost, bootstrap_interval(stolen[rate]))
     points[rate] = (stolen[rate].mean(), utility.mean)
     print(f"rate {rate:5.1%}: fidelity {points[rate][0]:.3f}, utility {utility}")
 for lower, rate in pairwise(RATES):  # differences for the same seeds and the same pictures
@@ -653,23 +686,27 @@ for lower, rate in pairwise(RATES):  # differences for the same seeds and the sa
 best = choose_point(points, max_loss=0.015)
 print(f"chosen for a loss of at most 1.5 points: a rate of {best:.1%}")
 plots.frontier(
-    measured, title="What the thief gets, and what honest users keep", chosen=f"{best:.1%}"
+    measured,
+    title="What the thief gets, and what honest users lose",
+    chosen=f"{best:.1%}",
+    xlabel="accuracy that honest users lose",
 )
 
 # %% [markdown]
-# **Read the figure.** From right to left, the threshold gets stricter. At first the line falls almost
-# straight down: up to a rate of 1 %, the fidelity falls from .679 to .327, and the utility hardly changes. The
-# last step, to 5 %, goes to the left: it takes .018 from honest users. Every point has its price, and the
-# owner has to choose one.
+# **Read the figure.** Follow the line from the top: each point has a stricter threshold than the one before. At
+# first the line falls almost straight down: up to a rate of 1 %, the fidelity falls from .679 to .327, and
+# honest users lose next to nothing. The last step, to 5 %, goes to the right: it takes .018 from honest users.
+# Every point has its price, and the owner has to choose one.
 #
-# The horizontal bars are long because 2,500 pictures determine a utility only to about a point. The
-# *difference* between two rates is known much better, because both are measured on the same pictures. The
-# same is true for fidelities from the same seeds. The second table lists these differences.
+# Why does the figure show what is *lost*? 2,500 pictures determine a utility only to about a point: see the
+# intervals in the first table. The *difference* between two rates is known much better, because both are
+# measured on the same pictures. The same is true for fidelities from the same seeds. The second table lists
+# the differences from step to step.
 #
 # **Is 2 % really better than 1 %?** `choose_point` only compares means. The table says that the step lowers the
-# fidelity by .041 [.015, .086] and the utility by .001 [.000, .003]. The first interval does not contain 0,
-# so the answer is yes, although four seeds give a rough interval. Had it contained 0, the cheaper rate would
-# have been as good a choice.
+# fidelity by .041 [.015, .086] and the utility by .001 [.000, .003]. The first interval does not contain 0, so
+# probably yes; but four values of one sign occur by chance in one of eight cases, so repeat it before you
+# pay for it. Had the interval contained 0, you would not know, and could as well take the cheaper rate.
 
 # %% [markdown]
 # ## Exercise 7: where it ends
@@ -704,41 +741,40 @@ for seed in (0, 1):
             np.concatenate([features[:2_900], real_features]),
         )
     )
-table = {"undefended": {}, "defended": {}}
+table, single = {"undefended": {}, "defended": {}}, {}
 with progress.bar("Training 12 clones", 12):
     for name, pools in asked.items():
-        epochs = 60 if name == "100 real alone" else 10
         answers = {
             "undefended": [(x, posteriors) for x, posteriors, _ in pools],
             "defended": [(queries[0], trickster(*queries)) for queries in pools],
         }
         for column, pairs in answers.items():
-            thefts = [theft(*pair, seed=seed, epochs=epochs) for seed, pair in enumerate(pairs)]
-            table[column][name] = bootstrap_interval(fidelities(thefts))
-        print(
-            f"{name:24} undefended {table['undefended'][name]}   defended {table['defended'][name]}"
-        )
+            thefts = [theft(*pair, seed=seed) for seed, pair in enumerate(pairs)]
+            single[column] = fidelities(thefts)
+            table[column][name] = bootstrap_interval(single[column])
+        print(f"{name:24} " + "   ".join(f"{column} {runs(v)}" for column, v in single.items()))
 mixture, hundred = (table["defended"][name].mean for name in list(asked)[1:])
 print(f"Your guess: {my_mixture} and {my_hundred}. Measured: {mixture:.3f} and {hundred:.3f}.")
 plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity", chance=0.1)
 
 # %% [markdown] written="limits" points=2
-# What does the table say about this defence, and what would you do next as the owner? Use figures.
-# Three to six sentences.
+# What does the table say about this defence, and what is one thing that you would measure next as the owner? Use
+# numbers. Three to six sentences.
 #
 # ### BEGIN SOLUTION
 # Against a thief with shapes only, the defence works: fidelity falls from .662 to .289. A hundred real
-# pictures undo that. Alone they give .719, with the defence as without it, because nothing about them is
+# pictures undo that. Alone they give .724, with the defence as without it, because nothing about them is
 # weird: to any detector they are honest inputs. If the thief adds shapes, the wrong answers to these mislead
 # the clone, which reaches .646 instead of .801, less than with the hundred pictures alone. So the defence
-# raises the price of a theft, since the thief now needs real pictures, but it does not prevent one. Next, the
-# owner can make answers poorer or scarcer (labels only, rate limits, accounts that cost something), watch for
-# suspicious accounts, or mark the model so that a theft can be proved.
+# raises the price of a theft, since the thief now needs real pictures, but it does not prevent one. Next I would
+# measure how the theft depends on the number of real pictures: if ten are nearly as good as a hundred, the
+# defence is worth little.
 #
 # ### BEGIN MARK SCHEME
-# One point: the figures for shapes against 100 real pictures, and the reason (real pictures are not
-# out of distribution, so no detector of weirdness can help). One point: a sensible consequence (rate
-# limits, hard labels, detection of accounts, proof of ownership; protecting the pictures themselves).
+# One point: the numbers for shapes against 100 real pictures, and the reason (real pictures are not
+# out of distribution, so no detector of weirdness can help). One point: one sensible thing to measure next,
+# such as fewer real pictures, pictures that look more like clothes, poorer or fewer answers, what suspicious
+# accounts have in common, or what honest users with unusual clothes lose.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
@@ -749,16 +785,17 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 # So the drop that exercise 5 graded is a drop for thieves who do not know.
 #
 # It is not safe to rely on that. In 1883 Auguste Kerckhoffs demanded that a cipher stay secure even when
-# everything about it except the key is known, and defences are held to the same standard. The code of yours
-# may leak, and this lab is public.
+# everything about it except the key is known, and defences are held to the same standard. Your code may leak;
+# this lab's certainly has.
 #
 # So let a thief know that some answers are reversed, but not which. Two thieves are measured here:
 #
 # - The **un-lier** decides for each answer whether it is the truth or a reversed truth, and reverses the
 #   reversed ones back. This takes nothing but the answers: true answers form clusters, about one for each
-#   kind of clothes, and reversed ones do not fit into them (`adaptive_attacks.unlied`). It costs no query.
+#   kind of clothes, and reversed ones do not fit into them (`adaptive_attacks.unlied`; you will write it in
+#   lab 5). It costs no query.
 # - The **oracle** is told which answers are lies and trains on the others alone. No real thief is told
-#   this. The oracle is a yardstick: whoever can recognise lies gets at least this much.
+#   this. The oracle is a yardstick: anyone who can recognise the lies gets at least this much.
 #
 # > **Predict.** What fidelity does the un-lier reach?
 
@@ -768,7 +805,7 @@ my_unlier = "no guess yet"  # for example 0.3
 undo = misinform
 
 # %% provided="thief_who_knows"
-# Puts 3,000 answers right, twice, and trains 8 clones: about fifteen seconds.
+# Undoes the lies in 3,000 answers, for two seeds, and trains 8 clones: about fifteen seconds.
 thieves = {name: [] for name in ("undefended", "does not know", "un-lier", "oracle")}
 with progress.bar("Putting answers right, then training 8 clones", 10):
     for seed in (0, 1):
@@ -780,11 +817,13 @@ with progress.bar("Putting answers right, then training 8 clones", 10):
         thieves["does not know"].append(got)
         thieves["un-lier"].append(adaptive_attacks.unlied(got, [undo], seed=seed))
         progress.advance()
-        thieves["oracle"].append(adaptive_attacks.oracle(got, lies))
+        truthful = adaptive_attacks.oracle(got, lies)
+        thieves["oracle"].append(theft(truthful.x, truthful.answers, seed=seed))
         print(f"pool {seed}: {lies.mean():.0%} of the answers are lies")
-    by_thief = {name: bootstrap_interval(fidelities(thefts)) for name, thefts in thieves.items()}
-for name, interval in by_thief.items():
-    print(f"{name:14} fidelity {interval}")
+    found = {name: fidelities(thefts) for name, thefts in thieves.items()}
+for name, values in found.items():
+    print(f"{name:14} fidelity {runs(values)}")
+by_thief = {name: bootstrap_interval(values) for name, values in found.items()}
 print(f"Your guess: {my_unlier}. Measured: {by_thief['un-lier'].mean:.3f}.")
 plots.bars(
     {"3,000 shapes": by_thief},
@@ -794,16 +833,17 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** The oracle knows for certain which answers are lies. How can the un-lier,
-# who has to find out, get more than the oracle?
+# **Explain it before you read on.** The oracle knows for certain which answers are lies. Why does the un-lier, who
+# has to find out, do at least as well?
 #
-# The thief who does not know the defence is left with .289. The un-lier gets back nearly everything: .629 of
-# the .662 undefended. The oracle leaves out the lies and trains on less than half of the answers, which gives
-# .589. The un-lier turns most of the lies back into truths, and so has almost all 3,000 answers.
+# The thief who does not know the defence is left with .289. The oracle leaves out the lies and trains on less than
+# half of the answers, which gives .618 of the .662 undefended: the truthful half teaches a clone nearly everything.
+# The un-lier turns most of the lies back into truths, and so has almost all 3,000 answers, although a few of them
+# were turned by mistake. That gives .629. (The two are too close to call one of them better.)
 #
 # This reveals two weaknesses of your defence. A reversed answer contains everything that the true answer
-# contained, and nothing secret is needed to read it. And the detector flags only 56 % of the shapes, so whoever
-# recognises the lies has truthful answers about the rest.
+# contained, and nothing secret is needed to read it. And the detector flags only 56 % of the shapes, so anyone
+# who recognises the lies has truthful answers about the rest.
 
 # %% [markdown]
 # ## ★ If you have time: pictures that grow from real ones
