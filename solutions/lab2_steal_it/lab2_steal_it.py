@@ -51,7 +51,7 @@ from functools import cache
 
 import numpy as np
 
-from trickster import attacks, data, models, plots, training
+from trickster import attacks, data, models, plots, progress, training
 from trickster.api import BudgetExceeded
 from trickster.checks import lab2
 from trickster.demos import DemoB
@@ -137,6 +137,40 @@ plots.boundaries(curve_victim, clones, title="A victim with two inputs, and four
 # The clone need not be built like the victim. Here the victim is a formula and the clone is a network
 # with one hidden layer. The thief copies the answers, not the parts, so any model that is flexible
 # enough to follow the boundary will do.
+#
+# **Playground.** Choose the number of queries and where they come from. How many queries from half of
+# the width are worth as much as 100 from the whole square?
+
+# %% provided="playground"
+from trickster.playground import Control, playground
+
+TOY_COUNTS = (10, 20, 50, 100, 200, 500)
+PLACES = {"the whole square": (1, 1), "the left half": (0.5, 1), "one corner": (1 / 3, 1 / 3)}
+
+
+def toy_thefts(count):
+    """The clones of thieves who ask so often, one for each place."""
+    asked = [points[:count] * np.float32(sides) for sides in PLACES.values()]
+    sets = [attacks.TrainingSet(x, curve_victim(x), epochs=150, lr=0.02) for x in asked]
+    clones = [clone.posteriors for clone in attacks.train_clones(sets)]
+    return dict(zip(PLACES, zip(clones, asked)))
+
+
+with progress.bar("Training 18 small clones", 18):
+    toy_clones = {count: toy_thefts(count) for count in TOY_COUNTS}
+
+
+def boundary_after(count, place):
+    """The boundary of the clone that has asked so often, and there."""
+    one = {f"{count} queries from {place}": toy_clones[count][place]}
+    return plots.boundaries(curve_victim, one, title="Your choice")
+
+
+playground(
+    boundary_after,
+    count=Control("queries", TOY_COUNTS, start=100),
+    place=Control("they come from", tuple(PLACES)),
+)
 
 # %% [markdown]
 # ## The query pools
@@ -342,13 +376,14 @@ print(f"clone:   accuracy {right:.3f}, fidelity {agreement:.3f}")
 # its clones train for twice as many epochs.
 
 # %% provided="compare_pools"
-by_pool = {
-    f"{labels} labels": {
-        name: bootstrap_interval(theft(name, 3_000, labels, seed)[0] for seed in (1, 2, 3))
-        for name in scenario.pools
+with progress.bar("Training 24 clones", 24):
+    by_pool = {
+        f"{labels} labels": {
+            name: bootstrap_interval(theft(name, 3_000, labels, seed)[0] for seed in (1, 2, 3))
+            for name in scenario.pools
+        }
+        for labels in ("soft", "hard")
     }
-    for labels in ("soft", "hard")
-}
 for labels, bars in by_pool.items():
     print(labels, {name: f"{interval.mean:.2f}" for name, interval in bars.items()})
 for name in scenario.pools:
@@ -443,14 +478,15 @@ def fidelity_of_a_theft(labels):
     return one_theft
 
 
-for labels in ("soft", "hard"):
-    curve = budget_curve(fidelity_of_a_theft(labels), BUDGETS, SEEDS)
-    every_run[labels] = curve
-    lines[f"{labels} labels"] = {n: bootstrap_interval(values) for n, values in curve.items()}
-lines["soft labels, ten epochs"] = {
-    n: bootstrap_interval(theft("shapes", n, "soft", seed, epochs=10)[0] for seed in SEEDS)
-    for n in BUDGETS
-}
+with progress.bar("Training 45 clones", 45):
+    for labels in ("soft", "hard"):
+        curve = budget_curve(fidelity_of_a_theft(labels), BUDGETS, SEEDS)
+        every_run[labels] = curve
+        lines[f"{labels} labels"] = {n: bootstrap_interval(values) for n, values in curve.items()}
+    lines["soft labels, ten epochs"] = {
+        n: bootstrap_interval(theft("shapes", n, "soft", seed, epochs=10)[0] for seed in SEEDS)
+        for n in BUDGETS
+    }
 for n in BUDGETS:
     print(f"{n:5} queries:", ", ".join(f"{name} {line[n]}" for name, line in lines.items()))
 pairs = {n: list(zip(every_run["soft"][n], every_run["hard"][n])) for n in BUDGETS}
@@ -568,9 +604,10 @@ def mixed_theft(seed):
     return fidelity(clone, lambda x: victim_answers, dataset.x_test)
 
 
-mixed = np.array([mixed_theft(seed) for seed in (1, 2, 3)])
-alone = np.array([theft("shapes", 3_000, "soft", seed)[0] for seed in (1, 2, 3)])
-fewer = np.array([theft("shapes", 750, "soft", seed)[0] for seed in (1, 2, 3)])
+with progress.bar("Training 9 clones", 9):
+    mixed = np.array([mixed_theft(seed) for seed in (1, 2, 3)])
+    alone = np.array([theft("shapes", 3_000, "soft", seed)[0] for seed in (1, 2, 3)])
+    fewer = np.array([theft("shapes", 750, "soft", seed)[0] for seed in (1, 2, 3)])
 print(
     f"the mixture: {mixed.mean():.3f}; shapes alone: {alone.mean():.3f}; 750 shapes: {fewer.mean():.3f}"
 )
@@ -673,7 +710,12 @@ lab2.audit(audit)
 
 # %% provided="run_audit"
 twenty = range(20)
-before, after = audit(DemoB(()).run, twenty), audit(DemoB().run, twenty)
+with progress.bar("Running the demo 80 times", 80):
+    before, after = audit(DemoB(()).run, twenty), audit(DemoB().run, twenty)
+    single = {
+        "undefended": [DemoB(()).run(seed)["clone_accuracy"] for seed in twenty],
+        "defended": [DemoB().run(seed)["clone_accuracy"] for seed in twenty],
+    }
 print(f"{'20 seeds':16} {'undefended':24} {'defended':24} published")
 published = {"clone_accuracy": ".494 → .174", "query_success": "1.000 → .607"}
 for name in before:
@@ -681,10 +723,6 @@ for name in before:
         f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in (before[name], after[name])
     ]
     print(f"{name:16} {cells[0]:24} {cells[1]:24} {published.get(name, 'not reported')}")
-single = {
-    "undefended": [DemoB(()).run(seed)["clone_accuracy"] for seed in twenty],
-    "defended": [DemoB().run(seed)["clone_accuracy"] for seed in twenty],
-}
 for name, line in (("undefended", 0.494), ("defended", 0.174)):
     better = sum(value > line if name == "defended" else value < line for value in single[name])
     side = "above" if name == "defended" else "below"
