@@ -777,7 +777,7 @@ playground(
 # - one who runs your code at home with keys of their own.
 #
 # The *best* of them counts, and last the oracle joins them. Each trains for as many steps as an undefended
-# thief. Accuracy and fidelity must both fall by at least .34 with fresh shapes, .24 with the other pool, and
+# thief. Accuracy and fidelity must both fall by at least .34 with fresh shapes, .20 with the other pool, and
 # .05 with shapes and the oracle.
 #
 # > **Predict.** Which of these thieves will be the best one, and what fidelity will the oracle reach? The check's
