@@ -455,6 +455,18 @@ def quotes():
     )
     yield (
         "lab5",
+        r"neighbour, by ranks"
+        + r" \| (\d+) %" * 3
+        + r" \| \| all four, by ranks"
+        + r" \| (\d+) %" * 3,
+        [
+            float(share)
+            for row in detectors.table(stored("detectors")).splitlines()[-2:]
+            for share in re.findall(r"(\d+) %", row)
+        ],
+    )
+    yield (
+        "lab5",
         r"fall by at least (\.\d+) with fresh shapes, (\.\d+) with the other pool, and (\.\d+)",
         [bar.full for bar in (thresholds.KNOWING_SHAPES, thresholds.KNOWING_HIDDEN)]
         + [thresholds.ORACLE.full],
