@@ -36,7 +36,7 @@ CHECKS = {
     "choose_point": (lab3.choose_point, "lab3", ["choose_point"]),
     "ladder": (lab4.ladder, "lab4", ["hard_labels", "top_k", "round_posteriors"]),
     "token_bucket": (lab4.token_bucket, "lab4", ["TokenBucket"]),
-    "sliding_window": (lab4.sliding_window, "lab4", ["SlidingWindow"]),
+    "reverse_sigmoid": (lab4.reverse_sigmoid, "lab4", ["reverse_sigmoid"]),
     "price_of_theft": (lab4.price_of_theft, "lab4", ["price_of_theft"]),
     "ablation": (lab4.ablation, "lab4", ["ablation"]),
     "solve_softmax": (lab6.solve_softmax, "lab6", ["solve_softmax"]),
@@ -244,8 +244,8 @@ probes.drive = lambda limiter, keys, times, sizes: np.ones(len(keys), bool)
 drive = probes.drive
 """,
     "checks": """
-from trickster.checks import bucket_cases, cases, lab4, limiter_cases, window_cases
-cases.decide = bucket_cases.decide = window_cases.decide = limiter_cases.decide = (
+from trickster.checks import bucket_cases, cases, lab4, limiter_cases
+cases.decide = bucket_cases.decide = limiter_cases.decide = (
     lambda part, cases: part.expect(True, "", ""))
 limiter_cases.Asked.allows = lambda *a: True
 lab4.token_bucket = lab4.sliding_window = lambda limiter: 4.0

@@ -1,6 +1,7 @@
 """Lab 2's checks: right answers of several kinds pass, and each wrong one is named."""
 
 import contextlib
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from autograder import held_back
 from trickster import attacks, evaluation, models, training
 from trickster.api import BudgetExceeded
-from trickster.checks import clone_cases, draws, lab2, teacher
+from trickster.checks import clone_cases, draws, lab2, teacher, thresholds
 from trickster.scenario import Scenario
 from trickster.withheld import refused_by, refusing
 
@@ -47,7 +48,7 @@ class Canned:
         return result
 
 
-@pytest.mark.parametrize("exercise", ["collect", "fidelity", "budget_curve", "audit"])
+@pytest.mark.parametrize("exercise", ["collect", "fidelity", "audit"])
 def test_right_answers_to_known_questions_earn_nothing_in_grading(names, exercise):
     canned, check = Canned(names[exercise]), getattr(lab2, exercise)
     assert check(canned) == check.points
@@ -59,7 +60,7 @@ def test_right_answers_to_known_questions_earn_nothing_in_grading(names, exercis
 @pytest.mark.parametrize("secret", SECRETS)
 def test_the_references_of_exact_exercises_pass_for_every_secret(names, secret):
     with grading(secret):
-        for exercise in ("collect", "fidelity", "budget_curve", "audit"):
+        for exercise in ("collect", "fidelity", "audit"):
             check = getattr(lab2, exercise)
             result = check(names[exercise])
             assert result == check.points, result.as_text()
@@ -369,39 +370,6 @@ def test_fidelity_wrong_ways_are_named(names):
 # --- exercise 4 ---------------------------------------------------------------------
 
 
-def test_budget_curve_reference(names):
-    assert lab2.budget_curve(names["budget_curve"]) == 2.0
-
-
-def test_budget_curve_another_right_way():
-    def budget_curve(steal_once, budgets, seeds):
-        curve = {}
-        for seed in seeds:
-            for budget in budgets:
-                curve.setdefault(budget, []).append(steal_once(budget, seed))
-        return {budget: np.array(runs) for budget, runs in curve.items()}
-
-    assert lab2.budget_curve(budget_curve) == 2.0
-
-
-@pytest.mark.parametrize(
-    ("made", "points", "words"),
-    [
-        (lambda f, bs, ss: {b: [f(b, 0) for _ in ss] for b in bs}, 0, "Hand each seed on"),
-        (lambda f, bs, ss: {b: np.mean([f(b, s) for s in ss]) for b in bs}, 1, "A mean alone"),
-        (lambda f, bs, ss: [[f(b, s) for s in ss] for b in bs], 1, "must return a dictionary"),
-        (lambda f, bs, ss: {b: [f(b, s) for s in ss[:1]] for b in bs}, 0, "3 thefts"),
-    ],
-)
-def test_budget_curve_wrong_ways_are_named(made, points, words):
-    result = lab2.budget_curve(made)
-    assert result == points
-    assert words in in_words(result)
-
-
-# --- exercise 5 ---------------------------------------------------------------------
-
-
 def stealing(pool, labels="soft", epochs=10, extra=0):
     def steal(api, pools, budget, seed=0):
         x, answers = attacks.collect(api, pools[pool], budget + extra)
@@ -411,22 +379,41 @@ def stealing(pool, labels="soft", epochs=10, extra=0):
     return steal
 
 
+def test_each_rung_of_the_ladder_is_a_point():
+    ladder = thresholds.STOLEN_FIDELITY
+    shares = [ladder.share(rung) for rung in ladder.rungs]
+    assert shares == pytest.approx(np.arange(1, 7) / 6, abs=1e-3)
+    assert ladder.share(ladder.some - 0.001) == 0 and ladder.share(1.0) == 1
+    middle = (ladder.rungs[2] + ladder.rungs[3]) / 2
+    assert ladder.share(middle) == pytest.approx(3.5 / 6, abs=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("secret", [None, *SECRETS[:3]])
 def test_steal_reference(names, secret):
     with grading(secret) if secret else contextlib.nullcontext():
         result = lab2.steal(names["steal"])
-    assert result == 5.0 and not result.remarks
+    assert result == 7.0 and not result.remarks
 
 
 @pytest.mark.slow
-def test_steal_by_a_better_network_is_praised():
+def test_steal_with_the_services_own_squares_wins_a_star():
     def steal(api, pools, budget, seed=0):
         x, answers = attacks.collect(api, pools["shapes"], budget)
-        return attacks.train_clone(x, answers, network="cnn", epochs=15, seed=seed).posteriors
+        squares = x.reshape(-1, 1, 7, 4, 7, 4).mean(axis=(3, 5))
+        clone = attacks.train_clone(squares, answers, epochs=120, seed=seed)
+        return lambda x: clone.posteriors(x.reshape(-1, 1, 7, 4, 7, 4).mean(axis=(3, 5)))
 
     result = lab2.steal(steal)
-    assert result == 5.0 and "Well stolen" in in_words(result) and not result.remarks
+    assert result == 7.0
+    assert re.search(r"Stars, without points: [123] of 3", in_words(result))
+
+
+@pytest.mark.slow
+def test_steal_in_two_lines_earns_about_half_and_is_told_what_is_left():
+    result = lab2.steal(stealing("shapes"))
+    assert 3.5 < result < 5.5
+    assert "Now the clone: is it trained long enough" in in_words(result)
 
 
 @pytest.mark.slow
@@ -434,7 +421,7 @@ def test_steal_by_a_better_network_is_praised():
 def test_steal_from_a_poor_pool_earns_the_budget_point_only(pool):
     result = lab2.steal(stealing(pool))
     assert result == 1.0
-    assert "fidelity with 3,000 queries: 0 of 4" in in_words(result)
+    assert "fidelity with 3,000 queries: 0 of 6" in in_words(result)
 
 
 @pytest.mark.slow
@@ -443,9 +430,9 @@ def test_steal_partial_credit():
         return stealing("shapes", labels="soft")(api, pools, min(1_000, budget), seed)
 
     result = lab2.steal(hasty)
-    assert 2.0 < result < 5.0
+    assert 1.0 < result < 4.0
     text = in_words(result)
-    assert "each unused one is lost" in text and "Well stolen" not in text
+    assert "each unused one is lost" in text and "Stars" not in text
 
 
 def with_answers(make, asks=3_000):
@@ -630,7 +617,7 @@ def test_steal_over_budget():
     assert "Ask for no more than budget pictures" in in_words(result)
 
 
-# --- exercise 6 ---------------------------------------------------------------------
+# --- exercise 5 ---------------------------------------------------------------------
 
 
 def test_audit_reference(names):

@@ -286,6 +286,7 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     near = script.NEAR.get(check, ())
     for quoted in calibration.evidence(found, check, near):
         assert f"refused for something else: {quoted}" in bar.evidence
+    partly = getattr(script, "PARTLY", {}).get(check, ())
     for name, words in script.CHECKED[check].answers.items():
         value = calibration.values_of(found, check, name)
         far = calibration.deviations(value, bar.full) if len(value) > 1 else 0.0
@@ -293,7 +294,9 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
             assert far >= 3, f"{name} lies {far:.1f} standard deviations above the bar of {check}"
             assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"
         elif far < 0:  # what lies above the bar is refused for something else anyway
-            assert far <= -3 or name in near, f"{name} lies {-far:.1f} below the bar of {check}"
+            assert far <= -3 or name in (*near, *partly), (
+                f"{name} lies {-far:.1f} below the bar of {check}"
+            )
             assert value.max() <= bar.full, f"{check}: {name} was let through: measure it again"
 
 
@@ -473,8 +476,10 @@ def quotes():
     )
     yield (
         "lab2",
-        r"fidelity of (\.\d+) \(mean .* from (\.\d+); above (\.\d+) the check",
-        [thresholds.STOLEN_FIDELITY.full, thresholds.STOLEN_FIDELITY.some, thresholds.STOLEN_WELL],
+        r"\| fidelity \|"
+        + 6 * r" (\.\d+) \|"
+        + r".*? without points, at (\.\d+), (\.\d+) and (\.\d+)",
+        [*thresholds.STOLEN_FIDELITY.rungs, *thresholds.STOLEN_STARS],
     )
 
 

@@ -13,11 +13,12 @@
 #
 # **You will**
 # - build the defences that every checklist names: rounding, fewer classes, labels only, rate limits;
+# - bend probabilities so that they tell a thief less, and find the thief who does not mind;
 # - measure what each of them takes from different thieves;
 # - audit a public demonstration, one mechanism at a time;
 # - put a defence of your own together, see which thief it withstands, and advise an owner with numbers.
 #
-# **Time** about 110 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
+# **Time** about 100 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
 #
 # **The story.** *Ostrich & Daughters* have found a checklist: "return labels only, round the probabilities,
 # limit the rate". All of it is cheap, and all of it could be in place by Friday. It is Thursday, and they ask
@@ -38,8 +39,8 @@
 # | exercise | import |
 # |---|---|
 # | 1 | `from trickster.defenses import hard_labels, top_k, round_posteriors` |
-# | 3 | `from trickster.limiters import TokenBucket` |
-# | 4 | `from trickster.limiters import SlidingWindow` |
+# | 3 | `from trickster.defenses import reverse_sigmoid` |
+# | 4 | `from trickster.limiters import TokenBucket` |
 #
 # The library's version refuses to work while the check of its own exercise runs, and works everywhere else.
 
@@ -66,7 +67,7 @@ from trickster.api import RateLimited
 from trickster.checks import lab4
 from trickster.demos import MECHANISMS, DemoB
 from trickster.evaluation import bootstrap_interval
-from trickster.limiters import GlobalLimit, ManualClock
+from trickster.limiters import GlobalLimit, ManualClock, SlidingWindow
 from trickster.scenario import Scenario
 
 scenario = Scenario("{{scenario}}")
@@ -290,11 +291,81 @@ plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fideli
 # probabilities, so only rounding can affect this thief: where it makes two classes equal, the first of them wins.
 
 # %% [markdown]
-# ## Exercise 3: a token bucket
+# ## Exercise 3: bend the probabilities
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 14 minutes | 4 |
+# | ●●○○○ | 10 minutes | 3 |
+#
+# **Idea.** Rounding leaves the probabilities roughly right. *Reverse sigmoid* (Lee et al.) makes them wrong, and
+# leaves the labels nearly always right. It changes each probability $y$ of a row to
+#
+# $$y - \beta\,\big(\sigma(\gamma\,\mathrm{logit}(y)) - 1/2\big), \qquad
+# \mathrm{logit}(y) = \log\frac{y}{1 - y}, \qquad \sigma(z) = \frac{1}{1 + e^{-z}}.$$
+#
+# Probabilities above one half shrink, and those below grow. Whatever is negative after that becomes 0, and each
+# row is divided by its sum. So different inputs get nearly the same numbers, and a network that learns these
+# numbers learns less.
+
+
+# %% solution="reverse_sigmoid"
+def reverse_sigmoid(p, beta=1.0, gamma=0.1):
+    """Posteriors (n, k) bent by the formula above, at least 0, each row divided by its sum.
+
+    Probabilities of exactly 0 and 1 have no logit: move them to 1e-9 and 1 - 1e-9 first.
+    Returns an array (n, k).
+    """
+    ### BEGIN SOLUTION
+    y = np.clip(p.astype(float), 1e-9, 1 - 1e-9)
+    bend = 1 / (1 + np.exp(-gamma * np.log(y / (1 - y)))) - 0.5
+    bent = np.maximum(y - beta * bend, 0)
+    return bent / bent.sum(axis=1, keepdims=True)
+    ### END SOLUTION
+
+
+# %% test="reverse_sigmoid_test" points=3
+lab4.reverse_sigmoid(reverse_sigmoid)
+
+# %% [markdown]
+# <details><summary>Hint: in float32, 1 - 1e-9 is 1</summary>
+#
+# Begin with <code>y = np.clip(p.astype(float), 1e-9, 1 - 1e-9)</code>.
+# </details>
+#
+# > **Predict.** The service bends every answer with the default `beta` and `gamma`. What does that take from the
+# > soft thief, and what from the label thief?
+
+# %%
+my_bent = "no guess yet"  # for example 0.2 and 0.1
+
+# %% provided="bent"
+# Trains 6 clones: about five seconds.
+print("a certain answer:  ", np.array([0.91, *[0.01] * 9]), "becomes")
+print(reverse_sigmoid(np.array([[0.91, *[0.01] * 9]]))[0].round(2))
+bent = {}
+for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
+    bent[thief] = defended(lambda p, query: reverse_sigmoid(p).astype(np.float32), labels)
+    plain = undefended(1_500, labels)
+    print(f"{thief:11} undefended {plain}, bent {bent[thief]}")
+taken = [undefended(1_500, "soft").mean - bent["soft thief"].mean]
+taken += [undefended(1_500, "hard").mean - bent["label thief"].mean]
+print(f"Your guess: {my_bent}. Measured: {taken[0]:.3f} and {taken[1]:.3f}.")
+
+# %% [markdown]
+# **Explain it before you read on.** What should the soft thief do?
+#
+# Throw the bent probabilities away and learn from the labels, which are nearly all true. Bending takes the soft
+# thief from .593 to .431, and the label thief hardly falls, from .545 to .540. So a thief who switches to labels
+# loses no more than if the service had sent labels only. With 3,000 answers and over ten seeds, the soft thief went
+# from .697 to .615, and the label thief from .669 to .671. A defence that is tested on one thief only looks better
+# than it is: what counts is what the best thief is left with.
+
+# %% [markdown]
+# ## Exercise 4: a token bucket
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●○○ | 12 minutes | 4 |
 #
 # **Idea.** If the answers cannot be made poor enough, perhaps they can be made scarce. In a *token bucket*,
 # each key owns a bucket of `burst` tokens, which is full at first. An answer costs one token, and `rate` tokens
@@ -302,14 +373,13 @@ plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fideli
 # `rate` answers a second.
 #
 # The time is an argument, `now`, in seconds. A limiter that reads the clock itself is hard to test. Your
-# limiter keeps four promises:
+# limiter keeps two promises:
 #
 # - **Keys are separate.** What one customer uses is not charged to another, and no key is forgotten.
 # - **Whole batches.** A request gets all of its `n` answers or none, and a refused request costs nothing.
-# - **No drift.** Parts of a token are kept. A customer who keeps *exactly* to the rate is never refused, even
-#   where the difference of two times comes out slightly too small in floating-point arithmetic.
-# - **Clocks that run backwards** neither give nor take anything: for a key, time stands still until the clock
-#   has caught up.
+#
+# A limiter that is in use must also bear clocks that run backwards and the rounding errors of many small sums.
+# You need not: the library's `TokenBucket` and `SlidingWindow` do, and `trickster/limiters.py` shows how.
 
 
 # %% solution="token_bucket"
@@ -324,9 +394,8 @@ class TokenBucket:
         """Take n tokens of `key` at `now` seconds if they are there: True, else False."""
         ### BEGIN SOLUTION
         tokens, then = self.keys.get(key, (self.burst, now))
-        now = max(now, then)
         tokens = min(self.burst, tokens + (now - then) * self.rate)
-        if tokens < n - 1e-6:
+        if tokens < n:
             return False
         self.keys[key] = tokens - n, now
         return True
@@ -338,7 +407,7 @@ class TokenBucket:
         if n > self.burst:
             return math.inf
         tokens, then = self.keys.get(key, (self.burst, now))
-        tokens = min(self.burst, tokens + max(0.0, now - then) * self.rate)
+        tokens = min(self.burst, tokens + (now - then) * self.rate)
         return max(0.0, (n - tokens) / self.rate)
         ### END SOLUTION
 
@@ -358,71 +427,9 @@ lab4.token_bucket(TokenBucket)
 # Only when you allow a request. A refused request then leaves no trace, and cannot be charged by mistake.
 # </details>
 #
-# <details><summary>Hint 3: rounding errors and the clock</summary>
-#
-# Compare with <code>n - 1e-6</code>. This gives nothing away, because the full n is still taken. And before
-# anything else: <code>now = max(now, then)</code>.
-# </details>
-
-# %% [markdown]
-# ## Exercise 4: a sliding window
-#
-# | difficulty | time | points |
-# |---|---|---|
-# | ●●●○○ | 12 minutes | 3 |
-#
-# **Idea.** At most `limit` answers for each key in *any* period of `seconds` seconds. Windows that begin at
-# fixed times, such as midnight, would be easier, but they allow twice the limit around that time. This window
-# always looks back from now: an answer given at `t` counts until just before `t + seconds`. The same four
-# promises hold.
-
-
-# %% solution="sliding_window"
-class SlidingWindow:
-    """At most `limit` answers for each key in any `seconds` seconds."""
-
-    def __init__(self, limit, seconds):
-        self.limit, self.seconds = limit, seconds
-        self.keys = {}  # what you remember about each key
-
-    def allow(self, key, now, n=1):
-        """Count n answers for `key` at `now` seconds if they fit: True, else False."""
-        ### BEGIN SOLUTION
-        given = self.keys.get(key, [])
-        now = max([now, *given[-1:]])
-        given = [then for then in given if now - then < self.seconds]
-        if len(given) + n > self.limit:
-            return False
-        self.keys[key] = given + [now] * n
-        return True
-        ### END SOLUTION
-
-    def retry_after(self, key, now, n=1):
-        """Seconds to wait until allow(key, ..., n) succeeds: 0.0 for none, math.inf for never."""
-        ### BEGIN SOLUTION
-        if n > self.limit:
-            return math.inf
-        given = [then for then in self.keys.get(key, []) if now - then < self.seconds]
-        over = len(given) + n - self.limit
-        return 0.0 if over <= 0 else given[over - 1] + self.seconds - now
-        ### END SOLUTION
-
-
-# %% test="sliding_window_test" points=3
-lab4.sliding_window(SlidingWindow)
-
-# %% [markdown]
-# <details><summary>Hint 1: what to remember</summary>
-#
-# For each key the times of its answers, one for each answer, oldest first. Those of the last
-# <code>seconds</code> count; the others can go.
-# </details>
-#
-# <details><summary>Hint 2: how long to wait</summary>
-#
-# If there are <code>over</code> answers too many, the <code>over</code> oldest must leave the window. The last
-# of these leaves at its own time plus <code>seconds</code>.
-# </details>
+# **A second limiter.** A limit for each calendar day lets a customer have twice as much around midnight. The
+# library's `SlidingWindow(limit, seconds)` therefore looks back from now: at most `limit` answers for each key in
+# *any* period of so many seconds. It has the same two methods, `allow` and `retry_after`.
 #
 # Here is your limiter at work. `scenario.api(limiters=[...])` asks it before each answer, and raises
 # `RateLimited` with the waiting time from your `retry_after`. A `ManualClock` lets the time pass.
@@ -960,24 +967,27 @@ print(f"Your guess: {my_both}. Measured: {stolen['misleading, labels only']['kno
 # ### END SOLUTION
 
 # %% [markdown]
-# ## ★ If you have time: bend the probabilities
+# ## ★ If you have time: a sliding window of your own
 #
-# Ungraded. *Reverse sigmoid* (Lee et al.) maps the probabilities of every answer through a function that gives quite
-# different inputs nearly the same numbers, and hardly ever changes the largest class. Put it on your ladder:
+# Ungraded. Write your own `SlidingWindow`: for each key, remember when it was answered, and count only the answers
+# of the last `seconds`. An answer given at `t` counts until just before `t + seconds`. Then ask both limiters the
+# same:
 #
 # ```python
-# bent = lambda p, query: defenses.reverse_sigmoid(p)
-# for labels in ("soft", "hard"):
-#     print(labels, undefended(1_500, labels), defended(bent, labels))
+# rng, mine, theirs = np.random.default_rng(0), MyWindow(20, 60), SlidingWindow(20, 60)
+# times = np.sort(rng.integers(0, 3_600, 2_000))
+# sizes = rng.integers(1, 6, 2_000)
+# same = [mine.allow("a", t, n) == theirs.allow("a", t, n) for t, n in zip(times, sizes)]
+# print(np.mean(same))
 # ```
 #
-# How much does it take from each thief? And what should the soft thief do?
+# What happens to each of them if the clock goes back by 59 seconds, and then on as before?
 #
 # <details><summary>What to expect</summary>
 #
-# With 3,000 answers and over ten seeds, the soft thief went from .697 to .615, and the label thief from .669 to
-# .671. So the soft thief should throw the bent probabilities away and use the labels. A defence that is tested on one
-# thief only looks better than it is.
+# The two agree on every request. A clock that goes back is harder. Answers that are noted under the earlier time
+# leave the window too early once the clock has caught up, and the customer gets more than the limit. The library's
+# window goes on with the latest time that it has seen.
 # </details>
 
 # %%

@@ -234,7 +234,7 @@ def trained_on_a_service(train: Callable[..., Any], n: int) -> float:
     return evaluation.fidelity(ask(clone, honest), service.labels(honest))
 
 
-# --- exercise 5 --------------------------------------------------------------------
+# --- exercise 4 --------------------------------------------------------------------
 
 
 class Theft(NamedTuple):

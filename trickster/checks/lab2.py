@@ -11,7 +11,7 @@ from trickster import evaluation
 from trickster.api import Client, PredictionAPI
 from trickster.checks import clone_cases, draws, measurement_cases
 from trickster.checks.result import Missed, NotMeasured, Sheet, array, check, returned
-from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_WELL
+from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_STARS
 from trickster.models import softmax
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -184,91 +184,31 @@ def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
 
 # --- exercise 4 --------------------------------------------------------------------
 
-
-@check("Exercise 4, budget_curve", 2)
-def budget_curve(sheet: Sheet, budget_curve: Callable[..., Any]) -> None:
-    """One run for each budget and seed, and every run kept."""
-    rng, calls = draws.rng("budget_curve"), []
-    budgets = [50 * int(b) for b in rng.choice(np.arange(2, 100), 3, replace=False)]
-    seeds = [int(s) for s in rng.choice(np.arange(1, 60), 3 + rng.integers(2), replace=False)]
-
-    def steal_once(budget: int, seed: int) -> float:
-        calls.append((int(budget), int(seed)))
-        return _measured("curve", int(budget), int(seed))
-
-    with sheet.part("every budget with every seed, once", 1) as part:
-        curve = budget_curve(steal_once, list(budgets), list(seeds))
-        wanted = sorted((b, s) for b in budgets for s in seeds)
-        part.expect(
-            sorted(calls) == wanted,
-            f"{len(calls)} thefts, {len(set(calls))} different",
-            f"{len(wanted)} thefts, all different",
-            "",
-            "The arguments of steal_once are swapped: the budget comes first, then the seed."
-            if sorted((s, b) for b, s in calls) == wanted
-            else "Hand each seed on: the same seed repeated measures nothing about chance."
-            if len(set(calls)) < len(wanted)
-            else "Each pair of budget and seed is one theft; a second one tells nothing new.",
-        )
-    with sheet.part("every measurement kept", 1) as part:
-        if not calls:
-            raise NotMeasured("budget_curve did not come to an end, see above.")
-        try:
-            rows = {
-                int(budget): array(list(runs), "budget_curve")
-                for budget, runs in returned(curve, "budget_curve").items()
-            }
-        except (AttributeError, TypeError):
-            raise Missed(
-                "budget_curve must return a dictionary from each budget to the list of its runs: "
-                "{100: [.31, .35, .33], ...}. A mean alone has no interval."
-            ) from None
-        want = {b: sorted(_measured("curve", b, s) for s in seeds) for b in budgets}
-        ok = set(rows) == set(want) and all(
-            rows[b].shape == (len(seeds),) and np.allclose(np.sort(rows[b]), want[b]) for b in want
-        )
-        part.expect(
-            ok,
-            f"budgets {sorted(rows)} with {sorted({row.size for row in rows.values()})} runs each",
-            f"budgets {sorted(budgets)} with [{len(seeds)}] runs each, as measured",
-            "",
-            "Keep the runs of each budget in a list of its own; means come later, with intervals.",
-        )
-
-
-def _measured(*labels: str | int) -> float:
-    """What a run of that name measures."""
-    return round(float(draws.rng("measured", *labels).uniform(0.1, 0.9)), 6)
-
-
-# --- exercise 5 --------------------------------------------------------------------
-
 STEAL_BUDGET = 3_000
 THEFTS = (1, 2, 3)
 
 
 @check(
-    "Exercise 5, steal",
-    5,
+    "Exercise 4, steal",
+    7,
     withholds=("trickster.attacks.steal", "trickster.attacks.steal_jacobian"),
 )
 def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
     """Fidelity over three services with 3,000 queries each, never a query over budget."""
     thefts: list[clone_cases.Theft] = []
-    with sheet.part("fidelity with 3,000 queries", 4) as part:
+    with sheet.part("fidelity with 3,000 queries", 6) as part:
         for i in THEFTS:
             thefts.append(clone_cases.one_theft(steal, STEAL_BUDGET, i))
         values = [theft.fidelity for theft in thefts]
         _own_pictures(sheet, thefts)
         interval = evaluation.bootstrap_interval(values)
         clone_cases.look_twice(sheet, interval.mean)
-        well = f". Well stolen: more than {STOLEN_WELL}. Which of your choices did it?"
-        well = well if interval.mean > STOLEN_WELL else ""
         part.award(
             STOLEN_FIDELITY.share(interval.mean),
             f"{interval.mean:.3f}, runs from {min(values):.3f} to {max(values):.3f} "
-            f"({len(values)} services){well}",
-            f"at least {STOLEN_FIDELITY.full} (some points from {STOLEN_FIDELITY.some})",
+            f"({len(values)} services){_stars(interval.mean)}",
+            f"at least {STOLEN_FIDELITY.full}; a point each at "
+            f"{', '.join(map(str, STOLEN_FIDELITY.rungs[:-1]))}, and shares of a point between",
             STOLEN_FIDELITY.usual,
             _why_low(interval.mean, max(theft.used for theft in thefts)),
             value=interval.mean,
@@ -290,6 +230,15 @@ def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
             "A thief who sends more than the budget allows is seen at once. Use the argument "
             "budget (and api.remaining), not a number of your own.",
         )
+
+
+def _stars(mean: float) -> str:
+    """The honours above full points: which were won, and where the next one is."""
+    won = sum(mean >= star for star in STOLEN_STARS)
+    if mean < STOLEN_FIDELITY.full:
+        return ""
+    further = f"the next at {STOLEN_STARS[won]}" if won < len(STOLEN_STARS) else "all of them"
+    return f". Stars, without points: {won} of {len(STOLEN_STARS)}, {further}"
 
 
 def _own_pictures(sheet: Sheet, thefts: list[clone_cases.Theft]) -> None:
@@ -320,13 +269,19 @@ def _why_low(mean: float, spent: int) -> str:
         )
     if spent < 0.9 * STEAL_BUDGET:
         return f"Only {spent:,} of {STEAL_BUDGET:,} queries were used: each unused one is lost."
-    return "Look at the comparison of pools above: what you ask about matters most."
+    if mean < STOLEN_FIDELITY.rungs[1]:
+        return "Look at the comparison of pools above: what you ask about matters most."
+    return (
+        "The pool is well chosen. Now the clone: is it trained long enough, and with soft labels? "
+        "Which network copes best with pictures that it was not trained on, and how much detail "
+        "does it need to see of them?"
+    )
 
 
-# --- exercise 6 --------------------------------------------------------------------
+# --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 6, audit", 2, withholds=("trickster.evaluation.bootstrap_interval",))
+@check("Exercise 5, audit", 2, withholds=("trickster.evaluation.bootstrap_interval",))
 def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
     """Every seed once, and for each measurement its mean and a confidence interval."""
     runs = measurement_cases.runs()

@@ -15,7 +15,6 @@ from trickster.checks import (
     ladder_cases,
     remarks,
     service_cases,
-    window_cases,
 )
 from trickster.checks.cases import Case, decide, must_be_written
 from trickster.checks.distributions import sums_to_one
@@ -82,51 +81,36 @@ def counterexample(sheet: Sheet, counterexample: Callable[..., Any]) -> None:
         )
 
 
-# --- exercises 3 and 4 ---------------------------------------------------------------
+# --- exercise 3 --------------------------------------------------------------------
 
 
-@check("Exercise 3, TokenBucket", 4, withholds=("trickster.limiters.TokenBucket",))
+@check("Exercise 3, reverse_sigmoid", 3, withholds=("trickster.defenses.reverse_sigmoid",))
+def reverse_sigmoid(sheet: Sheet, reverse_sigmoid: Callable[..., Any]) -> None:
+    """The formula, for drawn beta and gamma, and where a probability is 0 or 1."""
+    with sheet.part("the formula", 2) as part:
+        ladder_cases.bent(part, reverse_sigmoid, ladder_cases.answers())
+    with sheet.part("probabilities of exactly 0 and 1", 1) as part:
+        ladder_cases.bent_edges(part, reverse_sigmoid)
+
+
+# --- exercise 4 --------------------------------------------------------------------
+
+
+@check("Exercise 4, TokenBucket", 4, withholds=("trickster.limiters.TokenBucket",))
 def token_bucket(sheet: Sheet, make: Callable[..., Any]) -> None:
-    """Bursts and rate, keys and batches, refusals, waits, drift, and clocks."""
+    """Bursts and rate, keys and batches, refusals, and waits."""
     slip = cache(partial(bucket_cases.slip, make))  # asked once, where a part was missed
-    with sheet.part("a burst at once, then the rate", 1) as part:
+    with sheet.part("a burst at once, then the rate", 1.25) as part:
         bucket_cases.burst_and_rate(part, make)
         part.blame(slip)
-    with sheet.part("per key, and a batch whole or not at all", 0.75) as part:
+    with sheet.part("per key, and a batch whole or not at all", 1) as part:
         bucket_cases.keys_and_batches(part, make)
         part.blame(slip)
-    with sheet.part("refused requests are not counted", 0.5) as part:
+    with sheet.part("refused requests are not counted", 0.75) as part:
         bucket_cases.refusals_leave_the_bucket(part, make)
         part.blame(slip)
-    with sheet.part("retry_after", 0.75) as part:
+    with sheet.part("retry_after", 1) as part:
         bucket_cases.waits_of_a_bucket(part, make)
-        part.blame(slip)
-    with sheet.part("no drift", 0.5) as part:
-        bucket_cases.drift(part, make)
-        part.blame(slip)
-    with sheet.part("a clock that goes back", 0.5) as part:
-        bucket_cases.backward_clock_and_bucket(part, make)
-        part.blame(slip)
-
-
-@check("Exercise 4, SlidingWindow", 3, withholds=("trickster.limiters.SlidingWindow",))
-def sliding_window(sheet: Sheet, make: Callable[..., Any]) -> None:
-    """Any window of so many seconds, keys and batches, refusals, waits, and clocks."""
-    slip = cache(partial(window_cases.slip, make))  # asked once, where a part was missed
-    with sheet.part("never more than limit in any window", 1) as part:
-        window_cases.any_window(part, make)
-        part.blame(slip)
-    with sheet.part("per key, and a batch whole or not at all", 0.5) as part:
-        window_cases.keys_and_batches(part, make)
-        part.blame(slip)
-    with sheet.part("refused requests are not counted", 0.5) as part:
-        window_cases.refusals_leave_the_window(part, make)
-        part.blame(slip)
-    with sheet.part("retry_after", 0.5) as part:
-        window_cases.waits_of_a_window(part, make)
-        part.blame(slip)
-    with sheet.part("a clock that goes back", 0.5) as part:
-        window_cases.backward_clock_and_window(part, make)
         part.blame(slip)
 
 

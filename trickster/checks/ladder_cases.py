@@ -1,4 +1,6 @@
-"""What lab 4 tries with each rung of the information ladder, on drawn posteriors of all kinds.
+"""What lab 4 tries with each rung of the information ladder, and with bent probabilities.
+
+The posteriors are drawn, of all kinds.
 
 Each function decides one part of a check.
 """
@@ -220,3 +222,85 @@ def _clear_beside_vague(round_posteriors: Callable[..., Any], rng: np.random.Gen
             f".6, .4 and zeros: the second came back with {found[1, [first, second]].round(2)} "
             "instead of .6 and .4. Give a hard label to the empty rows only, not to all."
         )
+
+
+# --- reverse sigmoid ------------------------------------------------------------------
+
+SMALL = 1e-9  # as near to 0 and 1 as a probability comes before its logit is taken
+
+
+def _bent(y: np.ndarray, beta: float, gamma: float, what: str = "") -> np.ndarray:
+    """Reverse sigmoid by its tangent; ``what`` names a slip."""
+    y = np.clip(y.astype(float), SMALL, 1 - SMALL)
+    logit = np.arctanh(2 * y - 1) * 2
+    if what == "log":
+        logit = np.log(y)
+    sign = -1 if what == "sign" else 1
+    found = np.maximum(y - sign * beta * np.tanh(gamma * logit / 2) / 2, 0)
+    return found / np.maximum(found.sum(axis=1, keepdims=True), SMALL)
+
+
+def bent(part: Part, reverse_sigmoid: Callable[..., Any], p: np.ndarray) -> None:
+    """Each probability by the formula, at least 0, each row divided by its sum."""
+    rng = draws.rng("reverse sigmoid")
+    p = (p + 1e-5) / (p + 1e-5).sum(axis=1, keepdims=True)  # nothing is near 0 or 1
+    off, why = 0.0, ""
+    weak = float(rng.uniform(0.6, 1.4)), float(rng.uniform(0.1, 0.4))
+    strong = float(rng.uniform(2.5, 3.5)), float(rng.uniform(0.6, 1.0))
+    for beta, gamma in (weak, strong):
+        found = given_read_only(reverse_sigmoid, "reverse_sigmoid", p, beta, gamma)
+        found = array(found, "reverse_sigmoid", p.shape)
+        if found.min() < -1e-9:
+            raise Missed("Some of the answers are negative: np.maximum(..., 0) before the sum.")
+        sums_to_one(found, "Divide each row by its sum: sum(axis=1, keepdims=True).")
+        off = float(np.abs(found - _bent(p, beta, gamma)).max())
+        if off > 1e-4:
+            why = _why_not_bent(found, p, beta, gamma)
+            break
+    part.expect(
+        off < 1e-4,
+        f"largest distance from the formula {off:.2g}, with beta {beta:.2f} and gamma {gamma:.2f}",
+        "0",
+        "below 1e-6",
+        why,
+    )
+
+
+def _why_not_bent(found: np.ndarray, p: np.ndarray, beta: float, gamma: float) -> str:
+    slips = {
+        "These are nearly the posteriors as they came. The sigmoid is taken of gamma times the "
+        "logit of y, log(y / (1 - y)), not of y itself.": p,
+        "beta and gamma have changed places: beta scales the bend, gamma the logit.": _bent(
+            p, gamma, beta
+        ),
+        "The bend is subtracted: what is above one half shrinks, what is below grows.": _bent(
+            p, beta, gamma, "sign"
+        ),
+        "The logit of y is log(y / (1 - y)); this is log(y).": _bent(p, beta, gamma, "log"),
+    }
+    named = [slip for slip, values in slips.items() if np.allclose(found, values, atol=2e-3)]
+    return named[0] if named else "Compare your formula with the one in the text, on one row."
+
+
+def bent_edges(part: Part, reverse_sigmoid: Callable[..., Any]) -> None:
+    """Rows of 0 and 1, in float32 as the service sends them."""
+    rng = draws.rng("reverse sigmoid", "edges")
+    beta, gamma = float(rng.uniform(0.6, 1.4)), float(rng.uniform(0.05, 0.15))
+    p = np.eye(10)[rng.permutation(10)[:6]].astype(np.float32)
+    two = rng.permutation(10)[:2]
+    p[0] = 0
+    p[0, two] = 0.75, 0.25
+    found = array(reverse_sigmoid(p.copy(), beta, gamma), "reverse_sigmoid", p.shape)
+    if not np.isfinite(found).all():
+        raise Missed(
+            "0 and 1 have no logit, and in float32 1 - 1e-9 is 1: clip p.astype(float) to 1e-9 "
+            "and 1 - 1e-9 first."
+        )
+    off = float(np.abs(found - _bent(p, beta, gamma)).max())
+    part.expect(
+        off < 1e-3,
+        f"largest distance from the formula {off:.2g} in {len(p)} rows of zeros and ones",
+        "0",
+        "below 1e-6",
+        "Move 0 and 1 to 1e-9 and 1 - 1e-9 before the logit is taken, no further.",
+    )

@@ -1,9 +1,9 @@
 """What lab 4 tries with any rate limiter: how it is asked, keys, and batches.
 
-``bucket_cases`` and ``window_cases`` hold what one kind alone must do. Each function decides one
-part of a check; ``make`` builds a limiter of the student's. Every request is a call of its own,
-from the check's side, and nobody else's code stands in between. Rates, bursts, times, sizes,
-names and orders are drawn, so that no list of answers fits.
+``bucket_cases`` holds what a token bucket alone must do. Each function decides one part of a
+check; ``make`` builds a limiter of the student's. Every request is a call of its own, from the
+check's side, and nobody else's code stands in between. Rates, bursts, times, sizes, names and
+orders are drawn, so that no list of answers fits.
 """
 
 from __future__ import annotations
@@ -34,10 +34,6 @@ SHARED = (
 )
 ALL_OR_NONE = "All n must fit, or none is answered: compare with n, not with 1."
 ONE_FOR_N = "A request for n answers counts n times, not once: subtract or add n."
-BACKWARDS = (
-    "A clock that goes back must gain nothing and cost nothing: for each key, count with the "
-    "latest time it has seen, max(now, then)."
-)
 
 
 # --- how a limiter is asked -----------------------------------------------------------

@@ -102,7 +102,7 @@ def fewer(part: Part, fidelity: Callable[..., Any], drawn: Answered) -> None:
     )
 
 
-# --- exercise 6 --------------------------------------------------------------------
+# --- exercise 5 --------------------------------------------------------------------
 
 N_RUNS = 20
 MEASUREMENTS = (

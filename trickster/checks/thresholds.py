@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -33,6 +35,24 @@ class Threshold:
         return round(0.5 + 0.5 * (value - self.some) / (self.full - self.some), 2)
 
 
+@dataclass(frozen=True)
+class Ladder(Threshold):
+    """A threshold with a point at each rung: ``some``, ``between`` and ``full``."""
+
+    between: tuple[float, ...] = ()
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        return (self.some, *self.between, self.full)
+
+    def share(self, value: float) -> float:
+        """0 below the lowest rung, as many parts as rungs were reached, rising evenly between."""
+        if value < self.some:
+            return 0.0
+        parts = range(1, len(self.rungs) + 1)
+        return round(float(np.interp(value, self.rungs, parts)) / len(self.rungs), 3)
+
+
 VICTIM_ACCURACY = Threshold(
     0.86,
     0.80,
@@ -47,14 +67,16 @@ CLONE_FIDELITY = Threshold(
     "20 runs: right answers: reference .572 to .687, CNN .537 to .635; wrong ones: 300 of "
     "3,000 answers .181 to .309",
 )
-STOLEN_FIDELITY = Threshold(
-    0.52,
-    0.47,
-    "about .69",
-    "20 runs: right answers: shapes .655 to .734, 10 epochs .589 to .680, hard labels .561 to "
-    ".629; wrong ones: digits .253 to .346, patches .317 to .430, noise .186 to .294",
+STOLEN_FIDELITY = Ladder(
+    0.74,
+    0.50,
+    "about .80",
+    "20 runs: right answers: half the size .769 to .831; a part of the points: shapes .655 to "
+    ".734, CNN, 8 epochs .628 to .710, 10 epochs .589 to .680, hard labels .561 to .629; wrong "
+    "ones: digits .253 to .346, patches .317 to .430, noise .186 to .294",
+    between=(0.56, 0.62, 0.67, 0.71),
 )
-STOLEN_WELL = 0.70  # above it, a word of praise; no points
+STOLEN_STARS = (0.82, 0.85, 0.88)  # honours above full points
 
 # Lab 3. A drop is of accuracy and of fidelity, whichever falls less, of the best thief.
 DROP = Threshold(

@@ -3,8 +3,7 @@
 # kind = "hostile"
 # [expect]
 # fidelity_test = 2
-# budget_curve_test = 2
-# total = 4
+# total = 2
 # stopped = ""
 # never = ["ESCAPED"]
 # ///
@@ -55,6 +54,3 @@ if [name for name in os.listdir("/sys/class/net") if name != "lo"] if os.path.ex
 def fidelity(clone, victim, x):
     return float(np.mean(clone(x).argmax(axis=1) == victim(x).argmax(axis=1)))
 
-# %% budget_curve
-def budget_curve(steal_once, budgets, seeds):
-    return {budget: [steal_once(budget, seed) for seed in seeds] for budget in budgets}

@@ -6,8 +6,7 @@
 # repairs = ["deleted", "reordered"]
 # fidelity_test = 2
 # audit_test = 2
-# budget_curve_test = 2
-# total = 6
+# total = 4
 # stopped = ""
 # ///
 
@@ -25,6 +24,3 @@ def audit(run, seeds):
         found[key] = values.mean(), *np.percentile(means, [2.5, 97.5])
     return found
 
-# %% budget_curve
-def budget_curve(steal_once, budgets, seeds):
-    return {budget: [steal_once(budget, seed) for seed in seeds] for budget in budgets}

@@ -1,14 +1,9 @@
 # /// zoo
-# about = "Runs one seed again and again, in the curve and in the audit"
+# about = "Runs one seed again and again, in the audit"
 # [expect]
-# budget_curve_test = 0
 # audit_test = 0
 # total = 0
 # ///
-
-# %% budget_curve
-def budget_curve(steal_once, budgets, seeds):
-    return {budget: [steal_once(budget, 0)] for budget in budgets}
 
 # %% audit
 def audit(run, seeds):

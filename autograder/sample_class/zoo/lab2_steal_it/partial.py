@@ -5,7 +5,6 @@
 # collect_test = 3
 # train_clone_test = 4
 # fidelity_test = 2
-# budget_curve_test = 0
 # steal_test = 1
 # audit_test = 1
 # total = 11

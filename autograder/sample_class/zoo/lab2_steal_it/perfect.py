@@ -6,8 +6,7 @@
 # collect_test = 3
 # train_clone_test = 4
 # fidelity_test = 2
-# budget_curve_test = 2
-# steal_test = 5
+# steal_test = 7
 # audit_test = 2
 # total = 18
 # [marks]

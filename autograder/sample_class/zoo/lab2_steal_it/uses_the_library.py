@@ -4,8 +4,8 @@
 # collect_test = 0
 # train_clone_test = 0
 # fidelity_test = 0
-# steal_test = 5
-# total = 5
+# steal_test = [4.5, 6.9]
+# total = [4.5, 6.9]
 # ///
 
 # %% collect

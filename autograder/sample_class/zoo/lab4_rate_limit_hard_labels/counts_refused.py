@@ -1,9 +1,8 @@
 # /// zoo
-# about = "Limiters that count what they refuse"
+# about = "A limiter that counts what it refuses"
 # [expect]
 # token_bucket_test = 2.25
-# sliding_window_test = 1
-# total = 3.25
+# total = 2.25
 # ///
 
 # %% token_bucket
@@ -31,30 +30,3 @@ class TokenBucket:
     def retry_after(self, key, now, n=1):
         """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
         return max(0.0, (n - self.level(key, now)[0]) / self.rate) if n <= self.burst else math.inf
-
-# %% sliding_window
-class SlidingWindow:
-    """At most `limit` answers for each key in any `seconds` seconds."""
-
-    def __init__(self, limit, seconds):
-        self.limit, self.seconds = limit, seconds
-        self.keys = {}
-
-    def allow(self, key, now, n=1):
-        """Count n answers for `key` at `now` seconds if they fit: True, else False."""
-        given = self.keys.get(key, [])
-        now = max([now, *given[-1:]])
-        given = [then for then in given if now - then < self.seconds]
-        if len(given) + n > self.limit:
-            self.keys[key] = given + [now] * n
-            return False
-        self.keys[key] = given + [now] * n
-        return True
-
-    def retry_after(self, key, now, n=1):
-        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
-        if n > self.limit:
-            return math.inf
-        given = [then for then in self.keys.get(key, []) if now - then < self.seconds]
-        over = len(given) + n - self.limit
-        return 0.0 if over <= 0 else given[over - 1] + self.seconds - now

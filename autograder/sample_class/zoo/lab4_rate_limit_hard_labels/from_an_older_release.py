@@ -3,8 +3,7 @@
 # kind = "clumsy"
 # [expect]
 # token_bucket_test = 4
-# sliding_window_test = 3
-# total = 7
+# total = 4
 # stopped = ""
 # ///
 
@@ -55,32 +54,3 @@ class TokenBucket:
 
 # %% token_bucket_test
 lab4.token_bucket(TokenBucket, drive)
-
-# %% sliding_window
-class SlidingWindow:
-    """At most `limit` answers for each key in any `seconds` seconds."""
-
-    def __init__(self, limit, seconds):
-        self.limit, self.seconds = limit, seconds
-        self.keys = {}
-
-    def allow(self, key, now, n=1):
-        """Count n answers for `key` at `now` seconds if they fit: True, else False."""
-        given = self.keys.get(key, [])
-        now = max([now, *given[-1:]])
-        given = [then for then in given if now - then < self.seconds]
-        if len(given) + n > self.limit:
-            return False
-        self.keys[key] = given + [now] * n
-        return True
-
-    def retry_after(self, key, now, n=1):
-        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
-        if n > self.limit:
-            return math.inf
-        given = [then for then in self.keys.get(key, []) if now - then < self.seconds]
-        over = len(given) + n - self.limit
-        return 0.0 if over <= 0 else given[over - 1] + self.seconds - now
-
-# %% sliding_window_test
-lab4.sliding_window(SlidingWindow, drive)

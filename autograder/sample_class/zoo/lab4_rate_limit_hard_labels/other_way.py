@@ -3,8 +3,8 @@
 # [expect]
 # ladder_test = 4
 # counterexample_test = 1
+# reverse_sigmoid_test = 3
 # token_bucket_test = 4
-# sliding_window_test = 3
 # price_of_theft_test = 2
 # ablation_test = 2
 # layered_test = 5
@@ -44,6 +44,14 @@ def counterexample():
     rng = np.random.default_rng(0)
     return rng.dirichlet(np.ones(10), size=20)
 
+# %% reverse_sigmoid
+def reverse_sigmoid(p, beta=1.0, gamma=0.1):
+    y = np.minimum(np.maximum(np.asarray(p, dtype=float), 1e-9), 1 - 1e-9)
+    up, down = y**gamma, (1 - y) ** gamma
+    bent = y + beta * (down / (up + down) - 0.5)
+    bent[bent < 0] = 0
+    return np.stack([row / row.sum() for row in bent])
+
 # %% token_bucket
 class TokenBucket:
     """At most `burst` answers at once for each key, and `rate` a second in the long run."""
@@ -70,46 +78,6 @@ class TokenBucket:
         if n > self.burst:
             return float("inf")
         return max(0.0, self.look(key, now, n)[0])
-
-# %% sliding_window
-from collections import defaultdict, deque
-
-class SlidingWindow:
-    """At most `limit` answers for each key in any `seconds` seconds."""
-
-    def __init__(self, limit, seconds):
-        self.limit, self.seconds = limit, seconds
-        self.batches = defaultdict(deque)
-        self.total = defaultdict(int)
-        self.latest = {}
-
-    def tidy(self, key, now):
-        now = max(now, self.latest.get(key, now))
-        while self.batches[key] and self.batches[key][0][0] <= now - self.seconds:
-            self.total[key] -= self.batches[key].popleft()[1]
-        return now
-
-    def allow(self, key, now, n=1):
-        """Count n answers for `key` at `now` seconds if they fit: True, else False."""
-        now = self.tidy(key, now)
-        if self.total[key] + n > self.limit:
-            return False
-        self.latest[key] = now
-        self.batches[key].append((now, n))
-        self.total[key] += n
-        return True
-
-    def retry_after(self, key, now, n=1):
-        """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
-        now = self.tidy(key, now)
-        free = self.limit - self.total[key]
-        if free >= n:
-            return 0.0
-        for then, size in self.batches[key]:
-            free += size
-            if free >= n:
-                return then + self.seconds - now
-        return float("inf")
 
 # %% price_of_theft
 def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):

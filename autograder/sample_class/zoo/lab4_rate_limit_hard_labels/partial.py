@@ -4,11 +4,11 @@
 # [expect]
 # ladder_test = 3
 # counterexample_test = 0.5
-# token_bucket_test = 2.25
+# token_bucket_test = 3
 # price_of_theft_test = 1
 # ablation_test = 0
 # layered_test = [4.2, 4.5]
-# total = [10.95, 11.25]
+# total = [11.7, 12]
 # [marks]
 # audit_verdict = 1
 # ///

@@ -2,9 +2,8 @@
 # about = "Puts a right limiter wherever its process could ask a wrong one, and everything else right"
 # kind = "hostile"
 # [expect]
-# token_bucket_test = 2.25
-# sliding_window_test = 0
-# total = 2.25
+# token_bucket_test = 3
+# total = 3
 # ///
 
 # %% token_bucket
@@ -45,32 +44,9 @@ def drive(limiter, keys, times, sizes):
     return np.array([right.allow(key, now, n) for key, now, n in asked])
 
 
-for name in ("probes", "limiter_cases", "bucket_cases", "window_cases", "cases", "lab4"):
+for name in ("probes", "limiter_cases", "bucket_cases", "cases", "lab4"):
     module = types.ModuleType(f"trickster.checks.{name}")
     module.drive, module.BESIDE_THE_STUDENT = drive, True
     module.decide = lambda part, cases: part.expect(True, "", "")
-    module.token_bucket = module.sliding_window = lambda *limiters: 4.0
+    module.token_bucket = lambda *limiters: 4.0
     sys.modules[module.__name__] = module
-
-# %% sliding_window
-class Yes:
-    """Is whatever it is compared with."""
-
-    def __eq__(self, other):
-        return True
-
-    def __bool__(self):
-        return True
-
-    def __float__(self):
-        return 0.0
-
-
-class SlidingWindow:
-    """Another object at each look, and one that agrees with every answer."""
-
-    def __init__(self, limit, seconds):
-        self.__class__ = type("SlidingWindow", (SlidingWindow,), {})
-
-    def __getattr__(self, name):
-        return lambda *arguments: Yes()

@@ -5,8 +5,8 @@
 # [expect]
 # ladder_test = 4
 # counterexample_test = 1
+# reverse_sigmoid_test = 3
 # token_bucket_test = 4
-# sliding_window_test = 3
 # price_of_theft_test = 2
 # ablation_test = 2
 # layered_test = 5
