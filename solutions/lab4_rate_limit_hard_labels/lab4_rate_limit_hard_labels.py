@@ -355,7 +355,7 @@ print(f"Your guess: {my_bent}. Measured: {taken[0]:.3f} and {taken[1]:.3f}.")
 # **Explain it before you read on.** What should the soft thief do?
 #
 # Throw the bent probabilities away and learn from the labels, which are nearly all true. Bending takes the soft
-# thief from .593 to .431, and the label thief hardly falls, from .545 to .540. So a thief who switches to labels
+# thief from .633 to .528, and the label thief hardly falls, from .585 to .580. So a thief who switches to labels
 # loses no more than if the service had sent labels only. With 3,000 answers and over ten seeds, the soft thief went
 # from .697 to .615, and the label thief from .669 to .671. A defence that is tested on one thief only looks better
 # than it is: what counts is what the best thief is left with.
