@@ -203,7 +203,7 @@ def test_reverse_sigmoid_right_ways(names):
         (lambda p, beta, gamma: 2 * bent(p, beta, gamma), 0, "Divide each row by its sum"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_reverse_sigmoid_wrong_ways_are_named(wrong, points, words):
     result = the_same(under_secrets(lab4.reverse_sigmoid, wrong))
     assert result == points

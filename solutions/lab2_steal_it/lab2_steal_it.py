@@ -528,7 +528,7 @@ plots.curves(
 # budget: a refused request is how a thief gets noticed. Whoever wants more can win three stars, without
 # points, at .82, .85 and .88. Do not use the pictures of the data set. A thief does not have them.
 #
-# What you built so far earns about half of the points. From there it takes ideas, and measurements. You
+# What you built so far earns somewhat more than half of the points. From there it takes ideas and measurements. You
 # can choose the pool or a mixture of pools, or make new pictures of them; soft or hard labels; how long to
 # train and at which learning rate; the network, and what it sees of a picture.
 # `models.cnn(x.shape[1:], width=16, dropout=0.0, seed=seed)` is a convolutional clone, which takes
