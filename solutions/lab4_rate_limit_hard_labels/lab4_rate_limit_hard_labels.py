@@ -343,8 +343,10 @@ my_bent = "no guess yet"  # for example 0.2 and 0.1
 print("a certain answer:  ", np.array([0.91, *[0.01] * 9]), "becomes")
 print(reverse_sigmoid(np.array([[0.91, *[0.01] * 9]]))[0].round(2))
 bent = {}
+with progress.bar("Training 6 clones", 6):
+    for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
+        bent[thief] = defended(lambda p, query: reverse_sigmoid(p).astype(np.float32), labels)
 for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
-    bent[thief] = defended(lambda p, query: reverse_sigmoid(p).astype(np.float32), labels)
     plain = undefended(1_500, labels)
     print(f"{thief:11} undefended {plain}, bent {bent[thief]}")
 taken = [undefended(1_500, "soft").mean - bent["soft thief"].mean]
