@@ -278,9 +278,9 @@ print(f"Your guess: {my_losses}. What each takes from the soft thief: {lost}.")
 plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
-# **Read the figure.** With full probabilities, one decimal and the largest three, the soft thief's bars are
-# equally high within their intervals. With labels only, the bar is lower by .048. The label thief's bars hardly
-# differ.
+# **Read the figure.** With full probabilities, one decimal and the largest three, the soft thief's bars are nearly
+# equal: .633, .644 and .646. (That the second and third are higher is more than three seeds can establish.) With
+# labels only, the bar is lower by .048. The label thief's bars hardly differ.
 #
 # **Explain it before you read on.** A service that sends labels only keeps back nine numbers of ten. Why does it
 # take so little from the thief?
