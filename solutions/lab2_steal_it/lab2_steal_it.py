@@ -151,7 +151,8 @@ PLACES = {"the whole square": (1, 1), "the left half": (0.5, 1), "one corner": (
 def toy_thefts(count):
     """The clones of thieves who ask so often, one for each place."""
     asked = [points[:count] * np.float32(sides) for sides in PLACES.values()]
-    sets = [attacks.TrainingSet(x, curve_victim(x), epochs=150, lr=0.02) for x in asked]
+    epochs = training.same_steps(count, like=500, epochs=150)  # as above
+    sets = [attacks.TrainingSet(x, curve_victim(x), epochs=epochs, lr=0.02) for x in asked]
     clones = [clone.posteriors for clone in attacks.train_clones(sets)]
     return dict(zip(PLACES, zip(clones, asked)))
 
