@@ -696,9 +696,9 @@ plots.dots(
 # between, and how far depends on the key: with six keys, from .119 to .441.
 
 # %% [markdown]
-# **Playground.** The next cell shows three shapes, the first two of them alike to the victim, and what a
-# service answers if it takes them for weird. Change the key, and the kind of lie. When do the two shapes
-# that are alike get the same lie? And when does the third one get it, too?
+# **Playground.** The next cell shows three shapes that the victim takes for the same kind of clothes; the
+# first two are alike to it, the third differs. Above them you choose the key and the kind of lie. When is the
+# same wrong class named for the first two? And when for the third as well?
 
 # %% provided="playground"
 from trickster.playground import Control, playground
@@ -707,12 +707,14 @@ KINDS = {"one permutation": 0, "8 cells": 3, "512 cells": 9, "one a picture": No
 
 
 def two_alike_and_another():
-    """Three shapes about which the victim is not too sure: the closest two of 300, and another."""
+    """Three shapes of one class, about which the victim is not too sure: two alike, and another."""
     x, statistics, posteriors = shapes(0)
     features = (statistics[:300, FEATURES] - CENTRE) / SPREAD
-    unsure = np.abs(posteriors[:300].max(axis=1) - 0.6) < 0.2
+    named = posteriors[:300].argmax(axis=1)
+    usable = named == np.bincount(named).argmax()
+    usable &= np.abs(posteriors[:300].max(axis=1) - 0.7) < 0.2
     apart = np.linalg.norm(features[:, None] - features, axis=2)
-    apart[~unsure] = apart[:, ~unsure] = np.nan
+    apart[~usable] = apart[:, ~usable] = np.nan
     np.fill_diagonal(apart, np.nan)
     i, j = np.unravel_index(np.nanargmin(apart), apart.shape)
     rows = [i, j, np.nanargmax(apart[i])]
@@ -733,7 +735,7 @@ def lies_under(key, kind):
 
 playground(
     lies_under,
-    key=Control("key", (1, 2, 3, 4, 5, 6)),
+    key=Control("key", (1, 2, 3, 4, 5, 6), start=2),
     kind=Control("kind of lie", tuple(KINDS), start="8 cells"),
 )
 
