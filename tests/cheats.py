@@ -110,7 +110,7 @@ def honest_later() -> Trickster:
 
 def now_and_then() -> Trickster:
     """As rarely as honest users bear it."""
-    return by_call(lambda call, before: call % 40 == 0)
+    return by_call(lambda call, before: call % 40 == 1)
 
 
 def honest_to_large_requests() -> Trickster:

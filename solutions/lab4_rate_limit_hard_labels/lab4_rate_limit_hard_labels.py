@@ -557,11 +557,13 @@ def after_days(limit, accounts):
         if n >= COUNTS[0]
     }
     days = math.ceil(3_000 / (limit * accounts))
+    many = "one account" if accounts == 1 else f"{accounts} accounts"
     return plots.curves(
-        {f"{accounts} accounts, {limit} answers a day each": line},
+        {f"{many}, {limit} answers a day each": line},
         title=f"3,000 answers take {days} days" if days > 1 else "3,000 answers take one day",
         xlabel="day",
         ylabel="fidelity",
+        marks={"chance": 0.1},
     )
 
 
