@@ -646,11 +646,11 @@ lab5.keyed_lie(keyed_lie)
 my_lie = "no guess yet"  # "one permutation", "8 cells" or "one a picture"
 
 # %% provided="kinds_of_lies"
-# Trains 44 clones: about half a minute. A coin decides here which 60 % of the queries are answered with lies,
+# Trains 32 clones: about half a minute. A coin decides here which 60 % of the queries are answered with lies,
 # so that only the kind of lie differs.
 harm, undone = {}, {}
-with progress.bar("Telling lies, undoing them, training 44 clones", 52):
-    for seed in range(6):
+with progress.bar("Telling lies, undoing them, training 32 clones", 40):
+    for seed in range(4):
         x, statistics, posteriors = shapes(seed)
         lied_to = np.random.default_rng(seed).random((len(x), 1)) < 0.6
         text = secret_rng("another key for each seed", bytes([seed])).bytes(32).hex()
@@ -670,11 +670,10 @@ with progress.bar("Telling lies, undoing them, training 44 clones", 52):
         for name, value in zip(returned, fidelities(*sets), strict=True):
             harm.setdefault(name, []).append(value)
         for name in ("reversed", "yours"):
-            if seed < 4:
-                right = unlie(returned[name], misinform(returned[name]), seed)
-                progress.advance()
-                set_right = TrainingSet(x, right, seed=seed)
-                undone.setdefault(f"{name}, un-lier", []).extend(fidelities(set_right))
+            right = unlie(returned[name], misinform(returned[name]), seed)
+            progress.advance()
+            set_right = TrainingSet(x, right, seed=seed)
+            undone.setdefault(f"{name}, un-lier", []).extend(fidelities(set_right))
 for name, values in {**harm, **undone}.items():
     low, high = min(values), max(values)
     print(f"{name:18} fidelity {np.mean(values):.3f}, single keys {low:.3f} to {high:.3f}")
@@ -691,9 +690,9 @@ plots.dots(
 # %% [markdown]
 # **Read the result.** The un-lier, who takes nearly everything back from the reversed answers (.640), gets nothing
 # back from your keyed lie (.283). The two lies that are the same everywhere (reversed, one permutation) cost a
-# thief who believes every answer far more than those that change from picture to picture, or nearly so: .198
-# and .204 are left against .457 and .466, though each of these lies is just as wrong. Eight cells lie in
-# between, and how far depends on the key: with six keys, from .119 to .441.
+# thief who believes every answer far more than those that change from picture to picture, or nearly so: .189
+# and .164 are left against .392 and .424, though each of these lies is just as wrong. Eight cells lie in
+# between, and how far depends on the key: with four keys, from .119 to .441.
 
 # %% [markdown]
 # **Playground.** The next cell shows three shapes that the victim takes for the same kind of clothes; the
