@@ -103,7 +103,7 @@ except BudgetExceeded as refusal:
 my_agreement = "no guess yet"  # for example "50 %, 60 %, 70 %; corner 60 %"
 
 
-# %%
+# %% provided="square"
 def curve_victim(x):
     """Posteriors (n, 2) for n queries of two numbers, shaped as pictures (n, 1, 1, 2)."""
     across, up = x[:, 0, 0].T
@@ -593,7 +593,7 @@ lab2.steal(steal)
 # </details>
 
 
-# %%
+# %% provided="mixture"
 def mixed_theft(seed):
     """Fidelity of a clone that learns from 750 pictures of each pool."""
     x = np.concatenate([pool(name, seed)[:750] for name in scenario.pools])
