@@ -33,10 +33,6 @@ RELEASE_SUFFIXES = (".ipynb", ".md", ".png", ".svg")
 Say = Callable[[str], None]
 
 
-class BuildError(CourseError):
-    """A lab cannot be built or released."""
-
-
 @dataclass
 class Built:
     """One lab on its way: the source as a notebook, and what is made of it."""
