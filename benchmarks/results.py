@@ -34,6 +34,7 @@ PARTS = {
     "peers": "Beside a well-known library",
     "exact_theft": "Exact theft (lab 6)",
     "lab_costs": "What the labs cost",
+    "grading_speed": "Grading beside stock nbgrader",
     "class_scale": "A class on a cluster",
     "calibrate_training": "Graded checks: training, theft and noise (labs 1 to 3)",
     "calibrate_honest": "Graded checks: what honest users lose (labs 3 and 4)",
