@@ -126,7 +126,7 @@ def test_the_mixture_is_scipy_s_normal_densities(seed, m, d):
 
 def test_without_lies_the_mixture_is_scikit_learns():
     _, _, truth = shapes()
-    points = adaptive_attacks._log_ratios(truth[None])
+    points = adaptive_attacks.log_ratios(truth[None])
     guess = adaptive_attacks._guess(truth[None], np.random.default_rng(0))
     shares, likelihood = adaptive_attacks._fit(points, guess)
     weights = guess[0].sum(axis=0)

@@ -2,8 +2,9 @@
 
 Each turns what a thief has collected, a ``TrainingSet``, into a better one: :func:`unlied` by
 undoing lies, :func:`small_loss` by leaving out what a first clone finds unlikely. The
-:func:`oracle` is told what no thief can know, and bounds what leaving out can achieve. Hand one
+:func:`oracle` is told which answers are lies, and bounds what leaving out can achieve. Hand one
 to ``attacks.steal`` as ``clean``, or train several sets together with ``attacks.train_clones``.
+Thieves who ask on purpose, to find out what is a lie, are in ``probing``.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ SURE = 0.98  # how far a start trusts its own guess
 def oracle(training_set: TrainingSet, lies: np.ndarray) -> TrainingSet:
     """The truthful answers alone. ``lies (n,)`` says which are none.
 
-    The yardstick for a defence that lies: whoever could tell lies from truths had at least this
-    clone. It is a bound on thieves who *leave out* lies; one who can undo them keeps more rows.
-    Nothing is left where all answers are lies.
+    The yardstick for a defence that lies: whoever can tell lies from truths has at least this
+    clone; ``probing.copying`` can, for twice the queries. It is a bound on thieves who *leave
+    out* lies; one who can undo them keeps more rows. Nothing is left where all answers are lies.
     """
     lies = np.asarray(lies)
     if lies.dtype != bool or lies.shape != (len(training_set.x),):
@@ -106,7 +107,7 @@ def unlie(answers: np.ndarray, undo: Sequence[Undo], *, seed: int = 0, starts: i
     if any(one.shape != answers.shape or not np.isfinite(one).all() for one in undone):
         raise ValueError(f"A lie undone must be finite answers of shape {answers.shape} again.")
     versions = np.stack([answers, *undone])
-    points, rng = _log_ratios(versions), np.random.default_rng(seed)
+    points, rng = log_ratios(versions), np.random.default_rng(seed)
     fits = [_fit(points, _guess(versions, rng)) for _ in range(starts)]
     shares = max(fits, key=lambda fit: fit[1])[0].sum(axis=2)
     kind, rows = shares.argmax(axis=0), np.arange(len(answers))
@@ -121,10 +122,10 @@ def _rows(training_set: TrainingSet, chosen: np.ndarray) -> TrainingSet:
 # Arrays have axes: version m, row n, Gaussian g, coordinate d.
 
 
-def _log_ratios(versions: np.ndarray) -> np.ndarray:
-    """Logarithms of answers ``(m, n, k)``, less their mean; the last follows from the others."""
-    logs = np.log(np.maximum(versions, 1e-12, dtype=np.float64))
-    return (logs - logs.mean(axis=2, keepdims=True))[:, :, :-1]
+def log_ratios(answers: np.ndarray) -> np.ndarray:
+    """Logarithms of answers ``(..., k)``, less their mean; the last follows from the others."""
+    logs = np.log(np.maximum(answers, 1e-12, dtype=np.float64))
+    return (logs - logs.mean(axis=-1, keepdims=True))[..., :-1]
 
 
 def _guess(versions: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -80,9 +80,10 @@ class KeyedLie:
     on top. The key and the place decide the permutation, by HMAC-SHA-256: asking again reveals
     nothing new, and another key tells other lies. The ``key`` has at least 16 bytes.
 
-    Nobody who lacks the key can compute the permutation. But where many inputs share a place, a
-    thief can read it off two answers to nearly the same picture, one of them true (lab 5). They may
-    also notice that an answer *is* a lie, and leave it out: see ``adaptive_attacks.oracle``.
+    Nobody who lacks the key can compute the permutation. But all ten numbers are still there.
+    Where many inputs share a place, a thief can read the permutation off two answers to nearly the
+    same picture, one of them true (``probing.walking``); where hardly any do, they notice that an
+    answer *is* a lie (``probing.copying``). So a lie buys queries, and no more.
     (Kerckhoffs, "La cryptographie militaire", 1883. Keyed wrong answers, to a few queries and as
     a watermark: Szyller, Atli, Marchal and Asokan, "DAWN: Dynamic Adversarial Watermarking of
     Neural Networks", 2021.)
@@ -122,8 +123,9 @@ class KeyedLie:
 class PictureLie(KeyedLie):
     """A keyed lie of its own for each picture, to the last bit of its pixels.
 
-    A picture that is changed ever so little is another picture. A thief who asks about many such
-    copies gets as many lies, and the class that is never on top gives itself away.
+    A picture that is changed ever so little is another picture. So a thief who asks about one such
+    copy sees that they were lied to (``probing.copying``); with many copies, each class gives
+    itself away by the number that it never gets (``probing.eliminating``).
     """
 
     def places(self, query: Query) -> list[bytes]:
