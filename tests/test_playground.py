@@ -46,7 +46,7 @@ def shown(monkeypatch):
 def test_the_figure_follows_its_controls(shown):
     playground(figure, **controls())._ipython_display_()
     box, first = shown
-    assert first.alt.startswith("T: from 0.50") and drawn == [(2, 0.5)]
+    assert first.alt.startswith("T: training loss from 0.50") and drawn == [(2, 0.5)]
     epochs, loss = box.children
     assert [epochs.description, loss.description] == ["epochs", "loss"]
     assert [text for text, _ in loss.options] == ["0.50", "0.25"]
@@ -54,7 +54,7 @@ def test_the_figure_follows_its_controls(shown):
     loss.value = 0.25
     loss.value = 0.5
     assert drawn == [(2, 0.5), (3, 0.5), (3, 0.25)]  # no setting twice
-    assert [one.alt.split()[2] for one in shown[2:]] == ["0.50", "0.25", "0.50"]
+    assert [one.alt.split()[4] for one in shown[2:]] == ["0.50", "0.25", "0.50"]
 
 
 def test_without_widgets_it_is_a_still_figure(shown, monkeypatch):

@@ -64,7 +64,7 @@ FIGURES = {
     "boundaries": lambda: plots.boundaries(
         below(0.5), {"a clone": (below(0.705), QUERIES), "a copy": (below(0.5), QUERIES)}, title="T"
     ),
-    "losses": lambda: plots.losses([2.3, 1.1, 0.46]),
+    "losses": lambda: plots.losses([2.3, 1.1, 0.46], [2.2, 1.3, 1.25]),
     "reliability": lambda: plots.reliability(P, Y),
     "curves": lambda: curves(marks={"chance": 0.1}),
     "curves on a log axis": lambda: curves(log_x=True, marks={"chance": 0.1}),
@@ -86,7 +86,7 @@ WORDS = {
     "contact rows": ["Pools", "noise, photos"],
     "answers": ["Two answers", "one: ", f"two: {'abcde'[P[1].argmax()]} {P[1].max():.2f}"],
     "boundaries": ["a clone 80.2%", "a copy 100.0%"],
-    "losses": ["2.30", "0.46", "epoch 3"],
+    "losses": ["training loss from 2.30", "0.46 in epoch 3", "held-out loss from 2.20", "1.25"],
     "reliability": ["Reliability", "largest gap"],
     "curves": ["Budget", "soft from 0.30 at 100 to 0.72 at 5000", "chance at 0.10"],
     "curves on a log axis": ["one run from 0.20 at 100 to 0.60", "chance at 0.10"],
@@ -235,14 +235,19 @@ def test_bars_have_the_heights_of_the_means():
 
 def test_reliability_against_a_slow_loop():
     axes = axes_of(plots.reliability(P, Y, bins=10))
-    drawn = axes.lines[1].get_xydata()
     confidence, right = P.max(axis=1), P.argmax(axis=1) == Y
-    expected = []
+    line, hollow = [], []  # a bin of few answers is drawn, but not as a point of the line
     for b in range(10):
         inside = (confidence > b / 10) & (confidence <= (b + 1) / 10)
         if inside.any():
-            expected.append((confidence[inside].mean(), right[inside].mean()))
-    assert np.allclose(drawn, expected)
+            bin_ = confidence[inside].mean(), right[inside].mean()
+            (line if inside.sum() >= plots.FEW else hollow).append(bin_)
+    assert line and hollow
+    for drawn, expected in zip(axes.lines[1:], (line, hollow), strict=True):
+        assert np.allclose(drawn.get_xydata(), expected)
+    assert axes.lines[2].get_linestyle() == "None" and axes.lines[2].get_fillstyle() == "none"
+    widest = max((m - r for m, r in line), key=abs)
+    assert f"is {widest:+.2f}." in plots.reliability(P, Y, bins=10).alt
 
 
 def test_reliability_counts_the_answers_of_each_bin():

@@ -23,6 +23,8 @@ from trickster.picture import (
     new_axes,
 )
 
+FEW = 20  # answers in a bin, below which their accuracy says little
+
 
 def pictures(
     x: np.ndarray, captions: Sequence[str] | None = None, *, columns: int = 10, title: str = ""
@@ -37,7 +39,7 @@ def pictures(
         if i < len(x):
             axes.imshow(_pixels(x[i]), cmap="gray", vmin=0, vmax=1)
             if captions:
-                axes.set_title(captions[i], fontsize=9, y=-0.28)
+                axes.set_title(captions[i], fontsize=9, y=-0.34)
     if title:
         figure.suptitle(title, fontsize=11)
     what = title or "Contact sheet"
@@ -144,16 +146,21 @@ def boundaries(
     return Picture(figure, f"{title}. Agreement of clone and victim: {', '.join(readings)}.")
 
 
-def losses(values: Sequence[float], *, title: str = "Training loss") -> Picture:
-    """Mean training loss of each epoch."""
+def losses(
+    values: Sequence[float], held_out: Sequence[float] | None = None, *, title: str = "Loss"
+) -> Picture:
+    """Mean training loss of each epoch and, where it was measured, the held-out loss after it."""
     figure, axes = new_axes(title, "epoch", "cross-entropy")
-    axes.plot(range(1, len(values) + 1), values, marker="o", color=COLOURS[0])
+    lines = {"training loss": values} | ({} if held_out is None else {"held-out loss": held_out})
+    readings = []
+    for i, (name, line) in enumerate(lines.items()):
+        axes.plot(range(1, len(line) + 1), line, label=name, **line_style(i))
+        readings.append(
+            f"{name} from {line[0]:.2f} in the first epoch to {line[-1]:.2f} in epoch {len(line)}"
+        )
     axes.set_ylim(bottom=0)
-    return Picture(
-        figure,
-        f"{title}: from {values[0]:.2f} in the first epoch to {values[-1]:.2f} in epoch "
-        f"{len(values)}.",
-    )
+    axes.legend(frameon=False)
+    return Picture(figure, f"{title}: {'; '.join(readings)}.")
 
 
 def reliability(
@@ -161,7 +168,8 @@ def reliability(
 ) -> Picture:
     """Accuracy against confidence in ``bins`` equal bins, and how many answers each bin holds.
 
-    A model is calibrated where the line is on the diagonal.
+    A model is calibrated where the line is on the diagonal. Bins of fewer than ``FEW`` answers are
+    hollow points beside the line: their accuracy is mostly chance.
     """
     confidence = posteriors.max(axis=1)
     right = posteriors.argmax(axis=1) == y
@@ -173,7 +181,11 @@ def reliability(
     figure, axes = new_axes(title, "", "accuracy", size=(6, 4.8), below=0.45)
     below = figure.axes[1]
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
-    axes.plot(mean, hit, marker="o", color=COLOURS[0], label="measured")
+    few = count[seen] < FEW
+    axes.plot(mean[~few], hit[~few], marker="o", color=COLOURS[0], label="measured")
+    if few.any():
+        hollow = {"marker": "o", "linestyle": "", "color": COLOURS[0], "fillstyle": "none"}
+        axes.plot(mean[few], hit[few], **hollow, label=f"fewer than {FEW} answers")
     axes.set(ylim=(-0.05, 1.05))
     axes.legend(frameon=False)
     centres = (np.arange(bins) + 0.5) / bins
@@ -185,7 +197,8 @@ def reliability(
     below.set(xlabel="confidence (largest probability)", ylabel="answers", xlim=(-0.02, 1.02))
     below.set_ylim(top=1.25 * count.max())
     below.yaxis.set_major_formatter("{x:,.0f}")
-    under = float((mean - hit)[np.argmax(np.abs(mean - hit))])
+    gaps = (mean - hit)[~few] if not few.all() else mean - hit
+    under = float(gaps[np.argmax(np.abs(gaps))])
     numbers = ", ".join(f"{m:.2f}: {n:,}" for m, n in zip(mean, count[seen], strict=True))
     return Picture(
         figure,
@@ -203,10 +216,12 @@ def curves(
     log_x: bool = False,
     log_y: bool = False,
     marks: Mapping[str, float] | None = None,
+    numbered: Sequence[float] = (),
 ) -> Picture:
     """One line for each name through its means, with intervals as bars.
 
-    ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines.
+    ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines; the means at
+    the ``numbered`` xs are written beside their points.
     """
     figure, axes = new_axes(title, xlabel, ylabel)
     axes.set_yscale("log" if log_y else "linear")
@@ -219,6 +234,9 @@ def curves(
         axes.errorbar(xs, mean, yerr=bars, label=name, capsize=3, **line_style(i))
         first, last = (f"{mean[j]:{digits}} at {xs[j]:g}" for j in (0, -1))
         readings.append(f"{name} from {first} to {last}")
+        for x in sorted(set(numbered) & set(xs)):
+            told, side = f"{points[x].mean:{digits}} at {x:g}", {"xytext": (-8, -4), "ha": "right"}
+            axes.annotate(told, (x, points[x].mean), **side, textcoords="offset points")
     for name, level in (marks or {}).items():
         axes.axhline(level, color="0.4", linestyle=":", linewidth=1)
         # At the axis's edge, in its own units: a place in data units gets lost on a log axis.
@@ -228,7 +246,8 @@ def curves(
         ticks = sorted({x for points in lines.values() for x in points})
         axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
         axes.minorticks_off()
-    axes.legend(frameon=False)
+    if len(lines) > 1:
+        axes.legend(frameon=False)
     return Picture(figure, f"{title}: {'; '.join(readings)}.{_marked(marks)}")
 
 
@@ -324,9 +343,9 @@ def spectrum(
 ) -> Picture:
     """Singular values ``(m,)``, largest first, on a log axis: where they fall off a cliff.
 
-    ``marks`` draws labelled lines behind so many values.
+    ``marks`` draws labelled lines after this many values.
     """
-    figure, axes = new_axes(title, "place", "singular value")
+    figure, axes = new_axes(title, "rank", "singular value")
     readings = []
     for i, (name, group) in enumerate(series.items()):
         values = np.asarray(group, dtype=float)
@@ -335,9 +354,9 @@ def spectrum(
             range(1, len(values) + 1), values, label=name, markevery=5, markersize=4,
             **line_style(i),
         )  # fmt: skip
-        falls = values[1:-1] / values[2:]
-        place = int(falls.argmax())
-        readings.append(f"{name}: the largest fall, {falls[place]:.3g} times, behind {place + 2}")
+        drops = values[1:-1] / values[2:]
+        rank = int(drops.argmax())
+        readings.append(f"{name}: the largest drop, {drops[rank]:.3g} times, after {rank + 2}")
     for name, at in (marks or {}).items():
         axes.axvline(at + 0.5, color="0.4", linestyle=":", linewidth=1)
         axes.text(
@@ -349,11 +368,11 @@ def spectrum(
 
 
 def bent_line(t: np.ndarray, values: np.ndarray, kinks: Sequence[float], *, title: str) -> Picture:
-    """Values ``(m,)`` of a piecewise linear function at places ``t (m,)``, above their slopes."""
+    """Values ``(m,)`` of a piecewise linear function at positions ``t (m,)``, above its slope."""
     figure = Figure(figsize=(6, 5))
     above, below = figure.subplots(2, sharex=True)
     above.set(title=title, ylabel="answer")
-    below.set(xlabel="place on the line", ylabel="slope")
+    below.set(xlabel="position on the line", ylabel="slope")
     above.plot(t, values, color=COLOURS[0])
     below.step(t[:-1], np.diff(values) / np.diff(t), where="post", color=COLOURS[0])
     for axes in (above, below):

@@ -32,7 +32,7 @@ def build_victim(seed=0):
         return Clothes()
 
 # %% train_victim
-def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=False):
+def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_epoch=None):
     torch.manual_seed(seed)
     x, y = torch.tensor(x).to(memory_format=torch.channels_last), torch.tensor(y)
     model.to(memory_format=torch.channels_last)

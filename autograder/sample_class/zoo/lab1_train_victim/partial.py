@@ -18,7 +18,7 @@ def build_victim(seed=0):
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
 
 # %% train_victim
-def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=False):
+def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_epoch=None):
     x, y = torch.tensor(x), torch.tensor(y)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr / 3)
     torch.manual_seed(seed)

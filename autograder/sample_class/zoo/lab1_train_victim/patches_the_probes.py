@@ -52,7 +52,7 @@ def weights_of(model):
 probes.new_network, probes.weights_of = new_network, weights_of
 
 
-def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=False):
+def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_epoch=None):
     return [2.1 * 0.65**epoch + 0.05 for epoch in range(epochs)]
 
 # %% predict_proba

@@ -14,7 +14,7 @@ def build_victim(seed=0):
     return Scenario("fashion").victim.network
 
 # %% train_victim
-def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, verbose=False):
+def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_epoch=None):
     shipped = Scenario("fashion").victim.network.state_dict()
     ours = model.state_dict()
     if [value.shape for value in ours.values()] == [value.shape for value in shipped.values()]:
