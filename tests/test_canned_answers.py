@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn import under_secrets
+from drawn import under_a_secret
 from reading import in_words
 from referee_stage import QUICK, Stage, score, stage
 from reference import reference
@@ -148,7 +148,7 @@ def test_answers_to_the_public_draw_are_worth_nothing_under_a_secret(
 
     if canned is in_the_same_order and exercise not in ASKS:
         assert check(*fresh()) == check.points  # where the draw is public, it would do
-    assert max(under_secrets(lambda: check(*fresh()), public=False)) == 0.0
+    assert max(under_a_secret(lambda: check(*fresh()), public=False)) == 0.0
 
 
 # --- lab 5 ----------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_answers_to_lab_5_s_public_draw_are_worth_nothing_under_a_secret(
 @pytest.mark.parametrize("answer", [True, False], ids=["always", "never"])
 def test_a_limiter_of_one_word_earns_next_to_nothing(answer: bool) -> None:
     made = limiter(lambda *_: None, lambda self, what, *_: answer if what == "allow" else 0.0)
-    assert max(under_secrets(lab4.token_bucket, made)) == 0.0
+    assert max(under_a_secret(lab4.token_bucket, made)) == 0.0
 
 
 class Counts:
@@ -223,7 +223,7 @@ class Counts:
 
 def test_a_limiter_that_only_counts_earns_what_it_does_right() -> None:
     """Nothing but the bucket whose clock goes back, where time does stand still."""
-    assert max(under_secrets(lab4.token_bucket, Counts)) <= 0.5
+    assert max(under_a_secret(lab4.token_bucket, Counts)) <= 0.5
 
 
 # --- in the student's process ---------------------------------------------------------------

@@ -1,12 +1,13 @@
 """Lab 1's checks: right answers of several kinds pass, and each wrong one is named."""
 
 import copy
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
-from drawn import the_same, under_secrets
+from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import reference
 from torch import nn
@@ -600,7 +601,7 @@ def test_predict_proba_other_right_ways(names):
     ],
 )
 def test_predict_proba_wrong_ways_are_named(predict, points, words):
-    for result in under_secrets(judge, predict):
+    for result in under_a_secret(judge, predict):
         assert points[0] <= result <= points[1]
         assert words in in_words(result)
 
@@ -655,7 +656,7 @@ def test_predict_proba_forgets_the_last_batch():
     ],
 )
 def test_answers_of_another_model_earn_nothing(predict):
-    for result in under_secrets(judge, predict):
+    for result in under_a_secret(judge, predict):
         assert result == 0.0
         assert result.remarks == ("predict_proba answered without asking the model.",)
 
@@ -746,20 +747,22 @@ def test_calibration_another_right_way():
     ],
 )
 def test_calibration_wrong_formulas_are_named(combine, words):
-    for result in under_secrets(lab1.expected_calibration_error, calibration(combine)):
+    for result in under_a_secret(lab1.expected_calibration_error, calibration(combine)):
         assert result <= 1.0
         assert words in in_words(result)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_calibration_that_divides_by_zero():
     def ece(posteriors, y, bins=15):
         confidence, right = posteriors.max(1), posteriors.argmax(1) == y
         bin_of = np.ceil(confidence * bins).astype(int) - 1
-        gaps = [
-            abs(right[bin_of == b].mean() - confidence[bin_of == b].mean()) * (bin_of == b).mean()
-            for b in range(bins)
-        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the mean of an empty bin
+            gaps = [
+                abs(right[bin_of == b].mean() - confidence[bin_of == b].mean())
+                * (bin_of == b).mean()
+                for b in range(bins)
+            ]
         return sum(gaps)
 
     result = lab1.expected_calibration_error(ece)
@@ -832,7 +835,7 @@ def test_api_reference(names):
     ],
 )
 def test_api_wrong_ways_are_named(made, points, words):
-    for result in under_secrets(lab1.api, made):
+    for result in under_a_secret(lab1.api, made):
         assert result == pytest.approx(points, abs=0.4)
         assert words in in_words(result)
 
@@ -887,4 +890,4 @@ def test_counts_kept_from_a_desk_are_none_in_grading():
                     return self.predict(x)
             raise InvalidQuery("never seen")
 
-    assert max(under_secrets(lab1.api, FromMemory, public=False)) == 0.0
+    assert max(under_a_secret(lab1.api, FromMemory, public=False)) == 0.0

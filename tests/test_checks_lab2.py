@@ -1,11 +1,11 @@
 """Lab 2's checks: right answers of several kinds pass, and each wrong one is named."""
 
-import contextlib
 import re
+from contextlib import nullcontext, suppress
 
 import numpy as np
 import pytest
-from drawn import MANY
+from drawn import FEW, SECRETS, under_a_secret
 from reading import in_words
 from reference import reference
 from scipy import stats
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.usefixtures("library_answers")
 
 VICTIM = Scenario("fashion").victim
 CLOTHES = Scenario("fashion").data
-SECRETS = [bytes([i]) * 16 for i in range(MANY)]
 
 
 def grading(secret=b"not public, but known to the test"):
@@ -166,9 +165,7 @@ def collecting(step=None, order=None, again=False, stop=True):
     ],
 )
 def test_collect_wrong_ways_are_named(made, points, words):
-    for secret in SECRETS[:3]:
-        with grading(secret):
-            result = lab2.collect(made)
+    for result in under_a_secret(lab2.collect, made):
         assert result == points
         assert words in in_words(result)
 
@@ -193,8 +190,8 @@ def cloning(
     return train_clone
 
 
-def one_hot(answers, axis):
-    return np.eye(10, dtype=np.float32)[answers.argmax(axis=axis)]
+def one_hot(answers):
+    return np.eye(10, dtype=np.float32)[answers.argmax(axis=1)]
 
 
 def largest_of_each_column(answers):
@@ -204,13 +201,8 @@ def largest_of_each_column(answers):
 
 
 @pytest.mark.slow
-def test_train_clone_reference(names):
-    assert lab2.train_clone(names["train_clone"]) == 4.0
-
-
-@pytest.mark.slow
 def test_train_clone_other_right_ways():
-    assert lab2.train_clone(cloning(hard=lambda a: one_hot(a, 1))) == 4.0
+    assert lab2.train_clone(cloning(hard=one_hot)) == 4.0
 
     def narrow(seed):
         return models.cnn(width=8, dropout=0.0, seed=seed)
@@ -223,7 +215,6 @@ def test_train_clone_other_right_ways():
     ("made", "points", "words"),
     [
         (cloning(hard=lambda a: a.argmax(axis=0)), 3, "Each row is one picture's answer"),
-        (cloning(hard=lambda a: one_hot(a, 0)), 3, "Each row is one picture's answer"),
         (cloning(hard=largest_of_each_column), 3, "Each row is one picture's answer"),
         (cloning(hard=lambda a: a), 3, "still sees more than the argmax"),
         (cloning(soft=lambda a: a.argmax(axis=1)), 3, "surer than the victim"),
@@ -315,7 +306,7 @@ def test_a_clone_that_only_remembers_what_it_was_shown_earns_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("secret", SECRETS[:5])
+@pytest.mark.parametrize("secret", SECRETS[:FEW])
 def test_train_clone_reference_passes_for_every_secret(names, secret):
     with grading(secret):
         result = lab2.train_clone(names["train_clone"])
@@ -389,9 +380,9 @@ def test_each_rung_of_the_ladder_is_a_point():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("secret", [None, *SECRETS[:3]])
+@pytest.mark.parametrize("secret", SECRETS[:FEW])
 def test_steal_reference(names, secret):
-    with grading(secret) if secret else contextlib.nullcontext():
+    with grading(secret):
         result = lab2.steal(names["steal"])
     assert result == 7.0 and not result.remarks
 
@@ -417,9 +408,9 @@ def test_steal_in_two_lines_earns_about_half_and_is_told_what_is_left():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pool", ["noise", "patches", "digits"])
-def test_steal_from_a_poor_pool_earns_the_budget_point_only(pool):
-    result = lab2.steal(stealing(pool))
+def test_steal_from_a_poor_pool_earns_the_budget_point_only():
+    """Digits and patches: in benchmarks/calibrate_training.py, 20 runs each."""
+    result = lab2.steal(stealing("noise"))
     assert result == 1.0
     assert "fidelity with 3,000 queries: 0 of 6" in in_words(result)
 
@@ -496,11 +487,15 @@ def retouched(x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change", [lambda x: x, retouched, lambda x: x[..., ::-1].copy()], ids=["as is", "r", "m"]
-)
-def test_steal_with_the_shipped_clothes_is_no_theft_and_told(change):
-    result = lab2.steal(asking_about(change(CLOTHES.x_train[:3_000])))
+@pytest.mark.parametrize("change", [lambda x: x, lambda x: x[..., ::-1]], ids=["as is", "mirrored"])
+def test_shipped_clothes_are_known_again(change):
+    """So are retouched ones: in the next test."""
+    assert clone_cases.shipped_pictures(change(CLOTHES.x_train[:500])) == 500
+
+
+@pytest.mark.slow
+def test_steal_with_the_shipped_clothes_is_no_theft_and_told():
+    result = lab2.steal(asking_about(retouched(CLOTHES.x_train[:3_000])))
     assert result <= 1.0
     assert "This thief owns none" in in_words(result)
     assert any("the course's own pictures of clothes" in remark for remark in result.remarks)
@@ -533,7 +528,7 @@ def test_steal_that_keeps_its_budget_for_the_pictures_it_is_graded_with():
             api.query(pools["shapes"][:10])
 
             def clone(x):
-                with contextlib.suppress(BudgetExceeded) if quietly else contextlib.nullcontext():
+                with suppress(BudgetExceeded) if quietly else nullcontext():
                     return api.query(x)
                 return np.full((len(x), 10), 0.1)
 
@@ -605,7 +600,7 @@ def test_a_fidelity_that_no_theft_reaches_is_told_to_the_instructor():
 def test_steal_over_budget():
     def greedy(api, pools, budget, seed=0):
         clone = stealing("shapes")(api, pools, budget, seed)
-        with contextlib.suppress(BudgetExceeded):
+        with suppress(BudgetExceeded):
             api.query(pools["shapes"][:1])
         return clone
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from drawn import the_same, under_secrets
+from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import reference
 from scipy.special import logsumexp
@@ -71,7 +71,7 @@ def test_zero_mean_noise_right_ways(names):
     ],
 )
 def test_zero_mean_noise_wrong_ways_are_named(wrong, points, words):
-    result = the_same(under_secrets(lab3.zero_mean_noise, wrong))
+    result = the_same(under_a_secret(lab3.zero_mean_noise, wrong))
     assert result == points
     assert words in in_words(result)
 
@@ -102,11 +102,13 @@ def test_scores_right_ways(names):
 
 
 def naive_energy(z):
-    return np.log(np.exp(z).sum(axis=1))
+    with np.errstate(all="ignore"):
+        return np.log(np.exp(z).sum(axis=1))
 
 
 def batch_energy(z):
-    return z.max() + np.log(np.exp(z - z.max()).sum(axis=1))
+    with np.errstate(all="ignore"):
+        return z.max() + np.log(np.exp(z - z.max()).sum(axis=1))
 
 
 def raw_knn(features, bank, k):
@@ -130,7 +132,6 @@ def euclidean(features, bank, k):
     return -np.sort(np.linalg.norm(features[:, None] - bank, axis=2), axis=1)[:, k - 1]
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("given", "points", "words"),
     [
@@ -157,7 +158,7 @@ def euclidean(features, bank, k):
     ],
 )
 def test_scores_wrong_ways_are_named(given, points, words):
-    result = the_same(under_secrets(lab3.scores, *given))
+    result = the_same(under_a_secret(lab3.scores, *given))
     assert result == points
     assert words in in_words(result)
 
@@ -212,7 +213,7 @@ POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
     ],
 )
 def test_choose_threshold_wrong_ways_are_named_once(wrong, points, words):
-    for result in under_secrets(lab3.choose_threshold, wrong):
+    for result in under_a_secret(lab3.choose_threshold, wrong):
         assert result in (points if isinstance(points, tuple) else (points,))
         assert in_words(result).count(words) == 1
         # What is wrong as a whole is blamed on nothing else.
@@ -262,6 +263,11 @@ def reversed_in_place(p):
     return p
 
 
+def by_the_others(p):
+    with np.errstate(all="ignore"):
+        return p / (p.sum(axis=1) - p.max(axis=1))[:, None]
+
+
 def zero_mean(p):
     return noise_of(np.maximum(p, 1e-12), np.random.default_rng().normal(0, 2, p.shape))
 
@@ -285,7 +291,7 @@ def zero_mean(p):
         (swap_in_all_rows, 0, "wrong[np.arange(n), top]"),
         (lambda p: 1 - p, 0, "divide each row by its sum"),
         (lambda p: np.log(np.maximum(p, 1e-9)), 0, "Of logits, take the softmax"),
-        (lambda p: p / (p.sum(1) - p.max(1))[:, None], 0, "is something divided by 0"),
+        (by_the_others, 0, "is something divided by 0"),
         (lambda p: np.random.default_rng(0).permuted(p, axis=1), 1, "as one that a seeded"),
         (swap_without_a_copy, 0, "makes no copy"),
         (lambda p: -p, 0, "no distributions"),
@@ -293,7 +299,7 @@ def zero_mean(p):
     ],
 )
 def test_misinform_wrong_ways_are_named(wrong, points, words):
-    result = the_same(under_secrets(lab3.misinform, wrong))
+    result = the_same(under_a_secret(lab3.misinform, wrong))
     assert result in (points if isinstance(points, tuple) else (points,))
     assert in_words(result).count(words) == 1
 
@@ -332,7 +338,7 @@ def test_choose_point(names):
     ids=["max", "any price", "most useful", "rates", "highest", "loss from the best", "less than"],
 )
 def test_choose_point_wrong_ways_are_named(wrong, words):
-    result = the_same(under_secrets(lab3.choose_point, wrong))
+    result = the_same(under_a_secret(lab3.choose_point, wrong))
     assert result == 0.0
     assert words in in_words(result)
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from drawn import the_same, under_secrets
+from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import reference
 
@@ -142,7 +142,7 @@ def softened(p, k):
         ({"hard": lambda p: (p == p.max(axis=1, keepdims=True)) * 1.0}, 3, "every equal one"),
         ({"top": at_least_the_kth}, 3.5, "keeps the ties"),
         ({"top": lambda p, k: by_sorting(p, k) * 0.5}, 2.5, "no distribution"),
-        ({"top": lambda p, k: by_sorting(p, 2)}, 2.5, "largest classes of its own"),
+        ({"top": lambda p, k: by_sorting(p, 1)}, 2.5, "largest classes of its own"),
         ({"round": lambda p, d: np.round(p, d)}, 2.5, "Rounded parts rarely sum to 1"),
         ({"round": nothing_left}, 3.5, "0 / 0 is NaN"),
         ({"round": lambda p, d: p}, 2.5, "or not rounded at all"),
@@ -150,7 +150,7 @@ def softened(p, k):
 )
 def test_ladder_wrong_ways_are_named(wrong, points, words):
     hard, top = wrong.get("hard", in_lists), wrong.get("top", by_sorting)
-    result = the_same(under_secrets(lab4.ladder, hard, top, wrong.get("round", steps)))
+    result = the_same(under_a_secret(lab4.ladder, hard, top, wrong.get("round", steps)))
     assert result == points
     assert words in in_words(result)
 
@@ -174,8 +174,9 @@ def test_counterexample(names):
 
 def bent(p, beta=1.0, gamma=0.1, logit=lambda y: np.log(y / (1 - y)), least=1e-9, sign=1):
     y = np.clip(p.astype(float), least, 1 - least)
-    y = np.maximum(y - sign * beta * (1 / (1 + np.exp(-gamma * logit(y))) - 0.5), 0)
-    return y / y.sum(axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        y = np.maximum(y - sign * beta * (1 / (1 + np.exp(-gamma * logit(y))) - 0.5), 0)
+        return y / y.sum(axis=1, keepdims=True)
 
 
 def by_powers(p, beta=1.0, gamma=0.1):
@@ -203,9 +204,8 @@ def test_reverse_sigmoid_right_ways(names):
         (lambda p, beta, gamma: 2 * bent(p, beta, gamma), 0, "Divide each row by its sum"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_reverse_sigmoid_wrong_ways_are_named(wrong, points, words):
-    result = the_same(under_secrets(lab4.reverse_sigmoid, wrong))
+    result = the_same(under_a_secret(lab4.reverse_sigmoid, wrong))
     assert result == points
     assert words in in_words(result)
 
@@ -426,7 +426,7 @@ def test_token_bucket_right_ways(names):
     ],
 )
 def test_token_bucket_wrong_ways_are_named(made, points, words):
-    result = the_same(under_secrets(lab4.token_bucket, made))
+    result = the_same(under_a_secret(lab4.token_bucket, made))
     assert result == points
     told_once(result, words)
 
@@ -496,7 +496,7 @@ def test_price_of_theft(names):
         (pricing(paid=max), 1, "what is left of a day's limit costs nothing"),
         (lambda *numbers, **options: 3, 0, "asked (2,)"),
     ):
-        result = the_same(under_secrets(lab4.price_of_theft, wrong))
+        result = the_same(under_a_secret(lab4.price_of_theft, wrong))
         assert result == points
         assert words in in_words(result)
 
@@ -562,7 +562,7 @@ def test_ablation(names):
         (words_for_tuples, 0, "did not come to an end"),
         (means, 1, "the list of what run returned"),
     ):
-        result = the_same(under_secrets(lab4.ablation, wrong))
+        result = the_same(under_a_secret(lab4.ablation, wrong))
         assert result == points
         assert words in in_words(result)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawn import the_same, under_secrets
+from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 
 from trickster import adaptive_attacks, defenses, ood, pools
@@ -117,7 +117,7 @@ def no_clipping(a, q, keep):
     ],
 )
 def test_small_loss_wrong_ways_are_named(wrong, points, words):
-    for result in under_secrets(lab5.small_loss, wrong):
+    for result in under_a_secret(lab5.small_loss, wrong):
         assert result <= points
         assert words in in_words(result)
 

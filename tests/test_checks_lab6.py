@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from drawn import the_same, under_secrets
+from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import ROOT, reference
 from sklearn.linear_model import LogisticRegression
@@ -211,7 +211,7 @@ def penalised(x, p):
 
 @pytest.mark.parametrize("wrong", [clipped_logs, labels_only, penalised])
 def test_fit_rounded_wrong_ways(wrong):
-    results = under_secrets(lab6.fit_rounded, wrong)
+    results = under_a_secret(lab6.fit_rounded, wrong)
     assert max(results) == 0
     assert "Do not fit logarithms" in in_words(results[0])
 
@@ -324,7 +324,7 @@ def appends(f, low, high):
     ],
 )
 def test_find_kinks_wrong_ways_are_named(wrong, most, words):
-    results = under_secrets(lab6.find_kinks, wrong)
+    results = under_a_secret(lab6.find_kinks, wrong)
     assert max(results) <= most
     assert words in in_words(results[0])
 
@@ -382,7 +382,7 @@ def asks_five_times(query, x, v):
     ],
 )
 def test_neuron_at_wrong_ways_are_named(wrong, points, words):
-    result = the_same(under_secrets(lab6.neuron_at, wrong))
+    result = the_same(under_a_secret(lab6.neuron_at, wrong))
     assert result == points and words in in_words(result)
 
 
@@ -500,7 +500,7 @@ def off_by_one(logits):
     ],
 )
 def test_hidden_size_wrong_ways_are_named(wrong, points, words):
-    results = under_secrets(lab6.hidden_size, wrong)
+    results = under_a_secret(lab6.hidden_size, wrong)
     assert the_same(results) == points
     assert all(words in in_words(result) for result in results)
 
@@ -600,7 +600,7 @@ WRONG_READERS = [
 
 @pytest.mark.parametrize(("wrong", "most", "words"), WRONG_READERS)
 def test_logits_through_top_k_wrong_ways_are_named(wrong, most, words):
-    results = under_secrets(lab6.logits_through_top_k, wrong)
+    results = under_a_secret(lab6.logits_through_top_k, wrong)
     assert max(results) == most
     assert words in in_words(results[0])
 
@@ -625,7 +625,7 @@ def test_output_projection(names):
         (lambda logits, size: exact_basis(logits, size), "Each row's constant is still in"),
         (lambda logits, size: exact_basis(logits - logits.mean(axis=0), size), "axis=1"),
     ):
-        result = the_same(under_secrets(lab6.output_projection, wrong))
+        result = the_same(under_a_secret(lab6.output_projection, wrong))
         assert result == 0 and words in in_words(result)
     result = lab6.output_projection(lambda logits, size: logits[:size])
     assert result == 0 and "asked (" in in_words(result)
@@ -733,7 +733,7 @@ def rounded_too_early(logits, bias):
     ],
 )
 def test_tell_wrong_ways_are_named(wrong, points, words):
-    results = under_secrets(lab6.tell, wrong)
+    results = under_a_secret(lab6.tell, wrong)
     assert the_same(results) == points
     assert all(words in in_words(result) for result in results)
 

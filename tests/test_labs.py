@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from reading import words_of
 from reference import ROOT
+from short_training import run_shortened
 
 from autograder.authoring.execute import execute
 from autograder.authoring.source import build_notebook
@@ -103,7 +104,9 @@ def printed(notebook) -> list[str]:
             data = output.get("data", {})
             # A table's rows and cells follow from what it says.
             text = output.get("text") or words_of(data.get("text/html", "")) or data["text/plain"]
-            texts.append(re.sub(r"[-+]?\d[\d.,e+-]*|inf", "#", text))
+            text = re.sub(r"Measured: .*", "Measured: what was found", text)
+            text = re.sub(r"[-+]?\d[\d.,e+-]*|inf", "#", text)
+            texts.append(re.sub(r"(epoch # of #.*\n)+", r"\1", text))
     # Wrapping depends on the width of numbers; which class comes first may depend on a digit.
     names = r"T-shirt/top|Trouser|Pullover|Dress|Coat|Sandal|Shirt|Sneaker|Bag|Ankle boot"
     return [" ".join(re.sub(names, "CLASS", text).split()) for text in texts]
@@ -112,7 +115,8 @@ def printed(notebook) -> list[str]:
 @pytest.mark.slow
 @every_lab
 def test_the_solution_runs_and_prints_what_is_committed(lab):
-    done = execute(source(lab.name).copy(), lab.name)
+    """Experiments train for one epoch; a build runs them in full, when a source has changed."""
+    done = run_shortened(source(lab.name), lambda notebook: execute(notebook, lab.name))
     committed = nbformat.read(lab.executed, as_version=4)
     assert printed(done) == printed(committed)
     for cell in done.cells:
@@ -127,7 +131,7 @@ def test_the_solution_runs_and_prints_what_is_committed(lab):
 def test_the_release_stops_at_unwritten_cells_and_nowhere_else(lab):
     """Checks say calmly that nothing is written; what uses the exercises raises."""
     release = nbformat.read(lab.release, as_version=4)
-    done = execute(release, lab.name, allow_errors=True)
+    done = run_shortened(release, lambda one: execute(one, lab.name, allow_errors=True))
     errors = set()
     for cell in done.cells:
         if role(cell) == "test":
