@@ -228,6 +228,15 @@ def test_a_mark_is_written_inside_the_figure(log_x):
     assert frame.y0 <= box.y0 and box.y1 <= frame.y1
 
 
+def test_a_curve_writes_the_numbers_asked_for_and_one_line_needs_no_legend():
+    line = {"soft": LINES["soft"]}
+    labels = {"title": "t", "xlabel": "x", "ylabel": "y"}
+    axes = axes_of(plots.curves(line, numbered=(100, 200), **labels))
+    (text,) = axes.texts
+    assert text.get_text() == "0.30 at 100" and text.xy == (100, 0.3)
+    assert axes.get_legend() is None and axes_of(plots.curves(LINES, **labels)).get_legend()
+
+
 def test_bars_have_the_heights_of_the_means():
     axes = axes_of(plots.bars(BARS, title="t", ylabel="y"))
     assert [round(patch.get_height(), 2) for patch in axes.patches] == [0.71, 0.1, 0.66, 0.11]

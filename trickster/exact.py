@@ -19,7 +19,7 @@ Ask = Callable[[np.ndarray], np.ndarray]  # a service's query: rows (n, d) → (
 SMALLEST = 1e-300  # in place of a probability of 0, which has no logarithm
 STEPS = (3.0, 5.0, 8.0, 12.0, 16.0, 24.0, 48.0, 96.0)  # by which a careful thief raises a token
 CLOSE = 1e-3  # kinks on a line that are too close to look between them
-CLIFF = 10.0  # by which singular values must fall for a hidden size to be named
+CLIFF = 10.0  # by which singular values must drop for a hidden size to be named
 
 
 class TokenService(Protocol):
@@ -118,7 +118,7 @@ def find_kinks(f: Ask, low: float, high: float) -> list[float]:
     """Where a piecewise linear function of one number bends between ``low`` and ``high``.
 
     ``f`` maps numbers ``(m,)`` to values ``(m,)``. The lines at both ends of an interval meet where
-    its only kink is: just before it, values lie on the one, just behind it on the other. Else the
+    its only kink is: just before it, values lie on the one, just after it on the other. Else the
     interval is split in two. Six queries an interval. (Carlini, Jagielski and Mironov,
     "Cryptanalytic Extraction of Neural Network Models", 2020.) Raises ValueError where the ends are
     not in order, or a value is not finite.
@@ -257,7 +257,7 @@ def hidden_size(logits: np.ndarray) -> int | None:
     """How many directions the logits ``(n, V)`` of ``n`` prompts span; None if no cliff shows it.
 
     The hidden size, or one less where a layer normalisation stands before the head: what it passes
-    on has mean 0. The singular values fall off a cliff behind it. The first is left out, since
+    on has mean 0. The singular values fall off a cliff after it. The first is left out, since
     what all prompts have in common makes it large anyway. With fewer prompts than hidden units
     there is no cliff. (Carlini et al., "Stealing Part of a Production Language Model", 2024.)
     """
@@ -265,9 +265,9 @@ def hidden_size(logits: np.ndarray) -> int | None:
     values = values[values > 1e-12 * values[0]]  # one less than V of them, at most, are not 0
     if len(values) < 3:
         return None
-    falls = values[1:-1] / values[2:]
-    place = int(falls.argmax())
-    return place + 2 if falls[place] >= CLIFF else None
+    drops = values[1:-1] / values[2:]
+    steepest = int(drops.argmax())
+    return steepest + 2 if drops[steepest] >= CLIFF else None
 
 
 def output_projection(logits: np.ndarray, size: int) -> np.ndarray:

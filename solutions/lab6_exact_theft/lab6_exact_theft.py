@@ -15,11 +15,11 @@
 # - recover every weight of a softmax regression from 785 pictures of noise, and see what lab 3's
 #   Trickster could do about it;
 # - measure what rounding takes from a thief who solves, and what a better thief takes back;
-# - find all neurons of a ReLU network from the places where its answers bend;
+# - find all neurons of a ReLU network from the points where its answers bend;
 # - read the hidden size and the last layer of a language model from a service that returns only its
-#   five most likely tokens, and close that hole.
+#   five most likely tokens, narrow that hole, and measure what is left of it.
 #
-# **Time** about 100 minutes. **Points** 25. **You need** linear algebra (least squares, singular
+# **Time** about 110 minutes. **Points** 25. **You need** linear algebra (least squares, singular
 # values) and the idea of a query budget from lab 2; no code of other labs, no GPU.
 #
 # **The story.** So far, thieves *learnt* an imitation of the model, and the pictures they owned
@@ -169,21 +169,26 @@ plots.curves(
     xlabel="queries",
     ylabel="largest error of a weight",
     log_y=True,
+    numbered=(784, 785),
 )
 
 # %% [markdown]
-# **Read the result.** This is no learning curve that flattens out, but a cliff. With 784 equations for 785
+# **Explain it before you read on.** Why does a single query make so much difference? And why is noise good enough
+# here, although it taught a clone nothing in lab 2?
+#
+# **Read the result.** This is not a learning curve that flattens out. It is a cliff. With 784 equations for 785
 # unknowns, there are still many solutions; least squares takes the smallest, which is wrong in its weights and
 # happens to choose nearly the same classes. One more equation, and only one solution is left. It is exact up
 # to rounding, so one run is enough: other noise gives the same weights. Noise serves as well as any other pool,
-# since the thief generalises from nothing; the equations only have to be independent.
+# since nothing is generalised; the equations only have to be independent.
 #
 # And the number that softmax ignores? Solving is linear: had you left it in, it would have changed
 # the weights of all classes by the same vector, which no posterior shows.
-#
+
+# %% [markdown]
 # **Would lab 3's Trickster have stopped this?** Noise is about as unusual as a query can be. The service below
-# compares each query with 4,000 training pictures, and answers in reverse whatever is less like them than
-# 98 % of honest pictures are. Two thieves try it. One sends noise. The other owns a single real picture and
+# compares each query with 4,000 training pictures, and reverses its answer to any query that is less similar to them
+# than 98 % of honest pictures are. Two thieves try it. One sends noise. The other owns a single real picture and
 # sends mixtures: 98 % of that picture and 2 % of noise. Mixing is linear as well, so the same equations, solved
 # by your function, give the same weights.
 #
@@ -197,8 +202,8 @@ bank, honest = x_train[:4_000], x_train[4_000:8_000]
 
 
 def similarity(x):
-    """To the tenth most similar training picture, as in lab 3, with pixels as features."""
-    return score_knn(x - bank.mean(axis=0), bank - bank.mean(axis=0))
+    """To the most similar training picture, as in lab 3, with pixels as features."""
+    return score_knn(x - bank.mean(axis=0), bank - bank.mean(axis=0), k=1)
 
 
 threshold = choose_threshold(similarity(honest), max_fpr=0.02)
@@ -228,20 +233,23 @@ sent = {"noise": noise, "mixtures": 0.98 * x_test[0] + 0.02 * noise}
 for name, (weights, bias) in thefts.items():
     agrees = agreement(weights, bias, x_test, victim_says)
     lies = (similarity(sent[name]) < threshold).mean()
-    print(f"{name:9} answered with lies: {lies:.0%}; agreement {agrees:.4f}")
+    print(f"{name:9} answered with lies: {lies:.1%}; agreement {agrees:.4f}")
 print(f"honest pictures answered with lies: {(similarity(x_test) < threshold).mean():.1%}")
 print(f"(your prediction: {my_survivor})")
 
 # %% [markdown]
-# **Read the result.** The Trickster stops the noise: every answer is a lie, and the equations describe
-# nothing. The mixtures it answers truthfully, since each of them is nearly a real picture, and 785 truthful
+# **Explain it before you read on.** Which property of a picture does the detector test, and which does an equation
+# need?
+#
+# **Read the result.** The Trickster stops the noise: nearly every answer is a lie, and the equations describe
+# nothing. It answers the mixtures truthfully, since each of them is nearly a real picture, and 785 truthful
 # answers are enough. No key changes that: a key decides *which* lie is told, and here none is told. An equation
 # does not care what the picture shows. What gives this thief away is not any single query but that all 785 are
 # nearly the same, and that there are 785 of them: think of lab 4.
 #
 # **Playground.** The weights of a class can be looked at as a picture, with one pixel for each input. Choose
 # how many queries your thief sends, and to how many decimals the answers are rounded. When do the stolen
-# pictures look like the victim's? And how much agreement is there long before?
+# pictures look like the victim's? And how good is the agreement long before that?
 
 # %% provided="playground"
 from trickster.playground import Control, playground
@@ -250,7 +258,7 @@ QUERY_COUNTS, DECIMALS = (200, 400, 600, 700, 784, 785, 1_000), (None, 6, 4, 2)
 
 
 def stolen_with(count, decimals):
-    """What your thief gets from so many answers, rounded; 0 is read as half a step."""
+    """What your thief gets from this many answers, rounded; 0 is read as half a step."""
 
     def query(x):
         p = victim.posteriors(x)
@@ -284,6 +292,15 @@ playground(
     count=Control("queries", QUERY_COUNTS, start=400),
     decimals=Control("decimals", DECIMALS, show=lambda d: "exact" if d is None else str(d)),
 )
+
+# %% [markdown]
+# <details><summary>What to expect</summary>
+#
+# With exact answers, the stolen pictures resemble the victim's from about 600 queries on, and between 784 and 785 the
+# eye sees no difference: the cliff is one of numbers. The agreement rises together with them. Answers with six
+# decimals look like exact ones. With four decimals some classes are noisy, and with two most of them are: small
+# probabilities are rounded to 0, and what is read in their place is wrong.
+# </details>
 
 # %% [markdown]
 # ## Exercise 2: what rounding is worth here
@@ -355,8 +372,14 @@ for decimals, row in by_decimals.items():
 print_row("labels only", labels_only)
 enough = [decimals for decimals, row in by_decimals.items() if row[65].mean >= 0.95]
 print(f"fewest of these decimals that are enough: {min(enough)} (your guess: {my_decimals})")
+for decimals in (2, 1):
+    classes = victim.posteriors(x_test).round(decimals).argmax(axis=1)
+    changed = np.mean(classes != victim_says)
+    print(f"exercise 1's victim, decimals {decimals}: {changed:.1%} of clothes change their class")
 
 # %% [markdown]
+# **Explain it before you read on.** Why does no number of queries make up for answers with one decimal?
+#
 # **Read the result.** Rounding does cost this thief something. With 65 queries each decimal matters, and
 # from three decimals up, twice as many queries buy it back. With one or two decimals the rows
 # level off, though, and with 10,000 queries the thief who sees labels only does better. That is odd:
@@ -439,15 +462,15 @@ plots.curves(
 # %% [markdown]
 # **Read the result.** Against the thief of exercise 1, one decimal looks like a defence: .907 at best, however
 # many queries they send. Against a thief who expects rounding it is only a price: .951 from 300 queries, .989
-# from 10,000. Judge a defence by the thief who knows it.
-#
+# from 10,000. (With one decimal and 130 queries the better thief is not better yet: .799 against .845.) Judge a
+# defence by the thief who knows it.
 
 # %% [markdown]
 # ## Exercise 3: kinks
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●●○ | 26 minutes | 2 + 2 + 2 |
+# | ●●●●○ | 32 minutes | 2 + 2 + 2 |
 #
 # A ReLU network is a patchwork of straight pieces, and the seams between them give its weights away. In 2020,
 # this idea was carried through several layers (Carlini, Jagielski and Mironov; for one layer, Jagielski and
@@ -457,24 +480,28 @@ plots.curves(
 # `f(x) = a . max(0, W x + b) + c`. Walk along a straight line and watch `f`: it is straight, too, until
 # some neuron switches on or off. There it bends. Each bend, or *kink*, betrays one neuron:
 #
-# 1. **Where** is a kink? Halve intervals until each has one kink, then let two lines cross.
+# 1. **Where** is a kink? Halve intervals until each has one kink, then intersect two lines.
 # 2. **Which neuron** is it? The gradient of `f` jumps there by that neuron's output weight times its
 #    weights, since all others stay as they are. So the jump *is* the neuron, up to one factor.
 # 3. **Which way round** does it face, and with which output weight? Least squares.
-#
+
+# %% [markdown]
 # ### 3a: where?
 #
-# `f` takes several places at once. An interval is straight if the slopes at both ends and the
-# slope across it are the same. If it has one kink, the straight lines through both ends cross exactly
-# there. Lines cross somewhere even if there are more kinks. So evaluate `f` just before and just behind the
-# crossing, and accept it only if the first value lies on the one line and the second on the other.
+# `f` takes several positions at once. An interval is straight if the slopes at both ends and the slope across it
+# are the same. If it has one kink, the straight lines through both ends cross exactly there. Lines cross somewhere
+# even if there are more kinks. So evaluate `f` just before and just after the crossing, and accept it only if the
+# first value lies on the one line and the second on the other.
+#
+# In float64 no two slopes are ever equal to the last digit, so the scaffold says what counts as the same: `straight`
+# and `narrow` are given, and a value lies on a line if it is off by at most `tolerance`.
 
 
 # %% solution="find_kinks"
 def find_kinks(f, low, high):
-    """Where a piecewise linear f bends between low and high: a list of places, in order.
+    """Where a piecewise linear f bends between low and high: a list of positions, in order.
 
-    f : from places (m,) to values (m,), in float64.
+    f : from positions (m,) to values (m,), in float64.
     """
     width = high - low
     step = 1e-3 * width
@@ -482,17 +509,19 @@ def find_kinks(f, low, high):
     left, right = (near_low - at_low) / step, (at_high - near_high) / step
     across = (at_high - at_low) / width
     size = 1 + max(abs(at_low), abs(at_high))  # values are exact to about 1e-15 of it
+    same, tolerance = 1e-12 * size / step, 1e-11 * size  # what rounding does to slopes and values
+    straight = abs(left - right) <= same and abs(left - across) <= same
+    narrow = width < 1e-9  # then give up: return no kink
     ### BEGIN SOLUTION
-    same = 1e-12 * size / step
-    if max(abs(left - right), abs(left - across)) <= same or width < 1e-9:
+    if straight or narrow:
         return []
     if abs(left - right) > same:
         kink = low + (at_high - at_low - right * width) / (left - right)
         a, b = kink - 1e-6 * width, kink + 1e-6 * width
         if low < a and b < high:
-            before, behind = f(np.array([a, b]))
-            errors = before - at_low - left * (a - low), behind - at_high - right * (b - high)
-            if max(map(abs, errors)) <= 1e-11 * size:
+            before, after = f(np.array([a, b]))
+            errors = before - at_low - left * (a - low), after - at_high - right * (b - high)
+            if max(map(abs, errors)) <= tolerance:
                 return [kink]
     middle = low + 0.47 * width
     return find_kinks(f, low, middle) + find_kinks(f, middle, high)
@@ -505,29 +534,21 @@ lab6.find_kinks(find_kinks)
 # %% [markdown]
 # <details><summary>Hint 1: four cases</summary>
 #
-# Straight (<code>left</code>, <code>right</code> and <code>across</code> are the same): no kink. Too narrow
-# to go on: give up. One kink, and it is confirmed: that one. Else split the interval, and return the
-# kinks of both parts: the function calls itself. All four return a list.
+# Straight: no kink. Too narrow to go on: give up. One kink, and it is confirmed: that one. Else split the
+# interval, and return the kinks of both parts: the function calls itself. All four return a list.
 # </details>
 #
-# <details><summary>Hint 2: "the same" in float64</summary>
-#
-# No two slopes are ever equal to the last digit. How far can rounding move them? Values are exact to about
-# <code>1e-15 * size</code>, and a slope is a difference of two values divided by <code>step</code>.
-# Allow some hundred times that.
-# </details>
-#
-# <details><summary>Hint 3: where to split</summary>
+# <details><summary>Hint 2: where to split</summary>
 #
 # Not exactly in the middle: a kink that happens to lie there belongs to neither part. .47 will do.
 # </details>
 #
-# <details><summary>Hint 4: all numbers</summary>
+# <details><summary>Hint 3: the crossing</summary>
 #
-# Two slopes are the same within <code>1e-12 * size / step</code>; narrower than 1e-9 is too narrow. The lines
+# Where <code>left</code> and <code>right</code> differ by more than <code>same</code>, the lines
 # <code>at_low + left * (t - low)</code> and <code>at_high + right * (t - high)</code> cross at
 # <code>t = low + (at_high - at_low - right * width) / (left - right)</code>. Test the crossing at
-# <code>t - 1e-6 * width</code> and <code>t + 1e-6 * width</code>, both within <code>1e-11 * size</code>.
+# <code>t - 1e-6 * width</code> and <code>t + 1e-6 * width</code>, if both lie inside the interval.
 # </details>
 
 # %% provided="walk"
@@ -611,7 +632,7 @@ lab6.neuron_at(neuron_at)
 #
 # ### 3c: which way round?
 #
-# A jump does not show whether the neuron is on before the kink or behind it. Offer least squares both:
+# A jump does not show whether the neuron is on before the kink or after it. Offer least squares both:
 # the columns `max(0, z)` and `max(0, -z)` for each neuron's `z = w . x + b`, and a column of ones for the
 # constant. As long as there are no more neurons than inputs, least squares gives a weight to only one of each
 # pair. (`max(0, z) - max(0, -z)` is `z`, which is linear. With more neurons than inputs the `z` depend on
@@ -689,6 +710,8 @@ labels = VectorAPI(lambda x: np.sign(owner(x)), d=784, budget=60_000)
 print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used():,} queries)")
 
 # %% [markdown]
+# **Explain it before you read on.** Where do the queries for one neuron go? And why do labels end this attack?
+#
 # **Read the result.** Nothing was learnt, and no weight is a guess: the copy answers every input as the
 # original does. Labels are the control that fails: they jump, and a jump has no slope. They stop *this* attack
 # only. Since 2025 there is one that recovers deep networks from labels alone, with far more queries (Carlini,
@@ -723,10 +746,10 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 #
 # - Log-probabilities are the logits up to a constant in each row: subtract each row's mean first.
 # - The first singular value is large, because all prompts have the frequent words in common. The
-#   fall behind it is no cliff, however large it is.
-# - There may be a smaller fall behind a few strong directions. The cliff is the *largest* fall behind the
+#   drop after it is no cliff, however large it is.
+# - There may be a smaller drop after a few strong directions. The cliff is the *largest* drop after the
 #   first value.
-# - With fewer prompts than hidden units there is no cliff at all: behind the first value, none is ten
+# - With fewer prompts than hidden units there is no cliff at all: after the first value, none is ten
 #   times the next one. Then return `None`.
 #
 # > **Predict.** The hidden state has 64 numbers. Just before the last layer, a *layer normalisation* makes
@@ -745,9 +768,9 @@ def hidden_size(logits):
     ### BEGIN SOLUTION
     logits = np.asarray(logits, dtype=float)
     values = np.linalg.svd(logits - logits.mean(axis=1, keepdims=True), compute_uv=False)
-    falls = values[1:-1] / values[2:]
-    steepest = falls.argmax()
-    return int(steepest) + 2 if falls[steepest] >= 10 else None
+    drops = values[1:-1] / values[2:]
+    steepest = drops.argmax()
+    return int(steepest) + 2 if drops[steepest] >= 10 else None
     ### END SOLUTION
 
 
@@ -755,11 +778,11 @@ def hidden_size(logits):
 lab6.hidden_size(hidden_size)
 
 # %% [markdown]
-# <details><summary>Hint 1: from falls to a number</summary>
+# <details><summary>Hint 1: from drops to a number</summary>
 #
-# <code>values[:-1] / values[1:]</code> are the falls; number <code>i</code> (from 0) stands behind
+# <code>values[:-1] / values[1:]</code> are the drops; number <code>i</code> (from 0) comes after
 # <code>i + 1</code> values. Without the first value: <code>values[1:-1] / values[2:]</code>, where number
-# <code>i</code> stands behind <code>i + 2</code>.
+# <code>i</code> comes after <code>i + 2</code>.
 # </details>
 #
 # <details><summary>Hint 2: why not a limit such as 1e-6?</summary>
@@ -800,11 +823,14 @@ plots.spectrum(
 )
 
 # %% [markdown]
-# **Read the result.** The cliff is behind 63, one less than the hidden state is long: numbers whose mean is 0
-# have one dimension less. Anyone who reads 63 and knows that this model normalises without adding a bias
-# concludes 64. (With a bias, or with the RMS normalisation of many newer models, the cliff would be behind 64.
+# **Explain it before you read on.** Why do three decimals hide nothing, while noise of deviation .1 hides the
+# cliff?
+#
+# **Read the result.** The cliff comes after value 63, one less than the hidden state is long: numbers whose mean is
+# 0 have one dimension less. Anyone who reads 63 and knows that this model normalises without adding a bias
+# concludes 64. (With a bias, or with the RMS normalisation of many newer models, the cliff would come after 64.
 # Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
-# Three decimals hide nothing. Look at the figure: where your function says `None`, the eye may still
+# Errors of three decimals are far smaller than value 63, those of the noise are not. Look at the figure: where your function says `None`, the eye may still
 # see a small step at the same place (see the extension at the end).
 
 # %% [markdown]
@@ -812,7 +838,7 @@ plots.spectrum(
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●●○ | 16 minutes | 4 + 1 |
+# | ●●●●○ | 18 minutes | 4 + 1 |
 #
 # No service sends 1,024 logits. Many send, or sent, the log-probabilities of the few most likely tokens.
 # Many also take a *logit bias*: a number to add to single tokens' logits, so that customers can ban
@@ -920,9 +946,13 @@ last_layer = (head * gain) @ (np.eye(64) - 1 / 64)
 error = exact.projection_error(basis, last_layer)
 print(f"share of the last layer that is missing from the stolen columns: {error:.1e}")
 print(f"{thief.used // 80} queries a prompt (your prediction: {my_price}), {thief.used:,} in all")
-print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
+with_logprobs = thief.tokens * PRICE / 1e6
+print(f"{thief.tokens:,} tokens, {with_logprobs:.2f} dollars")
 
 # %% [markdown]
+# **Explain it before you read on.** The service never returns more than five numbers. Which of its features gives
+# the other 1,019 away?
+#
 # **Read the result.** You have the hidden size that its owner keeps secret, and the whole last layer
 # up to a linear map, for less than the price of a postcard.
 #
@@ -931,19 +961,21 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # changed their APIs (Carlini and others 2024); exercise 6 asks you to do the same.
 
 # %% [markdown]
-# ## Exercise 6: closing it
+# ## Exercise 6: can you close it?
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 12 minutes | 3 |
+# | ●●●○○ | 14 minutes | 3 |
 #
 # What a service returns is one function, from the logits and the customer's bias to the next token and
 # some log-probabilities. Below are a few candidates: how much of the logits the best of three thieves
 # reads (an error of 0 means all of them, 1 none), and what honest users keep. They want calibrated
-# probabilities. These are measured by the *perplexity* of held-out text, where the tokens that are not
-# returned share what is left evenly, and by the *calibration error* of the most likely token (lab 1). (Only
-# five tokens are returned, so even the undefended service shows a higher perplexity than the model's own in
-# exercise 4.) Where no probability is returned, users are assumed to guess one good constant.
+# probabilities. Two numbers measure these: the *perplexity* of held-out text, and the *calibration error* of the
+# most likely token (lab 1).
+#
+# The tokens that are not returned share what is left evenly: if the five have a probability of .9 in all, each of the
+# other 1,019 gets .1/1,019. So even the undefended service shows a higher perplexity than the model itself (exercise
+# 4). Where no probability is returned, users are assumed to guess .3 for the token that they see.
 #
 # > **Predict.** Which of the rows close the hole, and which of them cost honest users something?
 
@@ -1010,13 +1042,16 @@ off = np.abs(read - (logits[0][tokens] - logits[0].max())).max()
 print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.used()} queries")
 
 # %% [markdown]
+# **Explain it before you read on.** Why does noise hurt honest users more than thieves?
+#
 # **Read the result.** Rounding leaves the hole open. Noise hurts honest users more than thieves, who ask
 # again and average. Without log-probabilities or without bias there is nothing left to read directly,
 # but some customers lose what they pay for. And next tokens alone still leak, slowly: how much bias
 # makes a token win is found by bisection, at fourteen queries for each logit (the top token's is free)
 # instead of one query for four.
-#
-# **Yours.** Customers of this service ban words, favour words, and read log-probabilities, though hardly
+
+# %% [markdown]
+# **Yours.** Customers of this service ban words, favour words, and read log-probabilities. Assume that hardly
 # anybody does both in one request. Write what the service returns, so that each of them is served and the
 # thieves are not. It is graded against five thieves who have read what you wrote:
 #
@@ -1026,7 +1061,8 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # - one bans what is known;
 # - one averages the answers to many queries.
 #
-# Honest users send their queries in between. A function that does no better than a service without any defence
+# (None of them reads next tokens by bisection. You will see below what that costs.) Honest users send their queries
+# in between. A function that does no better than a service without any defence
 # earns no points.
 
 
@@ -1063,6 +1099,47 @@ lab6.tell(tell)
 compare({"undefended": TopTokens(5), "yours": tell})
 
 # %% [markdown]
+# Is the hole closed? Your service returns a next token that follows the bias: its customers insist on that. The last
+# thief reads nothing else. Bisection tells them how much bias makes a token win, and the hidden size does not need
+# all 1,024 logits of a prompt: 100 tokens will do, drawn at random.
+#
+# > **Predict.** With log-probabilities, hidden size and last layer cost .37 dollars together. What does the hidden
+# > size alone cost through next tokens alone?
+
+# %%
+my_narrowed = "no guess yet"  # in dollars
+
+# %% provided="next_tokens_only"
+some_tokens = np.random.default_rng(0).choice(V, 100, replace=False).tolist()
+patient = TokenAPI(assistant, services.token_only).client("a patient thief")
+bisected = []
+with progress.bar("Bisecting for 80 prompts", 80):
+    for prompt in prompts[:80].tolist():
+        bisected.append(exact.logits_from_tokens(patient, prompt, some_tokens, steps=16))
+        progress.advance()
+bisected = np.array(bisected)
+ranked = centred_values(bisected)
+alone = patient.tokens * PRICE / 1e6
+print(
+    f"directions {hidden_size(bisected)}; value 63 is {ranked[62] / ranked[63]:.0f} times value 64"
+)
+print(f"{patient.used:,} queries, {patient.tokens:,} tokens, {alone:.2f} dollars", end=" ")
+print(f"(your prediction: {my_narrowed})")
+per_query = patient.tokens / patient.used * PRICE / 1e6
+everything = 80 * (1 + 16 * (V - 1)) * per_query
+print(f"all {V:,} logits of the 80 prompts would cost about {everything:.0f} dollars", end=", ")
+print(f"{everything / with_logprobs:.0f} times as much as with log-probabilities")
+
+# %% [markdown]
+# **Explain it before you read on.** Why must a service that lets customers ban words leak in this way?
+#
+# **Read the result.** The hole is narrower, not closed. Each next token says on which side of a threshold a logit
+# lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars, and all logits, with the last
+# layer, about 24 instead of .37: your function raises a price. A service that returns nothing which depends on the
+# bias would leak nothing in this way, but then nobody can ban a word. What remains is to limit, or to watch, many
+# queries with the same prompt (lab 4).
+
+# %% [markdown]
 # ## Exercise 7: advise the provider
 #
 # | difficulty | time | points |
@@ -1076,7 +1153,7 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # %% [markdown] written="advice" points=2
 # ### BEGIN SOLUTION
 # The softmax regression of exercise 1 gives away every weight for 785 exact answers to noise (agreement 1.0000).
-# I would round to two decimals. This costs honest users next to nothing, since the class hardly ever changes, and
+# I would round to two decimals. This costs honest users little (0.2 % of clothes change their class), and
 # holds the thief who solves at .260 from 65 queries (exercise 2). But it is a price and not a defence: twice as
 # many queries give .966, and a thief who fits the rounded probabilities gets .991 from the same 130. Labels only
 # are a higher price (.605 from 300 queries, but .992 from 10,000), and customers would lose the probabilities. A
@@ -1095,8 +1172,8 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # a limit of 1,500 answers a day makes it 17 days, ten accounts make that two. The language model: with
 # log-probabilities that ignore the bias, the best theft's error rises from 0 to .98 and honest users keep their
 # perplexity (34.4) and calibration error (.047), while noise of .5 would cost them 66.4 and .075 and leave the
-# averaging thief an error of .08. What remains: 43 queries for three logits from next tokens alone, so about
-# 14,700 for a prompt's 1,024.
+# averaging thief an error of .08. What remains: next tokens alone give the hidden size for 2.30 dollars, and all
+# logits of 80 prompts for about 24 instead of .37.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
@@ -1121,7 +1198,7 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # models, *Unbounded Consumption* (LLM10:2025), which covers "Model Extraction via API" and "Functional
 # Model Replication". NIST AI 100-2e2025 has a section on model extraction.
 #
-# **Alleged.** In January 2025, OpenAI said that it had evidence of DeepSeek having trained on its models'
+# **Alleged.** In January 2025, OpenAI said that it had evidence that DeepSeek had trained on its models'
 # answers ([Financial Times](https://www.ft.com/content/a0dfedd1-5255-4fa9-8ccc-1fe01de87ea6)). This is one
 # side's allegation; it gave no details of its evidence. Training on answers (*distillation*) is the
 # learning of labs 2 to 4: nothing in this lab proves or refutes it.
@@ -1143,13 +1220,13 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # plots.spectrum({"1,000 prompts": centred_values(many)}, title="With noise", marks={"63": 63})
 # ```
 #
-# How much steeper is the step behind 63? Is it the only one?
+# How much steeper is the step after 63? Is it the only one?
 #
 # <details><summary>What to expect</summary>
 #
-# With 200 prompts the fall behind 63 is one and a half times, hardly more than the falls beside it. With 1,000 it is
-# more than two and a half times, and no other behind the first value is even one and a half. A thief who compares the
-# falls with each other, and not with a fixed ten, reads the hidden size through the noise.
+# With 200 prompts the drop after 63 is one and a half times, hardly more than the drops beside it. With 1,000 it is
+# more than two and a half times, and no other after the first value is even one and a half. A thief who compares the
+# drops with each other, and not with a fixed ten, reads the hidden size through the noise.
 # </details>
 
 # %%
@@ -1160,15 +1237,17 @@ compare({"undefended": TopTokens(5), "yours": tell})
 #
 # **Shown.** Some models can be solved instead of learnt: a softmax regression with one query more than it
 # has inputs, a hidden ReLU layer neuron by neuron, a language model's hidden size and last layer from five
-# log-probabilities and a bias. A detector of unusual queries does not stop a thief who needs any 785 queries,
-# and can make them look usual. Rounding raises the price for a thief who solves, and less for one who expects it.
-# Where two features meet that hardly anybody needs together, a hole can be closed at no cost to honest users.
+# log-probabilities and a bias. A detector of unusual queries does not stop a thief who needs 785 queries of any
+# kind, and can make them look usual. Rounding raises the price for a thief who solves, and less for one who expects
+# it. Where log-probabilities ignore the bias, the logits cost 64 times as much, which is a price and no lock. This costs
+# honest users nothing, if hardly anybody needs both features in one request; that is an assumption.
 #
 # **Not shown.** Deeper networks, whose later kinks are no longer straight; exercise 3's attack on answers in
-# float32, or rounded ones; the layers of a transformer below its last one, which nobody is known to have solved
-# for. A service without this hole can still be learnt from (labs 2 to 4). Exact thefts ran once, on one model
+# float32, or rounded ones; the layers of a transformer below its last one, for which no exact attack is
+# known. A service without this hole can still be learnt from (labs 2 to 4). Exact thefts ran once, on one model
 # each; what depends on chance ran on three small ones.
-#
+
+# %% [markdown]
 # **Papers.**
 # - Tramèr, Zhang, Juels, Reiter and Ristenpart, [Stealing Machine Learning Models via Prediction
 #   APIs](https://arxiv.org/abs/1609.02943), USENIX Security 2016.

@@ -126,27 +126,27 @@ def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -
 def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
     if len(found) == len(drawn.at):
         return (
-            "The places are rough. The straight lines to both sides of a kink cross exactly there: "
-            "compute the crossing from values and slopes at the two ends."
+            "The positions are rough. The straight lines to both sides of a kink cross exactly "
+            "there: compute the crossing from values and slopes at the two ends."
         )
     if len(found) > len(drawn.at):
         return (
             "Some of them are none. Two lines through the ends of an interval always cross "
-            "somewhere: only if f runs along the one just before that place and along the other "
-            "just behind it is it the interval's only kink."
+            "somewhere: only if f runs along the one just before the crossing and along the other "
+            "just after it is it the interval's only kink."
         )
     if len(found) == 0 and not drawn.cancel:
         return (
             "Kinks are missing: none was found. Try one by hand: find_kinks(lambda t: abs(t - .3), "
             "-1, 1) must return [.3]. If it does not, print where your two lines cross, and "
-            "whether your test confirms that place."
+            "whether your test confirms that crossing."
         )
     off = np.abs(found[:, None] - drawn.at).min(axis=1)
     if (off > EXACT * (drawn.high - drawn.low)).any():
         return (
-            "Kinks are missing, and a place that was found is none. Two lines through the ends of "
-            "an interval always cross somewhere: only if f runs along the one just before that "
-            "place and along the other just behind it is it the interval's only kink. Else split."
+            "Kinks are missing, and one that was found is none. Two lines through the ends of an "
+            "interval always cross somewhere: only if f runs along the one just before the "
+            "crossing and along the other just after it is it the interval's only kink. Else split."
         )
     if close:
         return (

@@ -52,7 +52,7 @@ def fit_rounded(sheet: Sheet, fit_rounded: Callable[..., Any]) -> None:
 def find_kinks(sheet: Sheet, find_kinks: Callable[..., Any]) -> None:
     """All kinks of drawn piecewise linear functions, within a budget."""
     asked: list[Any] = []
-    with sheet.part("places", 1) as part:
+    with sheet.part("positions", 1) as part:
         asked = kink_cases.places_of_kinks(part, find_kinks)
         found = part.share == 1
     with sheet.part("two kinks close together", 0.5) as part:

@@ -21,7 +21,7 @@ from trickster.models import seeded
 from trickster.services import log_softmax
 
 STRONG = 30.0  # how many times stronger some directions of a hidden state are than the others
-COMMON = 40.0  # by what all prompts have in common, the first fall is larger than ten
+COMMON = 40.0  # by what all prompts have in common, the first drop is larger than ten
 MISSING = 1e-3  # of a projection: what recovering misses is a thousandth of it
 
 
@@ -64,20 +64,20 @@ class DrawnModel:
 
 
 class Sized(NamedTuple):
-    """Logits ``(n, V)`` of a drawn model, their falls, and how many directions they span.
+    """Logits ``(n, V)`` of a drawn model, their drops, and how many directions they span.
 
-    Fall ``i`` stands behind ``i + 1`` singular values; ``strong`` directions outdo the others.
+    Drop ``i`` comes after ``i + 1`` singular values; ``strong`` directions outdo the others.
     """
 
     logits: np.ndarray
-    falls: np.ndarray
+    drops: np.ndarray
     size: int
     strong: int = 0
 
     @property
     def cliff(self) -> float:
-        """The fall behind the hidden size."""
-        return float(self.falls[self.size - 1])
+        """The drop after the hidden size."""
+        return float(self.drops[self.size - 1])
 
 
 def _drawn(
@@ -124,7 +124,7 @@ def sized(
 
 
 def too_few(name: str, number: int) -> Sized:
-    """Logits of fewer prompts than hidden units; only the first fall is three times or more."""
+    """Logits of fewer prompts than hidden units; only the first drop is three times or more."""
 
     def draw(i: int) -> tuple[np.ndarray, int]:
         rng = draws.rng("too few", name, number, i)
@@ -134,7 +134,7 @@ def too_few(name: str, number: int) -> Sized:
         )
         return model.logits(model.prompts(int(hidden * rng.uniform(0.4, 0.8)))), hidden
 
-    return _drawn(draw, lambda drawn: drawn.falls[1:-1].max() < 3 and drawn.falls[0] >= 20)
+    return _drawn(draw, lambda drawn: drawn.drops[1:-1].max() < 3 and drawn.drops[0] >= 20)
 
 
 def _found(hidden_size: Callable[..., Any], logits: np.ndarray) -> int | None:
@@ -162,8 +162,8 @@ def logits_of_several(part: Part, hidden_size: Callable[..., Any]) -> None:
     strong = int(draws.rng("strong directions").integers(2, 5))
     drawn_ones = (
         (1.0, sized("logits", 0)),
-        (1e3, sized("logits", 1, common=COMMON, fits=lambda drawn: drawn.falls[0] >= 20)),
-        (1e-3, sized("logits", 2, strong=strong, fits=_falls_early)),
+        (1e3, sized("logits", 1, common=COMMON, fits=lambda drawn: drawn.drops[0] >= 20)),
+        (1e-3, sized("logits", 2, strong=strong, fits=_drops_early)),
     )
     cases = []
     for scale, drawn in drawn_ones:
@@ -174,34 +174,34 @@ def logits_of_several(part: Part, hidden_size: Callable[..., Any]) -> None:
     decide(part, cases)
 
 
-def _falls_early(drawn: Sized) -> bool:
-    """Whether there is a fall of ten times, and far less than the cliff, before it."""
-    return 12 <= drawn.falls[drawn.strong - 1] <= drawn.cliff / 100
+def _drops_early(drawn: Sized) -> bool:
+    """Whether there is a drop of ten times, and far less than the cliff, before it."""
+    return 12 <= drawn.drops[drawn.strong - 1] <= drawn.cliff / 100
 
 
 def _why_other_size(got: Any, drawn: Sized) -> str:
     if got is None:
         return (
             "Your function returned None, and there is a cliff. Does it end with a return "
-            "statement? Does it look for the largest fall behind the first value?"
+            "statement? Does it look for the largest drop after the first value?"
         )
     if got == 1:
         return (
-            f"The first value is {drawn.falls[0]:.0f} times the second because of what all prompts "
-            "have in common; that fall is no cliff, however large it is. Leave the first one out."
+            f"The first value is {drawn.drops[0]:.0f} times the second because of what all prompts "
+            "have in common; that drop is no cliff, however large it is. Leave the first one out."
         )
     if drawn.strong and got == drawn.strong:
         return (
-            f"{got} directions are much stronger than the others, and behind them the values fall "
-            f"{drawn.falls[got - 1]:.0f} times. That is a large fall, but not the largest one: "
-            f"behind {drawn.size} values they fall {drawn.cliff:,.0f} times. Compare all falls "
-            "behind the first value, and do not stop at the first one that is large."
+            f"{got} directions are much stronger than the others, and after them the values drop "
+            f"{drawn.drops[got - 1]:.0f} times. That is a large drop, but not the largest one: "
+            f"after {drawn.size} values they drop {drawn.cliff:,.0f} times. Compare all drops "
+            "after the first value, and do not stop at the first one that is large."
         )
     if isinstance(got, int) and got == drawn.size + 1:
         return "One too many: is the constant of each row still in? And does counting begin at 1?"
     if isinstance(got, int) and got == drawn.size - 1:
         return (
-            "One too few: with the cliff between places i and i + 1, counted from 0, there are "
+            "One too few: with the cliff between values i and i + 1, counted from 0, there are "
             "i + 1 values before it."
         )
     return TOLERANCE
@@ -212,7 +212,7 @@ def log_probabilities_too(part: Part, hidden_size: Callable[..., Any]) -> None:
     cases = []
     for i, decimals in enumerate((3, 1)):
         drawn = sized("log-probabilities", i, decimals=decimals, common=(1, COMMON)[i],
-                      fits=(lambda drawn: True, _first_fall_is_the_largest)[i])  # fmt: skip
+                      fits=(lambda drawn: True, _first_drop_is_the_largest)[i])  # fmt: skip
         got = _found(hidden_size, drawn.logits)
         advice = (
             "Log-probabilities are logits less one number for each row, and that number adds a "
@@ -228,9 +228,9 @@ def log_probabilities_too(part: Part, hidden_size: Callable[..., Any]) -> None:
     decide(part, cases)
 
 
-def _first_fall_is_the_largest(drawn: Sized) -> bool:
+def _first_drop_is_the_largest(drawn: Sized) -> bool:
     """Whether what all prompts have in common outdoes a cliff that is easy to see."""
-    return 1.5 * drawn.cliff <= drawn.falls[0] and drawn.cliff >= 25
+    return 1.5 * drawn.cliff <= drawn.drops[0] and drawn.cliff >= 25
 
 
 def transformers(part: Part, hidden_size: Callable[..., Any]) -> None:
@@ -260,7 +260,7 @@ def _transformer(number: int) -> Sized:
             network = Transformer(Shape(vocabulary, width=width, context=8, layers=1, heads=1))
         return network.last_logits(rng.integers(vocabulary, size=(width + 40, 8))), width - 1
 
-    return _drawn(draw, lambda drawn: drawn.falls[0] < 8)
+    return _drawn(draw, lambda drawn: drawn.drops[0] < 8)
 
 
 def too_few_prompts(part: Part, hidden_size: Callable[..., Any]) -> None:
@@ -271,7 +271,7 @@ def too_few_prompts(part: Part, hidden_size: Callable[..., Any]) -> None:
         n, got = enough.size + 5, _found(hidden_size, few.logits)
         advice = (
             "With fewer prompts than hidden units there is no cliff, and the largest of many small "
-            "falls means nothing. Return None unless it is at least ten times."
+            "drops means nothing. Return None unless it is at least ten times."
         )
         cases += [
             Case(
