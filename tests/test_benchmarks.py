@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from light_jobs import measured
 from PIL import Image
 from scipy import stats
 
@@ -178,24 +179,21 @@ def test_looking_at_a_file_leaves_it_as_it_is(tmp_path):
 
 @pytest.mark.slow
 def test_workers_find_the_same(tmp_path):
-    jobs = [(name, seed) for seed in (0, 1) for name in ("no defence", "all five")]
-    found = store.measure("toy", jobs, demo_b.run, workers=2, chunk=3, folder=tmp_path)
-    assert found == [(job, demo_b.run(job)) for job in jobs]
-
-
-def die_at_two(job):
-    if job == ("a", 2):
-        os._exit(1)
-    return {"value": job[1]}
+    jobs = [(name, seed) for seed in (0, 1, 2) for name in ("no defence", "all five")]
+    found = store.measure("toy", jobs, measured, workers=2, chunk=3, folder=tmp_path)
+    assert [(job, one["value"]) for job, one in found] == [
+        (job, len(job[0]) + job[1]) for job in jobs
+    ]
+    assert os.getpid() not in {one["process"] for _, one in found}
 
 
 @pytest.mark.slow
 def test_a_worker_that_dies_costs_one_job_and_says_which(tmp_path):
-    jobs = [("a", number) for number in range(4)]
-    with pytest.raises(SystemExit, match=r"Jobs \[\('a', 2\)\] failed: .*Broken"):
-        store.measure("toy", jobs, die_at_two, workers=2, folder=tmp_path)
+    jobs = [("killer", number) for number in range(4)]
+    with pytest.raises(SystemExit, match=r"Jobs \[\('killer', 2\)\] failed: .*Broken"):
+        store.measure("toy", jobs, measured, workers=2, folder=tmp_path)
     _, found = store.read_results(tmp_path / "toy.jsonl")
-    assert set(found) == {("a", 0), ("a", 1), ("a", 3)}
+    assert set(found) == {("killer", 0), ("killer", 1), ("killer", 3)}
 
 
 @pytest.mark.parametrize("kind", ["rss", "pss"])

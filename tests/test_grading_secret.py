@@ -184,7 +184,7 @@ def test_a_student_copy_draws_from_what_it_has() -> None:
 
 @pytest.mark.slow
 def test_a_whole_class_is_asked_the_same_and_nobody_is_told(asking: Path, course: Path) -> None:
-    ann, ben = grade(asking, course, workers=2)
+    ann, ben = grade(asking, course)
     assert [record.test_points for record in (ann, ben)] == [6, 6]
     known = secret.existing(course)
     number, key, with_reserve = asked(course)
@@ -209,33 +209,28 @@ def test_the_same_secret_gives_the_same_bytes(asking: Path, course: Path) -> Non
 
 
 @pytest.mark.slow
-def test_another_secret_means_grading_anew(asking: Path, course: Path) -> None:
-    def begun() -> list[str]:
+def test_another_secret_is_said_and_means_grading_anew(asking: Path, course: Path) -> None:
+    said: list[str] = []
+
+    def begun(**options: Any) -> list[str]:
         found: list[str] = []
-        grade(asking, course, began=lambda lab, student: found.append(student))
+        began = lambda lab, student: found.append(student)  # noqa: E731
+        grade(asking, course, began=began, say=said.append, **options)
         return sorted(found)
 
     assert begun() == ["ann", "ben"] and begun() == []
+    assert not [text for text in said if SECRET in text]
     before = asked(course)
     (course / SECRET).unlink()
-    assert begun() == ["ann", "ben"] and begun() == []
-    assert asked(course) != before
+    assert begun(students=["ann"]) == ["ann"]
+    assert [text for text in said if SECRET in text and "grade the whole class" in text]
+    assert asked(course, "ann") != before and asked(course, "ben") == before
+    assert begun() == ["ben"] and begun() == []
+    assert asked(course, "ann") == asked(course, "ben")
     (course / SECRET).write_text("")
     with pytest.raises(CourseError, match="is damaged"):
         begun()
     assert records.read(course, "ann", LAB).score == 6
-
-
-@pytest.mark.slow
-def test_a_secret_that_is_gone_is_said(asking: Path, course: Path) -> None:
-    said: list[str] = []
-    grade(asking, course, say=said.append)
-    grade(asking, course, say=said.append)
-    assert not [text for text in said if SECRET in text]
-    (course / SECRET).unlink()
-    grade(asking, course, say=said.append, students=["ann"])
-    assert [text for text in said if SECRET in text and "grade the whole class" in text]
-    assert asked(course, "ann")[1] != asked(course, "ben")[1]
 
 
 @pytest.mark.slow
@@ -261,7 +256,7 @@ def test_it_travels_to_any_executor(asking: Path, course: Path, tmp_path: Path) 
     """Where the course folder is not to be found."""
     away = tmp_path.with_name("elsewhere")
     away.mkdir()
-    grade(asking, course, executor=Elsewhere(away, course))
+    grade(asking, course, students=["ann"], executor=Elsewhere(away, course))
     assert asked(course)[1] == key_of(course)
 
 
@@ -274,10 +269,10 @@ def test_what_is_held_back_must_be_whole(
     def damaged() -> draws.HeldBack:
         raise CourseError("it is damaged")
 
-    grade(asking, course)
+    grade(asking, course, students=["ann"])
     monkeypatch.setattr(secret, "_held_back", damaged)
     with pytest.raises(CourseError, match="it is damaged"):
-        grade(asking, course, again=True)
+        grade(asking, course, students=["ann"], again=True)
     assert records.read(course, "ann", LAB).score == 6
 
 
