@@ -58,6 +58,14 @@ def halves() -> tuple[slice, slice]:
     return slice(None, half), slice(half, None)
 
 
+def owned(seed: int) -> np.ndarray:
+    """Which test pictures a thief with real ones owns: held-out ones, as any customer's would be.
+
+    They are of the half that chooses thresholds; no clone is measured on its own.
+    """
+    return np.random.default_rng(seed).choice(halves()[0].stop, REAL, replace=False)
+
+
 @cache
 def trickster() -> defenses.Trickster:
     bank = scenario.victim.features(scenario.data.x_train)

@@ -28,7 +28,7 @@ MARKS = {
     "before": Mark("undefended", "o", "0.25", hollow=True),
     "naive": Mark("unaware thief", "s", COLOURS[0]),
     "knows": Mark("informed thief", "^", COLOURS[1]),
-    "oracle": Mark("oracle (bound)", "*", COLOURS[2]),
+    "oracle": Mark("oracle", "*", COLOURS[2]),
     "real": Mark("thief with real pictures", "D", COLOURS[3]),
 }
 

@@ -91,20 +91,21 @@ def test_the_course_s_rows_name_the_best_thief_of_each_kind(row, defense):
     def stolen(thief, behind=defense):
         return mean_of("knowing_thieves", f"{thief}: accuracy", behind)
 
+    def best(thieves, behind=defense):
+        return max(stolen(thief, behind) for thief in thieves)
+
     found, ran = summary.rows()[row], dict(stored("knowing_thieves"))[(defense, 0)]
-    assert found.before.mean == pytest.approx(stolen("does not know", "none"))
-    assert found.naive.mean == pytest.approx(stolen("does not know"))
-    assert found.oracle.mean == pytest.approx(stolen("oracle"))
-    real = {stolen(thief): thief for thief in ran if thief.startswith("100 real")}
-    assert len(real) == 3 and found.real.after.mean == pytest.approx(max(real))
-    undefended = max(stolen(thief, "none") for thief in real.values())
-    assert found.real.before.mean == pytest.approx(undefended)
-    others = {t for t in ran if isinstance(ran[t], dict) and "accuracy" in ran[t]} - {
-        "oracle",
-        *real.values(),
-    }
-    assert others >= {"does not know", "small loss"}
-    assert found.knows.after.mean == pytest.approx(max(map(stolen, others)))
+    thieves = {t for t in ran if isinstance(ran[t], dict) and "accuracy" in ran[t]}
+    naive, oracle = ({t for t in thieves if t.startswith(w)} for w in ("does not know", "oracle"))
+    real = {t for t in thieves if t.startswith("100 real")}
+    # One clone as labs 3 to 5 train it, one as lab 2's reference does; augmented ones have one.
+    assert len(naive) == len(oracle) == 2 and len(real) == 5
+    assert found.before.mean == pytest.approx(best(naive, "none"))
+    assert found.naive.mean == pytest.approx(best(naive))
+    assert found.oracle.mean == pytest.approx(best(oracle))
+    assert found.real.after.mean == pytest.approx(best(real))
+    assert found.real.before.mean == pytest.approx(best(real, "none"))
+    assert found.knows.after.mean == pytest.approx(best(thieves - oracle - real))
 
 
 def test_no_words_of_the_summary_s_picture_collide():
@@ -161,7 +162,7 @@ def test_what_readme_says_of_thieves_who_have_read_the_code():
     lab_3, _, lab_5 = summary.rows()[3:]
     assert lab_3.knows.name == "un-lier"
     assert lab_3.knows.after.mean > 0.9 * lab_3.before.mean
-    assert lab_3.naive.mean < 0.5 * lab_3.before.mean
+    assert lab_3.naive.mean < 0.6 * lab_3.before.mean
     assert lab_5.knows.after.mean < 1.1 * lab_5.naive.mean < 0.5 * lab_5.before.mean
     for row in summary.rows()[3:]:
         assert row.real.after.mean > row.before.mean - 0.02
