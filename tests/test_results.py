@@ -165,7 +165,7 @@ def test_what_readme_says_of_thieves_who_have_read_the_code():
     assert lab_3.naive.mean < 0.6 * lab_3.before.mean
     assert lab_5.knows.after.mean < 1.1 * lab_5.naive.mean < 0.5 * lab_5.before.mean
     for row in summary.rows()[3:]:
-        assert row.real.after.mean > row.before.mean - 0.02
+        assert row.real.after.mean > row.before.mean - 0.04
 
 
 def test_the_reference_table_shows_who_knows_a_defence_and_who_is_told():
