@@ -48,7 +48,8 @@ THIEVES = {
     "hard": "the same, keeps only labels",
     "averaging": f"asks each of its shapes {REPEATS} times and learns from the means",
     "Sybil": f"the soft thief with {ACCOUNTS} accounts",
-    "100 real": f"the soft thief, {REAL} of whose pictures are real clothes",
+    "100 real": f"the soft thief, {REAL} of whose pictures are real clothes that the victim has "
+    "not seen",
     "Jacobian": f"{REAL} real pictures, doubled along the clone's gradient until the budget ends",
 }
 WITHOUT_REAL = ("soft", "hard", "averaging", "Sybil")
@@ -77,14 +78,21 @@ def service(name: str, seed: int) -> PredictionAPI:
     return scenario.api(defenses=outputs(name, seed), limiters=limiters, clock=ManualClock())
 
 
+def owned(seed: int) -> np.ndarray:
+    """Which test pictures a thief with real ones owns: held-out ones, as any customer's would be.
+
+    They are of the half that chooses thresholds; no clone is measured on its own.
+    """
+    return np.random.default_rng(seed).choice(halves()[0].stop, REAL, replace=False)
+
+
 def theft(thief: str, defense: str, seed: int) -> models.Classifier:
     """The clone of one thief after a day."""
     api = service(defense, seed)
     client = api.client("thief")
     budget = min(BUDGET, PER_DAY.get(defense, BUDGET))
     shapes = scenario.pool("shapes", BUDGET, seed=seed)
-    data = scenario.data
-    real = data.x_train[np.random.default_rng(seed).choice(len(data.x_train), REAL, replace=False)]
+    real = scenario.data.x_test[owned(seed)]
     labels = "hard" if thief == "hard" else "soft"
     if thief == "Jacobian":
         return attacks.steal_jacobian(_InRequests(client), real, budget, seed=seed)
@@ -127,10 +135,13 @@ def run(job: Job) -> Measurement:
     thief, defense, seed = job
     if thief == "honest users":
         return honest(defense, seed)
-    predicted = theft(thief, defense, seed).labels(scenario.data.x_test)
+    others = np.ones(len(scenario.data.x_test), dtype=bool)
+    others[owned(seed) if thief in WITH_REAL else []] = False
+    x, y = scenario.data.x_test[others], scenario.data.y_test[others]
+    predicted = theft(thief, defense, seed).labels(x)
     return {
-        "fidelity": evaluation.fidelity(predicted, scenario.victim.labels(scenario.data.x_test)),
-        "accuracy": evaluation.accuracy(predicted, scenario.data.y_test),
+        "fidelity": evaluation.fidelity(predicted, scenario.victim.labels(x)),
+        "accuracy": evaluation.accuracy(predicted, y),
     }
 
 

@@ -242,6 +242,15 @@ def test_bars_have_the_heights_of_the_means():
     assert [round(patch.get_height(), 2) for patch in axes.patches] == [0.71, 0.1, 0.66, 0.11]
 
 
+def test_a_series_may_lack_categories_and_a_single_one_needs_no_name():
+    alone = axes_of(plots.bars({"": BARS["soft"]}, title="t", ylabel="y", chance=0.1))
+    assert [text.get_text() for text in alone.get_legend().get_texts()] == ["chance"]
+    picture = plots.bars(BARS | {"few": {"noise": BARS["hard"]["noise"]}}, title="t", ylabel="y")
+    bar = axes_of(picture).patches[-1]
+    assert round(bar.get_x() + bar.get_width() / 2, 6) == round(1 + 0.8 / 3, 6)  # noise is second
+    assert "few: noise 0.11." in picture.alt
+
+
 def test_reliability_against_a_slow_loop():
     axes = axes_of(plots.reliability(P, Y, bins=10))
     confidence, right = P.max(axis=1), P.argmax(axis=1) == Y

@@ -427,6 +427,15 @@ def quotes():
         r"took the thief from (\.\d+) to (\.\d+)",
         of_the_course(("Jacobian", "none"), ("Jacobian", "Trickster")),
     )
+    rolled = stored("right_answers"), "lab 3, rolled by one"
+    yield (
+        "lab3",
+        r"over three seeds, (\.\d+), and (\.\d+) by a thief who takes all answers for the truth",
+        [
+            np.mean(right_answers.values(*rolled, thief))
+            for thief in (right_answers.UNLIER, right_answers.NAIVE)
+        ],
+    )
     ablated = ("no defence", "noise alone", "all five")
     stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)
     served = of_demo_b("honest_accuracy", *ablated, seeds=20)

@@ -258,26 +258,29 @@ def bars(
     ylabel: str,
     chance: float | None = None,
 ) -> Picture:
-    """Grouped bars with intervals: ``{series: {category: Interval}}``."""
+    """Grouped bars with intervals: ``{series: {category: Interval}}``.
+
+    The first series has all categories. One called "" is not in the legend, as suits a single one.
+    """
     categories = list(next(iter(groups.values())))
     width = 0.8 / len(groups)
     figure, axes = new_axes(title, "", ylabel, size=(1.4 * len(categories) + 2, 3.6))
     readings = []
     for i, (name, values) in enumerate(groups.items()):
-        at = np.arange(len(categories)) + (i - (len(groups) - 1) / 2) * width
-        mean = np.array([values[c].mean for c in categories])
+        there = [c for c in categories if c in values]
+        at = np.array([categories.index(c) for c in there]) + (i - (len(groups) - 1) / 2) * width
+        mean = np.array([values[c].mean for c in there])
         error = [
-            [values[c].mean - values[c].low for c in categories],
-            [values[c].high - values[c].mean for c in categories],
+            [values[c].mean - values[c].low for c in there],
+            [values[c].high - values[c].mean for c in there],
         ]
         axes.bar(
             at, mean, width, yerr=np.where(np.isfinite(error), error, 0), capsize=3, label=name,
             color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)], edgecolor="white",
             ecolor="0.2",
         )  # fmt: skip
-        readings.append(
-            f"{name}: " + ", ".join(f"{c} {m:.2f}" for c, m in zip(categories, mean, strict=True))
-        )
+        heights = ", ".join(f"{c} {m:.2f}" for c, m in zip(there, mean, strict=True))
+        readings.append(f"{name}: {heights}" if name else heights)
     axes.set_xticks(range(len(categories)), [textwrap.fill(c, 15) for c in categories])
     if chance is not None:
         axes.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
