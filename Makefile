@@ -123,7 +123,8 @@ student-copy: $(READY)
 
 # One thread a worker: two workers with two threads each get in each other's way. One worker more
 # than cores, since many tests wait: for limits that end something, for processes that start.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(($(WORKERS) + 1)) \
+# Bytecode is kept, also where the environment says otherwise: it is a third of the start.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $$(($(WORKERS) + 1)) \
 	--dist loadfile --no-loadscope-reorder
 
 test: lint check

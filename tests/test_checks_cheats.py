@@ -9,7 +9,7 @@ from __future__ import annotations
 import cheats
 import numpy as np
 import pytest
-from test_checks_lab3 import by_features, least_likely
+from test_checks_lab3 import by_features
 
 from autograder import held_back
 from trickster.checks import draws, lab3, lab4
@@ -100,9 +100,8 @@ def test_a_service_that_looks_at_accounts_earns_next_to_nothing(make, told):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lie", [least_likely, lambda p: np.roll(p, 1, axis=1)])
-def test_nothing_is_said_of_a_defence_that_looks_at_pictures(lie):
-    right = by_features(lie=lie)
+def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
+    right = by_features(lie=lambda p: np.roll(p, 1, axis=1))
     result = lab3.trickster(right, **LAB3)
     assert result == 8.0 and result.remarks == ()
     result = lab4.layered(cheats.as_service(lambda: right), **LAB4)

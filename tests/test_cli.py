@@ -165,7 +165,7 @@ def test_grading_a_class_that_fails(cli: Cli, root: Path) -> None:
 
 @pytest.mark.slow
 def test_publishing(cli: Cli, root: Path) -> None:
-    assert cli("sample", "--workers", 1).code == 0
+    assert cli("sample", "--student", "half", "--workers", 1).code == 0
     folder = root / "build" / "sample_class"
     with nbgrader_api.open_gradebook(folder) as gradebook:
         gradebook.find_grade("why", LAB, LAB, "half").manual_score = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import itertools
 import sys
@@ -103,22 +104,29 @@ def decoded(png: bytes) -> np.ndarray:
     return np.asarray(image.convert("RGB"), float)
 
 
+@functools.cache
+def drawn(name: str) -> tuple[plots.Picture, bytes]:
+    """A figure and its PNG."""
+    figure = FIGURES[name]()
+    return figure, figure.png()
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_pngs_with_something_on_them(name):
-    pixels = decoded(FIGURES[name]().png())
+    pixels = decoded(drawn(name)[1])
     assert min(pixels.shape[:2]) > 60
     assert pixels.std() > 10
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_figure_gives_the_same_bytes(name):
-    figure = FIGURES[name]()
-    assert figure.png() == figure.png() == FIGURES[name]().png()
+    figure, png = drawn(name)
+    assert png == figure.png() == FIGURES[name]().png()
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_words_say_what_the_figure_shows(name):
-    alt = FIGURES[name]().alt
+    alt = drawn(name)[0].alt
     for words in WORDS[name]:
         assert words in alt
     assert alt.endswith(".") and "nan" not in alt and "inf" not in alt.split()
@@ -138,14 +146,14 @@ class Images(HTMLParser):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_notebook_shows_picture_and_words(name):
-    figure = FIGURES[name]()
+    figure, png = drawn(name)
     bundle = figure._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/plain"}
     assert bundle["text/plain"] == figure.alt == repr(figure)
     (image,) = Images(bundle["text/html"]).found
     assert image["alt"] == figure.alt
-    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == figure.png()
-    down, across = decoded(figure.png()).shape[:2]
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == png
+    down, across = decoded(png).shape[:2]
     for name, pixels in (("width", across), ("height", down)):
         assert int(image[name]) == pytest.approx(pixels * picture.CSS_DPI / picture.DPI, abs=1)
     assert clean(bundle["text/html"]) == clean(clean(bundle["text/html"]))
