@@ -33,7 +33,8 @@
 #
 # Before each experiment you are asked to predict the result. Write your guess into the cell under
 # the question. Nobody grades it: it is there for you to compare with what you then see.
-#
+
+# %% [markdown]
 # **If you are stuck** on an exercise, use the library's version and go on. You get no points for that
 # exercise, and everything after it works. Run `from trickster import evaluation, models, training` in
 # a new cell, and make this the first line of your function:

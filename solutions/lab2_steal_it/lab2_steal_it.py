@@ -28,7 +28,8 @@
 # service without its owner's written consent. The terms of service of many providers forbid customers to
 # train a competing model on the answers. Depending on the country, a theft can also breach a contract,
 # infringe trade secrets, or be a computer crime.
-#
+
+# %% [markdown]
 # **If you are stuck** on an exercise, use the library's version and go on. You get no points for that
 # exercise, and everything after it works. Run `from trickster import attacks, evaluation` in a new cell,
 # and make this the first line of your function:
@@ -414,8 +415,8 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Why does noise teach the clone so little? The lines above the figure
-# show what the victim answers to each pool.
+# **Explain it before you read on.** Why does noise teach the clone so little, and why can a soft label teach it
+# more than a hard one? The lines above the figure show what the victim answers to each pool.
 #
 # **Read the result.** Noise is the corner of the square again. To the victim nearly all noise is the same:
 # it answers "Bag" for 90 % of it, with a mean confidence of .85. From thousands of nearly equal answers a
@@ -429,8 +430,9 @@ plots.bars(
 # also had only 1,500 queries.)
 
 # %% [markdown]
-# Soft labels beat hard labels with the shapes, but by much less than the choice of the pool matters. (With
-# the patches the order is reversed, within the intervals.) A thief who gets only labels is slowed down, not
+# A soft label also says how close the other classes come, so it tells where the boundary is, even if the picture is
+# not on it. With the shapes, soft labels beat hard ones, but the choice of the pool matters much more. (With the
+# patches the order is reversed, within the intervals.) A thief who gets only labels is slowed down, not
 # stopped.
 #
 # Notice also how confident the victim is about pictures that show no clothes at all: .75 and more, on
@@ -516,7 +518,7 @@ plots.curves(
 
 # %% [markdown]
 # The third thief bought the same answers. With 100 of them, ten epochs are far too few steps, and the
-# fidelity is .177: one changed argument more than doubles it. When a small budget or a defence seems to stop a
+# fidelity is .177: one changed argument more than doubles it. With 5,000, ten epochs are the same 790 steps. When a small budget or a defence seems to stop a
 # thief, ask first whether the thief did their best.
 #
 # Labels alone hurt most where answers are few: soft labels are ahead by .12 to .21 with 100 queries, and by .05 to
@@ -844,12 +846,12 @@ plots.dots(
 #
 # **Shown.** A few thousand queries and no data of its kind are enough to clone the victim. The choice of
 # queries matters most. A single run can mislead: the published demonstration reports a drop of .320, where 20 seeds
-# give .192 on average and one pair of runs in 13 reaches .320. In the course's own measurement with 30 seeds, the clone's accuracy falls from about
-# .44 to about .25. The defence also costs honest users accuracy, which its report does not mention.
+# give .192 on average and one pair of runs in 13 reaches .320. In the course's own measurement with 30 seeds, the
+# clone's accuracy falls from about .44 to about .25. The defence also costs honest users accuracy, which its report does not mention.
 #
 # **Not shown.** What a thief gains from owning real pictures of clothes (lab 3), from having many accounts (lab 4),
-# or from choosing each query by the previous answers. With three seeds, the
-# intervals themselves are uncertain: treat them as a lower bound on the uncertainty.
+# or from choosing each query by the previous answers. With three seeds, the intervals themselves are uncertain:
+# treat them as a lower bound on the uncertainty.
 #
 # **In the real world.** MITRE ATLAS calls this attack *Extract AI Model*
 # ([AML.T0024.002](https://atlas.mitre.org/techniques/AML.T0024.002)). The clone can be used to prepare

@@ -32,7 +32,8 @@
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you read
 # on. Nobody grades a guess.
-#
+
+# %% [markdown]
 # **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise,
 # and everything after it works. Make this the body of your function:
 #
@@ -296,9 +297,9 @@ playground(
 # %% [markdown]
 # <details><summary>What to expect</summary>
 #
-# With exact answers, the stolen pictures resemble the victim's from about 600 queries on, and between 784 and 785 the
-# eye sees no difference: the cliff is one of numbers. The agreement rises together with them. Answers with six
-# decimals look like exact ones. With four decimals some classes are noisy, and with two most of them are: small
+# At 400 queries the stolen pictures are mostly noise, and yet the clone agrees on .768 of the clothes. From about 600
+# exact answers on they resemble the victim's, and between 784 and 785 the eye sees no difference: the cliff is one of
+# numbers. Answers with six decimals look like exact ones. With four decimals some classes are noisy, and with two most of them are: small
 # probabilities are rounded to 0, and what is read in their place is wrong.
 # </details>
 
@@ -830,8 +831,8 @@ plots.spectrum(
 # 0 have one dimension less. Anyone who reads 63 and knows that this model normalises without adding a bias
 # concludes 64. (With a bias, or with the RMS normalisation of many newer models, the cliff would come after 64.
 # Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
-# Errors of three decimals are far smaller than value 63, those of the noise are not. Look at the figure: where your function says `None`, the eye may still
-# see a small step at the same place (see the extension at the end).
+# The errors of three decimals are far smaller than value 63; those of the noise are not. Look at the figure: where
+# your function says `None`, the eye may still see a small step at the same rank (see the extension at the end).
 
 # %% [markdown]
 # ## Exercise 5: through the keyhole
@@ -1062,8 +1063,7 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # - one averages the answers to many queries.
 #
 # (None of them reads next tokens by bisection. You will see below what that costs.) Honest users send their queries
-# in between. A function that does no better than a service without any defence
-# earns no points.
+# in between. A function that does no better than a service without any defence earns no points.
 
 
 # %% solution="tell"
@@ -1103,8 +1103,8 @@ compare({"undefended": TopTokens(5), "yours": tell})
 # thief reads nothing else. Bisection tells them how much bias makes a token win, and the hidden size does not need
 # all 1,024 logits of a prompt: 100 tokens will do, drawn at random.
 #
-# > **Predict.** With log-probabilities, hidden size and last layer cost .37 dollars together. What does the hidden
-# > size alone cost through next tokens alone?
+# > **Predict.** With log-probabilities, hidden size and last layer together cost .37 dollars. What does the hidden
+# > size alone cost a thief who sees nothing but next tokens?
 
 # %%
 my_narrowed = "no guess yet"  # in dollars
@@ -1135,8 +1135,8 @@ print(f"{everything / with_logprobs:.0f} times as much as with log-probabilities
 #
 # **Read the result.** The hole is narrower, not closed. Each next token says on which side of a threshold a logit
 # lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars, and all logits, with the last
-# layer, about 24 instead of .37: your function raises a price. A service that returns nothing which depends on the
-# bias would leak nothing in this way, but then nobody can ban a word. What remains is to limit, or to watch, many
+# layer, about 24 instead of .37: your function raises a price. If nothing that is returned
+# depended on the bias, nothing would leak in this way, but then nobody could ban a word. What remains is to limit, or to watch, many
 # queries with the same prompt (lab 4).
 
 # %% [markdown]
