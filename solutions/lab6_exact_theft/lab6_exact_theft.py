@@ -947,8 +947,7 @@ last_layer = (head * gain) @ (np.eye(64) - 1 / 64)
 error = exact.projection_error(basis, last_layer)
 print(f"share of the last layer that is missing from the stolen columns: {error:.1e}")
 print(f"{thief.used // 80} queries a prompt (your prediction: {my_price}), {thief.used:,} in all")
-with_logprobs = thief.tokens * PRICE / 1e6
-print(f"{thief.tokens:,} tokens, {with_logprobs:.2f} dollars")
+print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 
 # %% [markdown]
 # **Explain it before you read on.** The service never returns more than five numbers. Which of its features gives
@@ -1118,17 +1117,14 @@ with progress.bar("Bisecting for 80 prompts", 80):
         bisected.append(exact.logits_from_tokens(patient, prompt, some_tokens, steps=16))
         progress.advance()
 bisected = np.array(bisected)
-ranked = centred_values(bisected)
-alone = patient.tokens * PRICE / 1e6
-print(
-    f"directions {hidden_size(bisected)}; value 63 is {ranked[62] / ranked[63]:.0f} times value 64"
-)
-print(f"{patient.used:,} queries, {patient.tokens:,} tokens, {alone:.2f} dollars", end=" ")
+directions, ranked = hidden_size(bisected), centred_values(bisected)
+print(f"directions {directions}; value 63 is {ranked[62] / ranked[63]:.0f} times value 64")
+dollars = patient.tokens * PRICE / 1e6
+print(f"{patient.used:,} queries, {patient.tokens:,} tokens, {dollars:.2f} dollars", end=" ")
 print(f"(your prediction: {my_narrowed})")
-per_query = patient.tokens / patient.used * PRICE / 1e6
-everything = 80 * (1 + 16 * (V - 1)) * per_query
-print(f"all {V:,} logits of the 80 prompts would cost about {everything:.0f} dollars", end=", ")
-print(f"{everything / with_logprobs:.0f} times as much as with log-probabilities")
+every = 1 + 16 * (V - 1)  # for all logits of a prompt; exercise 5 took 257
+print(f"all {V:,} logits take {every:,} queries a prompt, {every / 257:.0f} times as many", end=" ")
+print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for the 80 prompts")
 
 # %% [markdown]
 # **Explain it before you read on.** Why must a service that lets customers ban words leak in this way?
