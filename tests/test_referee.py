@@ -420,7 +420,7 @@ def test_a_verdict_says_as_data_why_a_test_ended_early(play: Stage) -> None:
 
 # --- faults of the machine ------------------------------------------------------------------------
 
-FULL = "OSError: [Errno 28] No space left on device"
+FULL = "No space left on device"
 FAULTS = """
 import contextlib
 from trickster.checks.result import Sheet
@@ -441,6 +441,10 @@ with Sheet("A", 4).part("x", 4) as part:
         "raise OSError(28, 'No space left on device')",
         FAULTS.format(kind="OSError", how="full()"),
         FAULTS.format(kind="OSError", how="swallow(full)"),  # whatever the student makes of it
+        "raise MemoryError('No space left on device')",
+        'raise RuntimeError("can\'t start new thread: No space left on device")',
+        "raise RuntimeError('DefaultCPUAllocator: No space left on device')",
+        "import zmq; raise zmq.ZMQError(28, 'No space left on device')",
     ],
 )
 def test_a_fault_of_the_machine_costs_nobody_a_point(play: Stage, source: str) -> None:
