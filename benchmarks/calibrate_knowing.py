@@ -118,13 +118,13 @@ def threshold(detector: Callable[[], Score], share: float) -> float:
 
 
 @cache
-def _weird_features() -> np.ndarray:
+def weird_features() -> np.ndarray:
     return fixtures.victim().features(pools.outliers(fixtures.fashion().x_train, 2_000, seed=7))
 
 
 def cells(planes: int) -> Lie:
     def lie(posteriors: np.ndarray, features: np.ndarray, key: str) -> np.ndarray:
-        fitted = defenses.CellLie.fit(bytes.fromhex(key), _weird_features(), planes)
+        fitted = defenses.CellLie.fit(bytes.fromhex(key), weird_features(), planes)
         return fitted(posteriors, Query(features, features, "", 0.0))
 
     return lie

@@ -11,6 +11,7 @@ from trickster.checks import fixtures, keyed_cases, knowing_cases, lab5, outlier
 from trickster.checks.panel import Pool
 from trickster.checks.result import SAME
 from trickster.checks.traffic import Crowd
+from trickster.scenario import Scenario
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 FEATURES = slice(-128, None)
@@ -343,3 +344,18 @@ def test_each_service_is_asked_about_its_own_and_every_picture_comes_first_once(
     assert len({one.key for one in own}) == knowing_cases.TRIED + 2
     rows = np.concatenate([one.rows for one in own])
     assert len(rows) == len(set(rows))
+
+
+# --- another scenario -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "names"), [(lab5.detector, 2), (lab5.keyed_lie, 1), (lab5.defend, 1)]
+)
+def test_a_notebook_on_other_pictures_is_told_so_in_one_sentence(check, names):
+    notebook = {"scenario": Scenario("cifar10")}
+    exec("def answer(*given):\n    raise ValueError('shapes do not fit')", notebook)
+    result = check(*[notebook["answer"]] * names)
+    assert result == 0 and result.parts == ()
+    assert result.note.count(".") == 2 and 'Scenario("fashion") to be graded' in result.note
+    assert "ValueError" not in result.as_text()

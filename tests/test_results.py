@@ -23,6 +23,7 @@ from benchmarks import (
     detectors,
     exact_theft,
     knowing_thieves,
+    lies_by_query,
     results,
     right_answers,
     store,
@@ -52,7 +53,7 @@ def test_readme_s_table_is_what_the_stored_results_say():
         assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-def mean_of(part: str, what: str, *job: str) -> float:
+def mean_of(part: str, what: str, *job: str | int) -> float:
     """Read from the file itself; ``what`` may be two words, a thief's and a measurement's."""
     lines = map(json.loads, (store.RESULTS / f"{part}.jsonl").read_text().splitlines())
     found = [line["result"] for line in lines if line.get("job", [])[: len(job)] == [*job]]
@@ -105,7 +106,11 @@ def test_the_course_s_rows_name_the_best_thief_of_each_kind(row, defense):
     assert found.oracle.mean == pytest.approx(best(oracle))
     assert found.real.after.mean == pytest.approx(best(real))
     assert found.real.before.mean == pytest.approx(best(real, "none"))
-    assert found.knows.after.mean == pytest.approx(best(thieves - oracle - real))
+    informed = best(thieves - oracle - real)
+    if defense == "keyed lies":  # those who ask on purpose, with as many queries
+        asking = [f"{one}: accuracy" for one in ("walking", "copying", "copying, farther")]
+        informed = max(informed, *(mean_of("lies_by_query", t, "8 cells", 3_000) for t in asking))
+    assert found.knows.after.mean == pytest.approx(informed)
 
 
 def test_no_words_of_the_summary_s_picture_collide():
@@ -163,7 +168,9 @@ def test_what_readme_says_of_thieves_who_have_read_the_code():
     assert lab_3.knows.name == "un-lier"
     assert lab_3.knows.after.mean > 0.9 * lab_3.before.mean
     assert lab_3.naive.mean < 0.6 * lab_3.before.mean
-    assert lab_5.knows.after.mean < 1.1 * lab_5.naive.mean < 0.5 * lab_5.before.mean
+    assert lab_5.naive.mean < 0.5 * lab_5.before.mean
+    assert lab_5.knows.name == "walking thief"
+    assert lab_5.knows.after.mean > 0.85 * lab_5.oracle.mean > 2 * lab_5.naive.mean
     for row in summary.rows()[3:]:
         assert row.real.after.mean > row.before.mean - 0.04
 
@@ -183,6 +190,27 @@ def test_the_reference_table_shows_who_knows_a_defence_and_who_is_told():
     table = course.section(stored("thieves_by_defense"))
     (row,) = [line for line in table.splitlines() if line.startswith("| keyed lies")][:1]
     assert row.count("[") >= 7 and " |  | " in row  # averaging and ten accounts are left out
+
+
+def test_no_kind_of_lie_withstands_every_thief_who_asks_and_none_overspends():
+    found = stored("lies_by_query")
+    for (kind, budget, _), one in found:
+        assert all(thief["queries"] <= budget for thief in one.values()), kind
+
+    def fidelity(kind, thief, budget=3_000):
+        return np.mean(lies_by_query.values(found, kind, budget, thief))
+
+    oracle = fidelity(lies_by_query.ANY, "oracle")
+    assert fidelity("one permutation", "walking") > oracle + 0.05
+    assert fidelity("8 cells", "walking") > oracle - 0.05
+    for thief in ("copying", "eliminating"):
+        assert fidelity("one a picture", thief) > 0.7 * oracle
+    best = {
+        kind: fidelity(kind, lies_by_query.best(found, kind, 3_000))
+        for kind in lies_by_query.PLANES
+    }
+    assert min(best, key=best.get) == "512 cells"  # what lab 5 recommends after the fact
+    assert lies_by_query.best(found, "512 cells", 3_000) == lies_by_query.UNAWARE
 
 
 def test_right_answers_are_those_that_the_zoo_gives_all_points():
@@ -478,6 +506,25 @@ def quotes():
             for share in re.findall(r"(\d+) %", row)
         ],
     )
+    lies = stored("lies_by_query")
+    best_thieves = [
+        np.mean(lies_by_query.values(lies, kind, budget, lies_by_query.best(lies, kind, budget)))
+        for budget in lies_by_query.BUDGETS
+        for kind in lies_by_query.PLANES
+    ]
+    yield (
+        "lab5",
+        r"\| 3,000 queries" + r" \| (\.\d+)" * 6 + r" \| \| 6,000 queries" + r" \| (\.\d+)" * 6,
+        best_thieves,
+    )
+    yield (
+        "lab5",
+        r"an oracle with 3,000 queries gets (\.\d+), a thief of an undefended service (\.\d+)",
+        [
+            np.mean(lies_by_query.values(lies, lies_by_query.ANY, 3_000, thief))
+            for thief in (lies_by_query.ORACLE, lies_by_query.UNDEFENDED)
+        ],
+    )
     yield (
         "lab5",
         r"fall by at least (\.\d+) with fresh shapes, (\.\d+) with the other pool, and (\.\d+)",
@@ -520,6 +567,17 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     def on_demo_a(*pairs: tuple[str, str]) -> list[float]:
         return [round(np.mean(demo_a.values(a, *pair)), 3) for pair in pairs]
 
+    lies = stored("lies_by_query")
+    on_purpose = [
+        round(np.mean(lies_by_query.values(lies, kind, 3_000, thief)), 3)
+        for kind, thief in (
+            ("8 cells", lies_by_query.UNAWARE),
+            ("8 cells", lies_by_query.WALKING),
+            (lies_by_query.ANY, lies_by_query.ORACLE),
+            ("one a picture", lies_by_query.COPYING),
+            ("512 cells", lies_by_query.best(lies, "512 cells", 3_000)),
+        )
+    ]
     knows = max((demo_a.NAIVE, *demo_a.KNOWING), key=lambda one: on_demo_a((ours, one)))
     before, after = on_demo_a(("no defence", demo_a.HONEST), (ours, demo_a.HONEST))
     for words, figures in (
@@ -539,6 +597,13 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         ),
         (r"honest users lose 0?(\.\d+)\.", [round(before - after, 3)]),
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
+        (
+            r"believes every answer gets a fidelity of (\.\d+)\. "
+            r"The \*walking thief\* gets (\.\d+): .* the oracle gets (\.\d+)\. "
+            r".* recognises every lie and gets (\.\d+)\."
+            r".* gets no more than (\.\d+)",
+            on_purpose,
+        ),
     ):
         quoted = re.search(words, text)
         assert quoted, words

@@ -30,7 +30,7 @@ MOVED = 0.7  # see `reordered`
 SMOOTH = 0.3  # the largest difference of log probabilities where there is no edge between
 SAME_NUMBERS = 0.02  # the largest difference of sorted log probabilities of one picture
 EDGES = 3  # at most, between two neighbours on a line
-UNSEEN = 0.05  # share of lines under an unknown permutation at which walking ends
+KNOWN = 0.9  # share of new lines under a known permutation at which walking ends
 ROUNDS = 15  # of `undo`; the decisions have settled before
 
 
@@ -246,27 +246,30 @@ def undo(answers: np.ndarray, permutations: np.ndarray, known: np.ndarray) -> np
 
 
 def walking(
-    ask: Ask, start: np.ndarray, pool: np.ndarray, budget: int, *, lines: int = 20
+    ask: Ask, start: np.ndarray, pool: np.ndarray, budget: int, *, lines: int = 10
 ) -> Found:
     """Walk until most permutations are known, ask about further pictures, and undo them there.
 
     The thief owns one picture that is answered truthfully, ``start (c, h, w)``. Lines go from it
-    to pictures of ``pool (n, c, h, w)``, ``lines`` at a time, until 95 % of them end under a
-    permutation that another line shows as well, or half of the ``budget`` is spent. The other
-    queries ask about further pictures of the pool; what the thief believes is what :func:`undo`
-    makes of the answers. Against lies that are nowhere the same, what walking costs is lost.
+    to pictures of ``pool (n, c, h, w)``, ``lines`` at a time, until nine of ten end under a
+    permutation that was :func:`shared` by lines before, or half of the ``budget`` is spent. The
+    other queries ask about further pictures of the pool; what the thief believes is what
+    :func:`undo` makes of the answers. Against lies that are nowhere the same, what walking costs
+    is lost.
     """
     walks, queries = [], 0
+    permutations = np.empty((0, 1), dtype=int)
     for first in range(0, len(pool), lines):
-        walks.append(walk(ask, start, pool[first : first + lines], budget=budget // 2 - queries))
-        queries += walks[-1].queries
-        found = np.concatenate([one.permutations for one in walks])
-        permutations = shared(found)
-        known = (found[:, -1, None] == permutations).all(axis=-1).any(axis=1)
-        if known.mean() >= 1 - UNSEEN or queries + walks[-1].queries > budget / 2:
+        new = walk(ask, start, pool[first : first + lines], budget=budget // 2 - queries)
+        walks.append(new)
+        queries += new.queries
+        known = [(one == permutations).all(axis=1).any() for one in new.permutations[:, -1]]
+        permutations = shared(np.concatenate([one.permutations for one in walks]))
+        if np.mean(known) >= KNOWN or queries + new.queries > budget / 2:
             break
-    others = pool[len(found) : len(found) + budget - queries]
-    told = np.concatenate([*(one.answers[:, -1] for one in walks), ask(others)])
+    told = np.concatenate([one.answers[:, -1] for one in walks])
+    others = pool[len(told) : len(told) + budget - queries]
+    told = np.concatenate([told, ask(others)])
     truths = np.concatenate([one.truths for one in walks])
     return Found(pool[: len(told)], undo(told, permutations, truths), queries + len(others))
 

@@ -1,11 +1,12 @@
 """Situations with one right outcome each, of which a part of a check asks for all.
 
-And one that comes before all others: whether anything is written at all.
+And what comes before all others: whether anything is written at all, and for which pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from trickster.checks.result import Part
@@ -32,6 +33,27 @@ def must_be_written(answer: Callable[..., Any], *inputs: Any) -> None:
     except (Exception, SystemExit) as error:
         if hasattr(error, "plain"):
             raise  # not the code's own error, but its end
+
+
+class OtherPictures(Exception):
+    """The lab is open on a scenario whose pictures the check does not have."""
+
+    plain = "this check grades on clothes, see above."
+
+
+def must_be_on_clothes(*answers: Callable[..., Any]) -> None:
+    """Raise OtherPictures where a notebook's answers belong to another scenario than the default.
+
+    Only at a desk, where they are the notebook's own functions, beside its name ``scenario``. In
+    grading the lab is the course's own copy, and answers are proxies that know no such name.
+    """
+    for answer in answers:
+        beside = answer.__globals__ if isinstance(answer, FunctionType) else {}
+        if getattr(beside.get("scenario"), "name", "fashion") != "fashion":
+            raise OtherPictures(
+                'This check grades on clothes: open the lab with Scenario("fashion") to be graded. '
+                "Your experiments go on."
+            )
 
 
 def decide(part: Part, cases: list[Case]) -> None:

@@ -4,6 +4,9 @@ Two services run the student's defence, each with a key of its own. :func:`try_o
 everything, mixed, and now and then as the thieves ask a service that they run themselves, with
 keys of theirs. Each other function decides one part of the check; what labs 3 and 5 ask alike is
 in ``defense_cases``.
+
+No thief here asks in order to find out lies. The last part's oracle bounds those who would leave
+lies out (``probing.copying``), but not one who undoes them (``probing.walking``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from trickster.checks import (
     remarks,
     unlying_cases,
 )
-from trickster.checks.cases import must_be_written
+from trickster.checks.cases import must_be_on_clothes, must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET
 from trickster.checks.knowing_cases import Counts
 from trickster.checks.result import Sheet, check
@@ -82,6 +82,7 @@ def small_loss(sheet: Sheet, small_loss: Callable[..., Any]) -> None:
 )
 def detector(sheet: Sheet, make_outliers: Callable[..., Any], score: Callable[..., Any]) -> None:
     """Outliers from honest pictures; scores of honest and weird inputs, asked about mixed."""
+    must_be_on_clothes(make_outliers, score)
     scored = None
     with sheet.part("outliers from honest pictures", 1) as part:
         outlier_cases.other_pictures(part, make_outliers)
@@ -102,6 +103,7 @@ def detector(sheet: Sheet, make_outliers: Callable[..., Any], score: Callable[..
 @check("Exercise 4, keyed_lie", 3, withholds=KEYED)
 def keyed_lie(sheet: Sheet, keyed_lie: Callable[..., Any]) -> None:
     """Lies under keys of the check's."""
+    must_be_on_clothes(keyed_lie)
     steady = 0.0
     with sheet.part("wrong, and the same when asked again", 1) as part:
         keyed_cases.wrong_and_steady(part, keyed_lie)
@@ -120,6 +122,7 @@ def keyed_lie(sheet: Sheet, keyed_lie: Callable[..., Any]) -> None:
 @check("Exercise 5, defend", 6, withholds=("trickster.defenses.Trickster",))
 def defend(sheet: Sheet, defend: Callable[..., Any], budget: int = PANEL_BUDGET) -> None:
     """Two services with keys of their own, honest users, and thieves who have read the code."""
+    must_be_on_clothes(defend)
     tried, kept, steady, caught = None, 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 0.5) as part:
         must_be_written(defend, *knowing_cases.example())
