@@ -201,13 +201,9 @@ def largest_of_each_column(answers):
 
 
 @pytest.mark.slow
-def test_train_clone_other_right_ways():
+def test_train_clone_another_right_way():
+    """A CNN: in benchmarks/calibrate_training.py, 20 runs."""
     assert lab2.train_clone(cloning(hard=one_hot)) == 4.0
-
-    def narrow(seed):
-        return models.cnn(width=8, dropout=0.0, seed=seed)
-
-    assert lab2.train_clone(cloning(network=narrow)) >= 3.5
 
 
 @pytest.mark.slow
@@ -445,8 +441,8 @@ def trained_on_shipped_labels(x, answers):
     return lambda pictures: rows[clone.labels(pictures)]
 
 
-STOLEN_WITHOUT_LEARNING = {
-    **{name: with_answers(make) for name, make in SHIPPED.items()},
+STOLEN_WITHOUT_LEARNING = {  # SHIPPED is measured alike in train_clone, above
+    "its features": with_answers(last_layer),
     "the victim, renamed after 300": with_answers(renamed, asks=300),
     "the shipped labels": with_answers(trained_on_shipped_labels, asks=300),
     "neighbours among pixels": with_answers(

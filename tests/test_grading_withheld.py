@@ -41,12 +41,8 @@ SOURCE = SOURCE[: SOURCE.index("measured = root_sum")] + (
 )
 OWN = "def root_sum(p):\n    return p.max(axis=1)"
 ALIAS = "from trickster.ood import score_msp as root_sum"
-REFUSED = {
+REFUSED = {  # more ways: in test_withheld.py
     "imports": ALIAS,
-    "passes_on": "from trickster import ood\ndef root_sum(p):\n    return ood.score_msp(p)",
-    "partial": "import functools, trickster.ood as o\nroot_sum = functools.partial(o.score_msp)",
-    "imports_late": "def root_sum(p):\n    from trickster.ood import score_msp\n"
-    "    return score_msp(p)",
     "replaces": f"{ALIAS}\nimport trickster.ood\ntrickster.ood.score_msp = lambda p: p",
     "deletes": f"{ALIAS}\nimport trickster.ood\ndel trickster.ood.score_msp",
     "reimports": f"{ALIAS}\nimport sys\ndel sys.modules['trickster.ood']",

@@ -1,7 +1,7 @@
 """The zoo's hostile and clumsy submissions, graded in one batch: what they get, leave and show.
 
-`make zoo` grades every one. Left out here are those of `make grade`, and those whose trick needs no
-sandbox and is tried elsewhere.
+`make zoo` grades every one. Left out here are those of `make grade`, the untouched ones (of which
+`test_labs.py` runs every release), and those whose trick is tried elsewhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from autograder.sample_class.runner import GradedSample
 from autograder.sample_class.specimen import Specimen
 from autograder.sample_class.verdict import AS_EXPECTED
 
-HONEST = ("quiet", "untouched")
+HONEST = ("quiet",)
 TRIED_ELSEWHERE = {
     *("ships_the_checkpoint", "patches_the_probes"),  # test_checks_lab1.py
     *("asks_about_clothes", "asks_in_its_clone", "asks_on_after_the_budget"),  # test_checks_lab2.py
@@ -37,7 +37,11 @@ TRIED_ELSEWHERE = {
     *("loops_in_cell", "prints_1_gb"),  # test_grading_execution.py, test_referee_hostile.py
     "forks_without_end",  # test_sandbox.py
     "remembers_keys",  # make zoo alone; others that remember: test_checks_lab5.py
-    *("works_in_a_copy", "renames_the_notebook"),  # test_grading_file_choice.py
+    *("works_in_a_copy", "renames_the_notebook", "sends_utf_16"),  # test_grading_file_choice.py
+    *("split_and_merged", "deleted_and_reordered", "nbformat_3"),  # test_repair.py
+    "colab",  # test_grading_run.py
+    "carries_a_table",  # test_checks_cheats.py, test_grading_remarks.py
+    *("pastes_the_library", "uses_the_library"),  # test_grading_withheld.py
 }
 SECRET = b"the same in every test run" * 2
 GUARDED = ("solutions", "labs", "autograder", "trickster", "datasets")
