@@ -136,16 +136,13 @@ def _course(results: Results) -> list[Row]:
 
 def _who_ask_on_purpose() -> list[Thief]:
     """Those who find out lab 5's lies by asking, with as many queries as the others."""
-    results = stored_results(lies_by_query)
-    found = {
-        thief: lies_by_query.values(results, lies_by_query.COURSE, BUDGET, thief, "accuracy")
-        for thief in lies_by_query.ASKING
-    }
-    return [
-        Thief(f"{thief} thief", bootstrap_interval(values))
-        for thief, values in found.items()
-        if values
-    ]
+    results, made = stored_results(lies_by_query), []
+    for thief in lies_by_query.ASKING:
+        for name in (thief, course.as_in_lab_2(thief)):
+            found = lies_by_query.values(results, lies_by_query.COURSE, BUDGET, name, "accuracy")
+            if found:
+                made.append(Thief(f"{thief} thief", bootstrap_interval(found)))
+    return made
 
 
 def table(found: list[Row]) -> str:

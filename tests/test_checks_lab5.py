@@ -7,7 +7,7 @@ from reading import in_words
 
 from trickster import adaptive_attacks, defenses, ood, pools
 from trickster.api import Query
-from trickster.checks import fixtures, keyed_cases, knowing_cases, lab5, outlier_cases
+from trickster.checks import fixtures, keyed_cases, knowing_cases, lab3, lab5, outlier_cases
 from trickster.checks.panel import Pool
 from trickster.checks.result import SAME
 from trickster.checks.traffic import Crowd
@@ -350,7 +350,8 @@ def test_each_service_is_asked_about_its_own_and_every_picture_comes_first_once(
 
 
 @pytest.mark.parametrize(
-    ("check", "names"), [(lab5.detector, 2), (lab5.keyed_lie, 1), (lab5.defend, 1)]
+    ("check", "names"),
+    [(lab3.trickster, 1), (lab5.detector, 2), (lab5.keyed_lie, 1), (lab5.defend, 1)],
 )
 def test_a_notebook_on_other_pictures_is_told_so_in_one_sentence(check, names):
     notebook = {"scenario": Scenario("cifar10")}

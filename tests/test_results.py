@@ -108,8 +108,11 @@ def test_the_course_s_rows_name_the_best_thief_of_each_kind(row, defense):
     assert found.real.before.mean == pytest.approx(best(real, "none"))
     informed = best(thieves - oracle - real)
     if defense == "keyed lies":  # those who ask on purpose, with as many queries
-        asking = [f"{one}: accuracy" for one in ("walking", "copying", "copying, farther")]
-        informed = max(informed, *(mean_of("lies_by_query", t, "8 cells", 3_000) for t in asking))
+        asking = [knowing_thieves.as_in_lab_2("walking"), "walking", "copying", "copying, farther"]
+        informed = max(
+            informed,
+            *(mean_of("lies_by_query", f"{t}: accuracy", "8 cells", 3_000) for t in asking),
+        )
     assert found.knows.after.mean == pytest.approx(informed)
 
 
@@ -170,7 +173,7 @@ def test_what_readme_says_of_thieves_who_have_read_the_code():
     assert lab_3.naive.mean < 0.6 * lab_3.before.mean
     assert lab_5.naive.mean < 0.5 * lab_5.before.mean
     assert lab_5.knows.name == "walking thief"
-    assert lab_5.knows.after.mean > 0.85 * lab_5.oracle.mean > 2 * lab_5.naive.mean
+    assert lab_5.knows.after.mean > 0.95 * lab_5.oracle.mean > 2 * lab_5.naive.mean
     for row in summary.rows()[3:]:
         assert row.real.after.mean > row.before.mean - 0.04
 
@@ -573,6 +576,7 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         for kind, thief in (
             ("8 cells", lies_by_query.UNAWARE),
             ("8 cells", lies_by_query.WALKING),
+            ("8 cells", knowing_thieves.as_in_lab_2(lies_by_query.WALKING)),
             (lies_by_query.ANY, lies_by_query.ORACLE),
             ("one a picture", lies_by_query.COPYING),
             ("512 cells", lies_by_query.best(lies, "512 cells", 3_000)),
@@ -599,8 +603,8 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
         (
             r"believes every answer gets a fidelity of (\.\d+)\. "
-            r"The \*walking thief\* gets (\.\d+): .* the oracle gets (\.\d+)\. "
-            r".* recognises every lie and gets (\.\d+)\."
+            r"The \*walking thief\* gets (\.\d+) \((\.\d+) with lab 2's clone\): "
+            r".* the oracle gets (\.\d+)\. .* recognises every lie and gets (\.\d+)\."
             r".* gets no more than (\.\d+)",
             on_purpose,
         ),

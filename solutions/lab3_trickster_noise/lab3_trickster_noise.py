@@ -63,7 +63,7 @@ from trickster.ood import auroc
 from trickster.scenario import Scenario
 from trickster.training import same_steps
 
-scenario = Scenario("fashion")
+scenario = Scenario("{{scenario}}")
 victim, dataset = scenario.victim, scenario.data
 
 # One half of the held-out pictures is for choosing a threshold, the other for measuring.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trickster.checks import answer_cases, defense_cases, remarks, score_cases
-from trickster.checks.cases import must_be_written
+from trickster.checks.cases import must_be_on_clothes, must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_POOLS
 from trickster.checks.distributions import given_read_only
 from trickster.checks.result import Sheet, check
@@ -110,6 +110,7 @@ def trickster(
     budget: int = PANEL_BUDGET,
 ) -> None:
     """A panel of thieves and honest users, asked about at once, mixed."""
+    must_be_on_clothes(trickster)
     table, kept, steady, caught = None, 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 1) as part:
         must_be_written(trickster, *defense_cases.example())
