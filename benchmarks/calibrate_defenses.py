@@ -1,12 +1,12 @@
 """Run the graded checks of whole defences (labs 3 and 4) over and over, each run with a new secret.
 
-    python -m benchmarks.calibrate_defenses                       # 20 runs, an hour, two cores
+    python -m benchmarks.calibrate_defenses                  # 20 runs, over an hour, two cores
     python -m benchmarks.calibrate_defenses --runs 1 --results LOOK    # a quick look, elsewhere
     python -m benchmarks.calibrate_defenses --check layered --answer reversed    # some
 
 Run i is graded with secret i, as a class is: its pools and honest pictures, the requests that mix
 them, and its clones are drawn from it. The table is what ``trickster/checks/thresholds.py``
-quotes for ``DROP`` and ``LAYERED_DROP``.
+quotes for ``DROP``, ``LAYERED_DROP`` and ``LAYERED_READ``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from benchmarks.calibration import (
 from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
-from trickster.checks import draws, fixtures, lab3, lab4, thresholds
+from trickster.checks import draws, fixtures, lab3, lab4, reader_cases, service_cases, thresholds
+from trickster.checks import panel as thieves
+from trickster.checks.result import Sheet, check
 from trickster.scenario import Scenario
 
 PART = "calibrate_defenses"
@@ -184,6 +186,11 @@ BOTH_RIGHT = {
     "largest and smallest swapped": Answer(lie=swapped),
     "reversed, 5th neighbour": Answer(neighbour=5),
 }
+BEHIND_LABELS = {  # where the least likely class is named, and by whichever lie, labels are one
+    f"{name}, labels": BOTH_RIGHT[name]._replace(to_all=defenses.hard_labels)
+    for name in ("reversed", "rolled by one", "reversed, 5th neighbour")
+}
+TURNED_ROUND, LEFT_OUT = "turns them round", "leaves them out"
 CHANGES = "Answers that change"
 CHECKS: dict[str, dict[str, Answer]] = {
     "trickster": {
@@ -221,11 +228,19 @@ CHECKS: dict[str, dict[str, Answer]] = {
         ),
         "threshold of the pool": Answer(from_pool=True, advice="smaller share"),
     },
+    "read": {  # the part of `layered` with the thief who has read the code, at one service
+        **BEHIND_LABELS,
+        "rolled by one": Answer(lie=rolled),
+        "reversed": Answer(advice=TURNED_ROUND),
+        "largest and smallest swapped": Answer(lie=swapped, advice=TURNED_ROUND),
+        "least likely class": Answer(lie=least_likely, advice=LEFT_OUT),
+    },
 }
 NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
 QUOTED = {  # in thresholds.py
     "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax"),
     "layered": (*BOTH_RIGHT, "labels and a limit", "zero-mean noise, fixed", "keeps the argmax"),
+    "read": tuple(CHECKS["read"]),
 }
 CHECKED = {
     "trickster": Calibrated(
@@ -240,21 +255,41 @@ CHECKED = {
         thresholds.LAYERED_DROP,
         ("the best thief of the panel",),
     ),
+    "read": Calibrated(
+        1.0,
+        {name: answer.advice for name, answer in CHECKS["read"].items()},
+        thresholds.LAYERED_READ,
+        ("a thief who has read your code",),
+    ),
 }
+
+
+@check("Exercise 7, one part of it", 1)
+def read(sheet: Sheet, answer: Answer) -> None:
+    """What a reader of the code, and who takes all answers as they are, get from one service."""
+    pool = thieves.Pool("shapes", service_cases.PANEL_BUDGET, "of service 0")
+    asked = pool.answered()
+    defense = trickster_of(answer, fixtures.bank(), fixtures.owners().features)
+    told = answer.to_all(defense(asked.posteriors, asked.features))
+    sets = reader_cases.training_sets(thieves.training_sets(pool, told)["soft"], asked.posteriors)
+    with sheet.part("a thief who has read your code", 1) as part:
+        reader_cases.decide(part, reader_cases.stolen([sets], [pool]))
 
 
 def run_check(job: Job) -> Measurement:
     """One check of one answer, with the secret of one number."""
-    check, name, number = job
+    which, name, number = job
     DRAWS.bit_generator.state = np.random.default_rng([number, *name.encode()]).bit_generator.state
-    answer = CHECKS[check][name]
+    answer = CHECKS[which][name]
     _only(number)
     with draws.grading_with(secret(number), held_back.load()):
-        if check == "trickster":
+        if which == "trickster":
             result = lab3.trickster(as_lab3_asks(answer))
+        elif which == "read":
+            result = read(answer)
         else:
             result = lab4.layered(as_lab4_asks(answer))
-    return measure_verdict(CHECKED[check], name, result)
+    return measure_verdict(CHECKED[which], name, result)
 
 
 @lru_cache(maxsize=1)
@@ -273,9 +308,13 @@ def section(results: Results) -> str:
     return (
         "Each run has a secret of its own. What is measured is a drop: what the best thief loses, "
         "the smaller one of two kinds of pools (trickster), the mean of two services (layered). "
-        "Where honest users pay too much, none is measured. The bars stayed as they were. That of "
-        "the trickster had been moved from .20 to .18 because of 200 runs of an earlier check, "
-        "which this file's history holds. "
+        "Where honest users pay too much, none is measured. *Read* is one part of layered by "
+        "itself, at one service: the best that a thief can do who has read the code. The runs of "
+        "layered are older than this part: both of the two points for thieves went to those who "
+        "have not read it. Now one of them does, so that misleading probabilities other than "
+        "rolled ones get four of the five points; behind labels they get all. The other bars "
+        "stayed as they were. That of the trickster had been moved from .20 to .18 because of 200 "
+        "runs of an earlier check, which this file's history holds. "
         "Right answers treat as weird what lies farther from its nearest training features than "
         "98 % of honest pictures (*5th neighbour*: than their fifth nearest), and give it the "
         "probabilities in reverse, all to the least likely class, each to the next class (*rolled "

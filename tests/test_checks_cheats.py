@@ -12,6 +12,7 @@ import pytest
 from test_checks_lab3 import by_features
 
 from autograder import held_back
+from trickster import defenses
 from trickster.checks import draws, lab3, lab4
 
 SECRET = b"which no cheat knows"
@@ -104,7 +105,11 @@ def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
     right = by_features(lie=lambda p: np.roll(p, 1, axis=1))
     result = lab3.trickster(right, **LAB3)
     assert result == 8.0 and result.remarks == ()
-    result = lab4.layered(cheats.as_service(lambda: right), **LAB4)
+
+    def labels(x, posteriors, features):
+        return defenses.hard_labels(right(x, posteriors, features))
+
+    result = lab4.layered(cheats.as_service(lambda: labels), **LAB4)
     assert result == 5.0 and result.remarks == ()
 
 

@@ -13,7 +13,7 @@ from reference import reference
 
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
-from trickster.checks import lab4
+from trickster.checks import lab4, reader_cases
 from trickster.checks.result import SAME
 
 pytestmark = pytest.mark.usefixtures("library_answers")
@@ -625,13 +625,34 @@ def least_likely(p):
     "made",
     [
         making(wrong=lambda p: np.roll(p, 3, axis=1), k=10),
-        making(wrong=least_likely, limit=lambda: limiters.TokenBucket(400 / 86_400, 500)),
+        making(tell=defenses.hard_labels, limit=lambda: limiters.TokenBucket(400 / 86_400, 500)),
         making(share=0.01, tell=defenses.hard_labels),
     ],
-    ids=["rolled, tenth neighbour", "least likely, bucket", "one percent, labels"],
+    ids=["rolled, tenth neighbour", "labels, bucket", "one percent, labels"],
 )
 def test_layered_other_right_ways(made):
     assert lab4.layered(made, **SMALL) == 5.0
+
+
+def test_a_reader_undoes_what_can_be_undone_and_leaves_out_what_looks_alike():
+    rng = np.random.default_rng(0)
+    truth = rng.dirichlet(np.full(10, 0.3), size=300)
+    lies = rng.random(300) < 0.5
+
+    def told(lie, to_all=lambda p: p):
+        return to_all(np.where(lies[:, None], lie(truth), truth))
+
+    for lie in (defenses.misinform, *(lambda p, i=i: np.roll(p, i, axis=1) for i in (1, 3))):
+        answers = told(lie)
+        undo = reader_cases.known_way(answers, truth, lies)
+        np.testing.assert_allclose(undo(answers[lies]), truth[lies])
+        assert reader_cases.of_one_making(answers, lies) is None
+    for lie in (least_likely, lambda p: 0.82 * least_likely(p) + 0.018):
+        assert reader_cases.known_way(told(lie), truth, lies) is None
+        assert (reader_cases.of_one_making(told(lie), lies) == lies).all()
+    labels = told(defenses.misinform, defenses.hard_labels)
+    assert reader_cases.known_way(labels, truth, lies) is None
+    assert reader_cases.of_one_making(labels, lies) is None
 
 
 def mean_of_batch(bank, honest):
@@ -709,10 +730,17 @@ def test_layered_wrong_ways_are_named(made, points, words):
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
-        (making(wrong=lambda p: p, tell=defenses.hard_labels), 3, "Labels and limits alone"),
+        # Of so few answers a reader of the code makes less: a share of that point is left.
+        (making(wrong=lambda p: p, tell=defenses.hard_labels), (3, 3.8), "Labels and limits alone"),
         (making(share=0.15), 2, "at a smaller share"),
-        (making(limit=lambda: None), 4.5, "answered in 24 hours"),
-        (making(limit=lambda: limiters.TokenBucket(1_000 / 86_400, 1_000)), 4.5, "burst + rate"),
+        (making(limit=lambda: None), (3.5, 4.3), "answered in 24 hours"),
+        (
+            making(limit=lambda: limiters.TokenBucket(1_000 / 86_400, 1_000)),
+            (3.5, 4.3),
+            "burst + rate",
+        ),
+        (making(), (4, 4.8), "turns them round"),
+        (making(wrong=least_likely), (4, 4.8), "the thief leaves them out"),
     ],
 )
 def test_layered_services_that_lose_points_late_are_named(made, points, words):

@@ -287,6 +287,7 @@ QUOTED = {
     "steal": ("calibrate_training", thresholds.STOLEN_FIDELITY),
     "trickster": ("calibrate_defenses", thresholds.DROP),
     "layered": ("calibrate_defenses", thresholds.LAYERED_DROP),
+    "read": ("calibrate_defenses", thresholds.LAYERED_READ),
 }
 
 
@@ -359,7 +360,8 @@ def test_lab_6_s_bars_quote_what_was_measured(decimals, bar):
 def test_the_guide_says_how_many_points_were_run_over_and_over():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     ours, every = (int(n) for n in re.search(r"\((\d+) of the (\d+) points", text).groups())
-    assert ours == sum(one.points for s in CALIBRATED.values() for one in s.CHECKED.values())
+    checked = calibrate_training.CHECKED | calibrate_defenses.CHECKED
+    assert ours == sum(one.points for name, one in checked.items() if name != "read")  # of layered
     points = re.compile(r"^# %%.* points=(\d+)", re.MULTILINE)
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "solutions").glob("*/lab*.py"))
     assert every == sum(int(n) for text in sources for n in points.findall(text))
@@ -490,6 +492,11 @@ def quotes():
         "lab4",
         r"full points for a drop of fidelity of (\.\d+), part of them from (\.\d+)",
         [thresholds.LAYERED_DROP.full, thresholds.LAYERED_DROP.some],
+    )
+    yield (
+        "lab4",
+        r"full points for a drop of (\.\d+), part of them from (\.\d+)",
+        [thresholds.LAYERED_READ.full, thresholds.LAYERED_READ.some],
     )
     yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [thresholds.HONEST_LOSS]
     yield (

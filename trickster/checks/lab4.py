@@ -13,6 +13,7 @@ from trickster.checks import (
     bucket_cases,
     draws,
     ladder_cases,
+    reader_cases,
     remarks,
     service_cases,
 )
@@ -227,7 +228,7 @@ def layered(
     budget: int = PANEL_BUDGET,
 ) -> None:
     """Several services, each used by honest customers, thieves and one greedy account at once."""
-    tried, loss, steady = None, 1.0, None
+    tried, loss, steady, found = None, 1.0, None, None
     with sheet.part("honest customers: answers", 0.5) as part:
         must_be_written(make_layered, *service_cases.example())
         tried = service_cases.try_out(make_layered, services, budget, part.doing)
@@ -242,10 +243,14 @@ def layered(
         steady = part.share == 1
     with sheet.part(f"one account, at most {DAILY_CAP:,} answers in 24 hours", 0.5) as part:
         service_cases.greedy_account(part, service_cases.must_be_asked(tried))
-    with sheet.part("the best thief of the panel", 2) as part:
+    with sheet.part("the best thief of the panel", 1) as part:
         asked = service_cases.must_be_asked(tried)
         _worth_attacking(asked.success, loss, steady)
-        service_cases.best_thief(part, asked)
+        found = service_cases.best_thief(part, asked)
+    with sheet.part("a thief who has read your code", 1) as part:
+        asked = service_cases.must_be_asked(tried)
+        _worth_attacking(asked.success, loss, steady)
+        reader_cases.reader(part, asked, found)
     if tried is not None:
         remarks.tell(sheet, tried.tables)
 

@@ -333,8 +333,8 @@ def panel(tried: Tried, report: thieves.Report | None = None) -> Stolen:
     """What the thieves got away with."""
     sets = [_training_sets(*one) for one in zip(tried.tables, tried.pools, strict=True)]
     labels = thieves.train(sets, report)
-    before = [_fidelity(thieves.undefended(pool, ("soft",))["soft"]) for pool in tried.pools]
-    return Stolen(before, {t: [_fidelity(one.get(t)) for one in labels] for t in sets[0]})
+    before = [fidelity_of(thieves.undefended(pool, ("soft",))["soft"]) for pool in tried.pools]
+    return Stolen(before, {t: [fidelity_of(one.get(t)) for one in labels] for t in sets[0]})
 
 
 def _training_sets(table: Table, pool: thieves.Pool) -> thieves.Sets:
@@ -348,13 +348,15 @@ def _training_sets(table: Table, pool: thieves.Pool) -> thieves.Sets:
     return sets
 
 
-def _fidelity(labels: np.ndarray | None) -> float:
+def fidelity_of(labels: np.ndarray | None) -> float:
     """Of a clone that labelled the test pictures so; None where there was nothing to train on."""
     return CHANCE if labels is None else evaluation.fidelity(labels, fixtures.victim_labels())
 
 
-def best_thief(part: Part, tried: Tried) -> None:
+def best_thief(part: Part, tried: Tried) -> Stolen:
     """Four thieves at each service: the best of them, as a drop from an undefended service.
+
+    None of them knows how it misleads; ``reader_cases`` sends one who does.
 
     The mean over services counts: who lies to everybody in one of them has lost more than that
     drop by the honest customers, and who defends only one of them has none (``must_defend``).
@@ -377,3 +379,4 @@ def best_thief(part: Part, tried: Tried) -> None:
         "answer, and whatever keeps the argmax, teaches it all the same.",
         value=drop,
     )
+    return found

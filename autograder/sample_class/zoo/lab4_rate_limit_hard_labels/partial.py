@@ -7,8 +7,8 @@
 # token_bucket_test = 3
 # price_of_theft_test = 1
 # ablation_test = 0
-# layered_test = [4.2, 4.5]
-# total = [11.7, 12]
+# layered_test = [3.2, 3.5]
+# total = [10.7, 11]
 # [marks]
 # audit_verdict = 1
 # ///

@@ -1,0 +1,133 @@
+"""What lab 4 tries with a thief who has read a service's code: what they make of its answers.
+
+They know how the service misleads, but not which of its answers are misleading. What they cannot
+undo, they leave out. The best of their ways counts, and so does taking all answers as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from trickster import adaptive_attacks, training
+from trickster.attacks import TrainingSet
+from trickster.checks import panel as thieves
+from trickster.checks.keyed_cases import UNDO
+from trickster.checks.result import NotMeasured, Part
+from trickster.checks.service_cases import Stolen, Tried, fidelity_of
+from trickster.checks.thresholds import LAYERED_READ
+from trickster.checks.traffic import FIRST
+
+KNOWN = 0.9  # a way that gets the class right behind so many of the lies is how they were told
+COMMON = 0.1  # answers that are the same ten numbers, in some order, so often are of one making
+NAIVE, UNLIER, LEAVES_OUT, SMALL_LOSS = "as they are", "un-lier", "leaves lies out", "small loss"
+Undo = Callable[[np.ndarray], np.ndarray]
+
+
+def training_sets(told: TrainingSet, truth: np.ndarray) -> thieves.Sets:
+    """What a reader's clones train on, from soft answers; ``truth (n, k)`` is the victim's own.
+
+    Of the truth only what the code says is taken: how a lie was told, and what it looks like.
+    """
+    lies = told.answers.argmax(axis=1) != truth.argmax(axis=1)
+    sets = {NAIVE: told, SMALL_LOSS: adaptive_attacks.small_loss(told)}
+    if (undo := known_way(told.answers, truth, lies)) is not None:
+        sets[UNLIER] = adaptive_attacks.unlied(told, [undo], seed=told.seed)
+    if (plain := of_one_making(told.answers, lies)) is not None:
+        sets[LEAVES_OUT] = adaptive_attacks.oracle(told, plain)
+    n = len(told.x)
+    return {
+        name: replace(one, epochs=training.same_steps(len(one.x), n, epochs=one.epochs))
+        for name, one in sets.items()
+        if len(one.x)
+    }
+
+
+def known_way(answers: np.ndarray, truth: np.ndarray, lies: np.ndarray) -> Undo | None:
+    """The usual way to undo a lie that undoes these; None where the class is lost, as in labels."""
+    if not lies.any():
+        return None
+    told, wanted = answers[lies], truth[lies]
+    best = min(UNDO, key=lambda undo: float(np.abs(undo(told) - wanted).mean()))
+    right = best(told).argmax(axis=1) == wanted.argmax(axis=1)
+    return best if right.mean() >= KNOWN else None
+
+
+def of_one_making(answers: np.ndarray, lies: np.ndarray) -> np.ndarray | None:
+    """Which answers are the numbers that most lies consist of; None where truths are as well."""
+    if not lies.any():
+        return None
+    numbers = np.sort(answers, axis=1).round(4)
+    kinds, counts = np.unique(numbers[lies], axis=0, return_counts=True)
+    same = (numbers == kinds[counts.argmax()]).all(axis=1)
+    return same if same.mean() >= COMMON and lies[same].mean() >= KNOWN else None
+
+
+def read(tried: Tried, report: thieves.Report | None = None) -> Stolen:
+    """What a reader gets away with at each service."""
+    sets = []
+    for table, pool in zip(tried.tables, tried.pools, strict=True):
+        rows = table.crowd.rows(pool.group)
+        told = thieves.training_sets(pool, table.given[FIRST, rows])["soft"]
+        given = ~np.isnan(table.given[FIRST, rows]).any(axis=1)
+        sets.append(training_sets(told, table.crowd.posteriors[rows][given]))
+    return stolen(sets, tried.pools, report)
+
+
+def stolen(
+    sets: list[thieves.Sets], pools: list[thieves.Pool], report: thieves.Report | None = None
+) -> Stolen:
+    """Train the clones of each service's reader; where one way does not work, nothing is undone."""
+    labels = thieves.train(sets, report)
+    before = [fidelity_of(thieves.undefended(pool, ("soft",))["soft"]) for pool in pools]
+    ways = sorted(set().union(*sets))
+    after = {way: [fidelity_of(one.get(way, one.get(NAIVE))) for one in labels] for way in ways}
+    return Stolen(before, after)
+
+
+def reader(part: Part, tried: Tried, naive: Stolen | None) -> None:
+    """The best of the reader's ways, and of the others': a reader can do as they do."""
+    if naive is None:
+        raise NotMeasured("the thieves who have not read it come first, see above.")
+    found = read(tried, part.doing)
+    others = {f"{name}, as above": values for name, values in naive.after.items()}
+    decide(part, Stolen(found.before, found.after | others))
+
+
+def decide(part: Part, found: Stolen) -> None:
+    """Award what the best way loses, from an undefended service, in the mean over services."""
+    before, after, drop = (
+        np.mean(found.before),
+        np.mean(found.after[found.best]),
+        found.drops.mean(),
+    )
+    part.award(
+        LAYERED_READ.share(drop),
+        f"fidelity {before:.3f} → {after:.3f} ({found.best}), a drop of {drop:.3f} "
+        f"(services: {', '.join(f'{one:.3f}' for one in found.drops)}); "
+        + ", ".join(f"{name} {np.mean(found.after[name]):.3f}" for name in _ways(found)),
+        f"a drop of at least {LAYERED_READ.full} (some points from {LAYERED_READ.some})",
+        LAYERED_READ.usual,
+        _advice(found.best),
+        value=drop,
+    )
+
+
+def _ways(found: Stolen) -> list[str]:
+    return [name for name in (UNLIER, LEAVES_OUT, SMALL_LOSS) if name in found.after]
+
+
+def _advice(best: str) -> str:
+    if best == UNLIER:
+        return (
+            "The thief knows how your service misleads, finds out which answers do, and turns them "
+            "round: their ten numbers hold all that the truth held. How much of it must you send?"
+        )
+    if best == LEAVES_OUT:
+        return (
+            "Your misleading answers are made of the same ten numbers every time, and true ones "
+            "are not: the thief leaves them out. Make both look alike."
+        )
+    return "Knowing your code makes no difference here: see the thieves above."
