@@ -1012,16 +1012,16 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Each thief fails where the other succeeds. Why?
+# **Explain it before you read on.** Where the walking thief succeeds, the copying thief fails, and the other way
+# round. Why?
 #
 # **Read the result.** Look at the rows of numbers first. Your lie gives the shape and its copy the same order, so
-# the copying thief notices nothing, and has spent half of the queries (.171). But many pictures share that order, so
+# the copying thief notices nothing, and has spent half of the queries on copies (.171). But many pictures share that order, so
 # the walking thief reads it off once and undoes it everywhere in its cell: .487, about as much as the oracle
 # (.519) and more than twice what is left for a thief who believes every answer (.217). One permutation
 # for each picture does the reverse. What the walking thief finds at one edge holds nowhere else (.158), but every
-# lie shows: two queries tell it from a truth. The copying thief *is* the oracle of exercise 2, who was called a
-# mere yardstick there, for twice the queries: .378. Behind 512 cells neither of them gains anything (.170 and
-# .140).
+# lie shows: two queries tell it from a truth. So a real thief can be the oracle of exercise 2, for twice the queries:
+# from half as many pictures, .378. Behind 512 cells neither of the two gains anything (.170 and .140).
 #
 # No key was broken. The course has measured more kinds of lies, with five keys and one more thief
 # (`benchmarks/lies_by_query.py` in its repository). This is what the best of all thieves gets behind the reference's
@@ -1034,7 +1034,7 @@ plots.bars(
 #
 # *Which lie would you choose?* At these budgets, some 512 cells: fewer are walked through, and one permutation for
 # each picture shows itself in every copy. But 512 cells are no secret either. What works for eight works for each of
-# them, it only takes more lines; and there may be a thief whom nobody here has thought of. So a lie buys queries,
+# them, it only takes more lines; and there may be a thief of whom nobody here has thought. So a lie buys queries,
 # and nothing else. Count on a thief who has enough of them: if the lies are recognised, that thief has what the
 # oracle has, and only a better detector leaves less of it; if they are undone, it is what an undefended
 # service gives away. That is why the check asks for a drop against the oracle, and why this table belongs beside it.
