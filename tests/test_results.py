@@ -437,6 +437,16 @@ def of_the_course(*pairs: tuple[str, str]) -> list[float]:
     return [np.mean(course.values(stored("thieves_by_defense"), *pair)) for pair in pairs]
 
 
+def of_both_clones(*pairs: tuple[str, str]) -> list[float]:
+    """Mean fidelity behind a defence of each thief: with lab 2's clone, then with the labs' own."""
+    found = stored("knowing_thieves")
+    return [
+        np.mean(knowing_thieves.values(found, defense, name))
+        for defense, thief in pairs
+        for name in (knowing_thieves.as_in_lab_2(thief), thief)
+    ]
+
+
 def quotes():
     """What the labs say, word for word, and the figures that they must say there."""
     stolen = of_demo_b(
@@ -468,6 +478,19 @@ def quotes():
             np.mean(right_answers.values(*rolled, thief))
             for thief in (right_answers.UNLIER, right_answers.NAIVE)
         ],
+    )
+    yield (
+        "lab3",
+        r"(\.\d+) in place of (\.\d+) for a thief who does not know, and (\.\d+) in place of "
+        r"(\.\d+) for the un-lier \(undefended (\.\d+) in place of (\.\d+)\)",
+        of_both_clones(
+            ("Trickster", "does not know"), ("Trickster", "un-lier"), ("none", "does not know")
+        ),
+    )
+    yield (
+        "lab4",
+        r"(\.\d+) in place of (\.\d+) from labels behind lies .* nothing either \((\.\d+)\)",
+        of_both_clones(("layered", "10 accounts"), ("layered", "small loss"))[:3],
     )
     ablated = ("no defence", "noise alone", "all five")
     stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)
