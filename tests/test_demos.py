@@ -56,15 +56,18 @@ def test_noise_alone_beats_the_full_stack(runs):
     assert mean(runs, "noise") < mean(runs, *MECHANISMS)
 
 
+@pytest.mark.slow
 def test_hard_labels_change_nothing_for_a_thief_who_uses_labels(runs):
     assert np.array_equal(runs[("hard labels",)]["fidelity"], runs[()]["fidelity"])
 
 
+@pytest.mark.slow
 def test_the_rate_limit_serves_about_182_of_300(runs):
     assert mean(runs, "rate limit", what="query_success") == pytest.approx(0.6, abs=0.02)
     assert mean(runs, what="query_success") == 1
 
 
+@pytest.mark.slow
 def test_honest_users_pay(runs):
     assert mean(runs, what="honest_accuracy") == pytest.approx(0.974, abs=0.006)
     assert mean(runs, *MECHANISMS, what="honest_accuracy") == pytest.approx(0.927, abs=0.015)

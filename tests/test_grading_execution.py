@@ -135,6 +135,7 @@ def test_a_changed_test_cell_is_the_course_s_again(graded: Any) -> None:
     assert "hidden_measurement" in cells_of(root, "forged")["root_sum_test"].source
 
 
+@pytest.mark.slow
 def test_the_outputs_are_nbgrader_s(graded: Any) -> None:
     root, _ = graded
     cells = cells_of(root, "noisy")
@@ -148,6 +149,7 @@ def test_the_outputs_are_nbgrader_s(graded: Any) -> None:
     assert "measured 3.0, asked 3.0" in page and "careful" in page
 
 
+@pytest.mark.slow
 def test_a_kernel_that_ended_costs_what_comes_after(graded: Any) -> None:
     root, _ = graded
     cells = cells_of(root, "exits")
