@@ -882,7 +882,8 @@ plots.bars(
 # This reveals two weaknesses of your defence. A reversed answer contains everything that the true answer
 # contained, and nothing secret is needed to read it. And the detector flags only 56 % of the shapes, so anyone
 # who recognises the lies has truthful answers about the rest.
-#
+
+# %% [markdown]
 # <details><summary>If you mislead in another way</summary>
 #
 # Swapped probabilities are found out like reversed ones. If you rolled the classes by one, and set
@@ -929,7 +930,8 @@ plots.bars(
 # know, and .729 in place of .670 for the un-lier (undefended .746 in place of .693). It was not measured whether
 # customers with unusual clothes bear more of the cost than others. Before a real service is defended like this, it
 # should be.
-#
+
+# %% [markdown]
 # **Is it allowed?** Try thefts only on services that are your own, or whose owner has agreed: most terms of
 # service forbid using the answers to train a competing model. A defence that misleads has its own limits.
 # Some honest customers get wrong answers on purpose. Whether that is acceptable depends on the contract, on

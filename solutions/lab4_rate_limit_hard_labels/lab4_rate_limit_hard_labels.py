@@ -1130,7 +1130,8 @@ print(f"Your guess: {my_noise_model}. Small loss: {stolen['misleading, labels on
 # (.242). How this lab's services fare against a thief who owns real pictures, or who
 # chooses each query by the answers before it. Nobody here tried to find accounts that belong together, or thieves by the distances between
 # their queries (Juuti et al.), as real services do. Three seeds give rough intervals.
-#
+
+# %% [markdown]
 # **Is it allowed?** Terms of service usually forbid both training a competing model on the answers and opening
 # accounts to get around a limit. Try them only on services that are your own, or whose owner has agreed. Owners have
 # duties too: limits and deliberately wrong answers belong in the terms that customers agree to.
