@@ -262,9 +262,8 @@ def test_train_victim_that_never_forgets_its_gradients(quick):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("report", [lambda total, n: total, lambda total, n: 0.0])
-def test_train_victim_whose_losses_are_no_means(quick, report):
-    result = judge_training(small_network, loop(right_step, report=report))
+def test_train_victim_whose_losses_are_no_means(quick):
+    result = judge_training(small_network, loop(right_step, report=lambda total, n: total))
     assert result == 1.0
     assert "are not the means of the epochs" in in_words(result)
 
@@ -373,7 +372,7 @@ def put_into(model, weights):
 # --- exercise 2, without the work ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("secret", [0, 1, 2])
+@pytest.mark.parametrize("secret", [0, 1])
 def test_invented_losses_and_the_shipped_checkpoint_earn_nothing(quick, secret):
     with grading(secret):
         result = judge_training(lambda seed=0: Scenario("fashion").victim.network, invented)
@@ -467,9 +466,8 @@ def ridge(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("secret", [0, 1])
-def test_regression_on_random_features_is_no_training(quick, names, secret):
-    with grading(secret):
+def test_regression_on_random_features_is_no_training(quick, names):
+    with grading(1):
         result = judge_training(names["build_victim"], ridge)
     assert "step by step against the gradient" in in_words(result)
     assert result == 0.0
