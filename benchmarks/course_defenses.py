@@ -37,8 +37,10 @@ DEFENSES = {
     "layered": "lab 4's, Trickster, then labels only, "
     f"{PER_DAY['layered']:,} a day for each account",
     "keyed lies": "lab 5's, a detector that has learnt from outliers made of honest pictures, "
-    "and lies that follow from a secret key",
+    "and lies that follow from a secret key, in eight cells",
 }
+FINER = "keyed lies, 512 cells"
+KEYED = {"keyed lies": 3, FINER: 9}  # planes, which cut 2 to the power of so many cells
 
 scenario = Scenario("fashion")
 Output = Callable[[np.ndarray, Query], np.ndarray]
@@ -120,8 +122,8 @@ def tell(name: str, x: np.ndarray, seed: int) -> Told:
 
     A defence that treats all answers alike tells none.
     """
-    if name == "keyed lies":
-        return _keyed_lies(x, seed)
+    if name in KEYED:
+        return _keyed_lies(x, seed, KEYED[name])
     features, posteriors = scenario.victim.features_and_posteriors(x)
     query, lies = Query(x, features, "", 0.0), np.zeros(len(x), dtype=bool)
     if name in ("noise", "Trickster", "layered"):
@@ -150,12 +152,12 @@ def honest_users(answers: np.ndarray) -> dict[str, list[float]]:
     return {"utility": list(served[:3]), "lost": list(lost[:3])}
 
 
-def _keyed_lies(x: np.ndarray, seed: int) -> Told:
+def _keyed_lies(x: np.ndarray, seed: int, planes: int) -> Told:
     """Lab 5's reference, with a key for each seed."""
     layers, posteriors = scenario.victim.statistics_and_posteriors(x)
     statistics = np.hstack(list(layers.values()))
     key = np.random.default_rng([5, seed]).bytes(32).hex()
     lies = lab5.combined()(statistics) < lab5.threshold(lab5.combined, FLAGGED)
     answers = posteriors.copy()
-    answers[lies] = lab5.cells(3)(posteriors[lies], statistics[lies, lab5.FEATURES], key)
+    answers[lies] = lab5.cells(planes)(posteriors[lies], statistics[lies, lab5.FEATURES], key)
     return Told(answers, lies)

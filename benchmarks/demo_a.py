@@ -203,7 +203,7 @@ def section(results: Results) -> str:
     )
 
 
-def jobs(seeds: int = 1) -> list[Job]:
+def jobs(seeds: int = 5) -> list[Job]:
     """What honest users get, and each theft, with each seed."""
     return [
         (condition, who, seed)

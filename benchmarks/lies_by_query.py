@@ -6,8 +6,8 @@ Lab 5's detector, with one permutation for all weird pictures, with 2 to the pow
 cells, or with one permutation for each picture. Every thief pays for every query out of the same
 budget: who walks or asks about copies has fewer pictures left to learn from. The *oracle*, who is
 told which answers are lies, and the thief of an undefended service pay one query a picture. All
-train the clone of labs 3 to 5; behind eight cells and with 3,000 queries, README's row, each has
-lab 2's clone as well.
+train the clone of labs 3 to 5; in README's rows, behind 8 and 512 cells with 3,000 queries, they
+train the two better ones of ``knowing_thieves`` as well.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -27,9 +26,9 @@ from benchmarks import calibrate_knowing as lab5
 from benchmarks import cli
 from benchmarks.course_defenses import FLAGGED, halves, scenario
 from benchmarks.formatting import markdown_table, mean_interval, plural, short
-from benchmarks.knowing_thieves import LONGER, as_in_lab_2, epochs_for, squares
+from benchmarks.knowing_thieves import CLONES, LAB_3, epochs_for, stolen, trained, with_clone
 from benchmarks.store import Job, Measurement, Results
-from trickster import attacks, defenses, evaluation, probing
+from trickster import defenses, probing
 from trickster.api import Query
 from trickster.attacks import TrainingSet
 from trickster.probing import Found
@@ -44,7 +43,7 @@ PLANES = {
     "4,096 cells": 12,
     "one a picture": None,
 }
-COURSE = "8 cells"  # what lab 5 recommends, and the other tables call keyed lies
+COURSE, FINER = "8 cells", "512 cells"  # lab 5's reference, and what it recommends in the end
 ANY = "any lie"  # whose kind does not matter
 UNDEFENDED, ORACLE = "undefended", "oracle"
 UNAWARE, WALKING, COPYING = "does not know", "walking", "copying"
@@ -127,15 +126,19 @@ def run(job: Job) -> Measurement:
     """Each thief's clone; how many answers they believe, and how many of these are true."""
     kind, budget, seed = job
     found = {thief: theft() for thief, theft in thefts(kind, budget, seed).items()}
-    labels = _labels(found, seed, both_clones=(kind, budget) == (COURSE, BUDGETS[0]))
-    data, theirs = scenario.data, scenario.victim.labels(scenario.data.x_test)
+    sets = {
+        thief: TrainingSet(x, answers, epochs=epochs_for(len(x)), seed=seed)
+        for thief, (x, answers, _) in found.items()
+    }
+    all_pictures = np.ones(len(scenario.data.x_test), dtype=bool)
     measured: Measurement = {}
-    for thief, (x, answers, queries) in found.items():
-        true = np.abs(answers - scenario.victim.posteriors(x)).max(axis=1) < 0.01
-        for name in {thief, as_in_lab_2(thief)} & set(labels):
+    for clone in clones(kind, budget):
+        labels = trained(sets, clone)
+        for thief, (x, answers, queries) in found.items():
+            true = np.abs(answers - scenario.victim.posteriors(x)).max(axis=1) < 0.01
+            name = with_clone(thief, clone)
             measured[name] = {
-                "accuracy": evaluation.accuracy(labels[name], data.y_test),
-                "fidelity": evaluation.fidelity(labels[name], theirs),
+                **stolen(labels[name], all_pictures),
                 "queries": queries,
                 "believed": len(x),
                 "true": float(np.mean(true)),
@@ -143,22 +146,9 @@ def run(job: Job) -> Measurement:
     return measured
 
 
-def _labels(found: dict[str, Found], seed: int, both_clones: bool) -> dict[str, np.ndarray]:
-    """For each thief, their clone's labels of all test pictures; and those of lab 2's clone."""
-    x = scenario.data.x_test
-    sets = {
-        thief: TrainingSet(x, answers, epochs=epochs_for(len(x)), seed=seed)
-        for thief, (x, answers, _) in found.items()
-    }
-    clones = zip(sets, attacks.train_clones(list(sets.values())), strict=True)
-    labels = {thief: clone.labels(x) for thief, clone in clones}
-    if both_clones:
-        smaller = [
-            replace(one, x=squares(one.x), epochs=one.epochs * LONGER) for one in sets.values()
-        ]
-        for thief, clone in zip(sets, attacks.train_clones(smaller), strict=True):
-            labels[as_in_lab_2(thief)] = clone.labels(squares(x))
-    return labels
+def clones(kind: str, budget: int) -> Sequence[str]:
+    """Which ones every thief trains."""
+    return CLONES if kind in (COURSE, FINER) and budget == BUDGETS[0] else (LAB_3,)
 
 
 def values(
@@ -201,9 +191,10 @@ def section(results: Results) -> str:
             f"With {budget:,} queries (oracle {told}, undefended {free}):\n\n"
             + markdown_table(("", UNAWARE, *ASKING), rows)
         )
-    both = [
-        mean_interval(values(results, COURSE, BUDGETS[0], name))
-        for name in map(as_in_lab_2, (WALKING, UNAWARE))
+    better = [
+        f"behind {kind} the walking thief has {_most(results, kind, WALKING)}, the copying one "
+        f"{_most(results, kind, COPYING)}, who does not know {_most(results, kind, UNAWARE)}"
+        for kind in (COURSE, FINER)
     ]
     seeds = plural(len({seed for (_, _, seed), _ in results}), "seed")
     return (
@@ -214,10 +205,16 @@ def section(results: Results) -> str:
         "and undoes it. *Copying*: asks about each picture twice, the second time with every pixel "
         "changed by 1/255, and leaves out the answers whose order changes; *farther*: about "
         f"{COPIES} copies with noise of deviation {short(NOISE, 2)}. *Eliminating*: asks about 24 "
-        "copies, and gives each class the number that it never had. With lab 2's clone and "
-        f"{BUDGETS[0]:,} queries, behind {COURSE}, the walking thief has {both[0]}, the one who "
-        f"does not know {both[1]}.\n\n" + "\n\n".join(tables)
+        "copies, and gives each class the number that it never had.\n\n"
+        + "\n\n".join(tables)
+        + f"\n\nWith the best of three clones and {BUDGETS[0]:,} queries, {'; '.join(better)}."
     )
+
+
+def _most(results: Results, kind: str, thief: str) -> str:
+    named = [with_clone(thief, clone) for clone in CLONES]
+    found = [values(results, kind, BUDGETS[0], name) for name in named]
+    return mean_interval(max((one for one in found if one), key=np.mean))
 
 
 def jobs(seeds: int = 5) -> list[Job]:
