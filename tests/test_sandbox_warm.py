@@ -232,7 +232,8 @@ def test_it_ends_with_the_grader() -> None:
         "import subprocess, sys, time\n"
         "from autograder.sandbox import warm_start\n"
         "warm_start.MODULES = ('json',)\n"
-        "print(warm_start.ForkServer().process.pid, flush=True)\n"
+        "server = warm_start.ForkServer()\n"
+        "print(server.process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
