@@ -23,7 +23,7 @@ help:
 ifneq ($(wildcard solutions),)
 	@echo "make grade          grade a small sample class (2 minutes on two cores)"
 	@echo "make zoo            grade the whole zoo and compare every verdict (6 minutes)"
-	@echo "make test           run all tests (15 minutes)"
+	@echo "make test           run all tests (12 minutes)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"
 	@echo "make check          say whether anything that is committed is stale or leaks"
