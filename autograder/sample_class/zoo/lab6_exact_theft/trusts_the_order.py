@@ -5,7 +5,7 @@
 # logits_through_top_k_test = 0
 # tell_test = 1.5
 # total = 3
-# shows = ["right numbers beside the wrong tokens", "that fall is no cliff, however large it is", "as if no bias were in them"]
+# shows = ["right numbers beside the wrong tokens", "that drop is no cliff, however large it is", "as if no bias were in them"]
 # ///
 
 # %% hidden_size
