@@ -928,6 +928,7 @@ print(f"Your guess: {my_queries}. The closest of these budgets: {closest:,}.")
 # The next cell shows what both see. It asks your service, and one with your detector that has a permutation of its
 # own for each picture.
 
+
 # %% provided="on_purpose"
 def service(kind, key=KEY):
     """What a thief can call: your defence, or your detector with one permutation a picture."""
