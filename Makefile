@@ -22,7 +22,7 @@ help:
 # A student copy has no solutions/, and nothing to do for an author.
 ifneq ($(wildcard solutions),)
 	@echo "make grade          grade a small sample class (2 minutes on two cores)"
-	@echo "make zoo            grade the whole zoo and compare every verdict (6 minutes)"
+	@echo "make zoo            grade the whole zoo and compare every verdict (under 10 minutes)"
 	@echo "make test           run all tests (12 minutes)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"
