@@ -31,6 +31,7 @@ from benchmarks.course_defenses import (
     halves,
     honest_users,
     outputs,
+    owned,
     scenario,
 )
 from benchmarks.formatting import markdown_table, mean_interval, plural, short, with_interval
@@ -76,14 +77,6 @@ def service(name: str, seed: int) -> PredictionAPI:
     """The victim behind a defence, in the first second of a day."""
     limiters = [SlidingWindow(PER_DAY[name], DAY)] if name in PER_DAY else []
     return scenario.api(defenses=outputs(name, seed), limiters=limiters, clock=ManualClock())
-
-
-def owned(seed: int) -> np.ndarray:
-    """Which test pictures a thief with real ones owns: held-out ones, as any customer's would be.
-
-    They are of the half that chooses thresholds; no clone is measured on its own.
-    """
-    return np.random.default_rng(seed).choice(halves()[0].stop, REAL, replace=False)
 
 
 def theft(thief: str, defense: str, seed: int) -> models.Classifier:
