@@ -16,7 +16,7 @@ from trickster.attacks import TrainingSet
 from trickster.checks import panel as thieves
 from trickster.checks.keyed_cases import UNDO
 from trickster.checks.result import NotMeasured, Part
-from trickster.checks.service_cases import Stolen, Tried, fidelity_of
+from trickster.checks.service_cases import Stolen, Tried, award_drop, fidelity_of
 from trickster.checks.thresholds import LAYERED_READ
 from trickster.checks.traffic import FIRST
 
@@ -98,25 +98,8 @@ def reader(part: Part, tried: Tried, naive: Stolen | None) -> None:
 
 def decide(part: Part, found: Stolen) -> None:
     """Award what the best way loses, from an undefended service, in the mean over services."""
-    before, after, drop = (
-        np.mean(found.before),
-        np.mean(found.after[found.best]),
-        found.drops.mean(),
-    )
-    part.award(
-        LAYERED_READ.share(drop),
-        f"fidelity {before:.3f} → {after:.3f} ({found.best}), a drop of {drop:.3f} "
-        f"(services: {', '.join(f'{one:.3f}' for one in found.drops)}); "
-        + ", ".join(f"{name} {np.mean(found.after[name]):.3f}" for name in _ways(found)),
-        f"a drop of at least {LAYERED_READ.full} (some points from {LAYERED_READ.some})",
-        LAYERED_READ.usual,
-        _advice(found.best),
-        value=drop,
-    )
-
-
-def _ways(found: Stolen) -> list[str]:
-    return [name for name in (UNLIER, LEAVES_OUT, SMALL_LOSS) if name in found.after]
+    shown = [name for name in (UNLIER, LEAVES_OUT, SMALL_LOSS) if name in found.after]
+    award_drop(part, found, LAYERED_READ, shown, _advice(found.best))
 
 
 def _advice(best: str) -> str:

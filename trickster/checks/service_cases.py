@@ -20,7 +20,7 @@ from trickster.checks.defense_cases import what_to_do
 from trickster.checks.distributions import sums_to_one
 from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.checks.service_traffic import DAY, GREEDY, REQUEST, REQUESTS_A_DAY, plan
-from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS
+from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS, Threshold
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
 SERVICES = 2
@@ -362,21 +362,29 @@ def best_thief(part: Part, tried: Tried) -> Stolen:
     drop by the honest customers, and who defends only one of them has none (``must_defend``).
     """
     found = panel(tried, part.doing)
+    award_drop(
+        part, found, LAYERED_DROP, list(found.after),
+        "Labels and limits alone do not stop a patient thief or one with many accounts: mislead "
+        "weird inputs, with an answer whose largest class is another. Noise around the true "
+        "answer, and whatever keeps the argmax, teaches it all the same.",
+    )  # fmt: skip
+    return found
+
+
+def award_drop(part: Part, found: Stolen, bar: Threshold, shown: list[str], advice: str) -> None:
+    """Award the drop of the best thief, in the mean over services; some are ``shown`` by name."""
     before, after, drop = (
         np.mean(found.before),
         np.mean(found.after[found.best]),
         found.drops.mean(),
     )
     part.award(
-        LAYERED_DROP.share(drop),
+        bar.share(drop),
         f"fidelity {before:.3f} → {after:.3f} ({found.best}), a drop of {drop:.3f} "
         f"(services: {', '.join(f'{one:.3f}' for one in found.drops)}); "
-        + ", ".join(f"{name} {np.mean(values):.3f}" for name, values in found.after.items()),
-        f"a drop of at least {LAYERED_DROP.full} (some points from {LAYERED_DROP.some})",
-        LAYERED_DROP.usual,
-        "Labels and limits alone do not stop a patient thief or one with many accounts: mislead "
-        "weird inputs, with an answer whose largest class is another. Noise around the true "
-        "answer, and whatever keeps the argmax, teaches it all the same.",
+        + ", ".join(f"{name} {np.mean(found.after[name]):.3f}" for name in shown),
+        f"a drop of at least {bar.full} (some points from {bar.some})",
+        bar.usual,
+        advice,
         value=drop,
     )
-    return found
