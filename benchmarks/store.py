@@ -7,7 +7,6 @@ measurement. ``results.py`` makes RESULTS.md of them.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -24,10 +23,9 @@ import torch
 from tqdm import tqdm
 
 from autograder.grading.executor import Call, Lost, completed, workers_for
-from trickster.checks import thresholds
+from benchmarks.fingerprint import ROOT, library_hash
 from trickster.files import write_atomically
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("numpy", "scikit-learn", "scipy", "torch")
 
@@ -62,9 +60,10 @@ def measure(
     again : measure all of ``jobs`` anew. A change of the script itself is not noticed.
 
     Where something is to be measured and what is stored came from another version of the library,
-    all of it is put aside: one table must not mix two versions. If ``jobs`` are only some of what
-    is stored, StoreError instead: a quick look must not cost the whole. Where nothing is to be
-    measured, the version does not matter.
+    all of it is put aside: one table must not mix two versions. A version is the code that the
+    part's script can reach (``fingerprint.py``). If ``jobs`` are only some of what is stored,
+    StoreError instead: a quick look must not cost the whole. Where nothing is to be measured, the
+    version does not matter.
     """
     path = folder / f"{part}.jsonl"
     provenances, stored = read_results(path)
@@ -109,36 +108,13 @@ def provenance(part: str) -> dict[str, Any]:
     """What a reader must know of the machine and the versions."""
     return {
         "part": part,
-        "library": library_hash(),
+        "library": library_hash(part),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
-
-
-def library_hash() -> str:
-    """The first digits of one hash over the library's code and the shipped data's checksums.
-
-    Of the table of thresholds only the numbers: its evidence is written from these results.
-    """
-    table = Path(thresholds.__file__)
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "trickster").rglob("*.py")):
-        code = repr(_threshold_numbers()).encode() if path.samefile(table) else path.read_bytes()
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + code)
-    digest.update((ROOT / "datasets" / "checksums.json").read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _threshold_numbers() -> list[tuple[str, object]]:
-    numbers = {
-        name: (value.full, value.some) if isinstance(value, thresholds.Threshold) else value
-        for name, value in vars(thresholds).items()
-        if name.isupper()
-    }
-    return sorted(numbers.items())
 
 
 def _set_aside(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]) -> None:

@@ -23,6 +23,7 @@ from benchmarks import (
     demo_a_protocol,
     demo_b,
     detectors,
+    fingerprint,
     formatting,
     memory,
     store,
@@ -46,6 +47,51 @@ class Counted:
             raise KeyboardInterrupt
         self.jobs.append(job)
         return {"value": len(job[0]) + job[1]}
+
+
+@pytest.fixture
+def small_library(tmp_path):
+    """A script that reaches two of the three modules of a library."""
+    files = {
+        "benchmarks/part.py": "from trickster import thief\n",
+        "trickster/__init__.py": "",
+        "trickster/thief.py": "def steal():\n    from trickster.victim import answer\n",
+        "trickster/victim.py": '"""Answers."""\nanswer = 1  # of ten\n# as before\ntext = "#"\n',
+        "trickster/plots.py": "colour = 1\n",
+        "datasets/checksums.json": "{}",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "same"),
+    [
+        ("trickster/victim.py", "answer = 1", "answer = 2", False),  # two imports away
+        ("trickster/victim.py", '"#"', '"# changed"', False),  # no comment, but a string
+        ("trickster/__init__.py", "", "x = 1", False),  # which every import runs
+        ("datasets/checksums.json", "{}", "[]", False),
+        ("trickster/victim.py", '"""Answers."""', '"""Answers,\n\nwell."""', True),
+        ("trickster/victim.py", "# as before", "# as ever\n", True),
+        ("trickster/plots.py", "colour = 1", "colour = 2", True),  # the script never reaches it
+    ],
+)
+def test_results_are_kept_when_a_change_cannot_touch_them(small_library, file, before, after, same):
+    earlier = fingerprint.library_hash("part", small_library)
+    whole = fingerprint.library_hash("no script", small_library)
+    path = small_library / file
+    path.write_text(path.read_text().replace(before, after, 1))
+    assert (fingerprint.library_hash("part", small_library) == earlier) is same
+    changes_code = not same or "plots" in file
+    assert (fingerprint.library_hash("no script", small_library) != whole) is changes_code
+
+
+def test_a_fingerprint_covers_what_a_calibration_runs():
+    reached = {path.name for path in fingerprint.library_files("calibrate_knowing")}
+    assert {"lab5.py", "attacks.py", "thresholds.py", "draws.py"} <= reached
+    assert not {"plots.py", "lab6.py", "playground.py"} & reached
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
