@@ -1,8 +1,9 @@
 # One word does a whole job, on a fresh machine too:
 #
-#   make lab     open a working copy of the labs in JupyterLab
-#   make grade   grade a small sample class, print its table and the path of its report
-#   make test    run all tests
+#   make lab         open a working copy of the labs in JupyterLab
+#   make self-study  the same, with model answers to open after your own
+#   make grade       grade a small sample class, print its table and the path of its report
+#   make test        run all tests
 #
 # Python 3.11 or newer is all that must be there. PYTHON=python3.12 picks another; TORCH=cpu takes
 # PyTorch's build without CUDA, which on Linux saves several gigabytes.
@@ -15,12 +16,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab grade zoo test test-fast lint check build pins results site student-copy
+.PHONY: help setup lab self-study grade zoo test test-fast lint check build pins results site student-copy
 
 help:
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
 # A student copy has no solutions/, and nothing to do for an author.
 ifneq ($(wildcard solutions),)
+	@echo "make self-study     the same, with a model answer folded below each written question"
 	@echo "make grade          grade a small sample class (2 minutes on two cores)"
 	@echo "make zoo            grade the whole zoo and compare every verdict (under 10 minutes)"
 	@echo "make test           run all tests (12 minutes)"
@@ -88,10 +90,13 @@ zoo: $(READY)
 	@$(BIN)/python -m autograder sample --all --workers $(WORKERS)
 
 lab: $(READY)
-	@$(BIN)/python -m autograder workspace
+	@$(BIN)/python -m autograder workspace $(ANSWERS)
 	@echo "== Opening JupyterLab; Ctrl-C here ends it =="
 	@$(BIN)/python -m jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) --ServerApp.root_dir=my_labs \
 		--LabApp.default_url=/lab/tree/start.ipynb
+
+self-study: ANSWERS = --answers
+self-study: lab
 
 lint: $(READY)
 	@echo "== Style =="

@@ -330,12 +330,15 @@ def workspace(
     to: Annotated[
         Path | None, typer.Option(help="Where the copies go; my_labs/ if left out.")
     ] = None,
+    answers: Annotated[
+        bool | None, typer.Option(help="Fold model answers into them; as before if left out.")
+    ] = None,
     root: Root = None,
 ) -> None:
     """Copy the labs into a folder of your own. Your earlier work there is never overwritten."""
     from autograder.authoring.workspace import hand_out
 
-    for sentence in hand_out(find_root(root), to).sentences():
+    for sentence in hand_out(find_root(root), to, answers).sentences():
         typer.echo(sentence)
 
 

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 REGIONS = ("SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
 MARKER = re.compile(rf"\b(BEGIN|END) ({'|'.join(REGIONS)})\b")
 HEADING = re.compile(r"^#{2,3}\s+(.+?)\s*$", re.MULTILINE)
+MODEL_ANSWER = "Model answer"  # how the summary of a folded one begins, in a copy to learn alone
 LANGUAGE_INFO = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 
 
@@ -36,6 +37,11 @@ def points_of(cell: NotebookNode) -> float:
     """The points a cell can give, 0 for cells that give none."""
     meta = cell.metadata.get("nbgrader", {})
     return float(meta.get("points", 0)) if meta.get("grade") else 0.0
+
+
+def is_model_answer(source: str) -> bool:
+    """Whether a cell is one of the course's own model answers, which nobody handed in."""
+    return source.lstrip().startswith(f"<details><summary>{MODEL_ANSWER}")
 
 
 def headings_of(notebook: NotebookNode) -> dict[str, str]:

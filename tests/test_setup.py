@@ -114,6 +114,13 @@ def test_the_pythons_of_the_guide_are_those_of_the_project_and_the_makefile():
     assert f"Python {versions[0]} to {versions[-1]}" in readme
 
 
+def test_one_word_asks_for_model_answers():
+    ask = ["make", "--dry-run", "--assume-old=.venv/ready"]
+    for word, wanted in (("self-study", "workspace --answers"), ("lab", "workspace")):
+        done = subprocess.run([*ask, word], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.split("\n")[0].strip() == f".venv/bin/python -m autograder {wanted}"
+
+
 def test_container_binder_and_make_lab_open_the_start_page_with_commands_that_exist():
     commands = CONTAINER["postCreateCommand"]
     assert commands.startswith("make setup TORCH=cpu && ")

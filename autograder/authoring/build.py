@@ -7,6 +7,7 @@ be seen that of `leaks`, what a scaffold promises that of `scaffold`.
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from autograder.authoring.copy_list import list_problems
 from autograder.authoring.execute import execute
 from autograder.authoring.leaks import find_leaks, leaks_in_text, secrets_of
 from autograder.authoring.scaffold import drift
+from autograder.authoring.self_study import starred_answers
 from autograder.authoring.source import build_notebook, lines_of
 from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError, Lab, list_labs, pick_labs, read_course
@@ -41,6 +43,7 @@ class Built:
     source: NotebookNode
     release: NotebookNode = field(default_factory=nbformat.v4.new_notebook)
     lines: dict[str, int] = field(default_factory=dict)  # of the source, by the cell's id
+    stars: list[NotebookNode] = field(default_factory=list)  # model answers, never released
 
 
 def build(
@@ -100,6 +103,7 @@ def _expanded(root: Path, names: list[str] | None, say: Say) -> list[Built]:
     labs = [Built(lab, build_notebook(lab, course)) for lab in pick_labs(root, names)]
     for lab in labs:
         lab.lines = lines_of(lab.lab, lab.source)
+        lab.stars = list(itertools.chain(*starred_answers(lab.lab, lab.source).values()))
     say(f"read {_counted(len(labs), 'source')} in {time.monotonic() - started:.1f} s")
     started = time.monotonic()
     made = nbgrader_api.generate(root, {lab.lab.name: lab.source for lab in labs})
@@ -151,8 +155,8 @@ def _check_release(lab: Built) -> list[str]:
     problems += [f"{place}: {what}." for what in different]
     if different:
         problems[-1] += f" {_advice(lab)}"
-    known = find_leaks(lab.source, lab.release)
-    leaks = [what for what in find_leaks(lab.source, there) if what not in known]
+    known = find_leaks(lab.source, lab.release, lab.stars)
+    leaks = [what for what in find_leaks(lab.source, there, lab.stars) if what not in known]
     problems += [f"{place}: {_with_lines(what, lab.lines)}" for what in leaks]
     problems += [f"{lab.lab.name}, {what}" for what in drift(lab.source, there)]
     return problems
@@ -161,7 +165,7 @@ def _check_release(lab: Built) -> list[str]:
 def _source_leaks(lab: Built) -> list[str]:
     """What the source itself shows: it would leak from every build."""
     place = _short(lab.lab.source, lab.lab.root)
-    leaks = find_leaks(lab.source, lab.release)
+    leaks = find_leaks(lab.source, lab.release, lab.stars)
     return [f"{place}: {_with_lines(what, lab.lines)}" for what in leaks]
 
 
@@ -190,7 +194,7 @@ def _check_files(lab: Built) -> list[str]:
         problems.append(f"{_short(path, root)} is missing: run make build.")
     for path in sorted(there - wanted - {lab.lab.release}):
         problems.append(f"{_short(path, root)} is not the build's: remove it.")
-    secrets = list(secrets_of(lab.source))
+    secrets = list(secrets_of(lab.source, lab.stars))
     for path in sorted(wanted & there):
         source = lab.lab.assets / path.relative_to(folder / "assets")
         if path.read_bytes() != source.read_bytes():

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -39,9 +39,11 @@ class Secret:
     long: int = LONG
 
 
-def find_leaks(source: NotebookNode, release: NotebookNode) -> list[str]:
-    """A sentence for each marker and each secret of `source` that stands in `release`."""
-    secrets = list(secrets_of(source))
+def find_leaks(
+    source: NotebookNode, release: NotebookNode, stars: Sequence[NotebookNode] = ()
+) -> list[str]:
+    """A sentence for each marker, and each secret of `source` or `stars`, in `release`."""
+    secrets = list(secrets_of(source, stars))
     found: list[str] = []
     for place, text in texts_of(release):
         found += leaks_in_text(secrets, place, text)
@@ -63,8 +65,11 @@ def leaks_in_text(secrets: list[Secret], place: str, text: str) -> list[str]:
     return found
 
 
-def secrets_of(source: NotebookNode) -> Iterator[Secret]:
-    """Every region that the release must not show, less the lines shown on purpose."""
+def secrets_of(source: NotebookNode, stars: Sequence[NotebookNode] = ()) -> Iterator[Secret]:
+    """Every region that the release must not show, less the lines shown on purpose.
+
+    `stars` are the cells of model answers that stand beside the source: secret as a whole.
+    """
     public = _public_lines(source)
     for number, cell in enumerate(source.cells, 1):
         name = grade_id(cell) or f"number {number}"
@@ -73,10 +78,20 @@ def secrets_of(source: NotebookNode) -> Iterator[Secret]:
         if role(cell) == "written" and not regions:  # nbgrader then replaces the whole cell
             regions = [("SOLUTION", tuple(cell.source.split("\n")))]
         for kind, lines in regions:
-            kept = [line for line in map(_normal, lines) if _substantive(line)]
-            secret = tuple(None if any(line in p for p in public) else line for line in kept)
+            secret = _less(public, lines)
             if any(secret):
                 yield Secret(name, kind, secret, long)
+    for number, cell in enumerate(stars, 1):
+        long = LONG if cell.cell_type == "code" else LONG_PROSE
+        secret = _less(public, cell.source.split("\n"))
+        if any(secret):
+            yield Secret(f"{number} of stars.py", "SOLUTION", secret, long)
+
+
+def _less(public: list[str], lines: Iterable[str]) -> tuple[str | None, ...]:
+    """The lines that say something; None in place of those that are public."""
+    kept = [line for line in map(_normal, lines) if _substantive(line)]
+    return tuple(None if any(line in p for p in public) else line for line in kept)
 
 
 def texts_of(notebook: NotebookNode) -> Iterator[tuple[str, str]]:

@@ -67,8 +67,8 @@ def expand(
 
     `setup` is what {{setup}} stands for: the code that every lab begins with.
     """
-    raw = _parse(text, where)
-    cells = _parse(_substitute(text, lab, course, setup), where)
+    raw = parse(text, where)
+    cells = parse(_substitute(text, lab, course, setup), where)
     seen: dict[str, str] = {}
     for number, cell in enumerate(cells, 1):
         _expand_cell(cell, f"{where}, cell {number}{_line_of(text, number)}", seen)
@@ -154,7 +154,8 @@ def lines_outside(source: str) -> Iterator[str]:
             yield line
 
 
-def _parse(text: str, where: str) -> list[NotebookNode]:
+def parse(text: str, where: str) -> list[NotebookNode]:
+    """The cells of percent-format `text`, their headers as metadata; `where` names the file."""
     try:
         return jupytext.reads(text, fmt="py:percent").cells
     except Exception as error:

@@ -33,10 +33,14 @@ Click a lab to open it, and work through its cells from top to bottom. Your work
 folder.
 
 The table shows the points that the checks in your notebooks gave when you last ran and saved them.
-To bring it up to date, click into the cell below and press Shift+Enter. Points for written answers
-come from your instructor. Grading runs all checks again, with fresh numbers.
+To bring it up to date, click into the cell below and press Shift+Enter. {written} Grading runs all
+checks again, with fresh numbers.
 
 `make lab` writes this page anew each time, so do not keep notes here."""
+MARKED = "Points for written answers come from your instructor."
+ALONE = """\
+Below each written question a model answer is folded: open it when you have written yours, and give
+yourself points."""
 CODE = """\
 # @title Your points so far
 from autograder.authoring.start_page import show
@@ -148,17 +152,19 @@ def show() -> None:
     display(Markdown(table(Path.cwd())))
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, answers: bool = False) -> None:
     """Write the start page of a student's folder, with the table as it is now.
 
+    ``answers``: whether the notebooks have model answers.
     A file of the student's that happens to have its name stays as it is.
     """
     if (folder / NAME).exists() and not _is_ours(folder / NAME):
         return
+    welcome = WELCOME.format(written=ALONE if answers else MARKED)
     data = {"text/markdown": table(folder), "text/plain": "Run this cell to see your points."}
     shown = nbformat.v4.new_output("display_data", data)
     cells = [
-        nbformat.v4.new_markdown_cell(WELCOME, id="welcome"),
+        nbformat.v4.new_markdown_cell(welcome, id="welcome"),
         nbformat.v4.new_code_cell(CODE, id="points", outputs=[shown]),
     ]
     cells[1].metadata = {"jupyter": {"source_hidden": True}, "cellView": "form"}

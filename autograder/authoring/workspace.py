@@ -2,7 +2,8 @@
 
 `labs/` is generated and changes with every release; a student's copy never changes by
 itself. A hidden file beside the copies remembers what was handed out, so that only a file
-that nobody touched is ever replaced.
+that nobody touched is ever replaced. Who learns alone may have model answers in the copies
+(`self_study`), where the sources are there; the hidden file remembers that as well.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autograder.authoring import start_page
+from autograder.cells import to_text
 from autograder.course import CourseError, released_labs
 from trickster.files import write_atomically
 
 MANIFEST = ".handed_out.json"
 DEFAULT = "my_labs"
+WITH_ANSWERS = "with model answers"  # in the hidden file, beside the names of files
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Handout:
     updated: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # yours, and the release has not changed
     beside: list[str] = field(default_factory=list)  # yours is kept, a newer release lies beside
+    answers: bool = False  # whether the notebooks have model answers
 
     def sentences(self) -> list[str]:
         """What happened, for the student."""
@@ -46,39 +50,58 @@ class Handout:
             sentences.append(
                 f"Kept your work and put the newer release beside it: {_listed(self.beside)}."
             )
-        return sentences or [f"Everything in {self.folder} is up to date."]
+        sentences = sentences or [f"Everything in {self.folder} is up to date."]
+        if self.answers:
+            sentences.append(
+                "Below each written question a model answer is folded: open it after your own. "
+                "(To hand out the labs without them again: make lab ANSWERS=--no-answers)"
+            )
+        return sentences
 
 
-def hand_out(root: Path, to: Path | None = None) -> Handout:
-    """Copy the release of every lab into `to`, without ever overwriting earlier work."""
+def hand_out(root: Path, to: Path | None = None, answers: bool | None = None) -> Handout:
+    """Copy the release of every lab into `to`, without ever overwriting earlier work.
+
+    With `answers`, each notebook has model answers, folded; None: as the folder had it before.
+    """
     folder = (to or root / DEFAULT).resolve()
     for generated in ("labs", "solutions"):
         if folder.is_relative_to((root / generated).resolve()):
             raise CourseError(f"{folder} lies in {generated}/, which is generated: pick another.")
+    if answers and not (root / "solutions").is_dir():
+        raise CourseError(
+            "Model answers come from solutions/, which this copy of the course does not have. "
+            "`make lab` opens the labs without them."
+        )
+    handed_out = _read_manifest(folder)
+    if answers is not None:
+        handed_out[WITH_ANSWERS] = "yes" if answers else "no"
     wanted = _released_files(root)
     if not wanted:
         raise CourseError(
             f"{root / 'labs'} holds no released lab. Its author runs: python -m autograder build"
         )
+    answers = handed_out.get(WITH_ANSWERS) == "yes" and (root / "solutions").is_dir()
+    if answers:
+        wanted |= _with_model_answers(root)
     folder.mkdir(parents=True, exist_ok=True)
-    handed_out = _read_manifest(folder)
-    done = Handout(folder)
+    done = Handout(folder, answers=answers)
     for name, release in wanted.items():
         _hand_out_file(release, name, handed_out, done)
         _write_manifest(folder, handed_out)  # at once: an interruption must not lose it
-    start_page.write(folder)
+    start_page.write(folder, answers)
     return done
 
 
-def _hand_out_file(release: Path, name: str, handed_out: dict[str, str], done: Handout) -> None:
-    target, latest = done.folder / name, _hash(release)
+def _hand_out_file(release: bytes, name: str, handed_out: dict[str, str], done: Handout) -> None:
+    target, latest = done.folder / name, hashlib.sha256(release).hexdigest()
     if not target.exists():
-        _copy(release, target)
+        write_atomically(target, release)
         done.new.append(name)
     elif _hash(target) == latest:
         pass
     elif _hash(target) == handed_out.get(name):
-        _copy(release, target)
+        write_atomically(target, release)
         done.updated.append(name)
     elif handed_out.get(name) == latest:
         done.kept.append(name)
@@ -86,7 +109,7 @@ def _hand_out_file(release: Path, name: str, handed_out: dict[str, str], done: H
     else:
         beside = _beside(done.folder, name, latest, handed_out)
         if not (done.folder / beside).exists() or _hash(done.folder / beside) != latest:
-            _copy(release, done.folder / beside)
+            write_atomically(done.folder / beside, release)
         handed_out[beside] = latest
         done.beside.append(beside)
     handed_out[name] = latest
@@ -105,18 +128,25 @@ def _beside(folder: Path, name: str, latest: str, handed_out: dict[str, str]) ->
         count += 1
 
 
-def _released_files(root: Path) -> dict[str, Path]:
+def _released_files(root: Path) -> dict[str, bytes]:
     """Every file of the release, by its name relative to labs/."""
     found = {}
     for lab in released_labs(root):
         for path in sorted(lab.release_folder.rglob("*")):
             if path.is_file() and ".ipynb_checkpoints" not in path.parts:
-                found[path.relative_to(root / "labs").as_posix()] = path
+                found[path.relative_to(root / "labs").as_posix()] = path.read_bytes()
     return found
 
 
-def _copy(release: Path, target: Path) -> None:
-    write_atomically(target, release.read_bytes())
+def _with_model_answers(root: Path) -> dict[str, bytes]:
+    """Each lab's notebook with model answers, by the name under which it is handed out."""
+    from autograder.authoring.self_study import with_model_answers  # not in a student copy
+
+    return {
+        f"{lab.name}/{lab.name}.ipynb": to_text(with_model_answers(lab)).encode()
+        for lab in released_labs(root)
+        if lab.source.is_file()
+    }
 
 
 def _hash(path: Path) -> str:

@@ -20,7 +20,7 @@ from rich.table import Table
 from autograder import nbgrader_api
 from autograder.authoring.execute import ANSI, as_terminal
 from autograder.authoring.source import lab_notebook
-from autograder.cells import grade_id, headings_of, role, to_text
+from autograder.cells import grade_id, headings_of, is_model_answer, role, to_text
 from autograder.course import SECRET, CourseError, Lab, list_labs, read_course
 from autograder.grading import secret
 from autograder.grading.execution import RunSettings, require_sandbox
@@ -170,7 +170,9 @@ def _show_written(out: Console, graded: OwnGrade) -> None:
     headings = headings_of(graded.notebook)
     which = "; ".join(headings.get(name) or name for name in names)
     advice = "Your instructor has the mark scheme."
-    if graded.lab.executed.is_file():  # not in a student copy
+    if any(is_model_answer(cell.source) for cell in graded.notebook.cells):
+        advice = "Compare yours with the model answer below it."
+    elif graded.lab.executed.is_file():  # not in a student copy
         place = graded.lab.executed.relative_to(graded.lab.root).as_posix()
         advice = f"Compare yours with the mark scheme in {place}."
     text = f"\nWritten answers are not marked by the machine: {which}. {advice}"

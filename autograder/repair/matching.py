@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
+from autograder.cells import is_model_answer
 from autograder.repair.fragments import (
     SIMILAR,
     Fragment,
@@ -249,6 +250,7 @@ class Match:
                 near = [*self._after(slot), *reversed(list(self._before(slot)))]
                 kinds = CODE_LIKE if slot.role == "solution" else ("markdown", "raw")
                 fitting = [one for one in near if one.cell.cell_type in kinds and one.text]
+                fitting = [one for one in fitting if not is_model_answer(one.text)]
                 if fitting:
                     _assign(slot, fitting[0], "place")
 
