@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,13 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 from referee_stage import text
+from reference import ROOT
 from toy_course import LAB, built_course, cell_of
 
 from autograder.cells import grade_id, points_of, role
-from autograder.course import Lab
+from autograder.course import Lab, list_labs
+from autograder.environment import ONE_THREAD
+from autograder.grading import execution
 from autograder.grading.execution import (
     Outcome,
     RunSettings,
@@ -301,3 +307,30 @@ def test_no_process_is_left_behind() -> None:
     time.sleep(0.5)
     left = {child.pid for child in psutil.Process().children(recursive=True)} - before
     assert not {pid for pid in left if psutil.pid_exists(pid)}
+
+
+# --- what a worker imports ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_torch_is_imported_by_tests_that_need_it_and_has_one_thread() -> None:
+    code = (
+        "import sys\n"
+        "from autograder.grading import execution, submission\n"
+        "assert not {'torch', 'matplotlib', 'nbgrader'} & set(sys.modules)\n"
+        "with execution._on_one_core():\n"
+        "    import torch\n"
+        "print(torch.get_num_threads())"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    given = {"env": environ, "cwd": ROOT, "text": True}
+    assert subprocess.check_output([sys.executable, "-c", code], **given).strip() == "1"
+
+
+def test_kernels_of_every_lab_begin_with_their_libraries() -> None:
+    releases = [nbformat.read(lab.release, as_version=4) for lab in list_labs(ROOT)]
+    for release in releases:
+        cells = [(grade_id(c), role(c), c.source, points_of(c)) for c in release.cells]
+        assert execution._needs_libraries(trusted_cells(cells).imports)
+    own = trusted_cells([("setup", "provided", "import math\nfrom os.path import join", 0)])
+    assert releases and not execution._needs_libraries(own.imports)

@@ -49,10 +49,18 @@ def it_forks() -> Iterator[None]:
     assert warm_start.failure() == ""
 
 
-def printed(code: str, warm: bool = True) -> str:
-    result = run(code, 60, root=ROOT, warm=warm)
+def printed(code: str, warm: bool = True, libraries: bool = True) -> str:
+    result = run(code, 60, root=ROOT, warm=warm, libraries=libraries)
     assert not result.limit_hit, result
     return result.output.strip()
+
+
+def test_torch_is_imported_for_those_who_need_it() -> None:
+    warm_start.stop()
+    code = "import sys; print('ipykernel' in sys.modules, 'torch' in sys.modules)"
+    assert printed(code, libraries=False) == "True False"
+    assert printed(code) == "True True"
+    assert printed(code, libraries=False) == "True True"  # once there, it costs nothing
 
 
 def test_it_is_kept_as_one_that_is_started() -> None:

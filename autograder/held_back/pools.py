@@ -14,7 +14,6 @@ from functools import cache
 from math import comb
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -133,6 +132,8 @@ def _bezier(points: np.ndarray) -> np.ndarray:
 @cache
 def _font_files() -> tuple[str, ...]:
     """Fonts that come with matplotlib, so that every machine draws the same letters."""
+    import matplotlib  # takes a third of a second, and not every process draws letters
+
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     names = sorted(folder.glob("*.ttf"))
     return tuple(str(f) for f in names if f.name.startswith(FONTS) and "Display" not in f.name)

@@ -37,6 +37,7 @@ def kernel_spec(
     root: Path | None = None,
     hidden: Sequence[Path] = (),
     warm: bool = True,
+    libraries: bool = True,
 ) -> KernelSpec:
     """The kernel specification of a sandboxed kernel.
 
@@ -45,6 +46,7 @@ def kernel_spec(
     root: the course's repository; found from the current folder if left out.
     hidden: folders that stay hidden even where one above them is shown.
     warm: fork it, where that is possible, from a process that has imported what labs import.
+    libraries: torch and the others, too; False for a lab that needs none of them.
     """
     config: dict[str, Any] = {
         "limits": asdict(limits or Limits()),
@@ -52,6 +54,7 @@ def kernel_spec(
         "root": str(root or ""),
         "hidden": [str(folder) for folder in hidden],
         "warm": warm,
+        "libraries": libraries,
     }
     metadata = {"kernel_provisioner": {"provisioner_name": NAME, "config": config}}
     return KernelSpec(

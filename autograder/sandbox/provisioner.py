@@ -38,6 +38,7 @@ class SandboxProvisioner(LocalProvisioner):
     root = Unicode(help="The course's repository; found if left out.").tag(config=True)
     hidden = List(Unicode(), help="Folders that stay hidden in any case.").tag(config=True)
     warm = Bool(True, help="Fork the kernel where that is possible.").tag(config=True)
+    libraries = Bool(True, help="Fork it with torch and others imported.").tag(config=True)
 
     sandbox: Sandbox | None = None
     _socket_fd: int | None = None
@@ -60,6 +61,7 @@ class SandboxProvisioner(LocalProvisioner):
             Path(self.root) if self.root else None,
             [Path(folder) for folder in self.hidden],
             warm=self.warm,
+            libraries=self.libraries,
         )
         with _private_file(self.sandbox.user, f"{connection}.inside") as file:
             ours = json.loads(Path(connection).read_text())

@@ -55,6 +55,7 @@ class Sandbox:
     binds: further paths to show, `{path here: (path in the sandbox, writable)}`.
     hidden: folders that stay hidden even where one above them is shown.
     warm: fork the program where that is possible, instead of starting it: see `warm_start`.
+    libraries: fork it with torch and the others imported; without them, it imports its own.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class Sandbox:
         root: Path | None = None,
         hidden: Sequence[Path] = (),
         warm: bool = False,
+        libraries: bool = True,
     ):
-        self.warm = warm
+        self.warm, self.libraries = warm, libraries
         self.bwrap = bwrap.find()
         self.limits = limits or Limits()
         self.files = FileSystem(find_root(root), self.limits.disk, dict(binds or {}), hidden)
@@ -194,6 +196,7 @@ class Sandbox:
                 self.files.environment(),
                 output.fileno(),
                 _launch,
+                self.libraries,
             )
         if forked is not None:
             self._forked = _numbered(forked.pid, self.pid1)

@@ -31,10 +31,11 @@ PROGRAM = Path(__file__).resolve().parent / "fork_server.py"
 LEAST_MEMORY = 512 * MIB  # of a sandbox: a forked program holds half of it from the beginning
 START_S = 60
 FORK_S = 20
-# What every kernel imports sooner or later. Not matplotlib.pyplot and its backends: they look
-# for IPython's shell when they are imported.
+# What every kernel imports, and what a lab's kernel imports sooner or later. Not matplotlib.pyplot
+# and its backends: they look for IPython's shell when they are imported.
+KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "numpy")
 MODULES = (
-    *("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "numpy", "torch"),
+    *(*KERNEL, "torch"),
     *("matplotlib.figure", "matplotlib.font_manager", "matplotlib.backends.backend_agg"),
     *("sklearn.linear_model", "sklearn.ensemble", "sklearn.neighbors", "tqdm"),
 )
@@ -48,10 +49,12 @@ class ForkFailed(Exception):
 class ForkServer:
     """The process that is forked, and the socket to it. `start` is `subprocess.Popen`, or like it.
 
-    Raises ForkFailed where it cannot be used.
+    Without `libraries`, it has imported what a kernel needs and no more. Raises ForkFailed where it
+    cannot be used.
     """
 
-    def __init__(self, start: Start = subprocess.Popen):
+    def __init__(self, start: Start = subprocess.Popen, libraries: bool = True):
+        self.libraries = libraries
         self._home = tempfile.mkdtemp(prefix="trickster-fork-")
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, PROGRAM.open("rb") as program:
@@ -67,7 +70,8 @@ class ForkServer:
                 stderr=subprocess.DEVNULL,
             )
         prefixes = [f"{prefix}/" for prefix in sorted(python_prefixes())]
-        settings = {"parent": os.getpid(), "prefixes": prefixes, "modules": MODULES}
+        modules = MODULES if libraries else KERNEL
+        settings = {"parent": os.getpid(), "prefixes": prefixes, "modules": modules}
         try:
             os.close(os.pidfd_open(os.getpid()))  # `init` waits for its program with one
             self.socket.send(json.dumps(settings).encode())
@@ -161,10 +165,13 @@ def forked(
     environment: Mapping[str, str],
     output: int,
     start: Start,
+    libraries: bool = True,
 ) -> Forked | None:
     """`program` in the namespaces of `process`, about to begin; None where it cannot be forked.
 
-    Only `python -m ...` and `python -c ...` can. The others are as for `ForkServer.fork`.
+    Only `python -m ...` and `python -c ...` can. With `libraries`, it has torch and the others
+    imported, which a server that was started without them has not: another one takes its place.
+    The others are as for `ForkServer.fork`.
     """
     global _server, _failure
     if _failure or program[0] != sys.executable or program[1] not in ("-m", "-c"):
@@ -180,7 +187,9 @@ def forked(
     }
     with _lock:
         try:
-            _server = _server or ForkServer(start)
+            if _server is not None and libraries and not _server.libraries:
+                stop()
+            _server = _server or ForkServer(start, libraries)
             return _server.fork(process, request, output)
         except ForkFailed as error:
             stop()
