@@ -19,6 +19,12 @@ from autograder.cells import grade_id, points_of, role
 from autograder.course import list_labs, read_course
 
 LABS = list_labs(ROOT)
+# Checks of clones, half a minute each: `make grade` gives each solution all of their points under
+# a new secret, and a build under the public draw. Other answers get theirs in these files' tests.
+TRIED_ELSEWHERE = {
+    *("train_clone_test", "steal_test"),  # test_checks_lab2.py
+    *("trickster_test", "layered_test", "defend_test"),  # test_checks_lab3.py, ..4.py, ..5.py
+}
 every_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 
 
@@ -95,10 +101,10 @@ def test_every_picture_has_words(lab):
         assert "image/png" not in output["data"]  # JupyterLab would show it without its words
 
 
-def printed(notebook) -> list[str]:
+def printed(cells) -> list[str]:
     """What the cells print, a text for each, with numbers masked: they differ between machines."""
     texts = []
-    for cell in notebook.cells:
+    for cell in cells:
         for output in cell.get("outputs", []):
             assert output.output_type != "error", output
             data = output.get("data", {})
@@ -116,10 +122,11 @@ def printed(notebook) -> list[str]:
 @every_lab
 def test_the_solution_runs_and_prints_what_is_committed(lab):
     """Experiments train for one epoch; a build runs them in full, when a source has changed."""
-    done = run_shortened(source(lab.name), lambda notebook: execute(notebook, lab.name))
-    committed = nbformat.read(lab.executed, as_version=4)
-    assert printed(done) == printed(committed)
-    for cell in done.cells:
+    written, committed = source(lab.name), nbformat.read(lab.executed, as_version=4)
+    done = run_shortened(written, lambda one: execute(one, lab.name), left_out=TRIED_ELSEWHERE)
+    tried = [cell for cell in committed.cells if grade_id(cell) not in TRIED_ELSEWHERE]
+    assert printed(done.cells) == printed(tried)
+    for cell in [*done.cells, *committed.cells]:
         if role(cell) == "test":
             (result,) = [o for o in cell.outputs if o.output_type == "execute_result"]
             assert float(result["data"]["text/plain"]) == points_of(cell)
