@@ -1,7 +1,9 @@
 """Lab 2's checks: right answers of several kinds pass, and each wrong one is named."""
 
+import random
 import re
 from contextlib import nullcontext, suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def test_the_references_of_exact_exercises_pass_for_every_secret(names, secret):
             check = getattr(lab2, exercise)
             result = check(names[exercise])
             assert result == check.points, result.as_text()
-        assert lab2.audit(auditing(student_t)) == 2.0
+        assert lab2.audit(auditing(resampled)) == 4.0
 
 
 def test_the_library_s_own_answers_refuse():
@@ -87,7 +89,7 @@ def test_the_library_s_own_answers_refuse():
 
 
 def test_collect_reference(names):
-    assert lab2.collect(names["collect"]) == 3.0
+    assert lab2.collect(names["collect"]) == 2.0
 
 
 def test_collect_another_right_way():
@@ -100,7 +102,7 @@ def test_collect_another_right_way():
             answers.extend(api.query(batch))
         return pictures, answers
 
-    assert lab2.collect(collect) == 3.0
+    assert lab2.collect(collect) == 2.0
 
 
 def in_equal_requests(api, pool, budget, batch_size=256):
@@ -110,8 +112,8 @@ def in_equal_requests(api, pool, budget, batch_size=256):
 
 
 def test_collect_in_requests_of_any_size_up_to_the_largest():
-    assert lab2.collect(in_equal_requests) == 3.0
-    assert lab2.collect(lambda api, pool, n, batch_size: in_equal_requests(api, pool, n, 7)) == 3.0
+    assert lab2.collect(in_equal_requests) == 2.0
+    assert lab2.collect(lambda api, pool, n, batch_size: in_equal_requests(api, pool, n, 7)) == 2.0
 
 
 def the_last_ones(api, pool, budget, batch_size=256):
@@ -147,11 +149,11 @@ def collecting(step=None, order=None, again=False, stop=True):
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
-        (collecting(stop=False), 1, "You went over the budget: cut the pool at the budget first"),
-        (collecting(order=slice(None, None, -1)), 2, "Row i of the answers must answer row i"),
-        (collecting(again=True), 2, "returned 500 pictures"),
-        (collecting(step=10_000), 2, "Send at most batch_size pictures"),
-        (the_last_ones, 2, "Ask about the first pictures of the pool"),
+        (collecting(stop=False), 0.5, "You went over the budget: cut the pool at the budget first"),
+        (collecting(order=slice(None, None, -1)), 1, "Row i of the answers must answer row i"),
+        (collecting(again=True), 1.5, "returned 500 pictures"),
+        (collecting(step=10_000), 1.5, "Send at most batch_size pictures"),
+        (the_last_ones, 1, "Ask about the first pictures of the pool"),
         (whole_batches, 0, "the last batch may be smaller"),
         (in_a_list, 0, "join them with np.concatenate"),
         (lambda *given, **more: collecting()(*given, **more)[::-1], 0, "the pictures first"),
@@ -313,7 +315,7 @@ def test_train_clone_reference_passes_for_every_secret(names, secret):
 
 
 def test_fidelity_reference(names):
-    assert lab2.fidelity(names["fidelity"]) == 2.0
+    assert lab2.fidelity(names["fidelity"]) == 1.0
 
 
 def test_fidelity_another_right_way():
@@ -321,7 +323,7 @@ def test_fidelity_another_right_way():
         parts = np.array_split(x[::-1].astype(np.float64), 7)
         return sum(np.sum(clone(p).argmax(1) == victim(p).argmax(1)) for p in parts) / len(x)
 
-    assert lab2.fidelity(fidelity) == 2.0
+    assert lab2.fidelity(fidelity) == 1.0
 
 
 def test_fidelity_wrong_ways_are_named(names):
@@ -612,7 +614,7 @@ def test_steal_over_budget():
 
 
 def test_audit_reference(names):
-    assert lab2.audit(names["audit"]) == 2.0
+    assert lab2.audit(names["audit"]) == 4.0
 
 
 def auditing(interval, seeds=lambda seeds: seeds):
@@ -628,8 +630,33 @@ def student_t(values):
     return values.mean(), values.mean() - half, values.mean() + half
 
 
+def resampled(values):
+    """One resample at a time, and the ends from the sorted means."""
+    dice = random.Random(0)
+    means = sorted(np.mean(dice.choices(values.tolist(), k=len(values))) for _ in range(2_000))
+    return values.mean(), means[50], means[1_950]
+
+
+def turned(values):
+    """The basic bootstrap, as far below the mean as the percentiles are above."""
+    _, low, high = resampled(values)
+    return values.mean(), 2 * values.mean() - high, 2 * values.mean() - low
+
+
 def test_audit_another_right_way():
-    assert lab2.audit(auditing(student_t)) == 2.0
+    assert lab2.audit(auditing(resampled)) == 4.0
+    percentile = partial(stats.bootstrap, statistic=np.mean, method="percentile", random_state=0)
+    interval = lambda v: (v.mean(), *percentile((v,)).confidence_interval)  # noqa: E731
+    assert lab2.audit(auditing(interval)) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [(student_t, "reaches as far down as up"), (turned, "is turned around its mean")],
+)
+def test_an_interval_that_is_no_percentile_misses_a_point(interval, words):
+    for result in under_a_secret(lab2.audit, auditing(interval)):
+        assert result == 3.0 and words in in_words(result)
 
 
 @pytest.mark.parametrize(

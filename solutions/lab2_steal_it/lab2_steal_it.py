@@ -39,7 +39,7 @@
 # | 1 | `return attacks.collect(api, pool, budget, batch_size=batch_size)` |
 # | 2 | `return attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed).posteriors` |
 # | 3 | `return evaluation.fidelity(clone(x), victim(x))` |
-# | 4 | none, and no later cell uses your thief |
+# | 4 | none: whatever you have built so far earns points there, and no later cell uses your thief |
 # | 5, `bootstrap` | `found = bootstrap_interval(values); return found.mean, found.low, found.high` |
 #
 # The library's functions refuse to work while the check of their own exercise runs. `attacks.steal` and
@@ -205,7 +205,7 @@ my_pools = "no guess yet"  # for example "most: digits, .40; least: shapes"
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●○○○○ | 8 minutes | 3 |
+# | ●○○○○ | 8 minutes | 2 |
 #
 # **Idea.** Send the first `budget` pictures of the pool in batches, and keep each picture together with its
 # answer. Two mistakes are common, and both cost you queries: sending the whole last batch although the
@@ -228,7 +228,7 @@ def collect(api, pool, budget, batch_size=256):
     ### END SOLUTION
 
 
-# %% test="collect_test" points=3
+# %% test="collect_test" points=2
 lab2.collect(collect)
 
 # %% [markdown]
@@ -310,7 +310,7 @@ lab2.train_clone(train_clone)
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●○○○○ | 5 minutes | 2 |
+# | ●○○○○ | 5 minutes | 1 |
 #
 # **Idea.** *Accuracy* is how often the clone is right. *Fidelity* is how often it names the same class as
 # the victim, whether right or wrong. A thief who wants to sell the same service needs accuracy. A thief
@@ -330,7 +330,7 @@ def fidelity(clone, victim, x):
     ### END SOLUTION
 
 
-# %% test="fidelity_test" points=2
+# %% test="fidelity_test" points=1
 lab2.fidelity(fidelity)
 
 # %% [markdown]
@@ -606,9 +606,10 @@ lab2.steal(steal)
 #
 # <details><summary>Ideas for the stars</summary>
 #
-# Let several clones answer together. Make new queries from pictures of the pools, for example by mixing
-# two. Or choose them with the help of a first clone: where it is least certain, or with the Jacobian
-# augmentation from the end of this lab. Each of them spends queries, so measure what it brings.
+# Follow hints 2 and 3 further: how much longer, and how much coarser? You own no clothes, but you know what clothes
+# look like: can you make some of the shapes more like them? Or let several clones answer together. Or choose
+# queries with the help of a first clone: where it is least certain, or with the Jacobian augmentation from the end
+# of this lab. Change one thing at a time, and measure what it brings.
 # </details>
 
 
@@ -644,7 +645,7 @@ print(f"Your guess: {my_mixture}.")
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 15 minutes | 2 |
+# | ●●●○○ | 15 minutes | 4 |
 #
 # A public demonstration of the OWASP risk *ML05:2023 Model Theft* protects a random forest that reads
 # handwritten digits. Its thief sends 300 synthetic pictures, keeps only the most probable class of each
@@ -675,7 +676,8 @@ print(f"Your guess: {my_mixture}.")
 # %% [markdown]
 # So far you have used `bootstrap_interval`. Now write the bootstrap yourself: draw as many values as there are,
 # with replacement, and take their mean; do this 9,999 times; the 2.5th and the 97.5th percentile of these means
-# are the ends of the interval.
+# are the ends of the interval. Where one run stands apart from the others, such an interval reaches farther to one
+# side than to the other. No formula of the form "mean ± error" does that, and the check looks.
 #
 # > **Predict.** Is .174 a typical result? How many points of accuracy do honest users lose?
 
@@ -711,7 +713,7 @@ def audit(run, seeds):
     ### END SOLUTION
 
 
-# %% test="audit_test" points=2
+# %% test="audit_test" points=4
 lab2.audit(audit)
 
 # %% [markdown]

@@ -34,7 +34,7 @@ def _meter() -> tuple[PredictionAPI, Client]:
     return service, service.client("thief")
 
 
-@check("Exercise 1, collect", 3, withholds=("trickster.attacks.collect",))
+@check("Exercise 1, collect", 2, withholds=("trickster.attacks.collect",))
 def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
     """Pictures and answers row for row, in batches, and exactly the budget."""
     rng = draws.rng("collect", "budgets")
@@ -59,7 +59,7 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
             if off >= 1e-5 or len(found) < n
             else "Ask about the first pictures of the pool, pool[:budget], not about others of it.",
         )
-    with sheet.part("the whole budget and not one query more", 1) as part:
+    with sheet.part("the whole budget and not one query more", 0.5) as part:
         used = {}
         for budget, batch_size in ((3 * size + rest, size), (whole, whole), (small, large)):
             service, client = _meter()
@@ -73,7 +73,7 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
             "The last batch is the rest, not a full one: cut the pool at the budget first, then "
             "cut that into batches.",
         )
-    with sheet.part("batches, and a pool smaller than the budget", 1) as part:
+    with sheet.part("batches, and a pool smaller than the budget", 0.5) as part:
         service, client = _meter()
         n = 2 * size + rest
         x, _ = _pair(collect(client, pool[:n], 500, batch_size=size), n, "collect")
@@ -170,15 +170,15 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
 
 @check(
     "Exercise 3, fidelity",
-    2,
+    1,
     withholds=("trickster.evaluation.fidelity", "trickster.evaluation._agreement"),
 )
 def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
     """Agreement with the victim, right or wrong; not agreement with the truth."""
     drawn = measurement_cases.answered()
-    with sheet.part("on many pictures", 1) as part:
+    with sheet.part("on many pictures", 0.5) as part:
         measurement_cases.share(part, fidelity, drawn)
-    with sheet.part("on fewer pictures", 1) as part:
+    with sheet.part("on fewer pictures", 0.5) as part:
         measurement_cases.fewer(part, fidelity, drawn)
 
 
@@ -281,9 +281,9 @@ def _why_low(mean: float, spent: int) -> str:
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, audit", 2, withholds=("trickster.evaluation.bootstrap_interval",))
+@check("Exercise 5, audit", 4, withholds=("trickster.evaluation.bootstrap_interval",))
 def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
-    """Every seed once, and for each measurement its mean and a confidence interval."""
+    """Every seed once, and for each measurement its mean and a percentile bootstrap interval."""
     runs = measurement_cases.runs()
     seeds, calls = list(runs), []
 
@@ -304,10 +304,16 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
             "",
             "Run each seed once, with that seed, and average each measurement over the runs.",
         )
-    with sheet.part("a 95 % interval of the mean", 1) as part:
+    with sheet.part("a 95 % interval of the mean", 2) as part:
         if not table:
             raise NotMeasured("there is no table to look at, see above.")
         measurement_cases.interval(part, table, runs)
+    with sheet.part("its ends, where one run stands apart", 1) as part:
+        if not table:
+            raise NotMeasured("there is no table to look at, see above.")
+        others = measurement_cases.lopsided_runs()
+        table = _table(audit(lambda seed: dict(others[int(seed)]), list(others)))
+        measurement_cases.percentiles(part, table, others)
 
 
 def _table(result: Any) -> dict[str, tuple[float, float, float]]:

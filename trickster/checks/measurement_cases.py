@@ -115,14 +115,32 @@ Runs = Mapping[int, Mapping[str, float]]
 def runs() -> dict[int, dict[str, float]]:
     """What twenty seeds measure: two or three things, of different spread."""
     rng = draws.rng("audit")
-    seeds = rng.choice(np.arange(100, 1_000), N_RUNS, replace=False)
     names = rng.choice(MEASUREMENTS, 2 + rng.integers(2), replace=False)
     columns = {
-        str(name): rng.normal(rng.uniform(0.3, 0.7), rng.uniform(0.02, 0.08), N_RUNS).tolist()
+        str(name): rng.normal(rng.uniform(0.3, 0.7), rng.uniform(0.02, 0.08), N_RUNS)
         for name in names
     }
+    return _by_seed(rng, columns)
+
+
+def lopsided_runs() -> dict[int, dict[str, float]]:
+    """What nine to thirteen seeds measure: one thing in which one run stands out, one it fails."""
+    rng = draws.rng("audit", "lopsided")
+    n, columns = int(rng.integers(9, 14)), {}
+    for name, side in zip(rng.choice(MEASUREMENTS, 2, replace=False), (1, -1), strict=True):
+        columns[str(name)] = rng.normal(rng.uniform(0.45, 0.55), 0.02, n)
+        columns[str(name)][rng.integers(n)] += side * rng.uniform(0.3, 0.4)
+    return _by_seed(rng, columns)
+
+
+def _by_seed(
+    rng: np.random.Generator, columns: Mapping[str, np.ndarray]
+) -> dict[int, dict[str, float]]:
+    """Columns of runs as what each of as many seeds measures."""
+    n = len(next(iter(columns.values())))
+    seeds = rng.choice(np.arange(100, 1_000), n, replace=False)
     return {
-        int(seed): {name: column[i] for name, column in columns.items()}
+        int(seed): {name: float(column[i]) for name, column in columns.items()}
         for i, seed in enumerate(seeds)
     }
 
@@ -152,4 +170,48 @@ def interval(part: Part, table: Mapping[str, tuple[float, float, float]], runs: 
         if width > 1.5
         else f"Each resample draws {N_RUNS} runs with replacement and takes their mean; the "
         "interval goes from the 2.5th to the 97.5th percentile of these means.",
+    )
+
+
+NEAR = 0.25  # of half an interval: its ends vary by .03 with 9,999 resamples, Student's by .5
+
+
+def percentiles(part: Part, table: Mapping[str, tuple[float, float, float]], runs: Runs) -> None:
+    """Both ends where the percentiles of resampled means lie: no formula with two equal halves."""
+    rng, off, why, shown = draws.rng("audit", "resamples"), 0.0, "", ([], [])
+    for name in next(iter(runs.values())):
+        if name not in table:
+            raise Missed(f"there is no interval for {name}.")
+        values = np.array([run[name] for run in runs.values()])
+        means = rng.choice(values, (9_999, len(values))).mean(axis=1)
+        wanted, found = np.percentile(means, [2.5, 97.5]), np.array(table[name][1:])
+        far = float(np.abs(found - wanted).max() / (np.ptp(wanted) / 2))
+        if not far <= off:  # what is no number is far as well
+            off, why = far, _why_elsewhere(found, wanted, values)
+        for ends, texts in zip((found, wanted), shown, strict=True):
+            texts.append(f"{name} [{ends[0]:.3f}, {ends[1]:.3f}]")
+    part.expect(
+        off < NEAR,
+        f"{len(runs)} runs, of which one stands apart: {', '.join(shown[0])}",
+        f"{', '.join(shown[1])}, each end within a quarter of half the interval",
+        "",
+        why,
+    )
+
+
+def _why_elsewhere(found: np.ndarray, wanted: np.ndarray, values: np.ndarray) -> str:
+    mean = values.mean()
+    below, above = mean - found[0], found[1] - mean
+    if np.abs(found - np.percentile(values, [2.5, 97.5])).max() < 0.02:
+        return "These are percentiles of the runs. Take those of the means of many resamples."
+    if np.abs(found - (2 * mean - wanted[::-1])).max() < NEAR * np.ptp(wanted) / 2:
+        return "This interval is turned around its mean: its ends are the two percentiles as such."
+    if abs(below - above) < 0.05 * abs(below + above):
+        return (
+            "Your interval reaches as far down as up, as a formula with the standard error does. "
+            "These runs lie on one side: the percentiles of the resamples' means show it."
+        )
+    return (
+        f"Each resample draws {len(values)} runs with replacement, as many as there are, and takes "
+        "their mean; the ends are the 2.5th and the 97.5th percentile of these means."
     )

@@ -2,9 +2,9 @@
 # about = "Sends the service the clothes of its own data set, a little lighter, in place of the pools"
 # kind = "hostile"
 # [expect]
-# collect_test = 3
+# collect_test = 2
 # steal_test = 1
-# total = 4
+# total = 3
 # ///
 
 # %% collect

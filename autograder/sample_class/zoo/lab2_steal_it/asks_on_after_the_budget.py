@@ -5,9 +5,9 @@
 # call_timeout = 30
 # [expect]
 # collect_test = 1
-# fidelity_test = 2
+# fidelity_test = 1
 # steal_test = 0
-# total = 3
+# total = 2
 # stopped = ""
 # never = ["ESCAPED"]
 # ///

@@ -2,8 +2,8 @@
 # about = "Tries to send what it knows away: TCP, UDP, names, raw and abstract sockets"
 # kind = "hostile"
 # [expect]
-# fidelity_test = 2
-# total = 2
+# fidelity_test = 1
+# total = 1
 # stopped = ""
 # never = ["ESCAPED"]
 # ///

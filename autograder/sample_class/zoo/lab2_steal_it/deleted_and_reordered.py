@@ -4,9 +4,9 @@
 # mutations = ["delete audit_test", "delete imports", "delete steal", "reverse"]
 # [expect]
 # repairs = ["deleted", "reordered"]
-# fidelity_test = 2
-# audit_test = 2
-# total = 4
+# fidelity_test = 1
+# audit_test = 4
+# total = 5
 # stopped = ""
 # ///
 

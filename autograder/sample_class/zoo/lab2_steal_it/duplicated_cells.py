@@ -5,9 +5,9 @@
 # mutations = ["duplicate fidelity", "duplicate audit", "duplicate fidelity_test", "duplicate imports", "jupyterlab"]
 # [expect]
 # repairs = ["duplicated"]
-# fidelity_test = 2
-# audit_test = 2
-# total = 4
+# fidelity_test = 1
+# audit_test = 4
+# total = 5
 # stopped = ""
 # ///
 

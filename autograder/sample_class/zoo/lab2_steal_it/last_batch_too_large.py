@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Asks a whole last batch when the budget ends within it"
 # [expect]
-# collect_test = 1
-# total = 1
+# collect_test = 0.5
+# total = 0.5
 # ///
 
 # %% collect

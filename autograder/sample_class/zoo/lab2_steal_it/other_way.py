@@ -1,11 +1,11 @@
 # /// zoo
-# about = "Right in its own way: loops, one-hot targets, a convolutional thief, Student's t"
+# about = "Right in its own way: loops, one-hot targets, a convolutional thief, one resample at a time"
 # [expect]
-# collect_test = 3
+# collect_test = 2
 # train_clone_test = 4
-# fidelity_test = 2
+# fidelity_test = 1
 # steal_test = 7
-# audit_test = 2
+# audit_test = 4
 # total = 18
 # [marks]
 # verdict = 2
@@ -51,15 +51,16 @@ def steal(api, pools, budget, seed=0):
     return lambda x: clone.posteriors(coarse(x))
 
 # %% audit
-from scipy import stats
+import random
 
 def audit(run, seeds):
     runs = [run(seed) for seed in seeds]
-    table = {}
+    table, dice = {}, random.Random(1)
     for name in runs[0]:
-        values = np.array([r[name] for r in runs])
-        half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-        table[name] = [values.mean(), values.mean() - half, values.mean() + half]
+        values = [r[name] for r in runs]
+        n = len(values)
+        means = sorted(sum(dice.choices(values, k=n)) / n for _ in range(4_000))
+        table[name] = [sum(values) / n, means[100], means[3_900]]
     return table
 
 # %% [markdown] verdict

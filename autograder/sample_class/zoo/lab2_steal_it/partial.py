@@ -2,12 +2,12 @@
 # about = "Steals in a hurry: 900 of 3,000 queries and hard labels; an interval of single runs"
 # sample = true
 # [expect]
-# collect_test = 3
+# collect_test = 2
 # train_clone_test = 4
-# fidelity_test = 2
+# fidelity_test = 1
 # steal_test = 1
 # audit_test = 1
-# total = 11
+# total = 9
 # [marks]
 # verdict = 1
 # ///

@@ -3,11 +3,11 @@
 # about = "The reference"
 # sample = true
 # [expect]
-# collect_test = 3
+# collect_test = 2
 # train_clone_test = 4
-# fidelity_test = 2
+# fidelity_test = 1
 # steal_test = 7
-# audit_test = 2
+# audit_test = 4
 # total = 18
 # [marks]
 # verdict = 2

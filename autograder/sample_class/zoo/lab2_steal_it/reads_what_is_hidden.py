@@ -2,8 +2,8 @@
 # about = "Looks for solutions, gradebook, other submissions, checks and bars on the whole disk"
 # kind = "hostile"
 # [expect]
-# fidelity_test = 2
-# total = 2
+# fidelity_test = 1
+# total = 1
 # stopped = ""
 # never = ["ESCAPED"]
 # ///

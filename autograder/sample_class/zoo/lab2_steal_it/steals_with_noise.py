@@ -1,10 +1,10 @@
 # /// zoo
 # about = "Steals with the noise pool, and one query over budget"
 # [expect]
-# collect_test = 3
+# collect_test = 2
 # train_clone_test = 4
 # steal_test = 0
-# total = 7
+# total = 6
 # ///
 
 # %% collect

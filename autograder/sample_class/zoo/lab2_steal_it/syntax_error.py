@@ -1,10 +1,10 @@
 # /// zoo
 # about = "A missing colon in one cell; two others are right"
 # [expect]
-# collect_test = 3
+# collect_test = 2
 # train_clone_test = 0
-# fidelity_test = 2
-# total = 5
+# fidelity_test = 1
+# total = 3
 # ///
 
 # %% collect
