@@ -24,6 +24,21 @@ import numpy as np
 
 from autograder import held_back
 from benchmarks import cli
+from benchmarks.asking_answers import (
+    asked_three_times,
+    asked_twice,
+    by_halving,
+    correlated,
+    far_off,
+    in_reverse,
+    nearer_to_the_truth,
+    on_a_grid,
+    one_pixel,
+    one_step,
+    other_class,
+    other_ranks,
+    the_unsure_half,
+)
 from benchmarks.calibrate_defenses import rolled, secret
 from benchmarks.calibration import deviations, value_range
 from benchmarks.formatting import low_to_high, markdown_table, plural, short
@@ -33,6 +48,7 @@ from trickster.api import Query
 from trickster.attacks import TrainingSet
 from trickster.checks import draws, fixtures, lab5, outlier_cases, thresholds
 from trickster.checks.result import CheckResult
+from trickster.probing import reordered
 from trickster.scenario import Scenario
 
 PART = "calibrate_knowing"
@@ -230,6 +246,25 @@ ANSWERS: dict[str, dict[str, Answer]] = {
         "unkeyed cells": Answer(Defence(lie=unkeyed), "without the service's key", ONE),
         "constant": Answer(constant, "one and the same answer", ONE),
     },
+    "ask_twice": {
+        "sorted or not": Answer(asked_twice(reordered, one_step), runs=None),
+        "one pixel": Answer(asked_twice(reordered, one_pixel), runs=None),
+        "correlation": Answer(asked_twice(correlated, one_step), runs=None),
+        "another class": Answer(asked_twice(other_class, one_step), "all ten numbers", None),
+        "other ranks": Answer(asked_twice(other_ranks, one_step), "changed a little", None),
+        "copies far off": Answer(asked_twice(reordered, far_off), "only one step away", None),
+        "the unsure half": Answer(the_unsure_half, "a lie looks as sure", None),
+        "asks three times": Answer(asked_three_times, "more than its budget", None),
+    },
+    "walk_to_edge": {
+        "18 halvings": Answer(by_halving(18), runs=None),
+        "12 halvings": Answer(by_halving(12), runs=None),
+        "the larger jump": Answer(by_halving(20, same=nearer_to_the_truth), runs=None),
+        "the ends matched": Answer(by_halving(0), "at the two ends", None),
+        "the other way round": Answer(by_halving(18, turned=True), "other way round", None),
+        "in reverse": Answer(in_reverse, "the truth in reverse", None),
+        "a grid of 200": Answer(on_a_grid, "about the middle of what is left", None),
+    },
 }
 BARS = {  # the part of a check, by its beginning, and what its value is compared with
     "unlie": {"lab 3's": thresholds.UNLIED, "another lie": thresholds.UNLIED},
@@ -240,6 +275,8 @@ BARS = {  # the part of a check, by its beginning, and what its value is compare
         "thieves with a pool": thresholds.KNOWING_HIDDEN,
         "the worst case": thresholds.ORACLE,
     },
+    "ask_twice": {"a permutation for each p": thresholds.LIES_SHOWN},
+    "walk_to_edge": {},
 }
 
 
@@ -357,8 +394,9 @@ def section(results: Results) -> str:
     return (
         f"Every run draws afresh. False verdicts: {', '.join(false) if false else 'none'} of "
         f"{plural(len(results), 'run')}. A value is a share of answers put right, of a pool "
-        "flagged, minus the share of lies undone, or the drop of the best thief (accuracy or "
-        "fidelity, whichever falls less, mean over two services).\n\n"
+        "flagged, minus the share of lies undone, the drop of the best thief (accuracy or "
+        "fidelity, whichever falls less, mean over two services), or what share of the lies or of "
+        "the truths was told to be one, whichever is smaller.\n\n"
         + markdown_table(("check: answer", "is", "runs", "points", "measured"), rows)
     )
 

@@ -113,7 +113,7 @@ def _course(results: Results) -> list[Row]:
         ("Trickster", "Lab 3: Trickster"),
         ("layered", "Lab 4: layered stack"),
         ("keyed lies", f"Lab 5: keyed lies, {lies_by_query.COURSE}"),
-        (FINER, f"Lab 5 (★): {lies_by_query.FINER}"),
+        (FINER, f"Lab 5: {lies_by_query.FINER}"),
     ):
         knows = most(defense, course.NAIVE, *course.KNOWING)
         informed = (knows, *_who_ask_on_purpose(defense))

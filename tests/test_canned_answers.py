@@ -175,6 +175,8 @@ def lab_5() -> dict[str, tuple[Callable[..., Any], list[Any]]]:
         "small_loss": (lab5.small_loss, [names["small_loss"]]),
         "detector": (lab5.detector, [names["make_outliers"], score]),
         "keyed_lie": (lab5.keyed_lie, [names["keyed_lie"]]),
+        "ask_twice": (lab5.ask_twice, [names["ask_twice"]]),
+        "walk_to_edge": (lab5.walk_to_edge, [names["walk_to_edge"]]),
         "defend": (partial(lab5.defend, budget=100), [defend]),
     }
 

@@ -11,13 +11,14 @@ from trickster.checks import (
     keyed_cases,
     knowing_cases,
     outlier_cases,
+    probing_cases,
     remarks,
     unlying_cases,
 )
 from trickster.checks.cases import must_be_on_clothes, must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET
 from trickster.checks.knowing_cases import Counts
-from trickster.checks.result import Sheet, check
+from trickster.checks.result import NotMeasured, Sheet, check
 from trickster.checks.thresholds import (
     CAUGHT_HIDDEN,
     CAUGHT_SHAPES,
@@ -77,7 +78,7 @@ def small_loss(sheet: Sheet, small_loss: Callable[..., Any]) -> None:
 
 @check(
     "Exercise 3, a detector that has seen no thief",
-    5,
+    4,
     withholds=("trickster.pools.outliers", "trickster.ood.OutlierExposure"),
 )
 def detector(sheet: Sheet, make_outliers: Callable[..., Any], score: Callable[..., Any]) -> None:
@@ -86,13 +87,13 @@ def detector(sheet: Sheet, make_outliers: Callable[..., Any], score: Callable[..
     scored = None
     with sheet.part("outliers from honest pictures", 1) as part:
         outlier_cases.other_pictures(part, make_outliers)
-    with sheet.part("scores, one input at a time", 1) as part:
+    with sheet.part("scores, one input at a time", 0.5) as part:
         scored = outlier_cases.try_out(score)
         outlier_cases.steady(part, scored)
-    with sheet.part("fresh shapes", 1.5) as part:
+    with sheet.part("fresh shapes", 1.25) as part:
         found = outlier_cases.must_be_scored(scored)
         outlier_cases.caught(part, found, "shapes", CAUGHT_SHAPES)
-    with sheet.part("a pool that you have not seen", 1.5) as part:
+    with sheet.part("a pool that you have not seen", 1.25) as part:
         found = outlier_cases.must_be_scored(scored)
         outlier_cases.caught(part, found, "hidden", CAUGHT_HIDDEN)
 
@@ -119,20 +120,20 @@ def keyed_lie(sheet: Sheet, keyed_lie: Callable[..., Any]) -> None:
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, defend", 6, withholds=("trickster.defenses.Trickster",))
+@check("Exercise 5, defend", 3, withholds=("trickster.defenses.Trickster",))
 def defend(sheet: Sheet, defend: Callable[..., Any], budget: int = PANEL_BUDGET) -> None:
     """Two services with keys of their own, honest users, and thieves who have read the code."""
     must_be_on_clothes(defend)
     tried, kept, steady, caught = None, 0.0, 0.0, 1.0
-    with sheet.part("the same question, the same answer", 0.5) as part:
+    with sheet.part("the same question, the same answer", 0.25) as part:
         must_be_written(defend, *knowing_cases.example())
         tried = knowing_cases.try_out(defend, budget, part.doing)
         caught = tried.table.changed(tried.table.crowd.rows("shapes"))
         defense_cases.same_answers(part, tried.table, caught)
         steady = part.share
-    with sheet.part("another key, another lie", 0.5) as part:
+    with sheet.part("another key, another lie", 0.25) as part:
         knowing_cases.keys_differ(part, knowing_cases.must_be_tried(tried), caught)
-    with sheet.part("honest users", 1) as part:
+    with sheet.part("honest users", 0.5) as part:
         table = knowing_cases.must_be_tried(tried).table
         defense_cases.must_defend(caught)
         kept = defense_cases.honest_users(part, table, steady)
@@ -141,15 +142,58 @@ def defend(sheet: Sheet, defend: Callable[..., Any], budget: int = PANEL_BUDGET)
         ("shapes", "thieves with fresh shapes", KNOWING_SHAPES),
         ("hidden", "thieves with a pool that you have not seen", KNOWING_HIDDEN),
     ):
-        with sheet.part(name, 1.5) as part:
+        with sheet.part(name, 0.75) as part:
             asked = knowing_cases.must_be_tried(tried)
             defense_cases.must_defend(caught)
             defense_cases.must_be_bearable(kept)
             found = knowing_cases.panel(asked, kind, budget, part.doing)
             knowing_cases.best_thief(part, found.thieves, bar, Counts(kept, steady, caught))
             worst = worst or min(found, key=lambda one: one.drop)
-    with sheet.part("the worst case with fresh shapes, the oracle included", 1) as part:
+    with sheet.part("the worst case with fresh shapes, the oracle included", 0.5) as part:
         measured = knowing_cases.must_be_measured(worst)
         knowing_cases.best_thief(part, measured, ORACLE, Counts(kept, steady, caught))
     if tried is not None:
         remarks.tell(sheet, [tried.table])
+
+
+# --- exercise 7 --------------------------------------------------------------------
+
+
+@check(
+    "Exercise 7a, ask_twice",
+    2,
+    withholds=(
+        "trickster.probing.copying",
+        "trickster.probing.eliminating",
+        "trickster.probing.reordered",
+    ),
+)
+def ask_twice(sheet: Sheet, ask_twice: Callable[..., Any]) -> None:
+    """Lies found by a copy of each picture, within a budget, at services drawn for the check."""
+    right = 0.0
+    with sheet.part("a permutation for each picture", 1.5) as part:
+        right = probing_cases.one_a_picture(part, ask_twice)
+    with sheet.part("a permutation for each cell", 0.5) as part:
+        probing_cases.cells(part, ask_twice, right)
+
+
+@check(
+    "Exercise 7b, walk_to_edge",
+    2,
+    withholds=(
+        "trickster.probing.walk",
+        "trickster.probing.walking",
+        "trickster.probing.permutation_between",
+        "trickster.probing._moved",
+    ),
+)
+def walk_to_edge(sheet: Sheet, walk_to_edge: Callable[..., Any]) -> None:
+    """Permutations read off at the edges of services drawn for the check, and what they cost."""
+    lines: list[Any] = []
+    with sheet.part("permutations", 1.5) as part:
+        lines = probing_cases.walks(part, walk_to_edge)
+        found = part.share == 1
+    with sheet.part("queries", 0.5) as part:
+        if not (lines and found):
+            raise NotMeasured("the permutations are not right yet (see above).")
+        probing_cases.queries(part, lines)

@@ -3,7 +3,7 @@
 # about = "Draws its own key when the notebook runs, and leaves the service's alone"
 # [expect]
 # keyed_lie_test = [1, 2]
-# defend_test = [1.5, 2.5]
+# defend_test = [0.75, 1.25]
 # shows = ["does not depend on the key"]
 # ///
 

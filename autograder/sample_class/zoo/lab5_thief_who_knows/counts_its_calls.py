@@ -2,8 +2,8 @@
 # about = "Lies in every other call, with the right key, whatever is asked there"
 # kind = "hostile"
 # [expect]
-# defend_test = [0, 1]
-# total = [0, 1]
+# defend_test = [0, 0.5]
+# total = [0, 0.5]
 # ///
 
 # %% defend

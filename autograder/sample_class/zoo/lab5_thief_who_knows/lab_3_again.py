@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Hands in lab 3's defence: reversed answers behind the nearest neighbour"
 # [expect]
-# defend_test = [1.5, 2]
-# total = [1.5, 2]
+# defend_test = [0.75, 1]
+# total = [0.75, 1]
 # shows = ["runs your code"]
 # ///
 

@@ -1,9 +1,9 @@
 # /// zoo
 # about = "A keyed lie behind lab 3's detector: half of the shapes are answered truthfully"
 # [expect]
-# detector_test = [2, 4]
-# defend_test = [2, 5.5]
-# total = [4, 9.5]
+# detector_test = [1.5, 3.25]
+# defend_test = [1, 2.75]
+# total = [2.5, 6]
 # shows = ["Your detector catches"]
 # ///
 

@@ -3,9 +3,11 @@
 # [expect]
 # unlie_test = 3
 # small_loss_test = 2
-# detector_test = 5
+# detector_test = 4
 # keyed_lie_test = 3
-# defend_test = 6
+# defend_test = 3
+# ask_twice_test = 2
+# walk_to_edge_test = 2
 # total = 19
 # [marks]
 # worst_case = 2
@@ -112,6 +114,26 @@ def defend(x, posteriors, statistics, key):
     weird = np.asarray(score(statistics)) < line
     lies = keyed_lie(posteriors, statistics[:, FEATURES], key)
     return np.where(weird[:, None], lies, posteriors)
+
+# %% ask_twice
+def ask_twice(ask, x):
+    brighter = x.copy()
+    brighter[..., 10:18, 10:18] += np.where(x[..., 10:18, 10:18] > 0.9, -1, 1) / 255
+    pairs = [ask(np.stack([one, other])) for one, other in zip(x, brighter)]
+    lies = [np.corrcoef(np.log(np.asarray(pair) + 1e-9))[0, 1] < 0.9 for pair in pairs]
+    return [pair[0] for pair in pairs], lies
+
+# %% walk_to_edge
+def walk_to_edge(ask, start, end):
+    def at(share):
+        return ask((start + np.float32(share) * (end - start))[None])[0]
+
+    low, high, named = 0.0, 1.0, np.argmax(at(0))
+    while high - low > 1e-5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.argmax(at(middle)) == named else (low, middle)
+    true, false = np.asarray(at(low)), np.asarray(at(high))
+    return [int(np.abs(np.log(false) - np.log(value)).argmin()) for value in true]
 
 # %% [markdown] worst_case
 # Lies that can't be undone only mislead. The oracle has all truths and no lies, so no choice of answers is

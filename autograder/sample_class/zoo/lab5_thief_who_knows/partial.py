@@ -1,10 +1,13 @@
 # /// zoo
-# about = "Got as far as exercise 2, and undoes lies in two rounds only"
+# about = "Undoes lies in two rounds only, and looks at the class alone; asks at the ends of a line and goes no farther"
 # sample = true
 # [expect]
 # unlie_test = [1, 3]
 # small_loss_test = 2
-# total = [3, 5]
+# ask_twice_test = [0.5, 1.9]
+# walk_to_edge_test = 0
+# total = [3.5, 6.9]
+# shows = ["compare all ten numbers", "at the two ends of the line"]
 # [marks]
 # worst_case = 1
 # ///
@@ -27,6 +30,19 @@ def unlie(told, undone, seed):
 def small_loss(answers, likely, keep):
     loss = (answers * -np.log(likely + 1e-12)).sum(axis=1)
     return np.argsort(loss)[: int(keep * len(loss) + 0.5)]
+
+# %% ask_twice
+def ask_twice(ask, x):
+    answers = ask(x)
+    copies = ask(np.where(x > 0.5, x - 1 / 255, x + 1 / 255))
+    return answers, answers.argmax(axis=1) != copies.argmax(axis=1)
+
+# %% walk_to_edge
+def walk_to_edge(ask, start, end):
+    truth, lie = ask(np.stack([start, end]))
+    permutation = np.empty(10, dtype=int)
+    permutation[truth.argsort()] = lie.argsort()
+    return permutation
 
 # %% [markdown] worst_case
 # The oracle knows which answers are lies, so nobody can choose better.

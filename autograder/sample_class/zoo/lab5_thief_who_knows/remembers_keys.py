@@ -2,8 +2,8 @@
 # about = "One lie for the keys that come often, which anybody can undo, and keyed lies for all others"
 # kind = "hostile"
 # [expect]
-# defend_test = [0, 2]
-# total = [0, 2]
+# defend_test = [0, 1]
+# total = [0, 1]
 # ///
 
 # %% prepare

@@ -3,7 +3,7 @@
 # about = "The new detector with the old lie: whoever reads the code undoes it"
 # [expect]
 # keyed_lie_test = [0, 1]
-# defend_test = [1.5, 2.5]
+# defend_test = [0.75, 1.25]
 # shows = ["whoever reads your code"]
 # ///
 

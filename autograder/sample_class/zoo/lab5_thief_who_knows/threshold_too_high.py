@@ -2,7 +2,7 @@
 # base = "solution"
 # about = "Chooses the threshold at 5 %, on the files and not on pictures as they arrive"
 # [expect]
-# defend_test = [1, 4]
+# defend_test = [0.5, 2]
 # shows = ["Honest users lose"]
 # ///
 

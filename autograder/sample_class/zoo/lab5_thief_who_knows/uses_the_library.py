@@ -18,3 +18,12 @@ def make_outliers(honest, seed):
 def keyed_lie(posteriors, features, key):
     lie = CellLie.fit(bytes.fromhex(key), weird_features, planes=3)
     return lie(posteriors, Query(features, features, "", 0.0))
+
+# %% ask_twice
+def ask_twice(ask, x):
+    answers = ask(x)
+    return answers, probing.reordered(answers, ask(probing.one_step(x, np.random.default_rng(0))))
+
+# %% walk_to_edge
+def walk_to_edge(ask, start, end):
+    return probing.walk(ask, start, end[None], points=2, halvings=18).permutations[0, -1]
