@@ -295,7 +295,7 @@ class FlagUnmarkedAnswers(NbGraderPreprocessor):
             for cell in filter(utils.is_grade, nb.cells):
                 details = cell.metadata.nbgrader
                 grade = gradebook.find_grade(details.grade_id, *names)
-                impossible = bool(records.refusal("", grade.score, grade.max_score))
+                impossible = bool(records.why_invalid("", grade.score, grade.max_score))
                 if impossible:
                     details["score"] = 0.0
                 if impossible or (utils.is_solution(cell) and grade.needs_manual_grade):
@@ -304,7 +304,7 @@ class FlagUnmarkedAnswers(NbGraderPreprocessor):
             possible = [
                 grade.score
                 for grade in gradebook.find_submission_notebook(*names).grades
-                if not records.refusal("", grade.score, grade.max_score)
+                if not records.why_invalid("", grade.score, grade.max_score)
             ]
         where["score"] = max(0.0, sum(possible) - max(0.0, where["late_penalty"]))
         return nb, resources

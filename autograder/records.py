@@ -60,7 +60,7 @@ class CellRecord:
     note: str = ""  # why the test ended early, or what else there is to say
     begun: bool = True  # False: nothing of the exercise is written yet
     seconds: float = 0.0  # waited for the student's code
-    refused: str = ""  # why the gradebook's points cannot be published
+    invalid_mark: str = ""  # why the gradebook's points cannot be published
     remarks: tuple[str, ...] = ()  # the check's, for the instructor alone
 
 
@@ -100,17 +100,17 @@ class GradingRecord:
     @property
     def remark(self) -> str:
         """What the instructor should know."""
-        return self.stale or " ".join([*self.refused_marks, self.reason]).strip()
+        return self.stale or " ".join([*self.invalid_marks, self.reason]).strip()
 
     @property
-    def refused_marks(self) -> list[str]:
+    def invalid_marks(self) -> list[str]:
         """Sentences on points in the gradebook that cannot be published."""
-        return [cell.refused for cell in self.cells if cell.refused]
+        return [cell.invalid_mark for cell in self.cells if cell.invalid_mark]
 
     @property
     def suspicious(self) -> list[str]:
         """Sentences on what a person should look at; they cost no points."""
-        return [*self.refused_marks, *self.noted]
+        return [*self.invalid_marks, *self.noted]
 
     @property
     def noted(self) -> list[str]:
@@ -124,7 +124,7 @@ class GradingRecord:
         return [*tested, *self.code_remarks]
 
 
-def refusal(name: str, points: float, maximum: float) -> str:
+def why_invalid(name: str, points: float, maximum: float) -> str:
     """Why the points of a cell cannot be published, or ""."""
     if 0 <= points <= maximum:  # false for what is not a number
         return ""
@@ -305,7 +305,10 @@ def from_dict(found: dict[str, Any]) -> GradingRecord:
 
 def _cell(found: dict[str, Any]) -> CellRecord:
     parts = tuple(PartResult(**part) for part in found["parts"])
-    return CellRecord(**{**found, "parts": parts, "remarks": tuple(found.get("remarks", ()))})
+    remarks = tuple(found.get("remarks", ()))
+    kept = {name: value for name, value in found.items() if name != "refused"}
+    invalid = found.get("invalid_mark", found.get("refused", ""))  # "refused" in older files
+    return CellRecord(**{**kept, "parts": parts, "remarks": remarks, "invalid_mark": invalid})
 
 
 def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:

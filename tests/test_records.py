@@ -91,6 +91,16 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert records.read(tmp_path, RECORD.student, "lab1") is None
 
 
+def test_a_mark_that_an_older_file_calls_refused_is_an_invalid_one(tmp_path: Path) -> None:
+    cell = CellRecord("essay", "written", None, 2.0, waiting=True, invalid_mark="9 points of 2")
+    record = replace(RECORD, cells=(cell,), refused=True)
+    records.write(tmp_path, record)
+    path = records.path_of(tmp_path, record.student, "lab1")
+    path.write_text(path.read_text("utf-8").replace('"invalid_mark": "9', '"refused": "9'), "utf-8")
+    assert '"refused": "9 points of 2"' in path.read_text("utf-8")
+    assert records.read(tmp_path, record.student, "lab1") == record
+
+
 def test_the_score_is_the_points_less_the_penalty_and_never_below_nothing() -> None:
     assert (RECORD.score, RECORD.test_points) == (1.0, 1.5)
     assert replace(RECORD, penalty=9.0).score == 0
@@ -152,7 +162,7 @@ def test_a_mark_that_cannot_be_is_not_published(score: float) -> None:
     row = records.as_dict(record)
     assert (row["status"], row["score"], row["score_so_far"]) == ("needs marking", None, 0.0)
     assert f"{score:g} points for why, which can have 0 to 20" in row["reason"]
-    assert record.suspicious == record.refused_marks and record.refused_marks
+    assert record.suspicious == record.invalid_marks and record.invalid_marks
     mended = completed(StandIn(18.5), record)  # after the mark was corrected
     assert (mended.status, mended.score, mended.remark) == ("graded", 18.5, "")
 

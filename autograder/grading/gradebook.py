@@ -22,7 +22,7 @@ from autograder.course import CourseError, pick_labs, read_course
 from autograder.database import database
 from autograder.grading.executor import alone_in
 from autograder.nbgrader_api import MissingEntry
-from autograder.records import CellRecord, GradingRecord, refusal
+from autograder.records import CellRecord, GradingRecord, why_invalid
 from autograder.repair.salvage import read_submission
 from trickster.files import write_atomically
 
@@ -213,15 +213,15 @@ def completed(gradebook: Any, record: GradingRecord) -> GradingRecord:
         kind = "test" if grade.cell_type == "code" else "written"
         cell = known.get(grade.name, CellRecord(grade.name, kind, None, 0.0))
         maximum = float(grade.max_score)
-        refused = refusal(grade.name, float(grade.score), maximum) if marked else ""
+        invalid = why_invalid(grade.name, float(grade.score), maximum) if marked else ""
         cells.append(
             replace(
                 cell,
                 kind=kind,
-                points=float(grade.score) if marked and not refused else None,
+                points=float(grade.score) if marked and not invalid else None,
                 maximum=maximum,
-                waiting=bool(grade.needs_manual_grade) or not marked or bool(refused),
-                refused=refused,
+                waiting=bool(grade.needs_manual_grade) or not marked or bool(invalid),
+                invalid_mark=invalid,
             )
         )
     return replace(
