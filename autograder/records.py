@@ -252,6 +252,7 @@ def _hash_of_folder(folder: Path) -> str:
     return hashlib.sha256((names + hash_of(*files)).encode()).hexdigest()
 
 
+@cache  # asked for each submission, and the same as long as this program runs
 def _version(name: str) -> str:
     try:
         return version(name)
