@@ -13,16 +13,23 @@ part stand beside it.
 from __future__ import annotations
 
 import argparse
+import base64
 import importlib
+import re
 import subprocess
 import sys
 from types import ModuleType
 
+import nbformat
+
+from autograder.cells import grade_id
+from autograder.course import pick_labs
 from benchmarks.store import RESULTS, ROOT, read_results, stored_results
 from trickster.files import write_atomically
 
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
 README = ROOT / "README.md"
+PICTURE = ROOT / "docs" / "square.png"  # README's; what a cell of lab 2 shows
 BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"  # of README's generated block
 PARTS = {
     "demo_a": "Demo A on real pictures",
@@ -32,6 +39,7 @@ PARTS = {
     "lies_by_query": "Thieves who ask in order to find out lies (lab 5)",
     "right_answers": "What survives of right answers (labs 3 to 5)",
     "detectors": "Detectors on the course's ground and on demo A's",
+    "star_answers": "What a model answer to lab 2's stars gets",
     "peers": "Beside a well-known library",
     "exact_theft": "Exact theft (lab 6)",
     "lab_costs": "What the labs cost",
@@ -81,7 +89,9 @@ def page() -> str:
     summary = load("summary")
     sections = [INTRODUCTION]
     if rows := summary.rows():
-        sections.append(f"## Claimed and measured\n\n{summary.section(rows)}\n")
+        alt = load("summary_figure").figure(rows).alt
+        picture = f"![{alt}]({RESULTS.name}/summary.png)"
+        sections.append(f"## Claimed and measured\n\n{summary.section(rows)}\n\n{picture}\n")
     for name, title in PARTS.items():
         part = load(name)
         results = stored_results(part)
@@ -112,17 +122,24 @@ def _machine(provenance: dict[str, object]) -> str:
 
 
 def readme(text: str) -> str:
-    """README with its table and the figure's alternative text as the stored results say."""
+    """README with its table as the stored results say."""
     rows = load("summary").rows()
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    alt = load("summary_figure").figure(rows).alt
-    body = f"{load('summary').table(rows)}\n\n![{alt}](benchmarks/results/summary.png)"
-    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
+    return f"{head}{BEGIN}\n{load('summary').table(rows)}\n{END}{tail}"
+
+
+def lab_picture() -> bytes:
+    """README's picture of a lab: the victim and the clones of two inputs, as lab 2 shows them."""
+    (lab,) = pick_labs(ROOT, ["lab2"])
+    notebook = nbformat.read(lab.executed, as_version=4)
+    (cell,) = [cell for cell in notebook.cells if grade_id(cell) == "square"]
+    (shown,) = [out.data["text/html"] for out in cell.outputs if "data" in out]
+    return base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', shown)[1])
 
 
 def write() -> None:
-    """The page, the parts' figures, README's block and its figure, from what is stored."""
+    """The page, the figures, README's block and its picture, from what is stored."""
     for name in PARTS:
         part = load(name)
         if hasattr(part, "figure") and (results := stored_results(part)):
@@ -131,7 +148,8 @@ def write() -> None:
     if rows := load("summary").rows():
         write_atomically(README, readme(README.read_text(encoding="utf-8")))
         load("summary_figure").figure(rows).save(RESULTS / "summary.png", dpi=100)
-    print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and figure.")
+    write_atomically(PICTURE, lab_picture())
+    print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and picture.")
 
 
 def main() -> int:

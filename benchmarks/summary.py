@@ -174,13 +174,12 @@ def table(found: list[Row]) -> str:
         if row.real
     }
     return (
-        "Accuracy of the thief's clone, undefended → defended; means over seeds "
-        f"({runs}; claims: single runs). In the labs, each thief has the best of three clones. "
-        "*Informed*: the best who has read the code and lacks only the key (labs: "
-        f"{BUDGET:,} queries). *Oracle*: is told which answers are lies, and trains on the others. "
-        "*Real pictures*: the best who owns some "
-        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}).\n\n"
-        + markdown_table(head, lines)
+        "Accuracy of the thief's clone, without → with the defence: means over seeds "
+        f"({runs}); claims are single runs. In the labs, the best of three clones counts. "
+        f"*Informed* thieves know all but the key (labs: {BUDGET:,} queries). An *oracle* is told "
+        "which answers are lies, and trains on the others. The last thieves own *real pictures* "
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}). Of each "
+        "kind, the best is shown.\n\n" + markdown_table(head, lines)
     )
 
 

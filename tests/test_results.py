@@ -26,6 +26,7 @@ from benchmarks import (
     lies_by_query,
     results,
     right_answers,
+    star_answers,
     store,
     summary,
     summary_figure,
@@ -51,6 +52,32 @@ def test_readme_s_table_is_what_the_stored_results_say():
     assert len(summary.rows()) == 7
     for picture in (store.RESULTS / "summary.png", store.RESULTS / "thieves_by_defense.png"):
         assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_model_answer_to_lab_2_s_stars_gets_what_it_says():
+    text = (store.ROOT / "solutions/lab2_steal_it/stars.py").read_text(encoding="utf-8")
+    get = [mean_of("star_answers", "fidelity", "check", name) for name in star_answers.THIEVES]
+    assert [f"{value:.3f}"[1:] for value in get] == re.findall(r"\| (\.\d{3}) \|", text)
+    lowest = min(
+        one["fidelity"]
+        for job, one in store.stored_results(star_answers)
+        if job[:2] == ("check", star_answers.MODEL_ANSWER)
+    )
+    assert (
+        lowest > thresholds.STOLEN_STARS[-1]
+        and f"lowest is {lowest:.3f}".replace("0.", ".") in text
+    )
+    shipped = [
+        mean_of("star_answers", "fidelity", "shipped victim", name)
+        for name in (star_answers.MODEL_ANSWER, star_answers.ALL_PIXELS)
+    ]
+    assert "bring nothing: {:.3f}, against {:.3f} for".format(*shipped).replace("0.", ".") in text
+
+
+def test_readme_s_picture_is_what_lab_2_shows():
+    assert results.PICTURE.read_bytes() == results.lab_picture(), (
+        "docs/square.png is stale: python -m benchmarks.results --write"
+    )
 
 
 def mean_of(part: str, what: str, *job: str | int) -> float:
