@@ -9,10 +9,12 @@ from html import escape
 
 import nbformat
 import pytest
+from forked_kernels import ForkingKernelManager
 from reading import words_of
 from reference import ROOT
 from short_training import run_shortened
 
+from autograder.authoring import execute as executing
 from autograder.authoring.execute import execute
 from autograder.authoring.source import build_notebook
 from autograder.cells import grade_id, points_of, role
@@ -118,7 +120,13 @@ def printed(cells) -> list[str]:
     return [" ".join(re.sub(names, "CLASS", text).split()) for text in texts]
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executing, "NativeKernelManager", ForkingKernelManager)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @every_lab
 def test_the_solution_runs_and_prints_what_is_committed(lab):
     """Experiments train for one epoch; a build runs them in full, when a source has changed."""
@@ -134,6 +142,7 @@ def test_the_solution_runs_and_prints_what_is_committed(lab):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @every_lab
 def test_the_release_stops_at_unwritten_cells_and_nowhere_else(lab):
     """Checks say calmly that nothing is written; what uses the exercises raises."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from forked_kernels import ForkingKernelManager
 from nbformat import NotebookNode
 
 from autograder.authoring.source import build_notebook
@@ -60,6 +61,7 @@ def table(outputs: list[NotebookNode]) -> str:
 def same_points(notebook: NotebookNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full points for every test, with the same words from the referee as in the kernel."""
     monkeypatch.setattr(execution, "NotebookRunner", Both)
+    monkeypatch.setattr(execution, "NativeKernelManager", ForkingKernelManager)
     LOCAL.clear()
     settings = RunSettings(
         trust_submissions=True, run_all=True, extra_arguments=["--IPKernelApp.log_level=40"]

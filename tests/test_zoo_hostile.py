@@ -77,7 +77,7 @@ def batch(everybody: list[Specimen], tmp_path_factory: pytest.TempPathFactory) -
     running = set(psutil.pids())
     before = fingerprints(decoy)
     graded = runner.grade_sample(
-        ROOT, wanted, workers=2, say=lambda text: None, folder=folder, given=SECRET
+        ROOT, wanted, workers=1, say=lambda text: None, folder=folder, given=SECRET
     )
     return Batch(folder, wanted, graded, before, fingerprints(decoy), left_running(running))
 
