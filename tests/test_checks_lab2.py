@@ -1,7 +1,6 @@
 """Lab 2's checks: right answers of several kinds pass, and each wrong one is named."""
 
 import random
-import re
 from contextlib import nullcontext, suppress
 from functools import partial
 
@@ -14,6 +13,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from autograder import held_back
+from benchmarks import star_answers
 from trickster import attacks, evaluation, models, training
 from trickster.api import BudgetExceeded
 from trickster.checks import clone_cases, draws, lab2, teacher, thresholds
@@ -386,16 +386,13 @@ def test_steal_reference(names, secret):
 
 
 @pytest.mark.slow
-def test_steal_with_the_services_own_squares_wins_a_star():
-    def steal(api, pools, budget, seed=0):
-        x, answers = attacks.collect(api, pools["shapes"], budget)
-        squares = x.reshape(-1, 1, 7, 4, 7, 4).mean(axis=(3, 5))
-        clone = attacks.train_clone(squares, answers, epochs=120, seed=seed)
-        return lambda x: clone.posteriors(x.reshape(-1, 1, 7, 4, 7, 4).mean(axis=(3, 5)))
-
-    result = lab2.steal(steal)
-    assert result == 7.0
-    assert re.search(r"Stars, without points: [123] of 3", in_words(result))
+def test_the_model_answer_to_the_stars_wins_them_and_is_no_remark(monkeypatch):
+    """At one service of three; at all, with five secrets: in benchmarks/star_answers.py."""
+    monkeypatch.setattr(lab2, "THEFTS", (1,))
+    with grading():
+        result = lab2.steal(star_answers.model_answer())
+    assert result == 7.0 and not result.remarks
+    assert "Stars, without points: 3 of 3, all of them" in in_words(result)
 
 
 @pytest.mark.slow
@@ -590,8 +587,8 @@ def test_a_fidelity_that_no_theft_reaches_is_told_to_the_instructor():
         stolen = lab2.steal(with_answers(make))
         trained = lab2.train_clone(lambda x, answers, **how: make(x, answers))
     for result in (stolen, trained):
-        assert any("above 0.95" in remark for remark in result.remarks)
-        assert "above 0.95" not in in_words(result)
+        assert any("above 0.985" in remark for remark in result.remarks)
+        assert "above 0.985" not in in_words(result)
 
 
 @pytest.mark.slow

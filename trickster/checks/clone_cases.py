@@ -16,7 +16,9 @@ from trickster.api import BudgetExceeded, PredictionAPI
 from trickster.checks import draws, fixtures, teacher
 from trickster.checks.result import Missed, Part, Sheet, array
 
-TOO_FAITHFUL = 0.95  # thefts from the pools reach .80, and .91 with the service's own 4x4 squares
+# A clone with the service's own squares and mirrored shapes reaches .94 (benchmarks.star_answers),
+# four such clones together reach more; who has found the matrix of the formula reaches .999.
+TOO_FAITHFUL = 0.985
 PARTS = 4  # of the honest pictures
 
 
