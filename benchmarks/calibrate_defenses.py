@@ -264,7 +264,7 @@ CHECKED = {
 }
 
 
-@check("Exercise 7, one part of it", 1)
+@check("Exercise 6, one part of it", 1)
 def read(sheet: Sheet, answer: Answer) -> None:
     """What a reader of the code, and who takes all answers as they are, get from one service."""
     pool = thieves.Pool("shapes", service_cases.PANEL_BUDGET, "of service 0")

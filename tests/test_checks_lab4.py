@@ -466,39 +466,7 @@ def test_token_bucket_waits(wait, words):
     assert words in in_words(result)
 
 
-# --- exercises 5 and 6 --------------------------------------------------------------
-
-
-def pricing(days=math.ceil, fees=lambda accounts, days: accounts, common=min, paid=min):
-    def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-        daily = accounts * per_day
-        daily = daily if everybody is None else common(daily, everybody)
-        whole = math.ceil(queries / daily)
-        money = paid(queries, daily * whole) * price + fees(accounts, whole) * signup
-        return days(queries / daily), money
-
-    return price_of_theft
-
-
-def test_price_of_theft(names):
-    for right in (names["price_of_theft"], pricing()):
-        assert the_same(under_secrets(lab4.price_of_theft, right)) == 2.0
-    for wrong, points, words in (
-        (pricing(days=float), 1, "round up"),
-        (pricing(days=round), 1, "round up"),
-        (pricing(days=lambda days: int(days) + 1), 1, "A day that is used up is one"),
-        (pricing(common=max), 1, "The smaller of the two limits"),
-        (pricing(common=lambda daily, everybody: daily), 1, "The smaller of the two limits"),
-        (pricing(common=lambda daily, everybody: everybody), 1, "The smaller of the two limits"),
-        (pricing(fees=lambda accounts, days: 0), 1, "Each account is opened once"),
-        (pricing(fees=lambda accounts, days: 1), 1, "accounts * signup"),
-        (pricing(fees=lambda accounts, days: accounts * days), 1, "once for each account, not"),
-        (pricing(paid=max), 1, "what is left of a day's limit costs nothing"),
-        (lambda *numbers, **options: 3, 0, "asked (2,)"),
-    ):
-        result = the_same(under_a_secret(lab4.price_of_theft, wrong))
-        assert result == points
-        assert words in in_words(result)
+# --- exercise 5 ---------------------------------------------------------------------
 
 
 def conditions_of(mechanisms):
@@ -567,6 +535,74 @@ def test_ablation(names):
         assert words in in_words(result)
 
 
+def left_out(without=lambda mechanisms, name: [m for m in mechanisms if m != name], less=True):
+    """A leave_one_out with one thing done otherwise or wrong."""
+
+    def leave_one_out(run, mechanisms, seeds, what):
+        def measured(on):
+            return np.array([run(on, seed)[what] for seed in seeds])
+
+        whole = measured(mechanisms)
+        return {m: measured(without(mechanisms, m)) - (whole if less else 0) for m in mechanisms}
+
+    return leave_one_out
+
+
+def seed_by_seed(run, mechanisms, seeds, what):
+    taken = {name: [] for name in mechanisms}
+    for seed in seeds:
+        for i, name in enumerate(mechanisms):  # the whole stack is run again each time
+            others = mechanisms[:i] + mechanisms[i + 1 :]
+            taken[name].append(run(others, seed)[what] - run(mechanisms, seed)[what])
+    return taken
+
+
+def made_of(change):
+    """What a right leave_one_out returns, changed."""
+
+    def leave_one_out(run, mechanisms, seeds, what):
+        return change(left_out()(run, mechanisms, seeds, what))
+
+    return leave_one_out
+
+
+def each(change):
+    return made_of(lambda taken: {name: change(values) for name, values in taken.items()})
+
+
+def another_measurement(run, mechanisms, seeds, what):
+    return left_out()(run, mechanisms, seeds, "honest" if what != "honest" else "clone")
+
+
+def less_the_mean(run, mechanisms, seeds, what):
+    taken = left_out()(run, mechanisms, seeds, what)
+    whole = np.array([run(mechanisms, seed)[what] for seed in seeds])
+    return {name: values + whole - whole.mean() for name, values in taken.items()}
+
+
+def test_leave_one_out(names):
+    for right in (names["leave_one_out"], left_out(), seed_by_seed):
+        assert the_same(under_secrets(lab4.leave_one_out, right)) == 2.0
+    for wrong, points, words in (
+        (each(lambda values: -values), 1, "The other way round"),
+        (each(np.mean), 1, "not their mean"),
+        (each(lambda values: values[::-1]), 1, "in the order of the seeds"),
+        (left_out(less=False), 1, "subtract those with all mechanisms"),
+        (another_measurement, 1, "another measurement"),
+        (less_the_mean, 1, "the *same* seed, not with the mean"),
+        (made_of(lambda taken: list(taken.values())), 1, "a dictionary from each mechanism"),
+        (made_of(lambda taken: {f"all but {m}": v for m, v in taken.items()}), 1, "The keys are"),
+        (made_of(lambda taken: None), 1, "returned nothing"),
+        (left_out(lambda mechanisms, name: (name,)), 0, "with each mechanism alone"),
+        (left_out(lambda mechanisms, name: mechanisms), 0, "all *others*"),
+        (left_out(lambda ms, name: [m for m in ms[::-1] if m != name]), 0, "in the order given"),
+        (left_out(lambda mechanisms, name: name), 0, "with its comma"),
+    ):
+        result = the_same(under_a_secret(lab4.leave_one_out, wrong))
+        assert result == points, words
+        assert words in in_words(result)
+
+
 def test_what_an_ablation_hands_to_run_does_not_fill_the_grader():
     """A table of 20 MB, each entry made a text, took 1.4 GB."""
     left = iter(range(10**6))
@@ -581,7 +617,7 @@ def test_what_an_ablation_hands_to_run_does_not_fill_the_grader():
     assert next(left) < 100
 
 
-# --- exercise 7 ---------------------------------------------------------------------
+# --- exercise 6 ---------------------------------------------------------------------
 
 
 # Fewer pictures and one service. What full panels give is proven by the sample class (perfect,

@@ -588,48 +588,35 @@ playground(
 # </details>
 
 # %% [markdown]
-# ## Exercise 5: the price of a stolen model
+# ## The price of a stolen model
 #
-# | difficulty | time | points |
-# |---|---|---|
-# | ●○○○○ | 6 minutes | 2 |
-#
-# **Idea.** A limit does not prevent a theft; it sets its price, in days, money and accounts. Compute the price,
-# and the owner can compare it with what the model is worth.
+# A limit does not prevent a theft; it sets its price, in days, money and accounts. Compute the price, and the owner can
+# compare it with what the model is worth.
 
-
-# %% solution="price_of_theft"
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    """Days and money that `queries` answers cost a thief with this many accounts.
-
-    per_day : answers that one account gets in a day.
-    price, signup : of one answer, and of opening one account.
-    everybody : answers that the whole service gives in a day, or None without such a limit.
-    Returns (days, money); a day that has begun counts whole.
-    """
-    ### BEGIN SOLUTION
-    daily = accounts * per_day
-    if everybody is not None:
-        daily = min(daily, everybody)
-    return math.ceil(queries / daily), queries * price + accounts * signup
-    ### END SOLUTION
-
-
-# %% test="price_of_theft_test" points=2
-lab4.price_of_theft(price_of_theft)
 
 # %% provided="prices"
+def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=math.inf):
+    """Days and money that `queries` answers cost a thief with this many accounts.
+
+    per_day : answers that one account gets in a day; everybody : answers that the whole service gives.
+    price, signup : of one answer, and of opening one account.
+    Returns (days, money); a day that has begun counts whole.
+    """
+    daily = min(accounts * per_day, everybody)
+    return math.ceil(queries / daily), queries * price + accounts * signup
+
+
 for accounts in (1, 2, 5, 10):
     days, money = price_of_theft(3_000, accounts, per_day=300, price=0.01, signup=5.0)
     print(f"3,000 answers, accounts {accounts:2}: days {days:2}, money {money:6.2f}")
 print(f"what they buy: a fidelity of {worth['soft thief'][3_000]}")
 
 # %% [markdown]
-# ## Exercise 6: which mechanism works?
+# ## Exercise 5: which mechanism works?
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 18 minutes | 2 + 2 |
+# | ●●●○○ | 24 minutes | 2 + 2 + 2 |
 #
 # In lab 2 you met a public demonstration called *ML05:2023 Model Theft*, after an entry in a list by OWASP. (The
 # entry itself is about access to a model's parameters.) It puts five mechanisms in front of a random forest:
@@ -725,8 +712,41 @@ plots.dots(
 # </details>
 #
 # **The other half of an ablation.** A mechanism can do nothing alone and still matter beside others. So leave each of
-# them out of the stack, one at a time. Your function does that as well, if it is given a `run` that switches
-# mechanisms *off*.
+# them out of the stack, one at a time, and compare with the whole stack. Clones differ more from seed to seed than
+# most mechanisms take, as you have just seen. So what counts is the difference of two runs of the *same* seed.
+
+
+# %% solution="leave_one_out"
+def leave_one_out(run, mechanisms, seeds, what):
+    """What each mechanism takes as a part of all of them, seed by seed.
+
+    run : as in `ablation`; here `run(switched_on, seed)[what]` is the measurement that counts.
+    mechanisms : the whole stack; in a stack the order matters, so keep it.
+    Returns a dictionary from each mechanism's name to a list, one number for each seed in their order: how much
+    larger the measurement is without this mechanism than with all of them. A mechanism that helps the thief
+    gets negative numbers.
+    """
+    ### BEGIN SOLUTION
+    whole = [run(tuple(mechanisms), seed)[what] for seed in seeds]
+    taken = {}
+    for name in mechanisms:
+        others = tuple(one for one in mechanisms if one != name)
+        without = [run(others, seed)[what] for seed in seeds]
+        taken[name] = [a - b for a, b in zip(without, whole, strict=True)]
+    return taken
+    ### END SOLUTION
+
+
+# %% test="leave_one_out_test" points=2
+lab4.leave_one_out(leave_one_out)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Run the whole stack once for each seed, and keep the measurements in a list. For each name,
+# <code>tuple(m for m in mechanisms if m != name)</code> is the stack without it. Run that with the same seeds, and
+# subtract the lists, number by number: <code>zip</code> puts the runs of the same seed together.
+# </details>
 #
 # > **Predict.** The whole stack protects less than the noise alone. Which mechanism has to be left out to make it
 # > stronger?
@@ -734,32 +754,21 @@ plots.dots(
 # %%
 my_spoiler = "no guess yet"  # one of the five
 
-# %% provided="leave_one_out"
+# %% provided="left_out"
 # 120 more thefts: about eight seconds.
 with progress.bar("Running the demo 120 times", 120):
-    left_out = ablation(
-        lambda off, seed: demo_b(tuple(m for m in MECHANISMS if m not in off), seed),
-        MECHANISMS,
-        SEEDS_OF_B,
-    )
+    in_the_stack = leave_one_out(demo_b, MECHANISMS, SEEDS_OF_B, "clone_accuracy")
     pair = [demo_b(("noise", "hard labels"), seed) for seed in SEEDS_OF_B]
-
-
-def compared(runs, with_runs):
-    """By how much clones are better than others of the same seeds."""
-    pairs = zip(runs, with_runs, strict=True)
-    return bootstrap_interval(a["clone_accuracy"] - b["clone_accuracy"] for a, b in pairs)
-
-
-for name in MECHANISMS:
-    clone = bootstrap_interval(one["clone_accuracy"] for one in left_out[name])
-    change = compared(left_out[name], left_out["none"])
+changes = {name: bootstrap_interval(values) for name, values in in_the_stack.items()}
+for name, change in changes.items():
+    others = tuple(m for m in MECHANISMS if m != name)
+    clone = bootstrap_interval(demo_b(others, seed)["clone_accuracy"] for seed in SEEDS_OF_B)
     print(f"all but {name:14} clone {clone}   compared with all five {change}")
 clone = bootstrap_interval(one["clone_accuracy"] for one in pair)
-print(
-    f"noise + hard labels    clone {clone}   compared with noise {compared(pair, table['noise'])}"
-)
-weakest = min(MECHANISMS, key=lambda name: compared(left_out[name], left_out["none"]).mean)
+both = zip(pair, table["noise"], strict=True)
+change = bootstrap_interval(a["clone_accuracy"] - b["clone_accuracy"] for a, b in both)
+print(f"noise + hard labels    clone {clone}   compared with noise {change}")
+weakest = min(changes, key=lambda name: changes[name].mean)
 print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 
 # %% [markdown]
@@ -787,7 +796,7 @@ print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 # ### END SOLUTION
 
 # %% [markdown]
-# ## Exercise 7: your stack
+# ## Exercise 6: your stack
 #
 # | difficulty | time | points |
 # |---|---|---|
@@ -1020,7 +1029,7 @@ plots.bars(
 # from here.
 
 # %% [markdown]
-# ## Exercise 8: advise the owner
+# ## Exercise 7: advise the owner
 #
 # | difficulty | time | points |
 # |---|---|---|

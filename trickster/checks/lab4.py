@@ -11,15 +11,14 @@ import numpy as np
 from trickster.checks import (
     ablation_cases,
     bucket_cases,
-    draws,
     ladder_cases,
     reader_cases,
     remarks,
     service_cases,
 )
-from trickster.checks.cases import Case, decide, must_be_written
+from trickster.checks.cases import must_be_written
 from trickster.checks.distributions import sums_to_one
-from trickster.checks.result import NotMeasured, Sheet, array, check, number
+from trickster.checks.result import NotMeasured, Sheet, array, check
 from trickster.checks.service_cases import DAILY_CAP, PANEL_BUDGET, SERVICES
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -118,96 +117,7 @@ def token_bucket(sheet: Sheet, make: Callable[..., Any]) -> None:
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, price_of_theft", 2)
-def price_of_theft(sheet: Sheet, price_of_theft: Callable[..., Any]) -> None:
-    """Whole days under both limits, and all that must be paid."""
-
-    def ask(*numbers: float, **options: float) -> tuple[float, float]:
-        found = array(price_of_theft(*numbers, **options), "price_of_theft", (2,))
-        return number(found[0], "The number of days"), number(found[1], "The money")
-
-    rng = draws.rng("price of theft")
-    per_day, accounts = 10 * int(rng.integers(20, 60)), int(rng.integers(5, 13))
-    days, price = int(rng.integers(7, 12)), int(rng.integers(1, 10)) / 100
-    queries = accounts * per_day * days  # nothing is left over
-    with sheet.part("days", 1) as part:
-        common = int(accounts * per_day * rng.uniform(0.35, 0.6))
-        decide(part, _days(ask, queries, accounts, per_day, common))
-    with sheet.part("money", 1) as part:
-        signup = int(rng.integers(2, 30)) / 2
-        queries += 1  # on the last day, nearly all of the limit is left
-        paid = round(ask(queries, accounts, per_day, price)[1], 6)
-        with_accounts = round(ask(queries, accounts, per_day, price, signup=signup)[1], 6)
-        terms, answers = f"{queries:,} queries at {price:g}", round(queries * price, 6)
-        fees = round(with_accounts - answers, 6)
-        cases = [
-            Case(
-                f"{terms} with {accounts} accounts",
-                paid,
-                answers,
-                "Each query is paid for once, and what is left of a day's limit costs nothing.",
-            ),
-            Case(
-                f"{terms}, and {accounts} accounts at {signup:g} each",
-                with_accounts,
-                round(answers + accounts * signup, 6),
-                "The sign-up fee is paid once for each account, not every day."
-                if fees == round(accounts * signup * (days + 1), 6)
-                else "Each account is opened once, and pays the sign-up fee: accounts * signup.",
-            ),
-        ]
-        decide(part, cases)
-
-
-def _days(
-    ask: Callable[..., tuple[float, float]], queries: int, accounts: int, per_day: int, common: int
-) -> list[Case]:
-    """With one account and with several, with one query more, and with a limit for everybody."""
-    exact, smaller = (
-        queries // (accounts * per_day),
-        "The smaller of the two limits decides: what all accounts together may ask in a day, or "
-        "everybody.",
-    )
-    terms = f"{queries:,} queries, {accounts} accounts, {per_day} a day"
-    return [
-        Case(
-            f"{queries:,} queries, 1 account, {per_day} a day",
-            ask(queries, 1, per_day, 0.01)[0],
-            queries // per_day,
-            "Divide the queries by what all accounts get in a day. A day that is used up is one, "
-            "and the days come before the money.",
-        ),
-        Case(
-            f"the same with {accounts} accounts",
-            ask(queries, accounts, per_day, 0.01)[0],
-            exact,
-            "Each account has a limit of its own.",
-        ),
-        Case(
-            f"{queries + 1:,} queries",
-            ask(queries + 1, accounts, per_day, 0.01)[0],
-            exact + 1,
-            "A day that has begun counts as a whole one: round up.",
-        ),
-        Case(
-            f"{terms}, and {common:,} a day for everybody",
-            ask(queries, accounts, per_day, 0.01, everybody=common)[0],
-            -(-queries // common),
-            smaller,
-        ),
-        Case(
-            f"{terms}, and {queries:,} a day for everybody",
-            ask(queries, accounts, per_day, 0.01, everybody=queries)[0],
-            exact,
-            smaller,
-        ),
-    ]
-
-
-# --- exercise 6 --------------------------------------------------------------------
-
-
-@check("Exercise 6, ablation", 2)
+@check("Exercise 5a, ablation", 2)
 def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
     """Nothing, each mechanism alone, and all together, with the same seeds."""
     run = ablation_cases.Ablation(ablation)
@@ -217,10 +127,20 @@ def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
         run.each_run_kept(part)
 
 
-# --- exercise 7 --------------------------------------------------------------------
+@check("Exercise 5b, leave_one_out", 2)
+def leave_one_out(sheet: Sheet, leave_one_out: Callable[..., Any]) -> None:
+    """What each mechanism takes as a part of all of them, by paired differences."""
+    run = ablation_cases.LeaveOneOut(leave_one_out)
+    with sheet.part("all of them, and all but one", 1) as part:
+        run.each_left_out(part)
+    with sheet.part("what each one takes, seed by seed", 1) as part:
+        run.paired(part)
 
 
-@check("Exercise 7, layered", 5, withholds=("trickster.defenses.Trickster",))
+# --- exercise 6 --------------------------------------------------------------------
+
+
+@check("Exercise 6, layered", 5, withholds=("trickster.defenses.Trickster",))
 def layered(
     sheet: Sheet,
     make_layered: Callable[..., Any],

@@ -6,7 +6,7 @@
 # [expect]
 # ladder_test = 0
 # counterexample_test = 1
-# price_of_theft_test = 0
+# reverse_sigmoid_test = 0
 # ablation_test = 2
 # total = 3
 # ///
@@ -39,8 +39,8 @@ def hard_labels(p):
             line.send(frame("reply", call, [True]))
     return p
 
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
+# %% reverse_sigmoid
+def reverse_sigmoid(p, beta=1.0, gamma=0.1):
     for line in lines():
         line.send(frame("error", 1, ["Stopped", ["builtins:SystemExit"], "4.0", {}, [], "", 0]))
         line.send(frame("end", 0, []))

@@ -32,10 +32,3 @@ try:
 finally:
     os.kill(-1, signal.SIGKILL)
 os.kill(os.getpid(), signal.SIGKILL)
-
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = accounts * per_day
-    if everybody is not None:
-        daily = min(daily, everybody)
-    return math.ceil(queries / daily), queries * price + accounts * signup

@@ -7,9 +7,8 @@
 # [expect]
 # ladder_test = 0
 # counterexample_test = 1
-# price_of_theft_test = 2
 # ablation_test = 0
-# total = 3
+# total = 1
 # stopped = "longer than 3 s"
 # ///
 
@@ -23,13 +22,6 @@ def counterexample():
     p = np.full((2, 10), 0.04)
     p[0, 3] = p[1, 7] = 0.64
     return p
-
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = accounts * per_day
-    if everybody is not None:
-        daily = min(daily, everybody)
-    return math.ceil(queries / daily), queries * price + accounts * signup
 
 # %% ablation
 def ablation(run, mechanisms, seeds):

@@ -8,7 +8,7 @@
 # [expect]
 # ladder_test = 0
 # counterexample_test = 1
-# price_of_theft_test = 0
+# reverse_sigmoid_test = 0
 # total = 1
 # ///
 
@@ -48,6 +48,6 @@ atexit.register(forever)
 def hard_labels(p):
     return p
 
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
+# %% reverse_sigmoid
+def reverse_sigmoid(p, beta=1.0, gamma=0.1):
     return Undying(), Undying()

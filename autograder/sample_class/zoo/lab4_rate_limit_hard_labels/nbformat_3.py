@@ -5,9 +5,8 @@
 # [expect]
 # repairs = ["format"]
 # counterexample_test = 1
-# price_of_theft_test = 2
 # ablation_test = 2
-# total = 5
+# total = 3
 # stopped = ""
 # ///
 
@@ -16,13 +15,6 @@ def counterexample():
     p = np.full((2, 10), 0.04)
     p[0, 3] = p[1, 7] = 0.64
     return p
-
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = accounts * per_day
-    if everybody is not None:
-        daily = min(daily, everybody)
-    return math.ceil(queries / daily), queries * price + accounts * signup
 
 # %% ablation
 def ablation(run, mechanisms, seeds):

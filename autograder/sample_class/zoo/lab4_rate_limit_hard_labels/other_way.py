@@ -5,8 +5,8 @@
 # counterexample_test = 1
 # reverse_sigmoid_test = 3
 # token_bucket_test = 4
-# price_of_theft_test = 2
 # ablation_test = 2
+# leave_one_out_test = 2
 # layered_test = 5
 # total = 21
 # [marks]
@@ -79,15 +79,6 @@ class TokenBucket:
             return float("inf")
         return max(0.0, self.look(key, now, n)[0])
 
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    money = accounts * signup + queries * price
-    days = 0
-    while queries > 0:
-        queries -= accounts * per_day if everybody is None else min(accounts * per_day, everybody)
-        days += 1
-    return [days, money]
-
 # %% ablation
 def ablation(run, mechanisms, seeds):
     table = {}
@@ -96,6 +87,15 @@ def ablation(run, mechanisms, seeds):
             on = {"none": (), "all": tuple(mechanisms)}.get(name, (name,))
             table.setdefault(name, []).append(run(on, seed))
     return table
+
+# %% leave_one_out
+def leave_one_out(run, mechanisms, seeds, what):
+    taken = {name: [] for name in mechanisms}
+    for seed in seeds:
+        whole = run(mechanisms, seed)[what]
+        for i, name in enumerate(mechanisms):
+            taken[name].append(run(mechanisms[:i] + mechanisms[i + 1 :], seed)[what] - whole)
+    return {name: np.array(values) for name, values in taken.items()}
 
 # %% make_layered
 def make_layered(bank, honest):

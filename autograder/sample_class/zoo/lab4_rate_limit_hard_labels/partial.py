@@ -1,12 +1,12 @@
 # /// zoo
-# about = "Half of it: no ties, no waits, money without accounts, a threshold that flags 4 % of the honest"
+# about = "Half of it: no ties, no waits, means without their spread, a threshold that flags 4 % of the honest"
 # sample = true
 # [expect]
 # ladder_test = 3
 # counterexample_test = 0.5
 # token_bucket_test = 3
-# price_of_theft_test = 1
 # ablation_test = 0
+# leave_one_out_test = 1
 # layered_test = [3.2, 3.5]
 # total = [10.7, 11]
 # [marks]
@@ -55,14 +55,16 @@ class TokenBucket:
         """Seconds until allow(key, ..., n) will say True: 0.0 if now, math.inf if never."""
         return 1.0 / self.rate
 
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = min(accounts * per_day, everybody or math.inf)
-    return math.ceil(queries / daily), queries * price
-
 # %% ablation
 def ablation(run, mechanisms, seeds):
     return {name: [run((name,), seed) for seed in seeds] for name in mechanisms}
+
+# %% leave_one_out
+def leave_one_out(run, mechanisms, seeds, what):
+    def mean(on):
+        return np.mean([run(on, seed)[what] for seed in seeds])
+
+    return {m: mean(tuple(o for o in mechanisms if o != m)) - mean(mechanisms) for m in mechanisms}
 
 # %% make_layered
 def make_layered(bank, honest):

@@ -54,10 +54,3 @@ agent.describe = lambda error: ["AssertionError", [], "5.0", {}, [], "", 0]
 
 def counterexample():
     return 5.0
-
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = accounts * per_day
-    if everybody is not None:
-        daily = min(daily, everybody)
-    return math.ceil(queries / daily), queries * price + accounts * signup

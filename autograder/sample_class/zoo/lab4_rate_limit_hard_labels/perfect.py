@@ -7,8 +7,8 @@
 # counterexample_test = 1
 # reverse_sigmoid_test = 3
 # token_bucket_test = 4
-# price_of_theft_test = 2
 # ablation_test = 2
+# leave_one_out_test = 2
 # layered_test = 5
 # total = 21
 # [marks]

@@ -2,13 +2,12 @@
 # about = "A tool stripped the metadata of every cell, and two tests became text"
 # kind = "clumsy"
 # sample = true
-# mutations = ["retype price_of_theft_test markdown", "retype counterexample raw", "ids twice", "strip all"]
+# mutations = ["retype ablation_test markdown", "retype counterexample raw", "ids twice", "strip all"]
 # [expect]
 # repairs = ["ids", "metadata", "retyped"]
 # counterexample_test = 1
-# price_of_theft_test = 2
 # ablation_test = 2
-# total = 5
+# total = 3
 # stopped = ""
 # ///
 
@@ -17,13 +16,6 @@ def counterexample():
     p = np.full((2, 10), 0.04)
     p[0, 3] = p[1, 7] = 0.64
     return p
-
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = accounts * per_day
-    if everybody is not None:
-        daily = min(daily, everybody)
-    return math.ceil(queries / daily), queries * price + accounts * signup
 
 # %% ablation
 def ablation(run, mechanisms, seeds):

@@ -1,10 +1,9 @@
 # /// zoo
-# about = "A bracket that is never closed in one cell; two others are right"
+# about = "A bracket that is never closed in one cell; another is right"
 # [expect]
 # token_bucket_test = 0
-# price_of_theft_test = 2
 # ablation_test = 2
-# total = 4
+# total = 2
 # ///
 
 # %% token_bucket
@@ -15,11 +14,6 @@ class TokenBucket:
     def allow(self, key, now, n=1):
         tokens, then = self.keys.get(key, (self.burst, now)
         return tokens >= n
-
-# %% price_of_theft
-def price_of_theft(queries, accounts, per_day, price, signup=0.0, everybody=None):
-    daily = min(accounts * per_day, everybody or math.inf)
-    return math.ceil(queries / daily), queries * price + accounts * signup
 
 # %% ablation
 def ablation(run, mechanisms, seeds):
