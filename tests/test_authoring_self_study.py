@@ -25,6 +25,9 @@ STARS = """\
 
 # %%
 both_counters = [Counter(limit) for limit in (1, 2)]
+
+# %% [markdown] after="Exercise 2"
+# A headed answer, which nobody needs.
 """
 ANSWER = "Because nobody forbids the thief a second account with a fresh budget."
 SCHEME = "One point for naming accounts, two for explaining what they cost the thief."
@@ -55,7 +58,9 @@ def test_each_is_folded_below_what_it_answers(root: Path) -> None:
         for before, cell in zip(mine.cells, mine.cells[1:], strict=False)
         if is_model_answer(cell.source)
     }
-    assert list(after) == ["counter_test", "why"]
+    assert list(after) == ["", "counter_test", "why"]
+    (headed,) = [place for place, cell in enumerate(mine.cells) if "A headed answer" in cell.source]
+    assert mine.cells[headed - 1].source == "## Exercise 2"
     assert ANSWER in after["why"] and f"**Give yourself points.** {SCHEME}" in after["why"]
     assert after["counter_test"].count("```") == 2 and "both_counters = " in after["counter_test"]
     for text in after.values():

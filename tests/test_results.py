@@ -11,6 +11,9 @@ import pytest
 from matplotlib.text import Text
 from reference import ROOT
 
+from autograder.authoring.self_study import starred_answers
+from autograder.authoring.source import build_notebook
+from autograder.course import pick_labs, read_course
 from benchmarks import (
     answers,
     calibrate_defenses,
@@ -33,6 +36,7 @@ from benchmarks import (
 )
 from benchmarks import thieves_by_defense as course
 from trickster.checks import fixtures, lab3, lab4, lab5, thresholds
+from trickster.scenario import Scenario
 
 GUIDE = ROOT / "docs" / "grading.md"
 LABS = {"lab3": lab3, "lab4": lab4, "lab5": lab5}
@@ -72,6 +76,19 @@ def test_the_model_answer_to_lab_2_s_stars_gets_what_it_says():
         for name in (star_answers.MODEL_ANSWER, star_answers.ALL_PIXELS)
     ]
     assert "bring nothing: {:.3f}, against {:.3f} for".format(*shipped).replace("0.", ".") in text
+
+
+@pytest.mark.slow
+def test_the_model_answer_to_lab_1_s_star_prints_what_it_says(capsys):
+    (lab,) = pick_labs(ROOT, ["lab1"])
+    (cells,) = starred_answers(lab, build_notebook(lab, read_course(ROOT))).values()
+    scenario = Scenario("fashion")
+    names = dict(answers.solution("lab1"), victim=scenario.victim, fashion=scenario.data)
+    for cell in cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+    printed = capsys.readouterr().out
+    assert printed and f"```\n{printed}```" in cells[-1].source
 
 
 def test_readme_s_picture_is_what_lab_2_shows():

@@ -1,22 +1,24 @@
 """Notebooks for those who learn alone: the release, with model answers folded into it.
 
 After each written answer comes one from the lab's source, with its mark scheme, and after the hints
-of an exercise what `stars.py` beside the source has for its stars. Both are plain Markdown cells:
-nothing in them runs, and grading leaves them where they are. A class never gets them; that `build`
-releases none of them, and that a student copy holds none, is tested.
+of an exercise, or below a heading, what `stars.py` beside the source has for a ★. Both are plain
+Markdown cells: nothing in them runs, and grading leaves them where they are. A class never gets
+them; that `build` releases none of them, and that a student copy holds none, is tested.
 """
 
 from __future__ import annotations
+
+import re
 
 import nbformat
 from nbformat import NotebookNode
 
 from autograder.authoring.source import AuthorError, build_notebook, find_regions, parse
-from autograder.cells import MODEL_ANSWER, grade_id, role
+from autograder.cells import HEADING, MODEL_ANSWER, grade_id, role
 from autograder.course import Lab, read_course
 
 WRITTEN = f"{MODEL_ANSWER}: open it when you have written yours"
-STARRED = f"{MODEL_ANSWER} for the stars: open it when you have tried"
+STARRED = f"{MODEL_ANSWER} for the ★: open it when you have tried"
 HINT = "<details"
 
 
@@ -36,31 +38,41 @@ def with_model_answers(lab: Lab) -> NotebookNode:
         name = grade_id(cell)
         if name in written:
             cells.append(_folded(name, WRITTEN, _written_answer(written[name])))
-        if name in starred:
-            waiting = [_folded(name, STARRED, _as_text(starred[name]))]
+        waiting += [
+            _folded(place, STARRED, _as_text(starred[place]))
+            for place in sorted(_places(cell) & starred.keys())
+        ]
     notebook.cells = [*cells, *waiting]
     return notebook
 
 
 def starred_answers(lab: Lab, source: NotebookNode) -> dict[str, list[NotebookNode]]:
-    """The cells of each answer in the lab's `stars.py`, by the name of the cell they belong to.
+    """The cells of each answer in the lab's `stars.py`, by the place that they belong to.
 
     The file is in the percent format, and a lab may have none. A cell with `after="steal_test"` in
-    its header begins an answer, which goes after that cell of `source` and its hints. Raises
-    AuthorError.
+    its header begins an answer, which goes after that cell of `source` and its hints; a cell
+    without a name is called by a heading in it. Raises AuthorError.
     """
     path = lab.source.with_name("stars.py")
     if not path.is_file():
         return {}
     where = f"solutions/{lab.name}/{path.name}"
-    known, name = {grade_id(cell) for cell in source.cells} - {""}, ""
+    known, name = set().union(*map(_places, source.cells)), ""
     found: dict[str, list[NotebookNode]] = {}
     for cell in parse(path.read_text(encoding="utf-8"), where):
         name = cell.metadata.get("after", name)
         if name not in known:
-            raise AuthorError(f"{where}: after={name!r} in a header is no cell of {lab.name}.")
+            raise AuthorError(
+                f"{where}: after={name!r} in a header is no cell of {lab.name}, and no heading."
+            )
         found.setdefault(name, []).append(cell)
     return found
+
+
+def _places(cell: NotebookNode) -> set[str]:
+    """What `after` may call a cell: its name, or a heading in it."""
+    told = cell.cell_type == "markdown" and role(cell) != "written"
+    return {grade_id(cell), *(HEADING.findall(cell.source) if told else [])} - {""}
 
 
 def _written_answer(cell: NotebookNode) -> str:
@@ -81,4 +93,5 @@ def _as_text(cells: list[NotebookNode]) -> str:
 
 def _folded(name: str, title: str, text: str) -> NotebookNode:
     source = f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
-    return nbformat.v4.new_markdown_cell(source, id=f"model-{name}"[:64])
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+    return nbformat.v4.new_markdown_cell(source, id=f"model-{plain}"[:64])
