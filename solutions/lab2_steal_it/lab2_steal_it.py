@@ -551,9 +551,12 @@ plots.curves(
 # can choose the pool or a mixture of pools, or make new pictures of them; soft or hard labels; how long to
 # train and at which learning rate; the network, and what it sees of a picture.
 # `models.cnn(x.shape[1:], width=16, dropout=0.0, seed=seed)` is a convolutional clone, which takes
-# several times longer to train. To compare two thieves, use `theft` above as a model, and compare them
-# seed by seed. (`theft` measures fidelity on clothes, which a thief does not own. That is fair here, because the
-# check's services sort differently. How you would choose without them is a ★ at the end.)
+# several times longer to train.
+#
+# To compare two thieves, run the check, which shows the mean over its three services and the range. Or use `theft`
+# above as a model, and compare them seed by seed. The services differ: a change that helps at the check's may bring nothing at
+# the one above, which sees every pixel. (Both measure fidelity on clothes, which a thief does not own. That is fair
+# here, because the classes change when your work is graded. How you would choose without clothes is a ★ at the end.)
 #
 # > **Predict.** Will an equal mixture of all four pools be better than the best pool alone?
 
