@@ -30,6 +30,7 @@ from benchmarks.calibration import (
     plan_jobs,
     table,
 )
+from benchmarks.sharing import sharing_clones
 from benchmarks.store import Job, Measurement, Results
 from trickster import defenses, limiters, ood
 from trickster.api import RateLimited
@@ -208,10 +209,14 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "threshold of the pool": Answer(from_pool=True, advice="not from the pool"),
     },
     "layered": {
-        **BOTH_RIGHT,
+        **BEHIND_LABELS,
+        "rolled by one": Answer(lie=rolled),
         "reversed, labels, bucket": Answer(
             to_all=defenses.hard_labels, limit=lambda: limiters.TokenBucket(400 / DAY, 500)
         ),
+        "reversed": Answer(advice=TURNED_ROUND),
+        "largest and smallest swapped": Answer(lie=swapped, advice=TURNED_ROUND),
+        "least likely class": Answer(lie=least_likely, advice=LEFT_OUT),
         "labels and a limit": Answer(
             lie=unchanged, to_all=defenses.hard_labels, advice="Labels and limits alone"
         ),
@@ -222,11 +227,15 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "random lies": Answer(lie=random_lies, advice=CHANGES),
         "misleads everybody": Answer(share=1.0, advice="misled"),
         "whole batches": Answer(whole_batch=True, advice="never for a batch"),
-        "no limit": Answer(limit=no_limit, advice="Is the limiter asked"),
+        "no limit": Answer(
+            to_all=defenses.hard_labels, limit=no_limit, advice="Is the limiter asked"
+        ),
         "too small a limit": Answer(
             limit=lambda: limiters.SlidingWindow(100, DAY), advice="Honest bursts"
         ),
-        "threshold of the pool": Answer(from_pool=True, advice="smaller share"),
+        "threshold of the pool": Answer(
+            to_all=defenses.hard_labels, from_pool=True, advice="smaller share"
+        ),
     },
     "read": {  # the part of `layered` with the thief who has read the code, at one service
         **BEHIND_LABELS,
@@ -239,7 +248,13 @@ CHECKS: dict[str, dict[str, Answer]] = {
 NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
 QUOTED = {  # in thresholds.py
     "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax"),
-    "layered": (*BOTH_RIGHT, "labels and a limit", "zero-mean noise, fixed", "keeps the argmax"),
+    "layered": (
+        *BEHIND_LABELS,
+        "rolled by one",
+        "labels and a limit",
+        "zero-mean noise, fixed",
+        "keeps the argmax",
+    ),
     "read": tuple(CHECKS["read"]),
 }
 CHECKED = {
@@ -282,7 +297,7 @@ def run_check(job: Job) -> Measurement:
     DRAWS.bit_generator.state = np.random.default_rng([number, *name.encode()]).bit_generator.state
     answer = CHECKS[which][name]
     _only(number)
-    with draws.grading_with(secret(number), held_back.load()):
+    with draws.grading_with(secret(number), held_back.load()), sharing_clones():
         if which == "trickster":
             result = lab3.trickster(as_lab3_asks(answer))
         elif which == "read":
@@ -309,11 +324,9 @@ def section(results: Results) -> str:
         "Each run has a secret of its own. What is measured is a drop: what the best thief loses, "
         "the smaller one of two kinds of pools (trickster), the mean of two services (layered). "
         "Where honest users pay too much, none is measured. *Read* is one part of layered by "
-        "itself, at one service: the best that a thief can do who has read the code. The runs of "
-        "layered are older than this part: both of the two points for thieves went to those who "
-        "have not read it. Now one of them does, so that misleading probabilities other than "
-        "rolled ones get four of the five points; behind labels they get all. The other bars "
-        "stayed as they were. That of the trickster had been moved from .20 to .18 because of 200 "
+        "itself, at one service: the best that a thief can do who has read the code. That is why "
+        "lies other than rolled ones get four of the five points of layered with probabilities, "
+        "and all behind labels. The trickster's bar had been moved from .20 to .18 because of 200 "
         "runs of an earlier check, which this file's history holds. "
         "Right answers treat as weird what lies farther from its nearest training features than "
         "98 % of honest pictures (*5th neighbour*: than their fifth nearest), and give it the "

@@ -13,10 +13,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any, NamedTuple
-from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
 
@@ -42,10 +41,10 @@ from benchmarks.asking_answers import (
 from benchmarks.calibrate_defenses import rolled, secret
 from benchmarks.calibration import deviations, value_range
 from benchmarks.formatting import low_to_high, markdown_table, plural, short
+from benchmarks.sharing import sharing_clones
 from benchmarks.store import Job, Measurement, Results
-from trickster import adaptive_attacks, attacks, defenses, models, ood, pools, withheld
+from trickster import adaptive_attacks, defenses, ood, pools, withheld
 from trickster.api import Query
-from trickster.attacks import TrainingSet
 from trickster.checks import draws, fixtures, lab5, outlier_cases, thresholds
 from trickster.checks.result import CheckResult
 from trickster.probing import reordered
@@ -55,7 +54,6 @@ PART = "calibrate_knowing"
 FEATURES = slice(-128, None)
 Score = Callable[[np.ndarray], np.ndarray]  # statistics (n, 322) to (n,)
 KEPT = 100_000  # scores that a detector remembers
-TRAIN = attacks.train_clones
 SOME, ONE = (0, 12, 16), (0,)  # the numbers of runs
 Lie = Callable[[np.ndarray, np.ndarray, str], np.ndarray]  # posteriors, features, key
 
@@ -280,38 +278,13 @@ BARS = {  # the part of a check, by its beginning, and what its value is compare
 }
 
 
-@draws.cached
-def clones() -> dict[bytes, models.Classifier]:
-    """Those that were trained in the run of this secret, by what they were trained on."""
-    return {}
-
-
-def train_once(
-    training_sets: Sequence[TrainingSet], *, trained: Callable[[int], object] | None = None
-) -> list[models.Classifier]:
-    """``attacks.train_clones``, but no clone twice: many answers tell some thieves the same."""
-    keys = [_digest(one) for one in training_sets]
-    new = {key: i for i, key in enumerate(keys) if key not in clones()}
-    ready = TRAIN([training_sets[i] for i in new.values()], trained=trained)
-    clones().update(zip(new, ready, strict=True))
-    return [clones()[key] for key in keys]
-
-
-def _digest(one: TrainingSet) -> bytes:
-    how = repr((one.x.shape, one.labels, one.network, one.epochs, one.lr, one.seed)).encode()
-    digest = hashlib.blake2b(how)
-    for array in (one.x, one.answers):
-        digest.update(np.ascontiguousarray(array))
-    return digest.digest()
-
-
 def run(job: Job) -> Measurement:
     """One check of one answer, with the secret of one number."""
     check, name, number = job
     with (
         draws.grading_with(secret(number), held_back.load()),
         withheld.refused_by(withheld.nobody),
-        mock.patch.object(attacks, "train_clones", train_once),
+        sharing_clones(),
     ):
         result = _check(check, ANSWERS[check][name].given)
     advice = [result.note, *(part.advice for part in result.parts)]

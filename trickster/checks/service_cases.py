@@ -232,17 +232,17 @@ def same_answers(part: Part, tried: Tried) -> None:
 
 
 def _why_unsteady(tried: Tried, again: bool) -> str:
+    if not again:  # however much the share of lies varies from request to request
+        return "Decide for each input by itself, never for a batch."
     if max(map(_changes_with_time, tried.tables)) > 0.2:
         return (
             "Your service answers differently later than at first. Which inputs are misled must "
             "not depend on the time, or on how often somebody has asked."
         )
-    if again:
-        return (
-            "Answers that change when asked again are averaged away, or give the lie away: draw "
-            "nothing at random, count nothing, and ask neither for the time nor for the account."
-        )
-    return "Decide for each input by itself, never for a batch."
+    return (
+        "Answers that change when asked again are averaged away, or give the lie away: draw "
+        "nothing at random, count nothing, and ask neither for the time nor for the account."
+    )
 
 
 def _changes_with_time(table: Table) -> float:
