@@ -74,6 +74,9 @@ def test_a_folder_stays_with_what_was_chosen(root: Path) -> None:
     assert hand_out(root, answers=False).updated and hand_out(root).updated == []
     assert copy_in(folder).cells == without_answers(copy_in(folder))
     assert "from your instructor" in (folder / "start.ipynb").read_text(encoding="utf-8")
+    change_notebook(folder / LAB / f"{LAB}.ipynb", lambda notebook: notebook.cells.pop())
+    said = " ".join(hand_out(root, answers=True).sentences())
+    assert f"put a copy with model answers beside it: {LAB}/{LAB}.new.ipynb" in said
 
 
 def test_no_class_gets_them(root: Path) -> None:

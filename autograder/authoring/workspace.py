@@ -47,9 +47,8 @@ class Handout:
         if self.kept:
             sentences.append(f"Kept your work: {_listed(self.kept)}.")
         if self.beside:
-            sentences.append(
-                f"Kept your work and put the newer release beside it: {_listed(self.beside)}."
-            )
+            other = "a copy with model answers" if self.answers else "the newer release"
+            sentences.append(f"Kept your work and put {other} beside it: {_listed(self.beside)}.")
         sentences = sentences or [f"Everything in {self.folder} is up to date."]
         if self.answers:
             sentences.append(
