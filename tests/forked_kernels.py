@@ -103,10 +103,10 @@ class ForkingProvisioner(LocalProvisioner):
 
 
 class ForkingKernelManager(NativeKernelManager):
-    """In the place of `NativeKernelManager`."""
+    """In the place of `NativeKernelManager`, on Linux."""
 
     async def _async_pre_start_kernel(self, **options: Any) -> Any:
-        if self.provisioner is None:
+        if self.provisioner is None and sys.platform == "linux":
             self.provisioner = ForkingProvisioner(
                 kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
             )

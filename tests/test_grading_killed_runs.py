@@ -63,7 +63,7 @@ def all_end(processes: list[psutil.Process], seconds: float) -> bool:
     until = time.monotonic() + seconds
     alive = processes
     while alive and time.monotonic() < until:
-        _, alive = psutil.wait_procs(alive, timeout=2)
+        _, alive = psutil.wait_procs(alive, timeout=0.2)
         alive = [process for process in alive if not never_started(process)]
     return not alive
 
