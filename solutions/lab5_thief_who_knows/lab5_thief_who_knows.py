@@ -17,7 +17,7 @@
 # - train a detector for strange queries that has never seen a thief's pictures;
 # - write a lie that depends on a secret key, and find out which lies do the most harm;
 # - build a defence, let thieves who know it attack it, and say what it is worth;
-# - ask on purpose, to find out which answers are lies and how they were told, and see what a lie buys at all.
+# - ask on purpose: find out which answers are lies, read off how they were permuted, and see what a lie buys.
 #
 # **Time** about 105 minutes. **Points** 25. **You need** lab 3; no GPU.
 #
@@ -986,7 +986,7 @@ def ask_twice(ask, x):
 
     ask : takes pictures (n, c, h, w) in [0, 1] and returns answers (n, 10). Each picture is a query.
     x : the pictures (n, c, h, w).
-    Returns the answers to x, (n, 10), and booleans (n,), True for those that show to be lies. Asks 2n queries.
+    Returns the answers to x, (n, 10), and booleans (n,), True for those that prove to be lies. Asks 2n queries.
     """
     ### BEGIN SOLUTION
     copies = np.where(x < 0.5, x + 1 / 255, x - 1 / 255).astype(x.dtype)
@@ -1024,7 +1024,7 @@ lab5.ask_twice(ask_twice)
 # them gives the permutation, and the permutation undoes every other lie that shares it.
 #
 # Write one such walk. To keep it short, the check chooses lines with one edge, on which the true class stays the
-# same. So the jump is where the class changes that the service *names*.
+# same. So the jump is where the class that the service *names* changes.
 
 
 # %% solution="walk_to_edge"
@@ -1123,10 +1123,10 @@ def believed(ask, x, real):
 
 
 def copying(ask, x, real):
-    """Your thief: half as many pictures, without the answers that show to be lies."""
+    """Your thief: half as many pictures, without the answers that prove to be lies."""
     pictures = x[: len(x) // 2]
     answers, lies = ask_twice(ask, pictures)
-    print(f"copies: {np.mean(lies):.0%} of {len(lies):,} answers show to be lies")
+    print(f"copies: {np.mean(lies):.0%} of {len(lies):,} answers prove to be lies")
     return pictures[~lies], answers[~lies]
 
 
