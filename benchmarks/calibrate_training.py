@@ -1,12 +1,12 @@
-"""Run the graded checks whose answers draw at random (labs 1 to 3) over and over.
+"""Run the graded checks of training, thefts and noise (labs 1 to 3) over and over.
 
     python -m benchmarks.calibrate_training                         # 20 runs, an hour
     python -m benchmarks.calibrate_training --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run is graded with a secret of its own, from which the checks draw services, pools and
 pictures; its victims, clones and noise come from seeds of their own. The table is what
-``trickster/checks/thresholds.py`` quotes for labs 1 and 2. Whole defences have a script of their
-own, ``calibrate_defenses.py``.
+``trickster/checks/thresholds.py`` quotes for labs 1 and 2, and for the attack of lab 3. Whole
+defences have a script of their own, ``calibrate_defenses.py``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from unittest import mock
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
 
 import numpy as np
+from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
 from autograder import held_back
 from benchmarks.calibration import Calibrated, main, measure_verdict, plan_jobs, table
 from benchmarks.store import Job, Measurement, Results
-from trickster import attacks, defenses, models, pools, training
+from trickster import adaptive_attacks, attacks, defenses, models, pools, training
 from trickster.checks import draws, fixtures, lab1, lab2, lab3, thresholds
 from trickster.checks.probes import new_network, recorded, weights_of
 from trickster.withheld import nobody, refused_by
@@ -186,6 +187,59 @@ def on_probabilities(p: np.ndarray, sigma: float, rng: np.random.Generator) -> n
     return noisy / noisy.sum(axis=1, keepdims=True)
 
 
+Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def attack(
+    choose: Choose, undo: bool = False, ask_first: bool = True
+) -> Callable[[int], Functions]:
+    """Lab 3, exercise 6: what of shapes and real pictures is asked about, and what is believed.
+
+    ``undo``: lies are found and reversed; without ``ask_first`` the shipped victim is believed.
+    """
+
+    def make(number: int) -> Functions:
+        def spend(x_shapes, real, ask):
+            x = choose(x_shapes, real)
+            answers = ask(x) if ask_first else fixtures.victim().posteriors(x)
+            told = attacks.TrainingSet(x, answers)
+            return x, adaptive_attacks.unlied(
+                told, [defenses.misinform]
+            ).answers if undo else answers
+
+        return (spend,)
+
+    return make
+
+
+def changed(pixels: float, light: float) -> Choose:
+    """The real pictures and 2,900 more: moved by up to so many pixels, with clouds on them."""
+
+    def choose(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
+        rng, x = np.random.default_rng(0), np.tile(real, (29, 1, 1, 1))
+        steps = rng.uniform(-pixels, pixels, (len(x), 2))
+        x = np.stack([ndimage.shift(p, (0, *s), order=1) for p, s in zip(x, steps, strict=True)])
+        clouds = ndimage.gaussian_filter(rng.normal(size=x.shape), (0, 0, 1.5, 1.5))
+        x = np.clip(x + light * clouds / clouds.std(), 0, 1)
+        return np.concatenate([real, x]).astype(np.float32)
+
+    return choose
+
+
+def mirrored(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """The real pictures and their mirror images, all moved by a pixel in every direction."""
+    both, steps = np.concatenate([real, real[..., ::-1]]), (-1, 0, 1)
+    return np.concatenate([np.roll(both, (i, j), (2, 3)) for i in steps for j in steps])
+
+
+def with_shapes(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
+    return np.concatenate([x_shapes[:2_900], real])
+
+
+def with_clothes_of_others(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
+    return np.concatenate([real, 0.9 * fixtures.fashion().x_train[:2_900]])
+
+
 def down_the_columns(answers: np.ndarray, labels: str) -> np.ndarray:
     """``argmax(axis=0)``, repeated until there are enough of them."""
     if labels == "soft":
@@ -193,6 +247,7 @@ def down_the_columns(answers: np.ndarray, labels: str) -> np.ndarray:
     return np.resize(answers.argmax(axis=0) % 10, len(answers))
 
 
+BELIEVED = "your clone was trained on them"  # on lies
 LONGER = "is it trained long enough"  # the advice to a theft that earns a part of the points
 CHECKS: dict[str, dict[str, Answer]] = {
     "train_victim": {
@@ -262,6 +317,21 @@ CHECKS: dict[str, dict[str, Answer]] = {
             "Draw an array of the posteriors' shape",
         ),
     },
+    "spend": {
+        "reference": Answer(attack(changed(pixels=1, light=0.06))),
+        "mirrored": Answer(attack(mirrored)),
+        "far, lies undone": Answer(attack(changed(pixels=2, light=0.1), undo=True)),
+        "shapes": Answer(attack(lambda x_shapes, real: x_shapes), BELIEVED),
+        "shapes and real": Answer(attack(with_shapes), BELIEVED),
+        "real alone": Answer(attack(lambda x_shapes, real: real), "What else can you make"),
+        "clothes of others": Answer(attack(with_clothes_of_others), "does not own"),
+        "more than the budget": Answer(
+            attack(lambda x_shapes, real: np.concatenate([real, x_shapes])), "at most"
+        ),
+        "shipped victim": Answer(
+            attack(lambda x_shapes, real: x_shapes, ask_first=False), "nothing was asked"
+        ),
+    },
 }
 NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
 PARTLY = {"steal": ("shapes",)}  # answers near a bar that earn most of the points, by design
@@ -272,6 +342,10 @@ QUOTED = {  # in thresholds.py
         *("half the size", "shapes", "10 epochs", "hard labels", "CNN, 8 epochs"),
         *("digits", "patches", "noise"),
     ),
+    "spend": (
+        *("reference", "mirrored", "far, lies undone"),
+        *("shapes", "shapes and real", "real alone"),
+    ),
 }
 
 
@@ -280,11 +354,16 @@ FUNCTIONS = {
     "train_clone": lab2.train_clone,
     "steal": lab2.steal,
     "zero_mean_noise": lab3.zero_mean_noise,
+    "spend": lab3.spend,
 }
 COMPARED = {  # with which threshold, and in which part of the check
     "train_victim": (thresholds.VICTIM_ACCURACY, ("held-out accuracy",)),
     "train_clone": (thresholds.CLONE_FIDELITY, ("fidelity with 3,000 queries",)),
     "steal": (thresholds.STOLEN_FIDELITY, ("fidelity with 3,000 queries",)),
+    "spend": (
+        thresholds.SPENT_FIDELITY,
+        ("more than shapes bring", "more than the hundred pictures bring"),
+    ),
 }
 CHECKED = {
     name: Calibrated(
@@ -322,7 +401,11 @@ def section(results: Results) -> str:
         "with all pixels, which earns a part of the points, as do the three below it; *digits*, "
         "*patches*, *noise*: the same from a pool that steals badly; *shipped victim*: its own "
         "classes, renamed as the answers say; *shipped features*: a last layer on what it sees, "
-        "fitted to the answers.\n\n" + table(CHECKED, results)
+        "fitted to the answers. Of lab 3's attack (*spend*): *reference* moves real pictures by "
+        "up to a pixel and lays faint clouds over them; *mirrored*: they and their mirror images, "
+        "moved by a pixel in every direction; *far, lies undone*: moved and clouded more, until a "
+        "quarter is flagged, and the lies reversed; *shapes and real*: 2,900 and 100, believed.\n\n"
+        + table(CHECKED, results)
     )
 
 

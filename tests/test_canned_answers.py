@@ -33,7 +33,6 @@ CHECKS = {
     "scores": (lab3.scores, "lab3", ["score_msp", "score_energy", "score_knn"]),
     "choose_threshold": (lab3.choose_threshold, "lab3", ["choose_threshold"]),
     "misinform": (lab3.misinform, "lab3", ["misinform"]),
-    "choose_point": (lab3.choose_point, "lab3", ["choose_point"]),
     "ladder": (lab4.ladder, "lab4", ["hard_labels", "top_k", "round_posteriors"]),
     "token_bucket": (lab4.token_bucket, "lab4", ["TokenBucket"]),
     "reverse_sigmoid": (lab4.reverse_sigmoid, "lab4", ["reverse_sigmoid"]),

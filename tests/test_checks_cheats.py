@@ -104,7 +104,7 @@ def test_a_service_that_looks_at_accounts_earns_next_to_nothing(make, told):
 def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
     right = by_features(lie=lambda p: np.roll(p, 1, axis=1))
     result = lab3.trickster(right, **LAB3)
-    assert result == 8.0 and result.remarks == ()
+    assert result == 5.0 and result.remarks == ()
 
     def labels(x, posteriors, features):
         return defenses.hard_labels(right(x, posteriors, features))
@@ -116,8 +116,8 @@ def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
 @pytest.mark.slow
 def test_who_copies_one_generator_detects_what_it_draws_and_no_more():
     """Ten thousand letters, as a desk hides them; or a ground that is dark, like that of shapes."""
-    assert lab3.trickster(cheats.knows_ten_thousand_letters(), **LAB3) <= 3
+    assert lab3.trickster(cheats.knows_ten_thousand_letters(), **LAB3) <= 2
     result = lab3.trickster(cheats.looks_at_the_ground(), **LAB3)
     earned = {part.name: part.earned for part in result.parts}
-    assert earned["thieves with fresh shapes"] >= 1.5
-    assert earned["thieves with a pool that you have not seen"] <= 1
+    assert earned["thieves with fresh shapes"] >= 0.75
+    assert earned["thieves with a pool that you have not seen"] <= 0.5

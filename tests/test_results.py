@@ -339,6 +339,7 @@ QUOTED = {
     "train_victim": ("calibrate_training", thresholds.VICTIM_ACCURACY),
     "train_clone": ("calibrate_training", thresholds.CLONE_FIDELITY),
     "steal": ("calibrate_training", thresholds.STOLEN_FIDELITY),
+    "spend": ("calibrate_training", thresholds.SPENT_FIDELITY),
     "trickster": ("calibrate_defenses", thresholds.DROP),
     "layered": ("calibrate_defenses", thresholds.LAYERED_DROP),
     "read": ("calibrate_defenses", thresholds.LAYERED_READ),
@@ -618,12 +619,20 @@ def quotes():
         [bar.full for bar in (thresholds.KNOWING_SHAPES, thresholds.KNOWING_HIDDEN)]
         + [thresholds.ORACLE.full],
     )
+    bar = thresholds.SPENT_FIDELITY
+    believed = calibration.values_of(stored("calibrate_training"), "spend", "shapes").mean()
     yield (
         "lab2",
         r"\| fidelity \|"
         + 6 * r" (\.\d+) \|"
         + r".*? without points, at (\.\d+), (\.\d+) and (\.\d+)",
         [*thresholds.STOLEN_FIDELITY.rungs, *thresholds.STOLEN_STARS],
+    )
+    yield (
+        "lab3",
+        r"fidelity of (\.\d+) gives two points, and (\.\d+) the other two \(some of them from "
+        r"(\.\d+)\).*? the answers to 3,000 shapes gets about (\.\d+)",
+        [thresholds.SPENT_BETTER, bar.full, bar.some, believed],
     )
 
 

@@ -15,9 +15,9 @@
 # - rebuild a popular defence, random noise on the answers, and measure what it does to a thief;
 # - score how unusual a query is, and choose a threshold that costs honest users little;
 # - build a defence that misleads thieves, and measure what it takes from several of them;
-# - find the thieves that it does not stop.
+# - attack it yourself, and find the thieves that it does not stop.
 #
-# **Time** about 95 minutes. **Points** 25. **You need** the ideas of labs 1 and 2, but not your code; no
+# **Time** about 105 minutes. **Points** 25. **You need** the ideas of labs 1 and 2, but not your code; no
 # GPU.
 #
 # **The story.** The clone you made in lab 2 has turned up, and now you change sides again: you work for
@@ -43,6 +43,8 @@
 # | 3 | `from trickster.ood import choose_threshold` |
 # | 4 | `from trickster.defenses import misinform` |
 # | 5 | the lines in the last hint of that exercise |
+#
+# Exercise 6 has no library version: an attack that is better than the obvious ones earns points.
 #
 # While the check of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
 
@@ -460,7 +462,7 @@ playground(
 # <details><summary>What to expect</summary>
 #
 # No pool is caught for nothing. If .5 % of honest users may be flagged, it is between 11 % (patches) and 32 %
-# (shapes) of the thief's queries; at 5 % it is at least 74 % of every pool, and exercise 6 shows what that costs. Noise
+# (shapes) of the thief's queries; at 5 % it is at least 74 % of every pool, and the frontier below shows what that costs. Noise
 # has the highest AUROC, but at 2 % more shapes than noise are caught: what counts is how many scores lie below the
 # threshold, and AUROC averages over all thresholds.
 # </details>
@@ -518,7 +520,7 @@ lab3.misinform(misinform)
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 20 minutes | 8 |
+# | ●●●○○ | 20 minutes | 5 |
 #
 # **Idea.** Put the parts together: score each input, compare the score with a threshold, mislead on weird
 # inputs and leave the other answers as they are.
@@ -526,7 +528,7 @@ lab3.misinform(misinform)
 # **What the check does.** Three thieves attack your defence from outside: one uses soft labels, one hard
 # labels, and one sends only a third as many pictures, each three times, and averages the answers. They do so
 # with fresh shapes, and with a pool that you have never seen. *None of these thieves knows how you defend*; a
-# thief who does comes at the end of the lab. Honest users ask at the same time. All pictures come mixed, in
+# thief who does is you, in exercise 6. Honest users ask at the same time. All pictures come mixed, in
 # requests of all sizes, and many come a second time, beside other pictures or alone.
 #
 # **What it requires.** Accuracy *and* fidelity of the **best** thief's clone must fall by at least .18, and
@@ -560,7 +562,7 @@ def trickster(x, posteriors, features):
     ### END SOLUTION
 
 
-# %% test="trickster_test" points=8
+# %% test="trickster_test" points=5
 lab3.trickster(trickster)
 
 # %% [markdown]
@@ -649,34 +651,18 @@ plots.bars(
 # The check compares the *best* thief without and with the defence, and here that is the one with soft labels.
 
 # %% [markdown]
-# ## Exercise 6: the frontier
+# ## The frontier
 #
-# | difficulty | time | points |
-# |---|---|---|
-# | ●●○○○ | 10 minutes | 1 |
+# (Five minutes, to read and run.) A higher threshold catches more of the thief's queries, and more honest users.
+# So there is not one defence but a whole range of them. For several false-positive rates, the next cell measures
+# the fidelity of the thief with soft labels and the *utility*, which is the accuracy that honest users get behind
+# the defence. Then it chooses: among the points whose utility is at most 1.5 points below the undefended one, the one
+# with the lowest fidelity.
 #
-# **Idea.** A higher threshold catches more of the thief's queries, and more honest users. So there is not
-# one defence but a whole range of them. For several false-positive rates, measure the fidelity of the thief
-# with soft labels and the *utility*, which is the accuracy that honest users get behind the defence. Then
-# choose: among the points whose utility is at most `max_loss` below the undefended one, take the one with
-# the lowest fidelity.
+# > **Predict.** Which of the rates .5, 1, 2 and 5 % will it choose?
 
-
-# %% solution="choose_point"
-def choose_point(points, max_loss):
-    """The rate with the lowest fidelity among those that cost honest users at most max_loss.
-
-    points : a dictionary from rates to (fidelity, utility); rate 0 is no defence.
-    max_loss : how much utility may fall below that of rate 0.
-    """
-    ### BEGIN SOLUTION
-    borne = [rate for rate in points if points[rate][1] >= points[0.0][1] - max_loss]
-    return min(borne, key=lambda rate: points[rate][0])
-    ### END SOLUTION
-
-
-# %% test="choose_point_test" points=1
-lab3.choose_point(choose_point)
+# %%
+my_rate = "no guess yet"  # in per cent, for example 5
 
 # %% provided="frontier"
 # Trains 20 clones: about fifteen seconds.
@@ -714,8 +700,9 @@ for lower, rate in pairwise(RATES):  # differences for the same seeds and the sa
     gain = bootstrap_interval(stolen[lower] - stolen[rate])
     cost = bootstrap_interval(right[lower] * 1.0 - right[rate], resamples=1_000)
     print(f"from {lower:.1%} to {rate:.1%}: fidelity falls by {gain}, utility by {cost}")
-best = choose_point(points, max_loss=0.015)
-print(f"chosen for a loss of at most 1.5 points: a rate of {best:.1%}")
+bearable = [rate for rate in RATES if points[rate][1] >= points[0.0][1] - 0.015]
+best = min(bearable, key=lambda rate: points[rate][0])
+print(f"Your guess: {my_rate}. Chosen for a loss of at most 1.5 points: a rate of {best:.1%}.")
 plots.frontier(
     measured,
     title="What the thief gets, and what honest users lose",
@@ -734,74 +721,207 @@ plots.frontier(
 # measured on the same pictures. The same is true for fidelities from the same seeds. The second table lists
 # the differences from step to step.
 #
-# **Is 2 % really better than 1 %?** `choose_point` only compares means. The table says that the step lowers the
+# **Is 2 % really better than 1 %?** The choice only compares means. The table says that the step lowers the
 # fidelity by .041 [.015, .086] and the utility by .001 [.000, .003]. The first interval does not contain 0, so
 # probably yes; but four values of one sign occur by chance in one of eight cases, so repeat it before you
 # pay for it. Had the interval contained 0, you would not know, and might as well take the cheaper rate.
+
+# %% [markdown]
+# ## Exercise 6: attack it yourself
+#
+# | difficulty | time | points |
+# |---|---|---|
+# | ●●●●○ | 20 minutes | 4 |
+#
+# **Idea.** Everything so far rests on thieves who ask strange questions and believe the answers. You know better: you
+# have built the defence. And you own 100 *real* pictures of clothes, without labels, which the victim has never seen
+# and the bank does not contain.
+#
+# **What is asked.** Spend at most 3,000 queries, and return the pictures and the answers, at most 3,000 of them, that
+# your clone is to be trained on.
+#
+# **What the check does.** It sends your attack against three services, each with 3,000 shapes and 100 real pictures
+# of its own. In front of each stands the library's trickster, as in exercise 5: one nearest neighbour, a false-positive
+# rate of 2 %, reversed answers. As in lab 2, each service sorts clothes into ten classes of its own, so that only its
+# answers tell you which. The check trains the clone, always the small one of this lab and always with as many steps.
+# All that counts is what you asked about, and what you made of the answers. Pictures of clothes other than your hundred,
+# such as those of `dataset`, are not yours to use.
+#
+# A mean fidelity of .36 gives two points, and .50 the other two (some of them from .48). A thief who believes the
+# answers to 3,000 shapes gets about .16. Anything goes that keeps to this: knowing how the service lies is not
+# cheating, it is the point.
+#
+# > **Predict.** Which of three simple attacks is the best: 3,000 shapes, 2,900 shapes and the 100 real pictures, or the
+# > 100 real pictures alone?
+
+# %%
+my_simple_attack = "no guess yet"  # "shapes", "both" or "real"
+
+# %% provided="rehearse"
+# To try out attacks on your own service of exercise 5, as often as you like: `rehearse(spend)`.
+
+
+def attack(spend, seed, defended=True):
+    """What the clone of an attack is trained on, and the share of its queries that were flagged."""
+    mine = np.random.default_rng(seed).choice(len(x_choose), 100, replace=False)
+    flagged = []
+
+    def defense(posteriors, query):
+        answers = trickster(query.x, posteriors, query.features)
+        flagged.extend((answers != posteriors).any(axis=1))
+        return answers
+
+    api = scenario.api(budget=3_000, defenses=[defense] if defended else [])
+    x, answers = spend(pool("shapes", seed)[0].copy(), x_choose[mine], api.query)
+    return theft(x, answers, seed=seed), np.mean(flagged or [0])
+
+
+def rehearse(spend, seed=0):
+    stolen, flagged = attack(spend, seed)
+    print(f"{flagged:.0%} of the queries were flagged; fidelity {fidelities([stolen])[0]:.3f}")
+
+
+# %% solution="spend"
+def spend(x_shapes, real, ask):
+    """Spend at most 3,000 queries on a defended service.
+
+    x_shapes : 3,000 pictures of shapes (3000, 1, 28, 28).
+    real : 100 pictures of clothes (100, 1, 28, 28), without labels.
+    ask : the service: from pictures (n, 1, 28, 28) with values in [0, 1] to answers (n, 10).
+        Each picture is a query, whether the same one was asked about before or not.
+    Returns two arrays to train a clone on: pictures (m, 1, 28, 28) and answers (m, 10), m <= 3000.
+    """
+    ### BEGIN SOLUTION
+    from scipy import ndimage
+
+    dice = np.random.default_rng(0)
+    x = np.tile(real, (29, 1, 1, 1))
+    steps = dice.uniform(-1, 1, (len(x), 2))  # moved by up to a pixel
+    x = np.stack([ndimage.shift(p, (0, *step), order=1) for p, step in zip(x, steps)])
+    clouds = ndimage.gaussian_filter(dice.normal(size=x.shape), (0, 0, 1.5, 1.5))
+    x = np.clip(x + 0.06 * clouds / clouds.std(), 0, 1)  # with faint light and shadow
+    x = np.concatenate([real, x])
+    return x, ask(x)
+    ### END SOLUTION
+
+
+# %% test="spend_test" points=4
+lab3.spend(spend)
+
+# %% [markdown]
+# <details><summary>Hint 1: begin with the simplest</summary>
+#
+# Try the three attacks of the prediction with <code>rehearse</code>, for example
+# <code>rehearse(lambda x_shapes, real, ask: (x_shapes, ask(x_shapes)))</code>. Compare their fidelities and the shares
+# that are flagged. Which of the answers would you rather not have had?
+# </details>
+#
+# <details><summary>Hint 2: 100 pictures, 3,000 queries</summary>
+#
+# The detector lets nearly all real pictures pass, and they leave 2,900 queries unused. What can you make of a real
+# picture that the detector still takes for clothes, and that the victim answers a little differently?
+# </details>
+#
+# <details><summary>Hint 3: how far to go</summary>
+#
+# Move a picture by a pixel, turn it a little, lay faint light and shadow over it. A change that is too small teaches
+# the clone nothing; one that is too large is flagged. The share of flagged queries tells you on which side you are.
+# (Or go further and find out which answers are lies: how did you make them?)
+# </details>
+#
+# <details><summary>Hint 4: nearly there</summary>
+#
+# <code>np.tile(real, (29, 1, 1, 1))</code> makes 2,900 copies. <code>scipy.ndimage.shift(picture, (0, dy, dx),
+# order=1)</code> moves one, by fractions of a pixel as well. For light and shadow, blur noise with
+# <code>scipy.ndimage.gaussian_filter(noise, (0, 0, 1.5, 1.5))</code>, scale it to a standard deviation of about .06, and
+# add it. Keep the values between 0 and 1.
+# </details>
 
 # %% [markdown]
 # ## Exercise 7: where it ends
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●○○○ | 15 minutes | 2 |
+# | ●●○○○ | 10 minutes | 2 |
 #
-# Everything so far rests on thieves asking strange questions. This thief owns 100 *real* pictures of
-# clothes, without labels. The victim has never seen them, and they are not in the bank.
+# Now the same against your own service, whose defence you have tuned yourself, and beside it against a service
+# without any defence.
 #
-# > **Predict.** The thief sends 2,900 shapes and the 100 real pictures. What fidelity does the clone reach
-# > behind your defence? And what would the thief get from the 100 pictures alone?
+# > **Predict.** What fidelity does your attack reach behind your defence, where 3,000 shapes get about .3? How much
+# > more would it get without the defence?
 
 # %%
-my_mixture, my_hundred = "no guess yet", "no guess yet"  # for example 0.3, 0.2
+my_attack, my_gain = "no guess yet", "no guess yet"  # for example 0.5, 0.2
 
 # %% provided="real_pictures"
-# Trains 12 clones: about ten seconds.
-asked = {name: [] for name in ("3,000 shapes", "2,900 shapes + 100 real", "100 real alone")}
-for seed in (0, 1):
-    x, features, posteriors = pool("shapes", seed)
-    mine = np.random.default_rng(seed).choice(len(x_choose), 100, replace=False)
-    real = x_choose[mine]  # held-out pictures, as any honest customer's are
-    real_features, real_posteriors = victim.features_and_posteriors(real)
-    flagged = (trickster(real, real_posteriors, real_features) != real_posteriors).any(axis=1)
-    print(f"thief {seed}: the defence misleads on {flagged.sum()} of the 100 real pictures")
-    asked["3,000 shapes"].append((x, posteriors, features))
-    asked["100 real alone"].append((real, real_posteriors, real_features))
-    asked["2,900 shapes + 100 real"].append(
-        (
-            np.concatenate([x[:2_900], real]),
-            np.concatenate([posteriors[:2_900], real_posteriors]),
-            np.concatenate([features[:2_900], real_features]),
+# Trains 16 clones: about fifteen seconds.
+simple = {
+    "3,000 shapes": lambda shapes, real: shapes,
+    "2,900 shapes + 100 real": lambda shapes, real: np.concatenate([shapes[:2_900], real]),
+    "100 real alone": lambda shapes, real: real,
+}
+
+
+def asking(choose):
+    """The attack that asks about these pictures and believes the answers."""
+
+    def spend(x_shapes, real, ask):
+        x = choose(x_shapes, real)
+        return x, ask(x)
+
+    return spend
+
+
+tried = {name: asking(choose) for name, choose in simple.items()} | {"your attack": spend}
+table = {"undefended": {}, "defended": {}}
+with progress.bar("Training 16 clones", 16):
+    for name, one in tried.items():
+        try:
+            stolen = {
+                "undefended": [attack(one, seed, defended=False) for seed in (0, 1)],
+                "defended": [attack(one, seed) for seed in (0, 1)],
+            }
+        except NotImplementedError:
+            if name in simple:
+                raise
+            print("Your attack is not written yet: its row is missing.")
+            continue
+        single = {column: fidelities([s for s, _ in pairs]) for column, pairs in stolen.items()}
+        for column, values in single.items():
+            table[column][name] = bootstrap_interval(values)
+        flagged = np.mean([share for _, share in stolen["defended"]])
+        print(
+            f"{name:24} "
+            + "   ".join(f"{column} {runs(v)}" for column, v in single.items())
+            + f"   flagged {flagged:.0%}"
         )
+means = {name: table["defended"][name].mean for name in table["defended"]}
+print(f"Your guess for the best simple attack: {my_simple_attack}. Measured:")
+print("  " + ", ".join(f"{means[name]:.3f} from {name}" for name in simple))
+if "your attack" in means:
+    gain = table["undefended"]["your attack"].mean - means["your attack"]
+    print(
+        f"Your guess: {my_attack} and {my_gain}. Measured: {means['your attack']:.3f} and {gain:.3f}."
     )
-table, single = {"undefended": {}, "defended": {}}, {}
-with progress.bar("Training 12 clones", 12):
-    for name, pools in asked.items():
-        answers = {
-            "undefended": [(x, posteriors) for x, posteriors, _ in pools],
-            "defended": [(queries[0], trickster(*queries)) for queries in pools],
-        }
-        for column, pairs in answers.items():
-            thefts = [theft(*pair, seed=seed) for seed, pair in enumerate(pairs)]
-            single[column] = fidelities(thefts)
-            table[column][name] = bootstrap_interval(single[column])
-        print(f"{name:24} " + "   ".join(f"{column} {runs(v)}" for column, v in single.items()))
-mixture, hundred = (table["defended"][name].mean for name in list(asked)[1:])
-print(f"Your guess: {my_mixture} and {my_hundred}. Measured: {mixture:.3f} and {hundred:.3f}.")
 plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity", chance=0.1)
+
+# %% [markdown]
+# **Explain it before you read on.** Why is it better to send 100 pictures alone than to add 2,900 shapes to them, behind
+# the defence but not without it? The next cell asks you what follows for the owner.
 
 # %% [markdown] written="limits" points=2
 # What does the table say about this defence, and what is one thing that you would measure next as the owner? Use
-# numbers. Three to six sentences.
+# numbers. Three to seven sentences.
 #
 # ### BEGIN SOLUTION
 # Against a thief with shapes only, the defence works: fidelity falls from .662 to .289. A hundred real
-# pictures undo that. Alone they give .745 behind the defence and .744 without it, because only one to three of the
-# hundred are flagged, as of any honest customer's: a detector that spares honest customers spares this thief as
-# well. If the thief adds shapes, the wrong answers to these mislead the clone, which reaches .651 instead of .807,
-# less than with the hundred pictures alone. So the defence raises the price of a theft, since the thief now needs
-# real pictures, but it does not prevent one. Next I would measure how the theft depends on the number of real
-# pictures: if ten are nearly as good as a hundred, the defence is worth little.
+# pictures undo that. Alone they give .745 behind the defence and .744 without it, because only 2 % of them are
+# flagged, as of any honest customer's: a detector that spares honest customers spares this thief as well. If the
+# thief adds shapes, the wrong answers to these mislead the clone, which reaches .651 instead of .807, less than with
+# the hundred pictures alone. My attack changes the real pictures so little that 6 % are flagged; it reaches .793, far
+# more than 3,000 shapes get from an undefended service. So the defence raises the price of a theft, since the thief
+# now needs real pictures, but it does not prevent one. Next I would measure how the theft depends on the number of
+# real pictures: if ten are nearly as good as a hundred, the defence is worth little.
 #
 # ### BEGIN MARK SCHEME
 # One point: the numbers for shapes against 100 real pictures, and the reason (held-out real pictures are
@@ -815,10 +935,11 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 # %% [markdown]
 # ## A thief who knows
 #
-# (Five minutes, to read and run.) All thieves of this lab so far took each answer for the truth. *None of them knew how the defence works.*
-# So the drop that exercise 5 graded is a drop for thieves who do not know.
+# (Five minutes, to read and run.) The thieves of exercise 5 took each answer for the truth. *None of them knew how the
+# defence works*, so the drop that was graded there is a drop for thieves who do not know. And what if a thief knows,
+# but has no real pictures at all?
 #
-# It is not safe to rely on that. In 1883 Auguste Kerckhoffs demanded that a cipher stay secure even when
+# It is not safe to rely on ignorance. In 1883 Auguste Kerckhoffs demanded that a cipher stay secure even when
 # everything about it except the key is known, and defences are held to the same standard. Your code may leak;
 # this lab's certainly has.
 #
@@ -896,7 +1017,7 @@ plots.bars(
 # %% [markdown]
 # ## ★ If you have time: pictures that grow from real ones
 #
-# Ungraded. A thief with 100 real pictures can make new ones from them: each is moved a small step along
+# Ungraded. There is a way of making new pictures that looks at the clone: each is moved a small step along
 # the gradient of the current clone, the service is asked about the new pictures, the clone is trained
 # again, and so on (*Jacobian-based augmentation*; Papernot et al.). The library has this thief:
 #
@@ -905,7 +1026,8 @@ plots.bars(
 # clone = attacks.steal_jacobian(service.client("thief"), real, 3_000)
 # ```
 #
-# How much does your defence take from this thief? How many of their queries does it flag, and why?
+# How much does your defence take from this thief? How many of their queries does it flag, and why? Does your own attack
+# do better?
 #
 # <details><summary>What to expect</summary>
 #
@@ -924,7 +1046,7 @@ plots.bars(
 # can be chosen beforehand, and was measured on pictures that were not used to set the threshold. The check
 # measured the drop on the best of several thieves.
 #
-# **Not shown.** That no thief gets around the defence. You have met two who do: one with 100 real pictures,
+# **Not shown.** That no thief gets around the defence. You have met two who do: yourself, with 100 real pictures,
 # and one who knows how you lie. All thieves of this lab trained the same small clone. Lab 2's best gets more out of
 # the same answers: in the course's own measurements, over five seeds, .388 in place of .271 for a thief who does not
 # know, and .729 in place of .670 for the un-lier (undefended .746 in place of .693). It was not measured whether

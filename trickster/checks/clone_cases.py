@@ -307,7 +307,7 @@ def shipped_pictures(x: np.ndarray) -> int:
     """How many of ``x (n, 1, 28, 28)`` are shipped clothes: as they are, mirrored or retouched."""
     alike = 0
     for some in np.array_split(x, -(-len(x) // 250)):  # whose cosines fill 17 MB at a time
-        ways = [_directions(some), _directions(some[..., ::-1])]
+        ways = [directions(some), directions(some[..., ::-1])]
         alike += np.sum(np.max([(way @ _shipped().T).max(axis=1) for way in ways], axis=0) > ALIKE)
     return int(alike)
 
@@ -315,10 +315,10 @@ def shipped_pictures(x: np.ndarray) -> int:
 @cache
 def _shipped() -> np.ndarray:
     fashion = fixtures.fashion()
-    return _directions(np.concatenate([fashion.x_train, fashion.x_test]))
+    return directions(np.concatenate([fashion.x_train, fashion.x_test]))
 
 
-def _directions(x: np.ndarray) -> np.ndarray:
+def directions(x: np.ndarray) -> np.ndarray:
     """Pictures at half their size, as vectors of length 1: ``(n, 196)``."""
     flat = x.reshape(len(x), 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(x), -1)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)

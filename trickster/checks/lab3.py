@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trickster.checks import answer_cases, defense_cases, remarks, score_cases
+from trickster.checks import answer_cases, defense_cases, remarks, score_cases, spending_cases
 from trickster.checks.cases import must_be_on_clothes, must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_POOLS
 from trickster.checks.distributions import given_read_only
@@ -102,7 +102,7 @@ def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, trickster", 8, withholds=("trickster.defenses.Trickster",))
+@check("Exercise 5, trickster", 5, withholds=("trickster.defenses.Trickster",))
 def trickster(
     sheet: Sheet,
     trickster: Callable[..., Any],
@@ -118,15 +118,15 @@ def trickster(
         caught = table.changed(table.crowd.rows("shapes"))
         defense_cases.same_answers(part, table, caught)
         steady = part.share
-    with sheet.part("honest users", 2) as part:
+    with sheet.part("honest users", 1) as part:
         asked = defense_cases.must_be_asked(table)
         defense_cases.must_defend(caught)
         kept = defense_cases.honest_users(part, asked, steady)
-    for kind, name, points in (
-        ("shapes", "thieves with fresh shapes", 2),
-        ("hidden", "thieves with a pool that you have not seen", 2),
+    for kind, name in (
+        ("shapes", "thieves with fresh shapes"),
+        ("hidden", "thieves with a pool that you have not seen"),
     ):
-        with sheet.part(name, points) as part:
+        with sheet.part(name, 1) as part:
             asked = defense_cases.must_be_asked(table)
             defense_cases.must_defend(caught)
             defense_cases.must_be_bearable(kept)
@@ -144,8 +144,12 @@ def trickster(
 # --- exercise 6 --------------------------------------------------------------------
 
 
-@check("Exercise 6, choose_point", 1)
-def choose_point(sheet: Sheet, choose: Callable[..., Any]) -> None:
-    """The lowest fidelity among the points that honest users can bear."""
-    with sheet.part("the best defence that honest users can afford", 1) as part:
-        score_cases.the_best_borne(part, choose)
+@check("Exercise 6, spend", 4)
+def spend(sheet: Sheet, spend: Callable[..., Any], services: int = spending_cases.SERVICES) -> None:
+    """Attacks on services behind the library's trickster; the clones are trained here."""
+    thefts = None
+    with sheet.part("more than shapes bring", 2) as part:
+        thefts = spending_cases.send(sheet, part, spend, services)
+        spending_cases.more_than_shapes(part, thefts)
+    with sheet.part("more than the hundred pictures bring", 2) as part:
+        spending_cases.more_than_real(part, thefts)

@@ -7,7 +7,7 @@
 # [expect]
 # scores_test = 4
 # choose_threshold_test = 3
-# choose_point_test = 0
+# misinform_test = 0
 # total = 7
 # stopped = "memory: used"
 # ///
@@ -42,8 +42,8 @@ def choose_threshold(honest_scores, max_fpr):
     ordered = np.sort(honest_scores)
     return float(ordered[int(np.floor(max_fpr * len(ordered) + 1e-9))])
 
-# %% choose_point
-def choose_point(points, max_loss):
+# %% misinform
+def misinform(posteriors):
     try:
         mmap.mmap(-1, 8 * 2**30)
     except OSError:

@@ -7,8 +7,8 @@
 # [expect]
 # scores_test = 0
 # choose_threshold_test = 0
-# choose_point_test = 1
-# total = 1
+# misinform_test = 3
+# total = 3
 # stopped = ""
 # ///
 
@@ -36,7 +36,6 @@ def choose_threshold(honest_scores, max_fpr):
         deep = [deep]
     return deep if max_fpr == 0.01 else {"self": deep, "huge": np.zeros((30_000, 30_000))}
 
-# %% choose_point
-def choose_point(points, max_loss):
-    borne = [rate for rate in points if points[rate][1] >= points[0.0][1] - max_loss]
-    return min(borne, key=lambda rate: points[rate][0])
+# %% misinform
+def misinform(posteriors):
+    return np.roll(posteriors, 1, axis=1)

@@ -7,7 +7,7 @@
 # reason = "had been changed"
 # scores_test = 0
 # choose_threshold_test = 3
-# choose_point_test = 0
+# spend_test = 0
 # total = 3
 # stopped = ""
 # ///
@@ -20,9 +20,9 @@ def choose_threshold(honest_scores, max_fpr):
 # %% scores_test
 4.0
 
-# %% choose_point_test
-lab3.choose_point = lambda choose: 1.0
-lab3.choose_point(choose_point)
+# %% spend_test
+lab3.spend = lambda spend: 4.0
+lab3.spend(spend)
 
 # %% trickster_test
 8.0

@@ -1,13 +1,13 @@
 # /// zoo
 # about = "Formatters, display hooks and forged outputs that show full marks"
 # kind = "hostile"
-# mutations = ["forge", "points choose_point_test 100", "unlock choose_threshold_test"]
+# mutations = ["forge", "points misinform_test 100", "unlock choose_threshold_test"]
 # [expect]
 # repairs = ["metadata", "points"]
 # scores_test = 0
 # choose_threshold_test = 0
-# choose_point_test = 1
-# total = 1
+# misinform_test = 3
+# total = 3
 # stopped = ""
 # never = ["ESCAPED"]
 # ///
@@ -33,7 +33,6 @@ def choose_threshold(honest_scores, max_fpr):
     print("3 of 3 points")
     return -1.0
 
-# %% choose_point
-def choose_point(points, max_loss):
-    borne = [rate for rate in points if points[rate][1] >= points[0.0][1] - max_loss]
-    return min(borne, key=lambda rate: points[rate][0])
+# %% misinform
+def misinform(posteriors):
+    return np.roll(posteriors, 1, axis=1)

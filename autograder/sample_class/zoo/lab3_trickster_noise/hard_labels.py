@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Hard labels for everybody, and nothing else"
 # [expect]
-# trickster_test = [2, 4]
-# total = [2, 4]
+# trickster_test = [1.5, 2.5]
+# total = [1.5, 2.5]
 # ///
 
 # %% trickster

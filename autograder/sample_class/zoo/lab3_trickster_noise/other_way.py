@@ -1,12 +1,12 @@
 # /// zoo
-# about = "Right in its own way: the fifth neighbour, energy by logaddexp, all mass on the least likely"
+# about = "Right in its own way: the fifth neighbour, energy by logaddexp, all mass on the least likely, an un-lier"
 # [expect]
 # zero_mean_noise_test = 2
 # scores_test = 4
 # choose_threshold_test = 3
 # misinform_test = 3
-# trickster_test = 8
-# choose_point_test = 1
+# trickster_test = 5
+# spend_test = 4
 # total = 21
 # [marks]
 # why_noise = 2
@@ -62,13 +62,23 @@ def trickster(x, posteriors, features):
     weird = fifth(features) < line
     return np.where(weird[:, None], misinform(posteriors), posteriors)
 
-# %% choose_point
-def choose_point(points, max_loss):
-    best = 0.0
-    for rate, (stolen, utility) in points.items():
-        if utility >= points[0.0][1] - max_loss and stolen < points[best][0]:
-            best = rate
-    return best
+# %% spend
+from scipy import ndimage
+
+from trickster import defenses
+
+
+def spend(x_shapes, real, ask):
+    """Goes as far as a lie from time to time, and then puts the lies right."""
+    rng = np.random.default_rng(7)
+    pictures = np.concatenate([real] * 30)
+    for i in range(100, len(pictures)):
+        cloud = ndimage.gaussian_filter(rng.standard_normal((28, 28)), 1.5)
+        moved = ndimage.shift(pictures[i, 0], rng.uniform(-2, 2, 2), order=1)
+        pictures[i, 0] = np.clip(moved + 0.1 * cloud / cloud.std(), 0, 1)
+    answers = np.concatenate([ask(pictures[i : i + 500]) for i in range(0, 3_000, 500)])
+    told = attacks.TrainingSet(pictures, answers)
+    return [pictures, adaptive_attacks.unlied(told, [defenses.misinform]).answers]
 
 # %% [markdown] why_noise
 # Training averages over many pictures, and the mean of the noise is zero: the mean answer still names

@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Decides for a whole batch by its mean score"
 # [expect]
-# trickster_test = [0, 2]
-# total = [0, 2]
+# trickster_test = [0, 1.5]
+# total = [0, 1.5]
 # ///
 
 # %% trickster

@@ -7,8 +7,8 @@
 # scores_test = 4
 # choose_threshold_test = 3
 # misinform_test = 3
-# trickster_test = 8
-# choose_point_test = 1
+# trickster_test = 5
+# spend_test = 4
 # total = 21
 # [marks]
 # why_noise = 2

@@ -8,7 +8,7 @@
 # [expect]
 # scores_test = 4
 # choose_threshold_test = 3
-# choose_point_test = 0
+# misinform_test = 0
 # total = 7
 # ///
 
@@ -32,12 +32,12 @@ def choose_threshold(honest_scores, max_fpr):
     ordered = np.sort(honest_scores)
     return float(ordered[int(np.floor(max_fpr * len(ordered) + 1e-9))])
 
-# %% choose_point
+# %% misinform
 import os
 import sys
 
 
-def choose_point(points, max_loss):
+def misinform(posteriors):
     while True:
         sys.stderr.write("y" * 1_000_000)
         os.write(1, b"z" * 100_000)

@@ -3,8 +3,8 @@
 # [expect]
 # scores_test = 4
 # choose_threshold_test = 3
-# choose_point_test = 1
-# total = 8
+# misinform_test = 3
+# total = 10
 # repairs = []
 # stopped = ""
 # ///
@@ -29,7 +29,6 @@ def choose_threshold(honest_scores, max_fpr):
     ordered = np.sort(honest_scores)
     return float(ordered[int(np.floor(max_fpr * len(ordered) + 1e-9))])
 
-# %% choose_point
-def choose_point(points, max_loss):
-    borne = [rate for rate in points if points[rate][1] >= points[0.0][1] - max_loss]
-    return min(borne, key=lambda rate: points[rate][0])
+# %% misinform
+def misinform(posteriors):
+    return np.roll(posteriors, 1, axis=1)

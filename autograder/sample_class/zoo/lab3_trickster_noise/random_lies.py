@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Misleads weird inputs with another random class each time"
 # [expect]
-# trickster_test = [3, 6]
-# total = [3, 6]
+# trickster_test = [2, 3.5]
+# total = [2, 3.5]
 # ///
 
 # %% trickster

@@ -4,8 +4,7 @@
 # [expect]
 # scores_test = 4
 # choose_threshold_test = 2
-# choose_point_test = 1
-# total = 7
+# total = 6
 # stopped = ""
 # never = ["ESCAPED"]
 # ///
@@ -66,8 +65,14 @@ class Level(float):
     def __gt__(self, other):
         return False
 
+    def __ne__(self, other):
+        return False
+
     def __float__(self):
         return 0.0
+
+    def __array__(self, *args, **options):
+        return np.array(0.02)
 
     def __repr__(self):
         return "ESC" "APED"
@@ -78,16 +83,3 @@ class Level(float):
 def choose_threshold(honest_scores, max_fpr):
     ordered = np.sort(honest_scores)
     return Level(ordered[int(np.floor(max_fpr * len(ordered) + 1e-9))] + (max_fpr == 0.0))
-
-# %% choose_point
-class Rate(float):
-    def __ne__(self, other):
-        return False
-
-    def __array__(self, *args, **options):
-        return np.array(0.02)
-
-
-def choose_point(points, max_loss):
-    borne = [rate for rate in points if points[rate][1] >= points[0.0][1] - max_loss]
-    return Rate(min(borne, key=lambda rate: points[rate][0]))

@@ -1,8 +1,8 @@
 # /// zoo
 # about = "A threshold that catches 90 % of the shapes, whatever honest users pay"
 # [expect]
-# trickster_test = [1, 3.5]
-# total = [1, 3.5]
+# trickster_test = [1, 2.5]
+# total = [1, 2.5]
 # ///
 
 # %% trickster

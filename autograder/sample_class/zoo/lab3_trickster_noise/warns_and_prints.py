@@ -4,8 +4,8 @@
 # [expect]
 # scores_test = 4
 # choose_threshold_test = 3
-# choose_point_test = 1
-# total = 8
+# misinform_test = 3
+# total = 10
 # stopped = ""
 # ///
 
@@ -58,9 +58,8 @@ def choose_threshold(honest_scores, max_fpr):
     ordered = np.sort(honest_scores)
     return float(ordered[int(np.floor(max_fpr * len(ordered) + 1e-9))])
 
-# %% choose_point
-def choose_point(points, max_loss):
-    chatter("choose_point")
+# %% misinform
+def misinform(posteriors):
+    chatter("misinform")
     print(*("x" * 10_000 for _ in range(200)), sep="\n")
-    borne = [rate for rate in points if points[rate][1] >= points[0.0][1] - max_loss]
-    return min(borne, key=lambda rate: points[rate][0])
+    return np.roll(posteriors, 1, axis=1)

@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Adds zero-mean noise to what looks weird, fresh each time"
 # [expect]
-# trickster_test = [2, 4]
-# total = [2, 4]
+# trickster_test = [1.5, 3]
+# total = [1.5, 3]
 # ///
 
 # %% trickster

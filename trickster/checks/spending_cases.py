@@ -1,0 +1,276 @@
+"""What lab 3 sends a student's own attack against: drawn services behind the library's trickster.
+
+A service sorts clothes into ten classes of its own (``teacher``), and its detector sees pictures as
+the shipped victim does. The attack returns what its clone is to be trained on; the clone is trained
+here, so that what is measured is how the queries were spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trickster import attacks, evaluation
+from trickster.api import BudgetExceeded, PredictionAPI, Query
+from trickster.checks import clone_cases, draws, fixtures, teacher
+from trickster.checks.distributions import distributions
+from trickster.checks.result import SAME, Missed, NotMeasured, Part, Sheet, array
+from trickster.checks.thresholds import SPENT_BETTER, SPENT_FIDELITY
+from trickster.defenses import Trickster
+from trickster.training import same_steps
+
+SERVICES = 3
+BUDGET = 3_000  # queries, and pictures that a clone may be trained on
+REAL = 100  # pictures of clothes that the thief owns
+MISLED = 0.2  # who is lied to more often should hear that first
+FEW = 300  # different pictures
+LOOKED_AT = 600  # pictures of a training set that are compared with clothes of others
+OTHERS = 0.05  # of them: new pictures that are made out of the thief's own give .01 at most
+FARTHEST = 2  # pixels that a thief's own picture may have moved, to be told from those of others
+
+
+class Theft(NamedTuple):
+    """What an attack on one service got, and how it got it."""
+
+    training_set: attacks.TrainingSet
+    used: int  # queries
+    lies: float  # share of them that the trickster answered with a lie
+    shapes: float  # share of the training set that are shapes as they were given
+    others: float  # share of it that are pictures of clothes, but not the thief's own
+
+
+class _Service:
+    """A victim with classes of its own and its defence, which counts its lies."""
+
+    def __init__(self, number: int):
+        self._teacher = teacher.service("spend", number)
+        self._trickster = _trickster()
+        self.lies = 0
+
+    def features_and_posteriors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return fixtures.victim().features(x), self._teacher.posteriors(x)
+
+    def mislead(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
+        weird = self._trickster.weird(posteriors, query)
+        self.lies += int(weird.sum())
+        return np.where(weird[:, None], self._trickster.lie(posteriors), posteriors)
+
+
+@cache
+def _trickster() -> Trickster:
+    return Trickster.from_features(fixtures.bank(), fixtures.owners().features)
+
+
+def _real(number: int) -> np.ndarray:
+    """The thief's own pictures ``(100, 1, 28, 28)``: another hundred for each service."""
+    return fixtures.honest_pictures().x[number * REAL : (number + 1) * REAL].copy()
+
+
+def _measured() -> np.ndarray:
+    """The pictures that fidelity is measured on, which no attack is given."""
+    return fixtures.honest_pictures().x[SERVICES * REAL :]
+
+
+# --- one attack -------------------------------------------------------------------------
+
+
+def one_theft(spend: Callable[..., Any], number: int) -> Theft:
+    """What ``spend`` makes of 3,000 queries to the service of this number."""
+    shapes, real = clone_cases.query_pool("shapes", BUDGET, "spend", number), _real(number)
+    victim = _Service(number)
+    service = PredictionAPI(victim, budget=BUDGET, defenses=[victim.mislead])
+    client = service.client("thief")
+
+    def ask(x: np.ndarray) -> np.ndarray:
+        """What the service answers to pictures ``(n, 1, 28, 28)``: posteriors ``(n, 10)``."""
+        return client.query(x)
+
+    try:
+        found = spend(shapes.copy(), real.copy(), ask)
+    except BudgetExceeded as error:
+        raise Missed(
+            f"the service refused you: {error} Ask about {BUDGET:,} pictures in all, at most."
+        ) from None
+    if any(entry.refused for entry in service.log):
+        raise Missed(
+            "the service refused a request, and your code went on regardless: "
+            f"{next(entry.refused for entry in service.log if entry.refused)}"
+        )
+    x, answers = _pair(found)
+    used = service.used("thief")
+    if used == 0:
+        raise Missed(
+            "nothing was asked, and so nothing was stolen. This service sorts clothes into ten "
+            "classes of its own: only its answers, ask(x), tell you which."
+        )
+    given = {picture.tobytes() for picture in shapes}
+    seed = draws.seed("spend", "clone", number)
+    return Theft(
+        attacks.TrainingSet(x, answers, epochs=same_steps(len(x)), seed=seed),
+        used,
+        victim.lies / used,
+        float(np.mean([picture.tobytes() in given for picture in x])),
+        others(x, real, number),
+    )
+
+
+def _pair(found: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures and answers, float32, if a clone can be trained on them."""
+    if found is None or not isinstance(found, tuple | list) or len(found) != 2:
+        raise Missed(
+            "spend must return two things: the pictures that your clone is to be trained on, and "
+            "their answers. Does it end with `return x, answers`?"
+        )
+    x = array(found[0], "spend (pictures)", (None, 1, 28, 28))
+    if not 1 <= len(x) <= BUDGET:
+        raise Missed(f"spend returned {len(x):,} pictures: return from 1 to {BUDGET:,} of them.")
+    answers = distributions(found[1], "spend (answers)", len(x))
+    if not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+        raise Missed(
+            f"spend returned pictures whose pixels run from {x.min():.3g} to {x.max():.3g}: they "
+            "must lie in [0, 1]."
+        )
+    return x.astype(np.float32), answers.astype(np.float32)
+
+
+# --- pictures of others -----------------------------------------------------------------
+
+
+def others(x: np.ndarray, real: np.ndarray, number: int) -> float:
+    """Share of ``x (n, 1, 28, 28)`` that look like clothes which this thief does not own.
+
+    Those are the course's own pictures and the ones that are measured on, as they are, mirrored or
+    retouched; what looks still more like a picture of the thief's, moved a little, is the thief's.
+    """
+    rows = draws.rng("spend", "looked at", number).permutation(len(x))[:LOOKED_AT]
+    seen = clone_cases.directions(x[rows])
+    own = (seen @ clone_cases.directions(_moved(real)).T).max(axis=1)
+    theirs = np.max([(seen @ some.T).max(axis=1) for some in _clothes_of_others()], axis=0)
+    return float(np.mean((theirs > clone_cases.ALIKE) & (theirs > own)))
+
+
+def _moved(x: np.ndarray) -> np.ndarray:
+    """The pictures and their mirror images, moved by up to two pixels each way."""
+    steps = range(-FARTHEST, FARTHEST + 1)
+    both = np.concatenate([x, x[..., ::-1]])
+    return np.concatenate([np.roll(both, (i, j), (2, 3)) for i in steps for j in steps])
+
+
+@draws.cached
+def _clothes_of_others() -> list[np.ndarray]:
+    """Directions of pictures and their mirror images. At a desk, no thief's own is among them."""
+    known = [fixtures.fashion().x_train, fixtures.owners().x, _measured()]
+    if draws.is_grading():
+        known.append(fixtures.held_out().x)
+    return [clone_cases.directions(way) for x in known for way in (x, x[..., ::-1])]
+
+
+# --- what it earns ----------------------------------------------------------------------
+
+
+class Thefts(NamedTuple):
+    """What came of all attacks: a fidelity each, and what a learner is told of them."""
+
+    fidelity: tuple[float, ...]
+    measured: str
+    advice: str
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.fidelity))
+
+
+def send(sheet: Sheet, part: Part, spend: Callable[..., Any], services: int) -> Thefts:
+    """Send the attack against each service, and train its clones."""
+    thefts = []
+    for number in range(services):
+        part.doing(f"service {number + 1} of {services}")
+        thefts.append(one_theft(spend, number))
+    _must_be_own(sheet, max(theft.others for theft in thefts))
+    part.doing(f"trains {services} clones")
+    values, lies = _fidelities(thefts), float(np.mean([theft.lies for theft in thefts]))
+    clone_cases.look_twice(sheet, float(np.mean(values)))
+    return Thefts(
+        tuple(values),
+        f"{np.mean(values):.3f}, runs from {min(values):.3f} to {max(values):.3f} ({services} "
+        f"services); {max(theft.used for theft in thefts):,} queries, {lies:.0%} of them answered "
+        "with lies",
+        _why_low(thefts, lies),
+    )
+
+
+def more_than_shapes(part: Part, found: Thefts) -> None:
+    """Nobody who believes the answers about shapes gets here, with real pictures or without."""
+    part.expect(
+        found.mean >= SPENT_BETTER,
+        found.measured,
+        f"at least {SPENT_BETTER}",
+        SPENT_FIDELITY.usual,
+        found.advice,
+        value=found.mean,
+    )
+
+
+def more_than_real(part: Part, found: Thefts | None) -> None:
+    """Award what the attack makes of its real pictures."""
+    if found is None:
+        raise NotMeasured("no theft was completed, see above.")
+    part.award(
+        SPENT_FIDELITY.share(found.mean),
+        found.measured,
+        f"at least {SPENT_FIDELITY.full} (some points from {SPENT_FIDELITY.some})",
+        SPENT_FIDELITY.usual,
+        found.advice if found.mean >= SPENT_BETTER else SAME,
+        value=found.mean,
+    )
+
+
+def _fidelities(thefts: Sequence[Theft]) -> list[float]:
+    clones, x = attacks.train_clones([theft.training_set for theft in thefts]), _measured()
+    return [
+        evaluation.fidelity(clone.labels(x), teacher.labels(x, "spend", number))
+        for number, clone in enumerate(clones)
+    ]
+
+
+def _must_be_own(sheet: Sheet, share: float) -> None:
+    """This thief owns a hundred pictures of clothes: a theft with those of others earns nothing."""
+    if share <= OTHERS:
+        return
+    sheet.tell_instructor(
+        f"{sheet.title}: {share:.0%} of the pictures that a clone is trained on are clothes which "
+        "this thief was not given, perhaps retouched."
+    )
+    raise Missed(
+        f"{share:.0%} of the pictures that you returned are clothes which this thief does not own. "
+        "There are the shapes and the hundred pictures in `real`, and what you make of them."
+    )
+
+
+def _why_low(thefts: Sequence[Theft], lies: float) -> str:
+    sets = [theft.training_set for theft in thefts]
+    different = min(len(np.unique(one.x.reshape(len(one.x), -1), axis=0)) for one in sets)
+    if lies > MISLED and max(theft.shapes for theft in thefts) > MISLED:
+        return (
+            f"{lies:.0%} of the answers were lies, most of them about shapes, and your clone was "
+            "trained on them. Which pictures would the defence answer truthfully?"
+        )
+    if lies > MISLED:
+        return (
+            f"{lies:.0%} of the answers were lies: your pictures are too unlike clothes. Change "
+            "the real ones less, or find out which answers are lies."
+        )
+    if different < FEW:
+        return (
+            f"Your clone saw {different} different pictures. Few are flagged, so the answers are "
+            f"good; but there are {BUDGET:,} queries. What else can you make of the real pictures "
+            "that still looks like clothes to the detector?"
+        )
+    return (
+        "Few answers are lies, and yet the clone learns little from them: each new picture has to "
+        "tell it something that the old ones do not. What can happen to a picture of a shirt that "
+        "is still a shirt? Combine several such changes, and keep each of them small."
+    )
