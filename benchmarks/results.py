@@ -29,8 +29,8 @@ from trickster.files import write_atomically
 
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
 README = ROOT / "README.md"
+DEMOS = ROOT / "docs" / "demos.md"
 PICTURE = ROOT / "docs" / "square.png"  # README's; what a cell of lab 2 shows
-BEGIN, END = "<!-- measured: -->", "<!-- :measured -->"  # of README's generated block
 PARTS = {
     "demo_a": "Demo A on real pictures",
     "demo_b": "Demo B over seeds",
@@ -121,12 +121,25 @@ def _machine(provenance: dict[str, object]) -> str:
     return ", ".join(map(str, filter(None, facts)))
 
 
+def filled(text: str, name: str, block: str) -> str:
+    """A page with its generated block of this name replaced."""
+    begin, end = f"<!-- {name}: -->", f"<!-- :{name} -->"
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return f"{head}{begin}\n{block}\n{end}{tail}"
+
+
 def readme(text: str) -> str:
     """README with its table as the stored results say."""
-    rows = load("summary").rows()
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}\n{load('summary').table(rows)}\n{END}{tail}"
+    summary = load("summary")
+    return filled(text, "measured", summary.table(summary.rows()))
+
+
+def demos_page(text: str) -> str:
+    """The page on the demonstrations with its tables as the stored results say."""
+    for name, table in load("demos_page").tables().items():
+        text = filled(text, name, table)
+    return text
 
 
 def lab_picture() -> bytes:
@@ -139,7 +152,7 @@ def lab_picture() -> bytes:
 
 
 def write() -> None:
-    """The page, the figures, README's block and its picture, from what is stored."""
+    """The page, the figures, README's picture, and the blocks of other pages, as stored."""
     for name in PARTS:
         part = load(name)
         if hasattr(part, "figure") and (results := stored_results(part)):
@@ -148,8 +161,11 @@ def write() -> None:
     if rows := load("summary").rows():
         write_atomically(README, readme(README.read_text(encoding="utf-8")))
         load("summary_figure").figure(rows).save(RESULTS / "summary.png", dpi=100)
+    write_atomically(DEMOS, demos_page(DEMOS.read_text(encoding="utf-8")))
     write_atomically(PICTURE, lab_picture())
-    print(f"Wrote {PAGE.relative_to(ROOT)}, and README's table and picture.")
+    print(
+        f"Wrote {PAGE.relative_to(ROOT)}, README's table and picture, and the tables of demos.md."
+    )
 
 
 def main() -> int:

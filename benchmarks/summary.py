@@ -149,7 +149,7 @@ def _who_ask_on_purpose(defense: str) -> list[Thief]:
 
 
 def table(found: list[Row]) -> str:
-    """README's table, in whole per cent, behind a line that says how to read it."""
+    """README's table, in whole per cent, behind a list that says how to read it."""
     head = (
         "Defence", "Claimed", "Unaware thief", "Informed thief", "Oracle",
         "With real pictures", "Honest users lose",
@@ -161,7 +161,7 @@ def table(found: list[Row]) -> str:
             arrow(row.before.mean, row.naive.mean),
             f"{percent(row.knows.after.mean)} ({row.knows.name})" if row.knows else NONE,
             percent(row.oracle.mean) if row.oracle else NONE,
-            percent(row.real.after.mean) if row.real else NONE,
+            arrow(row.real.before.mean, row.real.after.mean) if row.real else NONE,
             f"{100 * row.lost:.1f} points" if row.honest else "nothing (assumed)",
         )
         for row in found
@@ -175,11 +175,15 @@ def table(found: list[Row]) -> str:
     }
     return (
         "Accuracy of the thief's clone, without → with the defence: means over seeds "
-        f"({runs}); claims are single runs. In the labs, the best of three clones counts. "
-        f"*Informed* thieves know all but the key (labs: {BUDGET:,} queries). An *oracle* is told "
-        "which answers are lies, and trains on the others. The last thieves own *real pictures* "
-        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}). Of each "
-        "kind, the best is shown.\n\n" + markdown_table(head, lines)
+        f"({runs}). In the labs a thief has {BUDGET:,} queries, and the best of three clones "
+        "counts.\n\n"
+        "- *Claimed*: the demo's own single run.\n"
+        "- *Unaware*: believes every answer.\n"
+        "- *Informed*: knows the defence's code but not its key; the best such thief.\n"
+        "- *Oracle*: is told which answers are lies, and learns from the others.\n"
+        "- *With real pictures*: owns some "
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}).\n\n"
+        + markdown_table(head, lines)
     )
 
 

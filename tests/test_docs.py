@@ -334,7 +334,7 @@ def test_a_link_an_option_and_a_command_that_do_not_exist_are_found(tmp_path):
 def test_the_counts_on_the_first_page_are_true() -> None:
     text = text_of("README.md")
     (labs,) = re.findall(r"In these (\w+) labs", text)
-    (submissions,) = re.findall(r"a sample class of (\w+) is graded", text)
+    (submissions,) = re.findall(r"(\w+) sample submissions are graded", text)
     assert NUMBER[labs] == len(list_labs(ROOT))
     assert NUMBER[submissions] == len(load_specimens(ROOT))
     (guide,) = re.findall(r"a sample class of (\w+) submissions", text_of("docs/instructors.md"))
