@@ -23,9 +23,10 @@ from reference import ROOT
 from test_results import quotes
 
 from autograder.course import Lab, list_labs
-from trickster import attacks, data, evaluation
+from trickster import attacks, data, evaluation, exact, language_model
 from trickster.models import softmax
 from trickster.scenario import Scenario
+from trickster.services import log_softmax
 
 LABS = list_labs(ROOT)
 every_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
@@ -202,3 +203,15 @@ def test_made_queries_teach_more_than_their_seeds_and_less_than_new_pictures():
     farther = fidelity(attacks.steal_jacobian(thief(), shapes[:100], 3_000, step=0.4))
     assert farther < made
     assert few + 0.1 < made < many - 0.1 and made == pytest.approx(0.4, abs=0.08)
+
+
+@pytest.mark.slow
+def test_more_prompts_bring_back_the_cliff_that_noise_and_rounding_hide():
+    """Lab 6: the drop after value 63 is steep again with 1,000 prompts, and the only one."""
+    assistant = language_model.load_shipped()
+    many = log_softmax(assistant.logits(assistant.random_prompts(1_000, seed=1)).astype(float))
+    noise = np.random.default_rng(0).normal(0, 0.1, many.shape)
+    for seen, least, most in ((many + noise, 2.5, 3), (many.round(1), 8.5, 9.5)):
+        values = exact.singular_values(seen)[1:121]
+        drops = values[:-1] / values[1:]
+        assert least < drops[61] < most and np.delete(drops, 61).max() < 1.5
