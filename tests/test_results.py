@@ -498,7 +498,7 @@ def test_lab_5_shows_rows_of_the_table_of_detectors_that_was_measured():
     head, _, *rows = detectors.table(stored("detectors")).strip().splitlines()
     shown = lines[lines.index(head) + 2 :]
     shown = shown[: shown.index("#")]
-    assert len(shown) == 3 and set(shown) < set(rows)
+    assert len(shown) == 4 and set(shown) < set(rows)
 
 
 def of_demo_b(what: str, *conditions: str, seeds: int = 30) -> list[float]:
@@ -604,13 +604,15 @@ def quotes():
     )
     yield (
         "lab5",
-        r"neighbour, by ranks"
+        r"exposure, all layers"
+        + r" \| (\d+) %" * 3
+        + r" \| \| outlier exposure and nearest neighbour, by ranks"
         + r" \| (\d+) %" * 3
         + r" \| \| all four, by ranks"
         + r" \| (\d+) %" * 3,
         [
             float(share)
-            for row in detectors.table(stored("detectors")).splitlines()[-2:]
+            for row in detectors.table(stored("detectors")).splitlines()[-3:]
             for share in re.findall(r"(\d+) %", row)
         ],
     )
@@ -620,9 +622,17 @@ def quotes():
         for budget in lies_by_query.BUDGETS
         for kind in lies_by_query.PLANES
     ]
+    believing = [
+        np.mean(lies_by_query.values(lies, kind, 3_000, lies_by_query.UNAWARE))
+        for kind in lies_by_query.PLANES
+    ]
+    yield "lab5", r"believes every answer" + r" \| (\.\d+)" * 6, believing
     yield (
         "lab5",
-        r"\| 3,000 queries" + r" \| (\.\d+)" * 6 + r" \| \| 6,000 queries" + r" \| (\.\d+)" * 6,
+        r"\| 3,000 queries, best thief"
+        + r" \| (\.\d+)" * 6
+        + r" \| \| 6,000 queries, best thief"
+        + r" \| (\.\d+)" * 6,
         best_thieves,
     )
     yield (

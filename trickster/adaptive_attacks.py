@@ -4,7 +4,7 @@ Each turns what a thief has collected, a ``TrainingSet``, into a better one: :fu
 undoing lies, :func:`small_loss` by leaving out what a first clone finds unlikely. The
 :func:`oracle` is told which answers are lies, and bounds what leaving out can achieve. Hand one
 to ``attacks.steal`` as ``clean``, or train several sets together with ``attacks.train_clones``.
-Thieves who ask on purpose, to find out what is a lie, are in ``probing``.
+Thieves who choose their questions, to find out what is a lie, are in ``probing``.
 """
 
 from __future__ import annotations

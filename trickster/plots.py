@@ -275,9 +275,9 @@ def bars(
             [values[c].high - values[c].mean for c in there],
         ]
         axes.bar(
-            at, mean, width, yerr=np.where(np.isfinite(error), error, 0), capsize=3, label=name,
-            color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)], edgecolor="white",
-            ecolor="0.2",
+            at, mean, width, yerr=np.where(np.isfinite(error), error, np.nan), capsize=3,
+            label=name, color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)],
+            edgecolor="white", ecolor="0.2",
         )  # fmt: skip
         heights = ", ".join(f"{c} {m:.2f}" for c, m in zip(there, mean, strict=True))
         readings.append(f"{name}: {heights}" if name else heights)

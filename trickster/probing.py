@@ -1,4 +1,4 @@
-"""Thieves who know the defence and ask on purpose, to find out which answers are lies.
+"""Thieves who know the defence and choose their questions, to find out which answers are lies.
 
 They count on two things. A lie holds the right probabilities, in another order; and where a picture
 changes a little, a truth changes little. The :func:`walking` thief goes along lines to the edges

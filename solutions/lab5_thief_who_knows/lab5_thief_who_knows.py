@@ -17,9 +17,9 @@
 # - train a detector for strange queries that has never seen a thief's pictures;
 # - write a lie that depends on a secret key, and find out which lies do the most harm;
 # - build a defence, let thieves who know it attack it, and say what it is worth;
-# - ask on purpose: find out which answers are lies, read off how they were permuted, and see what a lie buys.
+# - choose the questions: find out which answers are lies, read off how they were permuted, and see what a lie buys.
 #
-# **Time** about 105 minutes. **Points** 25. **You need** lab 3; no GPU.
+# **Time** about 120 minutes. **Points** 25. **You need** lab 3; no GPU.
 #
 # **The story.** The trickster of lab 3 worked, and *Ostrich & Daughters* were so proud of it that they
 # published the code. The next thief reads it first. Kerckhoffs again (lab 3): only the key may be secret. In
@@ -93,10 +93,12 @@ from trickster.scenario import Scenario
 from trickster.training import same_steps
 
 # %% [markdown]
-# The next cell loads the victim and defines four helpers that the experiments use:
+# The next cell loads the victim and defines what the experiments use:
 #
 # - `statistics_and_posteriors(x)` is all that the service itself knows about pictures: numbers from every
 #   layer of the victim, and its true answers.
+# - `bank` holds the victim's last features of the training pictures, and `statistics[:, FEATURES]` are the same
+#   features of any others: lab 3's score is `ood.score_knn(statistics[:, FEATURES], bank, 1)`.
 # - `as_customers_send(x, seed)` makes pictures a little brighter, darker or noisier. Customers take their own
 #   pictures; they do not send yours.
 # - `same_number_of_steps(training_set)` lets a thief with few answers train for as many steps as one with
@@ -205,11 +207,11 @@ def log_density(logs, cloud, share):
 
 
 # %% [markdown]
-# > **Predict.** The thief starts with a coin for each answer, so about half of the answers are right. What share
-# > is right in the end?
+# > **Predict.** More than half of the answers are lies, and the thief starts with a coin for each. Why should the
+# > clouds settle on the truths, and not on all answers the wrong way round?
 
 # %%
-my_share = "no guess yet"  # for example 0.7
+my_reason = "no guess yet"
 
 
 # %% solution="unlie"
@@ -277,15 +279,22 @@ with progress.bar("Undoing lies, then training 6 clones", 8):
             results.setdefault(name, []).append(value)
 for name, values in results.items():
     print(f"{name:14} fidelity {runs(values)}")
-print(f"Your guess: {my_share}. Measured: {np.mean(shares):.3f}.")
+print(f"Your guess: {my_reason}")
 drop = {name: bootstrap_interval(values) for name, values in results.items()}
-plots.bars({"lab 3's defence": drop}, title="The thief who knows", ylabel="fidelity", chance=0.1)
+plots.bars({"": drop}, title="The thief who knows", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
-# **Read the result.** More than nine of ten answers are put right, and with them nearly all of the drop is gone:
-# the thief who knows gets about what an undefended service gives away. A reversed answer still holds the
-# truth, in another order, and anyone who knows the order has lost only the few rows that were decided
-# wrongly.
+# **Read the result.** More than nine of ten answers are put right, and with them nine tenths of the drop are gone:
+# the thief who knows reaches .620 instead of .287, and an undefended service gives away .662. A reversed answer
+# still holds the truth, in another order, and whoever knows the order loses only the few rows that were decided
+# wrongly. (This thief does not find lies that look like truths about another class, such as the rolled ones of
+# lab 3.)
+#
+# Why do the clouds settle on the truths? Pictures of one class have similar answers, so the true answers that
+# name it form a narrow cloud. The *least* likely class is much more a matter of chance. It comes out on top when
+# an answer is reversed, so the reversed answers that name one class come from pictures of many classes, and are
+# scattered. A narrow cloud explains its rows better. So the truths win even if every answer starts the wrong way
+# round: try it.
 
 # %% [markdown]
 # ## Exercise 2: leave the lies out
@@ -361,11 +370,11 @@ print(
 )
 
 # %% [markdown]
-# **Read the result.** Small-loss selection is no help against lab 3's lies. More than half of all answers
-# are lies, and they agree with each other, so the first clone learns them as well as the truth; what is
-# kept still holds a third of them. Where lies are the minority (29 % of the answers), the same method finds nearly
-# all of them, and still gains little: what a first clone fits best is what it has learnt already. So it depends
-# on which of the two is in the majority, and that is decided by the defence, not by the thief.
+# **Read the result.** Small loss does sort: among the answers kept, the share of lies falls from 56 to 37 %. But a
+# clone is not helped by that: more than a third of its answers are still lies, and half of the answers are gone.
+# Where lies are the minority (29 % of the answers), the same method leaves out nearly all of them, and still gains
+# little. It keeps what the first clone knew already, and the answers that would have taught it something look as
+# unlikely as lies.
 #
 # The oracle gets nearly everything in either case: lab 3's detector leaves so many truthful answers that a thief who
 # could find them would need no others. The un-lier, who has to find out, does about as well.
@@ -377,7 +386,7 @@ print(
 # ### BEGIN SOLUTION
 # A thief who selects answers keeps some of the truthful ones and perhaps some lies. The oracle keeps all
 # truthful ones and no lie: with this clone and these pictures, no other way of finding lies should do better,
-# also one that nobody has thought of yet. It does not cover thieves who do something
+# not even one that nobody has thought of yet. It does not cover thieves who do something
 # else with the pictures or the lies. The un-lier does not select but recovers: a reversed answer still holds
 # the truth, so that thief has nearly all 3,000 true answers, the oracle only the half that was answered
 # truthfully. That it gains little from them here (.620 against .618) is because the other half teaches a clone
@@ -468,11 +477,17 @@ plots.contact_rows(shown, title="Made from honest pictures")
 # is weird and flags every poor camera. And never use `scenario.pool("shapes")` here: the check has pools that
 # you have not seen.
 #
-# One opportunity. Lab 3's nearest neighbour misses other inputs than this classifier does. `ood.Ranks`
+# One opportunity. Lab 3's nearest neighbour and this classifier miss different inputs. `ood.Ranks`
 # makes one score of several: each score is replaced by the share of honest pictures that score no higher, and
 # the logarithms of these shares are added. It is fitted on honest pictures alone:
 # `combine = ood.Ranks.fit(scores)` with scores `(n, 2)` of held-out pictures, then `combine(scores)` of any. Use
 # it if you like. What this cell defines is up to you; `score` below is what the check calls.
+#
+# > **Predict.** At a cost of 2 % of the honest pictures, what share of the shapes will your detector flag?
+# > Lab 3's score flags a bit more than half.
+
+# %%
+my_detector = "no guess yet"  # for example 0.7
 
 # %% solution="train_detector"
 # weird = ...     pictures: make_outliers, and noise, patches and digits from scenario.pool
@@ -521,18 +536,19 @@ lab5.detector(make_outliers, score)
 # Make each kind of all pictures, <code>kinds = np.stack([...])</code> of shape (kinds, n, c, h, w), and take
 # one of them for each picture: <code>kinds[rng.integers(len(kinds), size=n), np.arange(n)]</code>.
 # </details>
+#
+# <details><summary>Hint 3: the two scores</summary>
+#
+# <code>decision_function</code> is high for the class that is labelled 1, so label honest pictures 1 and weird ones 0.
+# Lab 3's score is <code>ood.score_knn(statistics[:, FEATURES], bank, 1)</code>; <code>np.stack([a, b], axis=1)</code>
+# puts two scores side by side for <code>ood.Ranks</code>.
+# </details>
 
 # %% [markdown]
 # Two more scores, from papers that used no outliers at all, are there for comparison. The *Mahalanobis
 # distance* of the convolutions' statistics measures how far an input lies from the nearest class, in units of
 # that class's spread. The *Gram matrix* holds the products of pairs of channels; its score counts how far they
 # leave the range that training pictures span.
-#
-# > **Predict.** At a cost of 2 % of the honest pictures, what share of the shapes will your detector flag?
-# > Lab 3's score flags a bit more than half.
-
-# %%
-my_detector = "no guess yet"  # for example 0.7
 
 # %% provided="detectors"
 layers = victim.statistics(as_customers_send(x_train, 0))
@@ -567,21 +583,25 @@ for name in normal:
 print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
 
 # %% [markdown]
-# **Read the result.** The detector finds nine shapes out of ten, and has never seen one. Does it do as well
-# elsewhere? The course also measured it for the victim of the public notebook that lab 3 rebuilt ("demo A"): a
-# network that knows CIFAR-10's colour photographs, and a thief who sends it grey pictures of clothes. Letters are
-# one more kind of query to this lab's victim. (`benchmarks/detectors.py` in the course's own repository; each
-# with one victim, so take the numbers as magnitudes.)
+# **Read the result.** The detector finds nine shapes out of ten, and has never seen one. (The last three columns
+# are kinds that it may have been trained on; only the first one tests it.) Does it do as well elsewhere? The
+# course also measured it for the victim of the public notebook that lab 3 rebuilt ("demo A"): a network that
+# knows CIFAR-10's colour photographs, and a thief who sends it grey pictures of clothes. Letters are one more
+# kind of query to this lab's victim. (`benchmarks/detectors.py` in the course's own repository; each with one
+# victim, so take the numbers as magnitudes.)
 #
 # | flagged at a price of 2 % | shapes | letters | demo A's grey clothes |
 # | --- | ---: | ---: | ---: |
 # | nearest neighbour, last features | 56 % | 48 % | 6 % |
+# | outlier exposure, all layers | 96 % | 76 % | 83 % |
 # | outlier exposure and nearest neighbour, by ranks | 93 % | 73 % | 68 % |
 # | all four, by ranks | 94 % | 78 % | 94 % |
 #
 # The last two rows combine scores as `ood.Ranks` does. Lab 3's score, which finds half of the shapes, finds
-# hardly any of the grey clothes; all four scores together do well against both. Which score helps depends on
-# the thief, so choosing one after seeing a thief's pictures is the mistake that lab 3 warned of.
+# hardly any of the grey clothes; all four scores together do well against both. Adding the nearest neighbour
+# alone to outlier exposure costs a little with shapes and letters and 15 points with the grey clothes, but it
+# gains about ten with the pool that the check keeps back. Which score helps depends on the thief, so choosing one
+# after seeing a thief's pictures is the mistake that lab 3 warned of.
 
 # %% [markdown]
 # ## Exercise 4: a lie with a key
@@ -602,8 +622,8 @@ print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
 # `secret_rng(key, message)` gives you random numbers that only the holder of the key can repeat. (Python's own
 # `hash` will not do: for strings and bytes it changes with each start of the program, and so would the lies.)
 # Write a lie of your choice; the reference uses cells. Four things count: the true class is never on top; the
-# same input gets the same lie under the same key, in whatever company; another key gives other lies; and a thief
-# who knows the usual lies cannot undo it.
+# same input gets the same lie under the same key, whatever else is in the request; another key gives other lies;
+# and a thief who knows the usual lies cannot undo it.
 
 
 # %% provided="secret"
@@ -684,31 +704,38 @@ with progress.bar("Telling lies, training 20 clones", 20):
             harm.setdefault(name, []).append(value)
 for name, values in harm.items():
     low, high = min(values), max(values)
-    print(f"{name:18} fidelity {np.mean(values):.3f}, single keys {low:.3f} to {high:.3f}")
+    print(f"{name:18} fidelity {np.mean(values):.3f}, single runs {low:.3f} to {high:.3f}")
 guessable = ("one permutation", "8 cells", "one a picture")
 worst = min(guessable, key=lambda name: np.mean(harm[name]))
 print(f"Your guess: {my_lie}. Measured: {worst}.")
 plots.dots(
     harm,
-    title="Lies in answer to 60 % of the queries, one dot for each key",
+    title="Lies in answer to 60 % of the queries, one dot for each run",
     xlabel="fidelity of a thief who believes every answer",
     marks={"chance": 0.1},
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Each of these lies is just as wrong as the others. Why do they not do the same
-# harm?
-#
-# **Read the result.** The two lies that are the same everywhere (reversed, one permutation) cost a
-# thief who believes every answer far more than the one that changes with every picture: .189 and .164 are left,
-# against .392. Eight cells are somewhere between, and where
-# depends on the key: with four keys, from .119 to .441. So a thief who asks for no more than answers is hurt most by
-# lies that agree. What they cost a thief who asks *on purpose* is another question; it comes last in this lab.
+# **Read the result.** The two lies that are the same everywhere cost a thief who believes every answer far more
+# than the one that changes with every picture: one permutation leaves .164 and reversed answers .189, one
+# permutation a picture .392. Eight cells scatter from .119 to .441, and four runs cannot place them: three of the
+# four are about as high as one a picture. How much of that is due to the key cannot be told, since each run also
+# has its own pool, its own coin and its own starting weights. So where about half of the answers are lies, lies
+# that agree hurt most a thief who asks for no more than answers. What they cost a thief who *chooses* the
+# questions comes last in this lab.
 
 # %% [markdown]
 # **Playground.** The next cell shows three shapes that the victim takes for the same class; it sees the
 # first two as alike and the third as different. Above them you choose the key and the kind of lie. When is the
 # same wrong class named for the first two? And when for the third as well?
+#
+# <details><summary>What to expect</summary>
+#
+# One permutation: always for all three. Eight cells: for the first two under five of the six keys, and for the third
+# as well under one of them. Under another key a plane separates the first two, although they are much alike. The
+# more cells, the more often that happens: with 512 it does under three keys. One permutation a picture: the same
+# class only by chance, and under none of these keys.
+# </details>
 
 # %% provided="playground"
 from trickster.playground import Control, playground
@@ -838,14 +865,26 @@ lab5.defend(defend)
 # </details>
 
 # %% [markdown]
+# **Explain it before you read on.** Compare your guess with the check's table. All of these thieves have read your
+# code. Why does knowing it not help them here?
+#
+# **Read the result.** With the fresh shapes the reference's best thief is one who makes no use of the code at
+# all: who believes every answer has .151, and those who try to undo or to leave out lies have no more. The code
+# tells how lies are made, but a thief without the key has to guess which answers are lies and how each was
+# permuted. A wrong guess spoils true answers as well, and few of those are left. The oracle, who need not guess,
+# has .458.
+
+# %% [markdown]
 # ## Exercise 6: what is it worth?
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●○○○ | 7 minutes | 2 |
+# | ●●○○○ | 10 minutes | 2 |
 #
 # A defence does not end thefts, it raises their price. How far? Compare the oracle behind your defence with
 # thieves who send fewer queries to an undefended service. And let a thief own 100 real pictures again.
+#
+# The numbers differ from the check's, which has its own pools, pictures and keys: compare only within one table.
 #
 # > **Predict.** How many queries to an undefended service are worth as much as 3,000 to yours, to the oracle?
 
@@ -904,7 +943,7 @@ print(f"Your guess: {my_queries}. The closest of these budgets: {closest:,}.")
 # ### BEGIN SOLUTION
 # More than nine of ten shapes are answered with lies. A thief who cannot tell them apart gets next to nothing, and
 # even the oracle, who is told, gets about .52 from 3,000 queries: as much as an undefended service gives away
-# for some 300. So against thieves who leave out lies the defence multiplies the price by about ten, if
+# for 300 to 400. So against thieves who leave out lies the defence multiplies the price by about eight, if
 # the thief finds the truthful answers at all, and honest users pay with about 0.7 points of accuracy. A thief
 # can pay with more queries, or find pictures that look less weird. A hundred real pictures are not
 # affected: alone they give about .74, with the defence and without it. So this defence is worth as much as
@@ -921,11 +960,11 @@ print(f"Your guess: {my_queries}. The closest of these budgets: {closest:,}.")
 # ### END SOLUTION
 
 # %% [markdown]
-# ## Exercise 7: ask on purpose
+# ## Exercise 7: choose the questions
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 15 minutes | 2 + 2 |
+# | ●●●○○ | 25 minutes | 2 + 2 |
 #
 # **Idea.** The thieves of exercise 5 ask about shapes and make the best of the answers. But a thief may choose
 # what to ask. A keyed lie is still the truth, in another order: all ten numbers are there. And where a picture
@@ -975,9 +1014,7 @@ show("shape", posteriors[one])
 
 # %% [markdown]
 # Write that thief. It needs no training, and no more than two queries for each picture. How do you tell another order
-# from a small change? Two permutations may put the same class on top, so compare all ten numbers; and most of
-# them are small, so compare their logarithms. A good test is to compare twice: class by class, and both
-# answers sorted. Where only the order differs, the first difference is large, and the second is small.
+# from a small change?
 
 
 # %% solution="ask_twice"
@@ -1007,7 +1044,14 @@ lab5.ask_twice(ask_twice)
 # <code>np.where(x &lt; 0.5, x + 1 / 255, x - 1 / 255)</code> stays in [0, 1].
 # </details>
 #
-# <details><summary>Hint 2: another order</summary>
+# <details><summary>Hint 2: what to compare</summary>
+#
+# Two permutations may put the same class on top, so compare all ten numbers; and most of them are small, so compare
+# their logarithms. Compare twice: class by class, and both answers sorted. Where only the order differs, the first
+# difference is large, and the second is small.
+# </details>
+#
+# <details><summary>Hint 3: another order, in code</summary>
 #
 # With the logarithms <code>first</code> and <code>second</code> of both answers,
 # <code>np.abs(first - second).mean(axis=1)</code> compares class by class, and
@@ -1058,7 +1102,8 @@ lab5.walk_to_edge(walk_to_edge)
 # <details><summary>Hint 1: which half</summary>
 #
 # Keep two pictures and their two answers. If the middle names the class that the truthful side names, it becomes
-# the new truthful side; otherwise the new other side. After 18 halvings they differ by less than a millionth.
+# the new truthful side; otherwise the new other side. After 18 halvings they differ by less than four
+# millionths of the line.
 # </details>
 #
 # <details><summary>Hint 2: matching</summary>
@@ -1108,7 +1153,7 @@ for kind in ("yours", "one a picture"):
 
 # %% [markdown]
 # > **Predict.** Each thief has 3,000 queries in all, walking and copies included. What fidelity will the better of
-# > the two reach behind your defence? And behind one permutation for each picture? (The oracle, who pays nothing
+# > these two reach behind your defence? And behind one permutation for each picture? (The oracle, who pays nothing
 # > for being told, is above, in exercise 6.)
 
 # %%
@@ -1139,7 +1184,7 @@ THIEVES = {"believes all": believed, "walks": walking, "copies": copying}
 on_purpose, best_of = {name: {} for name in THIEVES}, {}
 x, _, _ = shapes(0)
 real = x_choose[np.random.default_rng(0).integers(len(x_choose))]
-with progress.bar("Asking on purpose, training 6 clones", 6):
+with progress.bar("Choosing questions, training 6 clones", 6):
     for kind in ("yours", "one a picture"):
         found = [thief(service(kind), x, real) for thief in THIEVES.values()]
         sets = (TrainingSet(*one, seed=0) for one in found)
@@ -1148,7 +1193,7 @@ with progress.bar("Asking on purpose, training 6 clones", 6):
 for kind in ("yours", "one a picture"):
     found = {name: values[kind] for name, values in on_purpose.items()}
     print(f"{kind:14}", ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
-    best_of[kind] = max(found.values())
+    best_of[kind] = max(found["walks"], found["copies"])
 print(f"for comparison: oracle {oracle[0]:.3f}, undefended {undefended[3_000][0]:.3f}")
 print(f"Your guess: {my_cells} and {my_pictures}.")
 print(f"Measured: {best_of['yours']:.3f} and {best_of['one a picture']:.3f}.")
@@ -1157,7 +1202,7 @@ plots.bars(
         name: {kind: bootstrap_interval([value]) for kind, value in kinds.items()}
         for name, kinds in on_purpose.items()
     },
-    title="Thieves who ask on purpose, 3,000 queries in all",
+    title="Thieves who choose their questions, 3,000 queries in all",
     ylabel="fidelity",
     chance=0.1,
 )
@@ -1166,25 +1211,35 @@ plots.bars(
 # **Explain it before you read on.** Look at the permutations that you read off, too. Where the walking thief
 # succeeds, the copying thief fails, and the other way round. Why?
 #
-# **Read the result.** Your lie gives a shape and its copy the same order, so the copying thief notices next to
-# nothing, and has spent half of the queries on copies (.153). But many pictures share that order: four lines were
-# enough to undo 43 % of all lies. So the walking thief undoes them everywhere: .500, nearly as much as the oracle
-# (.540) and more than twice what is left for a thief who believes every answer (.180). One permutation for each
-# picture does the reverse. What the walking thief finds at one edge holds nowhere else (.157), but every lie
-# shows: two queries tell it from a truth. So a real thief can be the oracle of exercise 2, for twice the queries:
-# from half as many pictures, .359.
+# **Read the result.** "Yours" is here a lie with eight cells, as the reference tells it. (If you chose one
+# permutation a picture, both columns show what the next paragraph says of it. If you chose a single permutation,
+# one edge is enough to undo nearly every lie.) Eight cells mostly give a shape and its copy the same order, so
+# the copying thief notices next to nothing, and has spent half of the queries on copies (.153). But many pictures
+# share that order: four lines were enough to undo 43 % of all lies. So the walking thief undoes them everywhere:
+# .500, nearly as much as the oracle (.540) and more than twice what is left for a thief who believes every answer
+# (.180).
+#
+# One permutation for each picture does the reverse. What the walking thief finds at one edge holds nowhere else
+# (.157), but every lie shows: two queries tell it from a truth. The copying thief has half as many pictures, and
+# gets .359. To a thief who believes every answer the kind of lie hardly matters any more: behind your detector,
+# which has 91 % of the shapes answered with lies, .180 and .178 are left.
 #
 # No key was broken. The course has measured more kinds of lies, with five keys and one more thief
-# (`benchmarks/lies_by_query.py` in its repository). This is what the best of all thieves gets behind the reference's
-# detector. An oracle with 3,000 queries gets .56, a thief of an undefended service .69.
+# (`benchmarks/lies_by_query.py` in its repository). This is what a thief who believes every answer gets behind
+# the reference's detector, and what the best of all thieves gets: means of five keys, with intervals of up to
+# ±.08, which is that of eight cells. An oracle with 3,000 queries gets .56, a thief of an undefended service .69.
 #
-# | best thief's fidelity | 1 permutation | 8 cells | 64 | 512 | 4,096 | one a picture |
+# | fidelity | 1 permutation | 8 cells | 64 | 512 | 4,096 | one a picture |
 # | --- | ---: | ---: | ---: | ---: | ---: | ---: |
-# | 3,000 queries | .67 | .55 | .33 | .23 | .26 | .43 |
-# | 6,000 queries | .74 | .63 | .34 | .23 | .25 | .54 |
+# | 3,000 queries, believes every answer | .18 | .21 | .22 | .23 | .26 | .24 |
+# | 3,000 queries, best thief | .67 | .55 | .33 | .23 | .26 | .43 |
+# | 6,000 queries, best thief | .74 | .63 | .34 | .23 | .25 | .54 |
 #
-# *Which lie would you choose?* At these budgets, some 512 cells: fewer are walked through, one permutation for
-# each picture shows itself in every copy, and here neither thief gains anything. But 512 cells are no secret
+# With one permutation a picture a real thief can be the oracle of exercise 2, for twice the queries: from 6,000 the
+# copying thief has .54, where the oracle has .56 from 3,000.
+#
+# *Which lie would you choose?* At these budgets, some 512 cells: fewer can be read off by walking, one permutation
+# for each picture shows itself in every copy, and here neither thief gains anything. But 512 cells are no secret
 # either. What works for eight works for each of them, it only takes more lines; and there may be a thief of whom
 # nobody here has thought. So a lie buys queries, and nothing else. Count on a thief who has enough of them: if
 # the lies are recognised, that thief has what the oracle has, and only a better detector leaves less of it; if
@@ -1197,17 +1252,18 @@ plots.bars(
 # **★ If you have time.** Ungraded. Behind 64 cells the better of the two thieves gets .33. Make one thief of your
 # two functions who does better with 3,000 queries: walk where lies are shared, and leave out what a larger change
 # shows to be a lie. `service` above shows how to ask; `CellLie.fit(key, weird_features, planes=6)` has 64 cells.
+# We have not tried it.
 
 # %% [markdown]
 # ## What was shown, and what was not
 #
 # **Shown.** A defence must be measured against thieves who know it: lab 3's drop vanishes when its lies are
-# undone. A lie that depends on a secret key is not undone by thieves who take the answers as they come, and lies that
-# are the same everywhere poison their clones more than lies that change from picture to picture. But a thief
-# who asks on purpose reads shared permutations off, and recognises those that are not shared. So a lie buys
-# queries, and the oracle is the number to look at: whoever finds the truthful answers has at least that much.
-# Against the oracle only a better detector helps, and one that has learnt from outliers made of honest pictures
-# finds most of the shapes without having seen any.
+# undone. A lie that depends on a secret key is not undone by thieves who take the answers as they come, and lies
+# that are the same everywhere poison their clones more than lies that change from picture to picture, where about
+# half of the answers are lies. But a thief who chooses the questions reads shared permutations off, and
+# recognises those that are not shared. So a lie buys queries, and the oracle is the number to look at: whoever
+# finds the truthful answers has at least that much. Against the oracle only a better detector helps, and one that
+# has learnt from outliers made of honest pictures finds most of the shapes without having seen any.
 #
 # **Not shown.** That the thieves of this lab are the best ones. All train the same small clone; none combines
 # walking with copies (the ★ of exercise 7 asks for one), or asks about pictures that pass for normal; and one who
@@ -1216,12 +1272,12 @@ plots.bars(
 # lie ever sent under it, so a service should change its key from time to time; but then a repeated query gets a
 # different lie, which tells the thief that it was one.
 #
-# **In the real world.** In 1883 Auguste Kerckhoffs asked of a cipher that it "must not require secrecy, and can
-# fall into the hands of the enemy without inconvenience". A cipher is published and attacked for years before
-# anybody relies on it. Defences against model theft are younger, and mostly measured by their authors against
-# thieves who do not know them. If you read such a paper, look for the thief who has read it, too. In MITRE's
-# ATLAS this theft is AML.T0024.002, *Extract AI Model*, and answers like these are the mitigation AML.M0002,
-# *Passive AI Output Obfuscation*.
+# **In the real world.** In 1883 Auguste Kerckhoffs demanded of a cipher that it "must not require secrecy, and
+# must be able to fall into the hands of the enemy without inconvenience". A cipher is published and attacked for
+# years before anybody relies on it. Defences against model theft are younger, and mostly measured by their
+# authors against thieves who do not know them. If you read such a paper, look for the thief who has read it, too.
+# In MITRE's ATLAS this theft is AML.T0024.002, *Extract AI Model*, and answers like these are the mitigation
+# AML.M0002, *Passive AI Output Obfuscation*.
 #
 # **Papers.**
 # - A. Kerckhoffs, *La cryptographie militaire*, Journal des sciences militaires, 1883: the principle.

@@ -1,4 +1,4 @@
-"""What lab 5 tries with thieves who ask on purpose.
+"""What lab 5 tries with thieves who choose their questions.
 
 The services are formulas of the check's own (``teacher``): neither the shipped victim nor the lab's
 detector tells which of their answers are lies, so there is nothing but to ask. Their meters count
@@ -247,7 +247,7 @@ def queries(part: Part, lines: list[Line]) -> None:
         f"at most {A_WALK}",
         "20",
         "Ask about both ends once, and then about the middle of what is left: after 18 halvings "
-        "the two sides differ by less than a millionth of the line.",
+        "the two sides differ by less than four millionths of the line.",
     )
 
 
