@@ -331,6 +331,16 @@ def test_a_link_an_option_and_a_command_that_do_not_exist_are_found(tmp_path):
     assert unknown_options("no-such", "") == ["no-such"]
 
 
+def test_instructors_are_told_of_the_hardest_exercises() -> None:
+    heads = {lab.number: lab.source.read_text(encoding="utf-8") for lab in list_labs(ROOT)}
+    hardest = [number for number, text in heads.items() for _ in re.findall("●{4}", text)]
+    (told,) = re.findall(
+        r"(\w+) have four dots, (.*?)\. Mistakes", " ".join(text_of("docs/instructors.md").split())
+    )
+    assert NUMBER[told[0].lower()] == len(hardest)
+    assert set(map(int, re.findall(r"lab (\d)", told[1]))) == set(hardest)
+
+
 def test_the_counts_on_the_first_page_are_true() -> None:
     text = text_of("README.md")
     (labs,) = re.findall(r"In these (\w+) labs", text)
