@@ -567,6 +567,11 @@ def quotes():
         r"(\.\d+) in place of (\.\d+) from labels behind lies .* nothing either \((\.\d+)\)",
         of_both_clones(("layered", "10 accounts"), ("layered", "small loss"))[:3],
     )
+    yield (
+        "lab4",
+        r"still gets (\.\d+) behind labels and lies \(undefended (\.\d+)\)",
+        of_the_course(("Jacobian", "layered"), ("Jacobian", "none")),
+    )
     ablated = ("no defence", "noise alone", "all five")
     stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)
     served = of_demo_b("honest_accuracy", *ablated, seeds=20)
