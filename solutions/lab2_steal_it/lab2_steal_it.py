@@ -343,7 +343,7 @@ lab2.fidelity(fidelity)
 # > of them on those clothes that the victim gets *wrong*?
 
 # %%
-my_rival = "no guess yet"  # for example "on all: the rival; on the mistakes: the clone"
+my_rival = "no guess yet"  # for example "on all: equal; on the mistakes: the clone"
 
 
 # %% provided="one_theft"
@@ -454,7 +454,7 @@ plots.bars(
 #
 # **Read the result.** Noise is the corner of the square again. To the victim nearly all noise is the same: it
 # answers "Bag" for 90 % of it, with a mean confidence of .85. From thousands of nearly equal answers a clone cannot
-# learn what separates a coat from a shirt. The patches of photographs look more varied to *us* (though some are
+# learn what separates a coat from a shirt. The patches of photographs look more varied to *us* than noise (though some are
 # plain grey), but the victim calls 90 % of them bags as well. The shapes have edges, areas and outlines, as clothes
 # do. The victim sees nine of its ten classes in them, and so they show where one class ends and the next begins.
 #
@@ -555,8 +555,8 @@ plots.curves(
 
 # %% [markdown]
 # The third thief bought the same answers. With 100 of them, ten epochs are far too few steps, and the
-# fidelity is .177: one changed argument more than doubles it. With 5,000, ten epochs are the same 790 steps. When a small budget or a defence seems to stop a
-# thief, ask first whether the thief did their best.
+# fidelity is .177: one changed argument more than doubles it. With 5,000, ten epochs are the same
+# 790 steps. When a small budget or a defence seems to stop a thief, ask first whether the thief did their best.
 #
 # Labels alone hurt most where answers are few: soft labels are ahead by .12 to .21 with 100 queries, and by .05 to
 # .09 with 3,000. Compare soft and hard labels seed by seed, even where their intervals overlap: in each seed, both
