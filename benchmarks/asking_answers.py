@@ -1,4 +1,4 @@
-"""Right and wrong answers to lab 5's exercise 7, thieves who ask on purpose."""
+"""Right and wrong answers to lab 5's exercise 7, thieves who choose their questions."""
 
 from __future__ import annotations
 
