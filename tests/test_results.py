@@ -665,8 +665,8 @@ def quotes():
     )
     yield (
         "lab3",
-        r"fidelity of (\.\d+) gives two points, and (\.\d+) the other two \(some of them from "
-        r"(\.\d+)\).*? the answers to 3,000 shapes gets about (\.\d+)",
+        r"fidelity of (\.\d+) gives two points, and (\.\d+) the other two \(part of them from "
+        r"(\.\d+) on\).*? the answers to 3,000 shapes gets about (\.\d+)",
         [thresholds.SPENT_BETTER, bar.full, bar.some, believed],
     )
 

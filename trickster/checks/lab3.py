@@ -144,7 +144,11 @@ def trickster(
 # --- exercise 6 --------------------------------------------------------------------
 
 
-@check("Exercise 6, spend", 4)
+@check(
+    "Exercise 6, spend",
+    4,
+    withholds=("trickster.adaptive_attacks.unlie", "trickster.adaptive_attacks.unlied"),
+)
 def spend(sheet: Sheet, spend: Callable[..., Any], services: int = spending_cases.SERVICES) -> None:
     """Attacks on services behind the library's trickster; the clones are trained here."""
     thefts = None

@@ -271,6 +271,7 @@ def _why_low(thefts: Sequence[Theft], lies: float) -> str:
         )
     return (
         "Few answers are lies, and yet the clone learns little from them: each new picture has to "
-        "tell it something that the old ones do not. What can happen to a picture of a shirt that "
-        "is still a shirt? Combine several such changes, and keep each of them small."
+        "tell it something that the old ones do not. What else can happen to a picture that the "
+        "detector still takes for clothes? The service answers each new picture anew, so its "
+        "class may change. Combine several such changes, and keep each of them small."
     )

@@ -77,8 +77,10 @@ def spend(x_shapes, real, ask):
         moved = ndimage.shift(pictures[i, 0], rng.uniform(-2, 2, 2), order=1)
         pictures[i, 0] = np.clip(moved + 0.1 * cloud / cloud.std(), 0, 1)
     answers = np.concatenate([ask(pictures[i : i + 500]) for i in range(0, 3_000, 500)])
-    told = attacks.TrainingSet(pictures, answers)
-    return [pictures, adaptive_attacks.unlied(told, [defenses.misinform]).answers]
+    models = np.concatenate([answers[:100]] * 30)  # the answers to the pictures unchanged
+    reversed_back = defenses.misinform(answers)
+    lied = (reversed_back * models).sum(axis=1) > (answers * models).sum(axis=1)
+    return [pictures, np.where(lied[:, None], reversed_back, answers)]
 
 # %% [markdown] why_noise
 # Training averages over many pictures, and the mean of the noise is zero: the mean answer still names
