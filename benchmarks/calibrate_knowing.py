@@ -54,7 +54,7 @@ PART = "calibrate_knowing"
 FEATURES = slice(-128, None)
 Score = Callable[[np.ndarray], np.ndarray]  # statistics (n, 322) to (n,)
 KEPT = 100_000  # scores that a detector remembers
-SOME, ONE = (0, 12, 16), (0,)  # the numbers of runs
+SOME = (0, 12, 16)  # the numbers of runs of what lies far from every bar
 Lie = Callable[[np.ndarray, np.ndarray, str], np.ndarray]  # posteriors, features, key
 
 # --- detectors --------------------------------------------------------------------------------
@@ -170,11 +170,15 @@ def rolled_by_one(posteriors: np.ndarray, features: np.ndarray, key: str) -> np.
 
 
 class Answer(NamedTuple):
-    """What a student hands in, part of the advice to a wrong one, and in which runs it is tried."""
+    """What a student hands in, part of the advice to a wrong one, and in which runs it is tried.
+
+    ``near``: right, and so near to what honest users may lose that a run may cost a few tenths.
+    """
 
     given: Any
     advice: str = ""
-    runs: Collection[int] | None = SOME  # None: in all
+    runs: Collection[int] | None = None  # None: in all
+    near: bool = False
 
 
 class Defence(NamedTuple):
@@ -215,18 +219,18 @@ def outliers(honest: np.ndarray, seed: int) -> np.ndarray:
 
 ANSWERS: dict[str, dict[str, Answer]] = {
     "unlie": {
-        "the library's": Answer(library_unlie, runs=None),
+        "the library's": Answer(library_unlie),
         "as told": Answer(lambda told, undone, seed: told, "same version"),
         "by a coin": Answer(surer, "clouds have not settled"),
     },
     "detector": {
-        "both": Answer(combined, runs=None),
+        "both": Answer(combined),
         "outlier exposure": Answer(exposure),
         "nearest neighbour": Answer(nearest, "more outliers of more kinds"),
         "Mahalanobis": Answer(mahalanobis, "more outliers of more kinds"),
     },
     "keyed_lie": {
-        "8 cells": Answer(cells(3), runs=None),
+        "8 cells": Answer(cells(3)),
         "one permutation": Answer(cells(0)),
         "one a picture": Answer(each_its_own),
         "reversed": Answer(reversed_order, "whoever reads your code undoes it"),
@@ -234,15 +238,15 @@ ANSWERS: dict[str, dict[str, Answer]] = {
         "rolled by one": Answer(rolled_by_one, "whoever reads your code undoes it"),
     },
     "defend": {
-        "8 cells": Answer(Defence(), runs=None),
+        "8 cells": Answer(Defence()),
         "one permutation": Answer(Defence(lie=cells(0))),
-        "outlier exposure": Answer(Defence(exposure, share=0.015)),
+        "outlier exposure": Answer(Defence(exposure, share=0.015), near=True),
         "one a picture": Answer(Defence(lie=each_its_own)),
         "nearest neighbour, cells": Answer(Defence(nearest), "Your detector"),
-        "lab 3's": Answer(Defence(nearest, reversed_order), "without the service's key", ONE),
-        "reversed": Answer(Defence(lie=reversed_order), "without the service's key", ONE),
-        "unkeyed cells": Answer(Defence(lie=unkeyed), "without the service's key", ONE),
-        "constant": Answer(constant, "one and the same answer", ONE),
+        "lab 3's": Answer(Defence(nearest, reversed_order), "without the service's key", SOME),
+        "reversed": Answer(Defence(lie=reversed_order), "without the service's key", SOME),
+        "unkeyed cells": Answer(Defence(lie=unkeyed), "without the service's key", SOME),
+        "constant": Answer(constant, "one and the same answer", SOME),
     },
     "ask_twice": {
         "sorted or not": Answer(asked_twice(reordered, one_step), runs=None),
@@ -332,9 +336,9 @@ def false_verdicts(results: Results) -> list[str]:
     """Right answers without all points, wrong ones with all or without their explanation."""
     false = []
     for job, result in results:
-        wrong = bool(ANSWERS[job[0]][job[1]].advice)
+        answer = ANSWERS[job[0]][job[1]]
         full = result["points"] == getattr(lab5, job[0]).points
-        if full == wrong or not result["told"]:
+        if (full == bool(answer.advice) and not answer.near) or not result["told"]:
             false.append(f"{job[0]}: {job[1]} (run {job[2]})")
     return false
 
@@ -356,7 +360,7 @@ def section(results: Results) -> str:
             rows.append(
                 (
                     f"{check}: {name}",
-                    "wrong" if answer.advice else "right",
+                    "wrong" if answer.advice else "nearly right" if answer.near else "right",
                     len(points),
                     low_to_high(f"{min(points):g}", f"{max(points):g}")
                     + f" of {getattr(lab5, check).points:g}",
@@ -368,8 +372,10 @@ def section(results: Results) -> str:
         f"Every run draws afresh. False verdicts: {', '.join(false) if false else 'none'} of "
         f"{plural(len(results), 'run')}. A value is a share of answers put right, of a pool "
         "flagged, minus the share of lies undone, the drop of the best thief (accuracy or "
-        "fidelity, whichever falls less, mean over two services), or what share of the lies or of "
-        "the truths was told to be one, whichever is smaller.\n\n"
+        "fidelity, whichever falls less, mean over two services; the oracle's over six pools), or "
+        "what share of the lies or of the truths was told to be one, whichever is smaller. "
+        "*Nearly right*: outlier exposure alone costs honest users nearly what they may lose, so "
+        "that a run may cost a few tenths of a point.\n\n"
         + markdown_table(("check: answer", "is", "runs", "points", "measured"), rows)
     )
 

@@ -477,9 +477,7 @@ def test_lab_5_s_bars_quote_what_was_measured_and_lie_three_deviations_from_it(c
     for name, answer in calibrate_knowing.ANSWERS[check].items():
         runs = calibrate_knowing.values(found, check, name, part)
         if not answer.advice:
-            assert runs.min() >= bar.full
-            # Of two runs no deviation is known.
-            assert len(runs) < 5 or calibration.deviations(runs, bar.full) >= 3
+            assert runs.min() >= bar.full and calibration.deviations(runs, bar.full) >= 3
 
 
 def test_lab_5_s_reference_was_run_twenty_times_and_no_wrong_answer_reaches_the_oracle_s_bar():
@@ -488,8 +486,11 @@ def test_lab_5_s_reference_was_run_twenty_times_and_no_wrong_answer_reaches_the_
         runs = calibrate_knowing.values(found, "defend", name, part)
         if answer.advice:
             assert runs.max(initial=0.0) < thresholds.ORACLE.full, name
-        elif answer.runs is None:
+        else:
             assert len(runs) == 20
+            points = [one["points"] for job, one in found if job[:2] == ("defend", name)]
+            full = sum(one == lab5.defend.points for one in points)
+            assert full == 20 or (answer.near and full >= 18 and min(points) >= 2.5), name
 
 
 def test_lab_5_shows_rows_of_the_table_of_detectors_that_was_measured():

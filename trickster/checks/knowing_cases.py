@@ -27,8 +27,8 @@ from trickster.checks.result import NotMeasured, Part
 from trickster.checks.thresholds import Threshold
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
 
-SERVICES = 2  # each has its key, and a thief with a pool of each kind
-KINDS = ("shapes", "hidden")
+SERVICES = 2  # each has its key, and the thieves of a panel with a pool of each kind
+POOLS = {"shapes": 6, "hidden": SERVICES}  # what an oracle gets varies much from pool to pool
 OWN = AMID + 1  # the round in which thieves ask their own services
 TRIED = 40  # keys that they try, beside the other service's
 EPOCHS, MOST = 10, 100  # of a clone with a full budget, and of one with few answers
@@ -74,10 +74,14 @@ def try_out(defend: Callable[..., Any], budget: int, report: thieves.Report) -> 
 @draws.cached
 def everybody(budget: int) -> tuple[Crowd, np.ndarray]:
     """Honest users and a thief with each pool, and the victim's statistics ``(pictures, 322)``."""
-    owned = [defense_cases.pool(kind, i, budget) for kind in KINDS for i in range(SERVICES)]
+    owned = [one for kind in POOLS for one in _owned(kind, budget)]
     groups = {HONEST: fixtures.honest_users(), **{one.group: one.answered() for one in owned}}
-    crowd = traffic.with_bait(groups, [defense_cases.pool(kind, 0, budget) for kind in KINDS])
+    crowd = traffic.with_bait(groups, [_owned(kind, budget)[0] for kind in POOLS])
     return crowd, outlier_cases.statistics(crowd.take(np.arange(len(crowd.group))).x)
+
+
+def _owned(kind: str, budget: int) -> list[thieves.Pool]:
+    return [defense_cases.pool(kind, i, budget) for i in range(POOLS[kind])]
 
 
 def plan(crowd: Crowd) -> list[Request]:
@@ -112,9 +116,9 @@ def plan(crowd: Crowd) -> list[Request]:
 def _service(crowd: Crowd) -> np.ndarray:
     """Which service each picture is sent to: a pool to one, all others to both in turn."""
     service = np.arange(len(crowd.group)) % SERVICES
-    for kind in KINDS:
-        for i in range(SERVICES):
-            service[crowd.rows(f"{kind} {i}")] = i
+    for kind, pools in POOLS.items():
+        for i in range(pools):
+            service[crowd.rows(f"{kind} {i}")] = i % SERVICES
     return service
 
 
@@ -163,15 +167,27 @@ class Found(NamedTuple):
 
 
 def panel(tried: Tried, kind: str, budget: int, report: thieves.Report | None = None) -> Found:
-    """Thieves who know the defence, with their own pools: undefended, and behind both services."""
-    owned = [defense_cases.pool(kind, i, budget) for i in range(SERVICES)]
+    """Thieves who know the defence, with their own pools: undefended, and behind both services.
+
+    Thieves have one pool a service, and an oracle all of them.
+    """
+    owned = _owned(kind, budget)
     before = [defense_cases.best(thieves.undefended(one, ("soft", "hard")))[1] for one in owned]
     known = repeated_lies(tried) >= KNOWN
-    sets = [_training_sets(tried.table, one, known, budget) for one in owned]
+    sets = [
+        {"oracle": _oracle(tried.table, one)}
+        | (_of_thieves(tried.table, one, known) if i < SERVICES else {})
+        for i, one in enumerate(owned)
+    ]
+    sets = [
+        {name: _with_enough_steps(one, budget) for name, one in panel.items()} for panel in sets
+    ]
     predictions = thieves.train(sets, report)
     oracles = [_alone(one, "oracle") for one in predictions]
-    others = [{name: one[name] for name in one if name != "oracle"} for one in predictions]
-    return Found(_panel(before, others), _panel(before, oracles))
+    others = [
+        {name: one[name] for name in one if name != "oracle"} for one in predictions[:SERVICES]
+    ]
+    return Found(_panel(before[:SERVICES], others), _panel(before, oracles))
 
 
 def _panel(before: Sequence[tuple[float, float]], found: Sequence[thieves.Predictions]) -> Panel:
@@ -185,21 +201,29 @@ def _alone(predictions: thieves.Predictions, name: str) -> thieves.Predictions:
     return {name: predictions.get(name, nothing)}
 
 
-def _training_sets(
-    table: Table, owned: thieves.Pool, known: bool, budget: int
-) -> dict[str, TrainingSet]:
-    """What each thief makes of the same answers; all take about as many steps to learn it."""
-    rows = table.crowd.rows(owned.group)
-    told, truth = table.one_of(rows), table.crowd.posteriors[rows]
-    lies = fixtures.differs(told, truth)
+def _oracle(table: Table, owned: thieves.Pool) -> TrainingSet:
+    """What is left to whoever is told which of the answers are lies."""
+    told, truth = _answers(table, owned)
+    soft = thieves.training_sets(owned, told)["soft"]
+    return adaptive_attacks.oracle(soft, fixtures.differs(told, truth))
+
+
+def _of_thieves(table: Table, owned: thieves.Pool, known: bool) -> dict[str, TrainingSet]:
+    """What each thief makes of the same answers."""
+    told, truth = _answers(table, owned)
     sets = thieves.training_sets(owned, told)
-    soft, seed = sets["soft"], owned.clone_seed
-    sets["un-lier"] = adaptive_attacks.unlied(soft, [defenses.misinform], seed=seed)
+    soft = sets["soft"]
+    sets["un-lier"] = adaptive_attacks.unlied(soft, [defenses.misinform], seed=owned.clone_seed)
     sets["small loss"] = adaptive_attacks.small_loss(soft)
-    sets["oracle"] = adaptive_attacks.oracle(soft, lies)
     if known:  # whoever can repeat a lie can undo it
         sets["reader of the code"] = replace(soft, answers=truth)
-    return {name: _with_enough_steps(one, budget) for name, one in sets.items()}
+    return sets
+
+
+def _answers(table: Table, owned: thieves.Pool) -> tuple[np.ndarray, np.ndarray]:
+    """What the owner of a pool was told, and the victim's posteriors."""
+    rows = table.crowd.rows(owned.group)
+    return table.one_of(rows), table.crowd.posteriors[rows]
 
 
 def _with_enough_steps(one: TrainingSet, budget: int) -> TrainingSet:
@@ -224,7 +248,7 @@ def best_thief(part: Part, found: Panel, bar: Threshold, counts: Counts) -> None
         bar.share(found.drop) * counts.kept * (1.0 if counts.steady == 1 else 0.5),
         f"best thief ({name}): accuracy {acc:.3f} → {acc_after:.3f}, fidelity {fid:.3f} → "
         f"{fid_after:.3f}; the smaller drop is {found.drop:.3f} "
-        f"(services: {', '.join(f'{d.min():.3f}' for d in found.drops)})",
+        f"(pools: {', '.join(f'{d.min():.3f}' for d in found.drops)})",
         f"both fall by at least {bar.full} (some points from {bar.some})",
         bar.usual,
         _advice(found.best, *counts),

@@ -139,64 +139,61 @@ UNLIED = Threshold(
     0.88,
     0.78,
     "about 95 %",
-    "20 runs of the first, 3 of each other: lab 3's: right answers: the library's .930 to "
-    ".971; wrong ones: as told .431 to .437, by a coin .502 to .514; another lie: right "
-    "answers: the library's .957 to .983; wrong ones: as told .481 to .603, by a coin .504 "
-    "to .517",
+    "20 runs: lab 3's: right answers: the library's .930 to .971; wrong ones: as told .401 to "
+    ".452, by a coin .467 to .514; another lie: right answers: the library's .957 to .983; "
+    "wrong ones: as told .343 to .619, by a coin .478 to .526",
 )
 # Minus the share of lies behind which a thief finds the right class.
 UNDONE = Threshold(
     -0.6,
     -0.75,
     "about 9 %",
-    "20 runs of the first, 3 of each other: right answers: 8 cells -.249 to -.004, one "
-    "permutation -.420 to -.006, one a picture -.129 to -.020; wrong ones: reversed -.937 "
-    "to -.932, rolled by the key -.032 to -.000, rolled by one -.002 to -.000",
+    "20 runs: right answers: 8 cells -.249 to -.004, one permutation -.420 to -.000, one a "
+    "picture -.147 to -.020; wrong ones: reversed -.958 to -.900, rolled by the key -.964 to "
+    "-.000, rolled by one -.965 to -.000",
 )
 # Shares of a pool flagged, where 2 % of honest pictures are.
 CAUGHT_SHAPES = Threshold(
     0.78,
     0.7,
     "about 91 %",
-    "20 runs of the first, 3 of each other: right answers: both .889 to .927, outlier "
-    "exposure .909 to .915; wrong ones: nearest neighbour .618 to .642, Mahalanobis .568 to "
-    ".586",
+    "20 runs: right answers: both .889 to .927, outlier exposure .897 to .933; wrong ones: "
+    "nearest neighbour .584 to .647, Mahalanobis .535 to .599",
 )
 CAUGHT_HIDDEN = Threshold(
     0.6,
     0.45,
     "about 80 %",
-    "20 runs of the first, 3 of each other: right answers: both .771 to .819, outlier "
-    "exposure .675 to .693; wrong ones: nearest neighbour .628 to .647, Mahalanobis .157 to "
-    ".191",
+    "20 runs: right answers: both .771 to .819, outlier exposure .652 to .717; wrong ones: "
+    "nearest neighbour .586 to .647, Mahalanobis .137 to .191",
 )
 # Drops, as in lab 3, to thieves who have read the code; the last with the oracle among them.
 KNOWING_SHAPES = Threshold(
-    0.34,
-    0.25,
+    0.32,
+    0.22,
     "about .48",
-    "20 runs of the first, 1 to 3 of each other: right answers: 8 cells .430 to .516, one "
-    "permutation .445 to .520, outlier exposure .484 to .540, one a picture .412 to .433; "
-    "wrong ones: nearest neighbour, cells .284 to .307, lab 3's .00, reversed .00, unkeyed "
-    "cells .00",
+    "20 runs, 3 of lab 3's, reversed and unkeyed cells: right answers: 8 cells .430 to .516, "
+    "one permutation .445 to .579, outlier exposure .460 to .558, one a picture .361 to .496; "
+    "wrong ones: nearest neighbour, cells .157 to .318, lab 3's -.010 to .000, reversed -.004 "
+    "to .000, unkeyed cells .00",
 )
 KNOWING_HIDDEN = Threshold(
-    0.2,
-    0.13,
+    0.16,
+    0.1,
     "about .38",
-    "20 runs of the first, 1 to 3 of each other: right answers: 8 cells .316 to .428, one "
-    "permutation .376 to .444, outlier exposure .326 to .391, one a picture .255 to .302; "
-    "wrong ones: nearest neighbour, cells .220 to .243, lab 3's .00, reversed .00, unkeyed "
+    "20 runs, 3 of lab 3's, reversed and unkeyed cells: right answers: 8 cells .316 to .428, "
+    "one permutation .356 to .511, outlier exposure .298 to .440, one a picture .229 to .374; "
+    "wrong ones: nearest neighbour, cells .167 to .254, lab 3's .00, reversed .00, unkeyed "
     "cells .00",
 )
 ORACLE = Threshold(
-    0.05,
-    0.03,
-    "about .15",
-    "20 runs of the first, 1 to 3 of each other: right answers: 8 cells .090 to .191, one "
-    "permutation .090 to .169, outlier exposure .097 to .122, one a picture .090 to .169; "
-    "wrong ones: nearest neighbour, cells -.003 to .047, lab 3's .00, reversed .00, unkeyed "
-    "cells .00",
+    0.065,
+    0.04,
+    "about .14",
+    "20 runs, 3 of lab 3's, reversed and unkeyed cells: right answers: 8 cells .100 to .184, "
+    "one permutation .100 to .184, outlier exposure .066 to .149, one a picture .100 to .183; "
+    "wrong ones: nearest neighbour, cells -.009 to .063, lab 3's -.010 to .000, reversed "
+    "-.004 to .000, unkeyed cells .00",
 )
 # The share of lies found, or of truths left alone, whichever is smaller.
 LIES_SHOWN = Threshold(
