@@ -25,7 +25,7 @@ from benchmarks import detectors
 from benchmarks.demo_a_protocol import cifar, learn, measure_on_cifar, network, queries, victim
 from benchmarks.formatting import markdown_table, mean_interval, short
 from benchmarks.store import Job, Measurement, Results
-from trickster import adaptive_attacks, defenses, evaluation, models, pools
+from trickster import adaptive_attacks, defenses, evaluation, models, pools, probing
 from trickster.api import Query
 from trickster.models import softmax
 
@@ -40,14 +40,15 @@ PLANES = 3  # of the lie: eight cells, as in lab 5
 PUBLISHED = {"no defence": ".34", "noise on 38 %": ".38"}
 
 NAIVE, REAL_PICTURES, ORACLE = "does not know", f"{REAL:,} real pictures", "oracle"
-KNOWING = ("un-lier", "small loss")
+WALKING = "walking"
+KNOWING = ("un-lier", "small loss", WALKING)
 HONEST = "honest users"
 CONDITIONS = {
     "no defence": (HONEST, NAIVE, REAL_PICTURES),
     "noise on 38 %": (NAIVE,),  # granted a detector that never flags an honest user
-    "Trickster": (HONEST, NAIVE, "un-lier", "small loss", ORACLE, REAL_PICTURES),
+    "Trickster": (HONEST, NAIVE, *KNOWING, ORACLE, REAL_PICTURES),
 }
-ONCE = (REAL_PICTURES, "small loss")  # thieves who are measured with one seed
+ONCE = (REAL_PICTURES, "small loss", WALKING)  # thieves who are measured with one seed
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ def judged(which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         REAL_PICTURES: lambda: cifar().x_test[:REAL],
         HONEST: lambda: cifar().x_test[measuring()],
     }[which]()
+    return judge(x)
+
+
+def judge(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of any pictures."""
     score, line = detectors.detector(detectors.THEIRS, DETECTOR, seed=0, flagged=FLAGGED)
     features, weird = [], []
     for start in range(0, len(x), CHUNK):
@@ -109,9 +115,34 @@ def served(condition: str, which: str, seed: int) -> tuple[np.ndarray, np.ndarra
     if condition == "noise on 38 %":
         return noisy(logits, seed), np.zeros(len(logits), dtype=bool)
     if condition == "Trickster":
-        lies = lie(seed)(logits, Query(features, features, "", 0.0))
-        return np.where(weird[:, None], lies, logits), weird
+        return misled(features, logits, weird, seed), weird
     return logits, np.zeros(len(logits), dtype=bool)
+
+
+def misled(features: np.ndarray, logits: np.ndarray, weird: np.ndarray, seed: int) -> np.ndarray:
+    """The logits, with lies for what is weird."""
+    lies = lie(seed)(logits, Query(features, features, "", 0.0))
+    return np.where(weird[:, None], lies, logits)
+
+
+def walked(seed: int) -> Theft:
+    """What the thief learns who walks from one real picture to the edges where answers jump.
+
+    Their queries are as many as the others', walking included.
+    """
+    _, logits, weird = judged(REAL_PICTURES)
+    right = ~weird & (logits.argmax(axis=1) == cifar().y_test[:REAL])
+    own = cifar().x_test[np.random.default_rng(seed).choice(np.flatnonzero(right))]
+
+    def ask(x: np.ndarray) -> np.ndarray:
+        return softmax(misled(*judge(x), seed))
+
+    found = probing.walking(ask, own, queries(), len(queries()))
+    told, _ = served("Trickster", "queries", seed)
+    told = np.sort(told[: len(found.x)], axis=1)
+    targets = np.empty_like(told)  # the logits as told, in the order of what was undone
+    np.put_along_axis(targets, found.answers.argsort(axis=1), told, axis=1)
+    return Theft(found.x, targets)
 
 
 def theft(condition: str, thief: str, seed: int) -> Theft:
@@ -119,6 +150,8 @@ def theft(condition: str, thief: str, seed: int) -> Theft:
     if thief == REAL_PICTURES:
         answers, _ = served(condition, REAL_PICTURES, seed)
         return Theft(cifar().x_test[:REAL], answers, MOST)
+    if thief == WALKING:
+        return walked(seed)
     answers, lies = served(condition, "queries", seed)
     naive = Theft(queries(), answers)
     if thief == "un-lier":
@@ -197,8 +230,9 @@ def section(results: Results) -> str:
         "of their eight kinds has lost its colours, as the queries have. Which scores to put "
         "together was decided with the queries at hand: a share flagged of a thief nobody has met "
         "will be smaller. *Un-lier*: undoes reversed answers; "
-        "*small loss*: keeps the half that the first clone fits best; *oracle*: told which answers "
-        "are lies. Who has few answers learns them in up to ten times as many epochs.\n\n"
+        "*small loss*: keeps the half that the first clone fits best; *walking*: finds the "
+        "permutations on lines from one real picture, and undoes them; *oracle*: told which "
+        "answers are lies. Who has few answers learns them in up to ten times as many epochs.\n\n"
         + markdown_table(("", *thieves, "honest users' accuracy"), rows)
     )
 

@@ -65,14 +65,15 @@ def _demo_a(results: Results) -> list[Row]:
     kept = (np.mean(demo_a.values(results, c, demo_a.HONEST)) for c in (none, ours))
     knows = max((demo_a.NAIVE, *demo_a.KNOWING), key=lambda thief: stolen(ours, thief).mean)
     real = Thief(demo_a.REAL_PICTURES, *(stolen(c, demo_a.REAL_PICTURES) for c in (ours, none)))
-    before, name = stolen(none), knows.replace(demo_a.NAIVE, SAME)
+    name = knows.replace(demo_a.NAIVE, SAME) + ", one run" * (knows in demo_a.ONCE)
+    before = stolen(none)
     return [  # the noise's detector is granted
         Row(
             "Demo A: zero-mean noise", "demo A", claimed, before, stolen(noisy),
             None, None, None, None,
         ),
         Row(
-            "Keyed lies on demo A's theft", "demo A", None, before, stolen(ours),
+            "Keyed lies, 8 cells, on demo A", "demo A", None, before, stolen(ours),
             Thief(name, stolen(ours, knows)), stolen(ours, demo_a.ORACLE), real, tuple(kept),
         ),
     ]  # fmt: skip

@@ -705,7 +705,8 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert lies_by_query.best(lies, "512 cells", 3_000) == lies_by_query.UNAWARE
     true = lies_by_query.values(lies, "one a picture", 3_000, lies_by_query.COPYING, "true")
     assert np.mean(true) > 0.98  # "recognises nearly every lie"
-    assert max(on_demo_a(*((ours, one) for one in (demo_a.NAIVE, *demo_a.KNOWING)))) < 0.1
+    guessing = {demo_a.NAIVE, *demo_a.KNOWING} - {demo_a.WALKING}
+    assert max(on_demo_a(*((ours, one) for one in guessing))) < 0.1
     assert on_demo_a((ours, demo_a.ORACLE))[0] > 0.1
     lost = [row.real.before.mean - row.real.after.mean for row in summary.rows()[3:]]
     for words, figures in (
@@ -714,6 +715,10 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (r"take (\.\d+) to (\.\d+) from them", [round(min(lost), 2), round(max(lost), 2)]),
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
         (r"level with the oracle \((\.\d+) with lab 2's clone\)", [with_lab_2_s]),
+        (
+            r"get (\.\d+) of the (\.\d+)",
+            on_demo_a((ours, demo_a.WALKING), ("no defence", demo_a.NAIVE)),
+        ),
     ):
         quoted = re.search(words, text)
         assert quoted, words
