@@ -189,7 +189,7 @@ def test_who_warns_and_prints_scores_what_the_quiet_one_scores(batch: Batch) -> 
         for student in ("quiet", "warns_and_prints")
     }
     assert points["quiet"] == points["warns_and_prints"]
-    assert sum(value or 0 for value in points["quiet"].values()) == 8
+    assert sum(value or 0 for value in points["quiet"].values()) == 10
 
 
 def test_the_zoo_is_as_large_as_promised(everybody: list[Specimen]) -> None:
