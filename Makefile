@@ -25,7 +25,7 @@ ifneq ($(wildcard solutions),)
 	@echo "make self-study     the same, with a model answer folded below each written question"
 	@echo "make grade          grade a small sample class (2 minutes on two cores)"
 	@echo "make zoo            grade the whole zoo and compare every verdict (under 10 minutes)"
-	@echo "make test           run all tests (12 minutes)"
+	@echo "make test           run all tests (10 minutes)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"
 	@echo "make check          say whether anything that is committed is stale or leaks"
