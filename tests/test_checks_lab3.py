@@ -8,6 +8,7 @@ import pytest
 from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import reference
+from scipy import ndimage
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -515,7 +516,7 @@ def test_spend_over_budget_is_refused(monkeypatch, caught):
     assert result == 0.0 and "refused" in in_words(result)
 
 
-@pytest.mark.parametrize("whose", ["shipped", "mirrored", "measured"])
+@pytest.mark.parametrize("whose", ["shipped", "mirrored", "moved", "measured"])
 def test_spend_with_clothes_of_others_is_no_attack_and_told(monkeypatch, whose):
     monkeypatch.setattr(spending_cases, "BUDGET", 600)
 
@@ -523,7 +524,8 @@ def test_spend_with_clothes_of_others_is_no_attack_and_told(monkeypatch, whose):
         if whose == "measured":  # seen in exercise 5, perhaps, and remembered
             return fixtures.honest_pictures().x[500:1_000]
         x = fixtures.fashion().x_train[:500]
-        return 0.9 * (x if whose == "shipped" else x[..., ::-1])
+        ways = {"shipped": x, "mirrored": x[..., ::-1], "moved": np.roll(x, (1, -2), (2, 3))}
+        return 0.9 * ways[whose]
 
     result = spent(asking(lambda shapes, real: np.concatenate([real, clothes()])))
     assert result == 0.0 and "this thief does not own" in in_words(result)
@@ -536,7 +538,12 @@ def test_what_is_made_of_one_s_own_pictures_is_one_s_own(names):
         real = spending_cases._real(0)
         made, _ = names["spend"](None, real, lambda x: x)
         bright = np.clip(real * np.linspace(0.6, 1.4, 100)[:, None, None, None], 0, 1)
-        for own in (made, bright, real[..., ::-1]):
+        turned = ndimage.rotate(real, 12, axes=(2, 3), reshape=False, order=1)
+        smaller = ndimage.zoom(np.pad(real, ((0, 0), (0, 0), (2, 2), (2, 2))), (1, 1, 0.875, 0.875))
+        alike = np.tensordot(real, real, ((2, 3), (2, 3)))[:, 0, :, 0]
+        np.fill_diagonal(alike, 0)
+        between = (real + real[alike.argmax(axis=1)]) / 2
+        for own in (made, bright, real[..., ::-1], turned, np.clip(smaller, 0, 1), between):
             assert spending_cases.others(own, real, 0) <= spending_cases.OTHERS / 2
 
 

@@ -546,6 +546,14 @@ def quotes():
         r"took the thief from (\.\d+) to (\.\d+)",
         of_the_course(("Jacobian", "none"), ("Jacobian", "Trickster")),
     )
+    yield (
+        "lab3",
+        r"lost (\.\d+) on average to reversed answers, (\.\d+) to rolled ones, and (\.\d+) to",
+        [
+            calibration.values_of(stored("calibrate_defenses"), "trickster", lie).mean()
+            for lie in ("reversed", "rolled by one", "largest and smallest swapped")
+        ],
+    )
     rolled = stored("right_answers"), "lab 3, rolled by one"
     yield (
         "lab3",

@@ -650,6 +650,12 @@ plots.bars(
 # queries to clean one answer; training does that for nothing, over different pictures.
 #
 # The check compares the *best* thief without and with the defence, and here that is the one with soft labels.
+#
+# <details><summary>Which of the three lies misleads most?</summary>
+#
+# The reversed ones. In 20 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
+# rolled ones, and .26 to answers whose largest and smallest probability are swapped.
+# </details>
 
 # %% [markdown]
 # ## The frontier
@@ -750,17 +756,17 @@ plots.frontier(
 # All that counts is what you asked about, and what you made of the answers.
 #
 # **What you may use.** Everything you know about the *method*: how queries are scored, and how answers are reversed. It
-# is not cheating to know that, it is the point. What belongs to the owner you do not have: inside `spend`, leave
+# is not cheating to know that; it is the point. What belongs to the owner you do not have: inside `spend`, leave
 # `victim`, `bank`, `threshold`, `trickster`, `scenario` and `dataset` alone. The only pictures of clothes that are yours
-# are the hundred. Two functions of the library, `adaptive_attacks.unlie` and `adaptive_attacks.unlied`, put lies right;
-# they refuse while the check runs, but an un-lier of your own is welcome.
+# are the hundred, and what you make of them. Two functions of the library, `adaptive_attacks.unlie` and
+# `adaptive_attacks.unlied`, put lies right; they refuse while the check runs, but an un-lier of your own is welcome.
 #
 # A mean fidelity of .36 gives two points, and .50 the other two (part of them from .48 on). A thief who believes the
 # answers to 3,000 shapes gets about .16. These bars are for the check's services, whose classes are harder to learn:
-# in a rehearsal against your own service, the same attack scores much higher. Use `rehearse` to compare attacks, and
-# the check to see where you stand; you may run it as often as you like. If you mislead in another way in exercise 4,
-# remember that the check's services reverse. Their detector looks through your victim's features, so the share that is
-# flagged is about what you rehearse.
+# in a rehearsal against your own service, the same attack scores much higher (shapes about .29). Use `rehearse` to
+# compare attacks, and the check to see where you stand; you may run both as often as you like. A rehearsal takes a few
+# seconds, the check about ten. If you mislead in another way in exercise 4, remember that the check's services reverse.
+# Their detector looks through your victim's features, so the share that is flagged is about what you rehearse.
 #
 # > **Predict.** Which of three simple attacks is the best: 3,000 shapes, 2,900 shapes and the 100 real pictures, or the
 # > 100 real pictures alone? Write your guess before you open a hint; exercise 7 measures it.
