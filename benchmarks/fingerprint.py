@@ -11,7 +11,7 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from trickster.checks import thresholds
@@ -30,7 +30,8 @@ def library_hash(part: str, root: Path = ROOT) -> str:
     table = Path(thresholds.__file__).relative_to(ROOT)
     digest = hashlib.sha256()
     for path in sorted(library_files(part, root)):
-        code = repr(_threshold_numbers()) if path == root / table else code_of(path)
+        source = path.read_text(encoding="utf-8")
+        code = repr(_threshold_numbers()) if path == root / table else code_of(source)
         digest.update(f"{path.relative_to(root).as_posix()}\0{code}".encode())
     digest.update((root / "datasets" / "checksums.json").read_bytes())
     return digest.hexdigest()[:12]
@@ -51,14 +52,14 @@ def library_files(part: str, root: Path = ROOT) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        waiting += _imports(path)
+        waiting += _imports(path.read_text(encoding="utf-8"))
         waiting += [module.rsplit(".", dots)[0] for dots in range(1, module.count(".") + 1)]
     return {path for path in found if path.is_relative_to(root / LIBRARY)}
 
 
-def code_of(path: Path) -> str:
+@lru_cache(maxsize=1_000)
+def code_of(source: str) -> str:
     """A module's lines without docstrings, lines of comment and empty lines."""
-    source = path.read_text(encoding="utf-8")
     left_out: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, HAVE_DOCSTRINGS) and ast.get_docstring(node, clean=False) is not None:
@@ -72,14 +73,17 @@ def code_of(path: Path) -> str:
     return "\n".join(line for number, line in lines if line.strip() and number not in left_out)
 
 
-def _imports(path: Path) -> Iterator[str]:
+@lru_cache(maxsize=1_000)
+def _imports(source: str) -> tuple[str, ...]:
     """The names of modules that a file imports; some are no modules but what is in them."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.append(node.module)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
 
 
 def _file_of(module: str, root: Path) -> Path | None:

@@ -230,6 +230,7 @@ def test_who_knows_that_lies_are_reversed_steals_as_if_there_were_no_defence():
     assert knowing > undefended - 0.08, (naive, knowing, undefended)
 
 
+@pytest.mark.slow
 def test_who_lacks_the_key_cannot_undo_a_keyed_lie():
     fashion = scenario.Scenario("fashion")
     pictures, features, truth = shapes()

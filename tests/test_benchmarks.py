@@ -264,7 +264,7 @@ def a_little_cifar(tmp_path, monkeypatch):
                 )
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
     monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
-    monkeypatch.setattr(demo_a_protocol, "QUERIES", 100)
+    monkeypatch.setattr(demo_a_protocol, "QUERIES", 400)
     monkeypatch.setattr(demo_a_protocol, "VICTIM", tmp_path / "kept" / "victim.safetensors")
     monkeypatch.setattr(demo_a, "MOST", demo_a.EPOCHS)
     monkeypatch.setattr(detectors, "BANK", 120)
@@ -286,7 +286,7 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     weird = found[-1]
     assert demo_a.run(weird[0]) == weird[1]
     table = demo_a.section(found)
-    assert "(published .34)" in table and "100 queries" in table
+    assert "(published .34)" in table and "400 queries" in table
     _, logits, caught = demo_a.judged("queries")
     answers, lies = demo_a.served("Trickster", "queries", 0)
     assert np.array_equal(lies, caught) and lies.sum() > 0

@@ -427,6 +427,7 @@ def test_an_unwritten_trickster_is_told_at_once(monkeypatch):
     assert result.note.startswith("Not written yet") and not result.parts
 
 
+@pytest.mark.slow
 def test_trickster_that_keeps_the_argmax():
     flat = by_features(lie=lambda p: 0.5 * np.eye(10)[p.argmax(axis=1)] + 0.05)
     result = lab3.trickster(flat, **TINY)

@@ -55,6 +55,7 @@ def printed(code: str, warm: bool = True, libraries: bool = True) -> str:
     return result.output.strip()
 
 
+@pytest.mark.slow
 def test_torch_is_imported_for_those_who_need_it() -> None:
     warm_start.stop()
     code = "import sys; print('ipykernel' in sys.modules, 'torch' in sys.modules)"
