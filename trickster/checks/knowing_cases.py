@@ -174,14 +174,12 @@ def panel(tried: Tried, kind: str, budget: int, report: thieves.Report | None = 
     owned = _owned(kind, budget)
     before = [defense_cases.best(thieves.undefended(one, ("soft", "hard")))[1] for one in owned]
     known = repeated_lies(tried) >= KNOWN
-    sets = [
-        {"oracle": _oracle(tried.table, one)}
-        | (_of_thieves(tried.table, one, known) if i < SERVICES else {})
-        for i, one in enumerate(owned)
-    ]
-    sets = [
-        {name: _with_enough_steps(one, budget) for name, one in panel.items()} for panel in sets
-    ]
+    sets = []
+    for i, one in enumerate(owned):
+        made = {"oracle": _oracle(tried.table, one)}
+        if i < SERVICES:
+            made |= _of_thieves(tried.table, one, known)
+        sets.append({name: _with_enough_steps(each, budget) for name, each in made.items()})
     predictions = thieves.train(sets, report)
     oracles = [_alone(one, "oracle") for one in predictions]
     others = [
