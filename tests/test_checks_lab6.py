@@ -751,32 +751,37 @@ def test_a_service_that_changes_after_the_first_questions_is_seen():
 
 
 def stuck() -> dict[str, str]:
-    """By the exercise, the body that the lab offers to whoever is stuck."""
+    """By the exercise, the lines that the lab offers to whoever is stuck."""
     (lab,) = pick_labs(ROOT, ["lab6"])
-    return dict(re.findall(r"^# \| (\d[abc]?) \| `(.*)` \|$", lab.source.read_text("utf-8"), re.M))
+    text = lab.source.read_text("utf-8")
+    block = re.search(r"The library's functions</summary>.*?```python\n(.*?)# ```", text, re.S)[1]
+    lines = re.sub(r"^# ?", "", block, flags=re.M)
+    return dict(re.findall(r"^# Exercise (.*)\n((?:(?!# ).*\n)*)", lines, re.M))
 
 
-def test_the_bodies_for_those_who_are_stuck_work_and_earn_nothing_here(names, library_answers):
-    arguments = {
-        "1": (lab6.solve_softmax, "query, d, k, n=None"),
-        "2": (lab6.fit_rounded, "x, p"),
-        "3a": (lab6.find_kinks, "f, low, high"),
-        "3b": (lab6.neuron_at, "query, x, v"),
-        "3c": (lab6.fit_outputs, "query, neurons"),
-        "4": (lab6.hidden_size, "logits"),
-        "5a": (lab6.logits_through_top_k, "api, prompt"),
-        "5b": (lab6.output_projection, "logits, size"),
-        "6": (lab6.tell, "logits, bias"),
+def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here(names, library_answers):
+    checks = {
+        "1": lab6.solve_softmax,
+        "2": lab6.fit_rounded,
+        "3a": lab6.find_kinks,
+        "3b": lab6.neuron_at,
+        "3c": lab6.fit_outputs,
+        "4": lab6.hidden_size,
+        "5, the logits": lab6.logits_through_top_k,
+        "5, the last layer": lab6.output_projection,
+        "6": lab6.tell,
     }
-    bodies = stuck()
-    assert set(bodies) == set(arguments)
-    for exercise, (check, signature) in arguments.items():
+    lines = stuck()
+    assert set(lines) == {*checks, "7: nothing later uses it"}
+    for exercise, check in checks.items():
         scope = {"np": np, "exact": exact, "services": services}
-        exec(f"def mine({signature}):\n    {bodies[exercise]}", scope)
+        before = set(scope)
+        exec(lines[exercise], scope)
+        (mine,) = (scope[name] for name in set(scope) - before - {"__builtins__"})
         others = (names["find_kinks"], names["neuron_at"]) if exercise == "3c" else ()
-        assert check(scope["mine"], *others) == check.points, exercise
+        assert check(mine, *others) == check.points, exercise
         with withheld.refused_by(withheld.refusing):
-            result = check(scope["mine"], *others)
+            result = check(mine, *others)
         assert result == 0 and "the library's own answer" in in_words(result)
 
 

@@ -12,7 +12,7 @@
 # [Open this lab in Colab]({{colab_url}})
 #
 # **You will**
-# - recover every weight of a softmax regression from 785 pictures of noise, and see what lab 3's
+# - recover a softmax regression, correct to twelve decimals, from 785 pictures of noise, and see what lab 3's
 #   Trickster could do about it;
 # - measure what rounding takes from a thief who solves, and what a better thief takes back;
 # - find all neurons of a ReLU network from the points where its answers bend;
@@ -31,26 +31,53 @@
 # attack here runs inside this notebook. The end of the lab says how to do such research outside of it.
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
-# the small cell below the question, run the experiment, and explain the difference to yourself before you read
-# on. Nobody grades a guess.
+# the small cell below the question, run the experiment, and explain the difference to yourself before you open
+# the fold with the result. Nobody grades a guess.
 
 # %% [markdown]
-# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise,
-# and everything after it works. Make this the body of your function:
+# **If you are stuck**, use the library's function in place of yours and go on; you get no points for that
+# exercise. Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of
+# an exercise runs, the library's version refuses to work; everywhere else you can use it.
 #
-# | exercise | body |
-# |---|---|
-# | 1 | `found = exact.solve_softmax(query, d, k, queries=n); return found.weights, found.bias` |
-# | 2 | `found = exact.fit_rounded(x, p); return found.weights, found.bias` |
-# | 3a | `return exact.find_kinks(f, low, high)` |
-# | 3b | `return exact.neuron_at(query, x, v)` |
-# | 3c | `found = exact.fit_outputs(query, neurons); return np.column_stack([found.weights, found.bias]), found.out, found.constant` |
-# | 4 | `return exact.hidden_size(logits)` |
-# | 5a | `return exact.logits_through_top_k(api, prompt)` |
-# | 5b | `return exact.output_projection(logits, size)` |
-# | 6 | `return services.bias_moves_the_token_only(logits, bias)` |
+# <details><summary>The library's functions</summary>
 #
-# Each of these refuses to answer while the check of its own exercise runs, and works everywhere else.
+# ```python
+# # Exercise 1
+# def solve_softmax(query, d, k, n=None):
+#     found = exact.solve_softmax(query, d, k, queries=n)
+#     return found.weights, found.bias
+#
+# # Exercise 2
+# def fit_rounded(x, p):
+#     found = exact.fit_rounded(x, p)
+#     return found.weights, found.bias
+#
+# # Exercise 3a
+# find_kinks = exact.find_kinks
+#
+# # Exercise 3b
+# neuron_at = exact.neuron_at
+#
+# # Exercise 3c
+# def fit_outputs(query, neurons):
+#     found = exact.fit_outputs(query, neurons)
+#     return np.column_stack([found.weights, found.bias]), found.out, found.constant
+#
+# # Exercise 4
+# hidden_size = exact.hidden_size
+#
+# # Exercise 5, the logits
+# logits_through_top_k = exact.logits_through_top_k
+#
+# # Exercise 5, the last layer
+# output_projection = exact.output_projection
+#
+# # Exercise 6
+# tell = services.bias_moves_the_token_only
+#
+# # Exercise 7: nothing later uses it
+# ```
+# </details>
 
 # %% provided="setup"
 {{setup}}
@@ -82,7 +109,8 @@ one_thread = threadpool_limits(1)  # for matrices this small, threads cost more 
 # `W x + b`, less one number that is the same for all classes: the logarithm of the sum that softmax
 # divides by. Subtract each row's mean over the classes, and that number is gone. What remains is a set of
 # *linear equations* in `W` and `b`, one for each class. With `d` inputs, each class has `d` weights and
-# one bias.
+# one bias. These answers are exact, however small: take their logarithms as they are, without the lower limit
+# that lab 5 put on them.
 #
 # Posteriors do not reveal everything: add the same vector to the weights of *every* class (or the same
 # number to every bias), and all logits of a row change by the same number, which softmax ignores. What
@@ -156,13 +184,17 @@ def agreement(weights, bias, x, says):
     return float(np.mean((x @ weights.T + bias).argmax(axis=1) == says))
 
 
+def largest_error(weights, bias):
+    """How far the worst recovered number is from the victim's."""
+    return np.abs(solvable.SoftmaxRegression(weights, bias).centred() - victim.centred()).max()
+
+
 service = VectorAPI(victim.posteriors, d=784, low=0, high=1, budget=800)
 errors = {}
 for n in (100, 200, 400, 600, 700, 750, 784, 785, 800):
     thief = service.client(f"thief with {n} queries")
     weights, bias = solve_softmax(thief.query, 784, 10, n)
-    recovered = solvable.SoftmaxRegression(weights, bias).centred()
-    errors[n] = np.abs(recovered - victim.centred()).max()
+    errors[n] = largest_error(weights, bias)
     agrees = agreement(weights, bias, x_test, victim_says)
     guess = f" (your prediction: {my_errors[n]})" if n in my_errors else ""
     print(f"{n} queries: agreement {agrees:.4f}, largest error of a weight {errors[n]:.1e}{guess}")
@@ -176,23 +208,27 @@ plots.curves(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Why does a single query make so much difference? And why is noise good enough
-# here, although it taught a clone almost nothing in lab 2?
+# **Explain it before you open the next fold.** Why does a single query make so much difference? And why is noise
+# good enough here, although it taught a clone almost nothing in lab 2?
 #
-# **Read the result.** The error does not shrink gradually, as it does when a model learns. It falls off a cliff.
-# (The agreement, printed beside it, does climb gradually: a thief who is content with .9 needs no cliff.) With 784
-# equations for 785 unknowns, there are still many solutions; least squares takes the smallest, which is wrong in its
-# weights and still chooses the same class for .994 of the clothes. One more equation, and only one solution is left.
-# It is exact up to rounding, so one run is enough: other noise gives the same weights. Noise serves as well as any
-# other pool, since nothing is generalised; the equations only have to be independent.
+# <details><summary><b>Read the result</b></summary>
 #
-# And the number that softmax ignores? Solving is linear: had you left it in, it would have changed
-# the weights of all classes by the same vector, which no posterior shows.
+# The error does not shrink gradually, as it does when a model learns. It falls off a cliff. (The agreement, printed
+# beside it, does climb gradually: a thief who is content with an agreement of .9 needs no cliff.) With 784 equations
+# for 785 unknowns, there are still many solutions; least squares takes the smallest, which is wrong in its weights
+# and still chooses the same class for 99.4 % of the clothes. One more equation, and only one solution is left. It is
+# exact up to rounding, so one run is enough: other noise gives the same weights. Noise serves as well as any other
+# pool, since nothing is generalised; the equations only have to be independent.
+#
+# And the number that softmax ignores? Solving is linear: had you left it in, it would have changed the weights of
+# all classes by the same vector, which no posterior shows.
+#
+# </details>
 
 # %% [markdown]
 # **Would lab 3's Trickster have stopped this?** Noise is about as unusual as a query can be. The service below
-# compares each query with 4,000 training pictures, and lies in answer to any query that is less similar to them than
-# 98 % of honest pictures are. As in lab 3, the lie is the answer in reverse. Three thieves try it:
+# looks up the most similar of 4,000 training pictures, and lies whenever the similarity is lower than it is for
+# 98 % of honest pictures. As in lab 3, the lie is the answer in reverse. Three thieves try it:
 #
 # - One sends noise and believes the answers.
 # - One sends noise, knows lab 3, and reverses every answer once more. A few answers were truthful, and are wrong after
@@ -262,27 +298,34 @@ for name, rows in sent.items():
     print(f"{name:20} answered with lies: {(similarity(rows) < threshold).mean():.1%}")
 with progress.bar("Six thefts", 6):
     for name, solver in solvers.items():
-        print(f"{name:20} agreement", end="")
         for lie, service in tricksters.items():
-            agrees = agreement(*solver(service.client(name).query), x_test, victim_says)
-            print(f"{agrees:8.4f} if lies are {lie}", end="")
+            found = solver(service.client(name).query)
+            print(
+                f"{name:20} lies {lie:10} agreement {agreement(*found, x_test, victim_says):.4f}",
+                end="",
+            )
+            print(f", largest error of a weight {largest_error(*found):.1e}")
             progress.advance()
-        print()
 print(f"(your prediction: {my_survivors})")
 
 # %% [markdown]
-# **Explain it before you read on.** Which property of a picture does the detector test, and which does an equation
-# need?
+# **Explain it before you open the next fold.** Which property of a picture does the detector test, and which does an
+# equation need?
 #
-# **Read the result.** The Trickster stops the thief who believes it. Nearly every answer is a lie, and an agreement
-# of .03, far *below* chance, shows that the lies have a system. Anyone who knows the system turns them back. The few
-# truthful answers do not fit the other equations then, and are left out: 1,000 queries instead of 785. A key stops
-# this thief, too. (They could still search for the lies, which takes more queries: lab 5.)
+# <details><summary><b>Read the result</b></summary>
 #
-# Neither lie stops the mixtures. Each of them is nearly a real picture, so it is answered truthfully, and 785
-# truthful answers are enough. A key decides *which* lie is told, and here none is told. An equation
-# does not care what the picture shows. What gives this thief away is not any single query but that all 785 are
-# nearly the same, and that there are 785 of them: think of lab 4.
+# The Trickster stops the thief who believes it. Nearly every answer is a lie, and an agreement of .03, far *below*
+# chance, shows that the lies have a system. Anyone who knows the system turns them back. The few truthful answers do
+# not fit the other equations then, and are left out: 1,000 queries instead of 785, and no weight is off by more than
+# 2e-14. A key stops this thief, too: their weights are off by up to 14. (They could still search for the lies, which
+# takes more queries: lab 5.)
+#
+# Neither lie stops the mixtures, whose weights are off by 2e-11 at most. Each query is nearly a real picture, so it is
+# answered truthfully, and 785 truthful answers are enough. A key decides *which* lie is told, and here none is told.
+# An equation does not care what the picture shows. What gives this thief away is not any single query but that all 785
+# are nearly the same, and that there are 785 of them: think of lab 4.
+#
+# </details>
 #
 # **Playground.** The weights of a class can be looked at as a picture, with one pixel for each input. Choose
 # how many queries your thief sends, and to how many decimals the answers are rounded. When do the stolen
@@ -333,10 +376,12 @@ playground(
 # %% [markdown]
 # <details><summary>What to expect</summary>
 #
-# At 400 queries the stolen pictures are mostly noise, and yet the clone agrees on .768 of the clothes. From about 600
-# exact answers on they resemble the victim's, and between 784 and 785 the eye sees no difference: the cliff is one of
-# numbers. Answers with six decimals look like exact ones. With four decimals some classes are noisy, and with two most of them are: small
-# probabilities are rounded to 0, and what is read in their place is wrong.
+# At 400 queries the stolen pictures are mostly noise, and yet the clone agrees on 76.8 % of the clothes. From about
+# 600 exact answers on they resemble the victim's, and between 784 and 785 the eye sees no difference: the cliff is one
+# of numbers. Answers with six decimals look like exact ones. With fewer decimals, small probabilities are rounded to
+# 0, and what is read in their place is wrong. At 1,000 queries, four decimals spoil two of the ten pictures, and two
+# decimals most of them. At 785, with as many equations as unknowns, no error averages out: four decimals already
+# spoil all ten.
 # </details>
 
 # %% [markdown]
@@ -346,10 +391,10 @@ playground(
 # |---|---|---|
 # | ●●●○○ | 10 minutes | 2 |
 #
-# In lab 4, rounding bought nothing. Does it buy something against a thief who solves? The victims are now
-# small enough to repeat the theft many times: three softmax regressions on the 8x8 digits, 64 inputs, each
-# trained on another half of the pictures. Here chance matters, so all numbers are means over the three. A
-# probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
+# In lab 4, rounding took nothing that the runs could show. Does it take something from a thief who solves? The
+# victims are now small enough to repeat the theft many times: three softmax regressions on the 8x8 digits, 64
+# inputs, each trained on another half of the pictures. Here chance matters, so all numbers are means over the three.
+# A probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
 #
 # > **Predict.** With 65 exact answers, the agreement is 1. How many decimals must an answer have, so
 # > that 65 of them are still enough for .95?
@@ -415,18 +460,27 @@ for decimals in (2, 1):
     print(f"exercise 1's victim, decimals {decimals}: {changed:.1%} of clothes change their class")
 
 # %% [markdown]
-# **Explain it before you read on.** Why does no number of queries make up for answers with one decimal?
+# **Explain it before you open the next fold.** Why does no number of queries make up for answers with one decimal?
 #
-# **Read the result.** Rounding does cost this thief something. With 65 queries, each decimal below six matters;
-# from three decimals up, twice as many queries buy it back. With one or two decimals the rows
-# level off, though, and with 10,000 queries the thief who sees labels only does better. That is odd:
-# errors of rounding should average out. They do not, because of the logarithm. With one decimal, .04
-# and .000004 both become 0, and both are read as .05: always too large, however often one asks. The error has
-# a mean that is not zero, and such an error does not average out (lab 3 again).
+# <details><summary><b>Read the result</b></summary>
+#
+# Rounding does cost this thief something. With 65 queries, each decimal below six matters; from three decimals up,
+# twice as many queries buy it back. With one or two decimals the rows level off, though, and with 10,000 queries the
+# thief who sees labels only does better. That is odd: errors of rounding should average out. They do not, because of
+# the logarithm. With one decimal, .04 and .000004 both become 0, and both are read as .05: always too large, however
+# often one asks. The error has a mean that is not zero, and such an error does not average out (lab 3 again).
+#
+# </details>
 #
 # A better thief takes no logarithms. They look for the softmax regression under which the returned
 # probabilities are most likely, which is what training a clone on posteriors does (lab 2). For a softmax
 # regression there is only one best solution, and it can be found.
+#
+# > **Predict.** With one decimal, the thief who solves had .172 from 65 queries, and .907 at best. What will the thief
+# > who takes no logarithms have from 65? And from 10,000?
+
+# %%
+my_fit = {65: "no guess yet", 10_000: "no guess yet"}  # agreements
 
 
 # %% solution="fit_rounded"
@@ -469,11 +523,7 @@ lab6.fit_rounded(fit_rounded)
 # It then needs more steps: <code>max_iter=2000</code>.
 # </details>
 #
-# > **Predict.** With one decimal, the thief who solves reached .907 at best, and .869 with 10,000 queries. What will
-# > the thief who fits reach with 10,000?
-
-# %%
-my_fit = "no guess yet"  # an agreement
+# Now let both thieves read the same rounded answers:
 
 
 # %% provided="rounding_again"
@@ -493,7 +543,7 @@ for decimals in (2, 1):
     print_row(f"{decimals} {unit}, fitted", again)
     lines |= {f"{decimals} {unit}, fitted": again}
     lines |= {f"{decimals} {unit}, solved": by_decimals[decimals]}
-print(f"(your prediction for 1 decimal and 10,000 queries: {my_fit})")
+print(f"(your predictions for 1 decimal, fitted: {my_fit})")
 lines["labels only"] = labels_only
 plots.curves(
     lines,
@@ -504,15 +554,21 @@ plots.curves(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Both thieves see the same rounded answers. Why does the second make more of
-# them?
+# **Explain it before you open the next fold.** Both thieves see the same rounded answers. Why does the second make
+# more of them?
 #
-# **Read the result.** Against the thief of exercise 1, one decimal looks like a defence: .907 at best, however
-# many queries they send. Against a thief who expects rounding it is only a price: .951 from 300 queries, .989
-# from 10,000. (With one decimal and 130 queries the better thief is not better yet: .799 against .845.) The second
-# thief compares probabilities, not logarithms. A probability of .000004 that is returned as 0 is almost right; read as
-# .05, it is more than ten thousand times too large, and that is what the logarithm sees. Judge a defence by the thief
-# who knows it.
+# <details><summary><b>Read the result</b></summary>
+#
+# Against the thief of exercise 1, one decimal looks like a defence: .907 at best, however many queries they send.
+# Against a thief who expects rounding it is only a price: .951 from 300 queries, .989 from 10,000. The second thief
+# compares probabilities, not logarithms. A probability of .000004 that is returned as 0 is almost right; read as .05,
+# it is more than ten thousand times too large, and that is what the logarithm sees.
+#
+# With 65 queries there are as many equations as unknowns, so the thief who solves has to satisfy each wrong logarithm
+# exactly: .172, where the thief who fits has .727. (At 130 queries, though, the rows cross: .799 against .845. With
+# three models, the intervals overlap.) Judge a defence by the thief who knows it.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 3: kinks
@@ -521,13 +577,13 @@ plots.curves(
 # |---|---|---|
 # | ●●●●○ | 32 minutes | 2 + 2 + 2 |
 #
-# A ReLU network is a patchwork of straight pieces, and the seams between them give its weights away. In 2020,
+# A ReLU network is a patchwork of linear pieces, and the seams between them give its weights away. In 2020,
 # this idea was carried through several layers (Carlini, Jagielski and Mironov; for one layer, Jagielski and
 # others). Here is its first step.
 #
 # **Idea.** A network with one hidden ReLU layer and one output computes
-# `f(x) = a . max(0, W x + b) + c`. Walk along a straight line and watch `f`: it is straight, too, until
-# some neuron switches on or off. There it bends. Each bend, or *kink*, betrays one neuron:
+# `f(x) = a . max(0, W x + b) + c`. Walk along a straight line and watch `f`: its graph is a straight line, too,
+# until some neuron switches on or off. There it bends. Each bend, or *kink*, betrays one neuron:
 #
 # 1. **Where** is a kink? Halve intervals until each has one kink, then intersect two lines.
 # 2. **Which neuron** is it? The gradient of `f` jumps there by that neuron's output weight times its
@@ -537,10 +593,10 @@ plots.curves(
 # %% [markdown]
 # ### 3a: where?
 #
-# `f` takes several positions at once. An interval is straight if the slopes at both ends and the slope across it
-# are the same. If it has one kink, the straight lines through both ends cross exactly there. Lines cross somewhere
-# even if there are more kinks. So evaluate `f` just before and just after the crossing, and accept it only if the
-# first value lies on the one line and the second on the other.
+# `f` takes several positions at once. Where it has no kink, the slopes at both ends of an interval and the slope
+# across it are the same: call such an interval *straight*. If it has one kink, the straight lines through both ends
+# cross exactly there. Lines cross somewhere even if there are more kinks. So evaluate `f` just before and just after
+# the crossing, and accept it only if the first value lies on the one line and the second on the other.
 #
 # In float64 no two slopes are ever equal to the last digit, so the scaffold says what counts as the same: `straight`
 # and `narrow` are given, and a value lies on a line if it is off by at most `tolerance`.
@@ -630,15 +686,15 @@ plots.bent_line(
 # %% [markdown]
 # Most bends are hardly visible in the answers, but the slope is a staircase with one step for each neuron. (Near .2
 # there are two pairs of kinks too close to tell apart here, and four of the 16 kinks lie outside the figure.)
+
+# %% [markdown]
+# ### 3b: which neuron?
 #
 # > **Predict.** The service has 784 inputs. How many queries does it take to find the neuron behind one
 # > of these kinks, all 784 weights and the bias?
 
 # %%
-my_queries = "no guess yet"
-
-# %% [markdown]
-# ### 3b: which neuron?
+my_queries = "no guess yet"  # for one neuron, not counting the walk
 
 
 # %% solution="neuron_at"
@@ -669,7 +725,7 @@ lab6.neuron_at(neuron_at)
 #
 # At a place <code>x0</code>, query <code>x0</code> and <code>x0 + step * np.eye(d)</code>, which
 # is one row for each input. Differences divided by <code>step</code> are the gradient: exact, since
-# <code>f</code> is straight there.
+# <code>f</code> is linear there.
 # </details>
 #
 # <details><summary>Hint 2: the jump</summary>
@@ -682,7 +738,13 @@ lab6.neuron_at(neuron_at)
 #
 # At the kink, the neuron's <code>w . x + b</code> is 0.
 # </details>
-#
+
+# %% provided="one_neuron"
+measuring = scores.client("one neuron")
+neuron_at(measuring.query, start, v)
+print(f"{measuring.used:,} queries for one neuron (your prediction: {my_queries})")
+
+# %% [markdown]
 # ### 3c: which way round?
 #
 # A jump does not show whether the neuron is on before the kink or after it. Offer least squares both:
@@ -757,21 +819,26 @@ else:
     fresh = rng.normal(size=(1_000, 784))
     print(f"neurons found: {(apart < 1e-3).sum()} of 16, the worst off by {apart.max():.1e}")
     print(f"fresh inputs: largest error {np.abs(stolen(fresh) - owner(fresh)).max():.1e}")
-print(f"{thief.used:,} queries; a neuron takes {2 * 785:,} (your prediction: {my_queries})")
+print(f"{thief.used:,} queries")
 
 labels = VectorAPI(lambda x: np.sign(owner(x)), d=784, budget=60_000)
 print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used():,} queries)")
 
 # %% [markdown]
-# **Explain it before you read on.** Where do the queries for one neuron go? And why do labels end this attack?
+# **Explain it before you open the next fold.** Where do the queries for one neuron go? And why do labels end this
+# attack?
 #
-# **Read the result.** Each of the two gradients takes 784 differences and the one value that they are taken from: 785
-# queries, so 1,570 for a neuron. Sixteen neurons take 25,120; the walk and the least squares need only the other 310.
-# Nothing was learnt: each weight is measured, and on 1,000 fresh inputs the copy is off by .00002 at most.
+# <details><summary><b>Read the result</b></summary>
+#
+# Each of the two gradients takes 784 differences and the one value that they are taken from: 785 queries, so 1,570
+# for a neuron. Sixteen neurons take 25,120; the walk and the least squares need only the other 310. Nothing was
+# learnt: each weight is measured, and on 1,000 fresh inputs the copy is off by .00002 at most.
 #
 # With labels alone, the same attack finds nothing. An answer that is only +1 or -1 is flat everywhere except where it
-# jumps, so its slope does not change where a neuron switches. But labels stop *this* attack only: since 2025 there
-# is one that recovers deep networks from labels alone, with far more queries (Carlini, Chávez-Saab and others).
+# jumps, so its slope does not change where a neuron switches. But labels stop *this* attack only: there is one now
+# that recovers deep networks from labels alone, with far more queries (Carlini, Chávez-Saab and others, 2025).
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 4: how large is a language model?
@@ -846,6 +913,15 @@ lab6.hidden_size(hidden_size)
 # Logits that are a thousand times larger have singular values that are a thousand times larger, and so
 # has their rounding error. Ratios do not depend on the scale.
 # </details>
+#
+# > **Predict.** Below, your function sees what the assistant says of 200 prompts: logits, log-probabilities, the same
+# > rounded to three decimals and to one, and with noise of deviation .1. The last row has 40 prompts only. In which
+# > rows does it find no cliff? You can work it out: the last value before the cliff is about 5, and random errors of
+# > size *e* in 200 x 1,024 numbers have singular values of up to about *e* (√200 + √1,024), or 46 *e*. (Rounding to
+# > steps of *s* makes errors of about .3 *s*.)
+
+# %%
+my_cliffless = "no guess yet"  # for example: noise, and 40 prompts
 
 # %% provided="cliffs"
 prompts = assistant.random_prompts(200, seed=1)
@@ -860,6 +936,11 @@ seen = {
     "with noise of deviation .1": noisy,
     "40 prompts only": logits[:40],
 }
+size_of_errors = {  # those of rounding are uniform
+    "rounded to 3 decimals": 0.001 / np.sqrt(12),
+    "rounded to 1 decimal": 0.1 / np.sqrt(12),
+    "with noise of deviation .1": 0.1,
+}
 
 
 def centred_values(matrix):
@@ -870,9 +951,16 @@ def centred_values(matrix):
 
 for name, matrix in seen.items():
     values = centred_values(matrix)
-    drop = f"value 63 is {values[62] / values[63]:.3g} times value 64" if len(values) > 63 else ""
-    print(f"{name:28} {hidden_size(matrix)!s:6} {drop}")
-print(f"(your prediction for the first row: {my_cliff})")
+    print(f"{name:28} {hidden_size(matrix)!s:6}", end="")
+    if len(values) > 63:
+        print(f"value 63 is {values[62]:.1f}, {values[62] / values[63]:.3g} times value 64", end="")
+    if name in size_of_errors:
+        size = size_of_errors[name]
+        print(
+            f"; errors of {size:.1g} reach about {size * (np.sqrt(200) + np.sqrt(V)):.2g}", end=""
+        )
+    print()
+print(f"(your predictions: {my_cliff} in the first row; no cliff in: {my_cliffless})")
 
 shown = [name for name in seen if name not in ("log-probabilities", "40 prompts only")]
 plots.spectrum(
@@ -882,16 +970,22 @@ plots.spectrum(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Why do three decimals hide nothing, while noise of deviation .1 hides the
-# cliff?
+# **Explain it before you open the next fold.** Why do three decimals hide nothing, while noise of deviation .1 hides
+# the cliff?
 #
-# **Read the result.** The cliff comes after value 63, one less than the hidden state is long: numbers whose mean is
-# 0 have one dimension less. Anyone who reads 63 and knows that this model normalises without adding a bias
-# concludes 64. (With a bias, or with the RMS normalisation of many newer models, the cliff would come after 64.
-# Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
-# The errors of three decimals are far smaller than value 63; those of the noise are not. Nor are those of one
-# decimal: value 63 is only 4.4 times value 64, and your function asks for ten. Look at the figure: where
-# your function says `None`, the eye may still see a step at the same rank (see the extension at the end).
+# <details><summary><b>Read the result</b></summary>
+#
+# The cliff comes after value 63, one less than the hidden state is long: numbers whose mean is 0 have one dimension
+# less. Anyone who reads 63 and knows that this model normalises without adding a bias concludes 64. (With a bias, or
+# with the RMS normalisation of many newer models, the cliff would come after 64. Had you left each row's constant in,
+# log-probabilities would show 64, for the wrong reason.)
+#
+# The errors of three decimals reach .013, far below value 63, which is 5.3. Those of one decimal reach 1.3, so
+# value 63 is only 4.4 times value 64, and your function asks for ten. The noise reaches 4.6, almost as far as value 63
+# itself. And 40 prompts have 40 singular values, all of them before the cliff. Look at the figure: where your function
+# says `None`, the eye may still see a step at the same rank (see the extension at the end).
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 5: through the keyhole
@@ -1009,13 +1103,17 @@ print(f"{thief.used // 80} queries a prompt (your prediction: {my_price}), {thie
 print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 
 # %% [markdown]
-# **Explain it before you read on.** The service never returns more than five numbers. Which of its features gives
-# the other 1,019 away?
+# **Explain it before you open the next fold.** The service never returns more than five numbers. Which of its
+# features gives the other 1,019 away?
 #
-# **Read the result.** It is the logit bias, which lets the thief choose the tokens that are among the five. The most
-# likely token is in every answer, so four others can be read against it: 1 query finds it, and the other 1,023 take a
-# quarter as many, rounded up, which makes 257. You have the hidden size that its owner keeps secret, and all that the
-# answers depend on in the last layer, up to a linear map, for less than the price of a postcard.
+# <details><summary><b>Read the result</b></summary>
+#
+# It is the logit bias, which lets the thief choose the tokens that are among the five. The most likely token is in
+# every answer, so four others can be read against it: 1 query finds it, and the other 1,023 take a quarter as many,
+# rounded up, which makes 257. You have the hidden size that its owner keeps secret, and all that the answers depend
+# on in the last layer, up to a linear map, for less than the price of a postcard.
+#
+# </details>
 #
 # **In the real world.** In 2024, researchers did this to two production models (hidden sizes 1,024 and 2,048) for
 # less than 20 dollars, and told the providers before they published. Their paper describes how the providers
@@ -1050,7 +1148,7 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # other 1,019 gets .1/1,019. So even the undefended service shows a higher perplexity than the model itself (exercise
 # 4). Where no probability is returned, users are assumed to guess .3 for the token that they see.
 #
-# > **Predict.** Which of the five close the hole, and which of them cost honest users something?
+# > **Predict.** Which of the four changes close the hole, and which of them cost honest users something?
 
 # %%
 my_choice = "no guess yet"  # for example: rounding closes it and costs nothing
@@ -1115,19 +1213,31 @@ off = np.abs(read - (logits[0][tokens] - logits[0].max())).max()
 print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.used()} queries")
 
 # %% [markdown]
-# **Explain it before you read on.** Why does noise hurt honest users more than thieves?
+# **Explain it before you open the next fold.** Why does noise hurt honest users more than thieves? And what do the
+# last two services take from honest users that these two numbers do not show?
 #
-# **Read the result.** Rounding leaves the hole open: the logits are off by only .013 of their spread. (It does hide
-# the cliff of exercise 4 from your function if there are only 200 prompts; the extension at the end tries more.)
-# Noise hurts honest users more than thieves, who ask again and average. Without log-probabilities or without bias
-# there is nothing left to read directly, but some customers lose what they pay for. And next tokens alone still leak,
-# slowly: how much bias makes a token win is found by bisection, at fourteen queries for each logit (sixteen below, for
-# more precision; the top token's is free) instead of one query for four.
+# <details><summary><b>Read the result</b></summary>
+#
+# - *Rounded to 1 decimal* leaves the hole open: the logits are off by only .013 of their spread. It costs 1.1 of
+#   perplexity, and the calibration error even falls, from .047 to .041. (It does hide the cliff of exercise 4 from
+#   your function if there are only 200 prompts; the extension at the end tries more.)
+# - *Fresh noise of deviation .5* leaves it open as well. An honest user asks once and gets noise of .5 on each
+#   number: perplexity 66.4 instead of 34.4. A thief asks nine times, which divides the noise by three: .082.
+# - *Bias, no log-probabilities* leaves nothing to read directly, but customers who need probabilities have none.
+#   The perplexity of 159.6 rests on our assumption that they guess .3.
+# - *Log-probabilities, no bias* stops these thieves, too (.977). It costs nothing *in these two numbers*, because
+#   neither of them counts a bias that is ignored. Customers who ban or favour words lose what they pay for.
+#
+# And next tokens alone still leak, slowly: how much bias makes a token win is found by bisection, at fourteen queries
+# for each logit (sixteen below, for more precision; the top token's is free) instead of one query for four.
+#
+# </details>
 
 # %% [markdown]
 # **Yours.** Customers of this service ban words, favour words, and read log-probabilities. Assume that hardly
-# anybody does both in one request. Write what the service returns, so that each of them is served and the
-# thieves are not. It is graded against five thieves, of whom the best counts:
+# anybody sends a bias *and* reads the log-probabilities in the same request. Write what the service returns, so that
+# each of them is served and the thieves are not. It is graded against five thieves, of whom the best counts (full
+# points if even this one's error is .5 or more):
 #
 # - one raises tokens, as in exercise 5;
 # - one does so and reads the numbers as if no bias were in them;
@@ -1204,13 +1314,17 @@ print(f"all {V:,} logits take {every:,} queries a prompt, {every / 257:.0f} time
 print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for the 80 prompts")
 
 # %% [markdown]
-# **Explain it before you read on.** Why must a service that lets customers ban words leak in this way?
+# **Explain it before you open the next fold.** Why must a service that lets customers ban words leak in this way?
 #
-# **Read the result.** The hole is narrower, not closed. Each next token says on which side of a threshold a logit
-# lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all logits,
-# with the last layer, about 24 instead of .37: your function makes them some 60 times as expensive. If nothing that
-# is returned depended on the bias, nothing would leak in this way, but then nobody could ban a word. What remains is
-# to limit, or to watch, many queries with the same prompt (lab 4).
+# <details><summary><b>Read the result</b></summary>
+#
+# The hole is narrower, not closed. Each next token says on which side of a threshold a logit lies, and enough such
+# answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all logits, with the last layer,
+# about 24 instead of .37: your function makes them some 60 times as expensive. If nothing that is returned depended
+# on the bias, nothing would leak in this way, but then nobody could ban a word. What remains is to limit, or to watch,
+# many queries with the same prompt (lab 4).
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 7: advise the provider
@@ -1239,7 +1353,8 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # One point: a change for one of the services, with the theft before and after it in numbers, and a word on what
 # it costs honest users. One point: names a thief whom it does not stop (one who fits rounded answers, one who
 # opens several accounts, one who reads next tokens by bisection, one who learns a clone), with a number or
-# with a reason from this lab. Half points are fine. Other services treated as well earn nothing extra.
+# with a reason from this lab. Half points are fine. Other services treated as well earn nothing extra. Figures
+# of exercise 2's small models may stand for exercise 1's service.
 #
 # Numbers for the other two. The ReLU network: 25,430 exact answers give all 16 neurons; labels only end *this*
 # attack (published attacks from labels alone need far more queries) and cost those customers who need the score;
@@ -1319,14 +1434,20 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # has inputs, a hidden ReLU layer neuron by neuron, a language model's hidden size and last layer from five
 # log-probabilities and a bias. The detector of unusual queries that was tried does not stop a thief who can
 # turn its lies back, or can make 785 queries look usual. Rounding raises the price, but much less for a thief who
-# expects it. Where log-probabilities ignore the bias, the logits cost 64 times as much: a price, not a lock. This costs
-# honest users nothing, if hardly anybody needs both features in one request; that is an assumption.
+# expects it. Where log-probabilities ignore the bias, the logits cost 64 times as much: a price, not a lock. Ignoring
+# the bias in log-probabilities costs honest users nothing, if hardly anybody needs both features in one request; that
+# is an assumption.
 #
-# **Not shown.** Deeper networks, whose later kinks are no longer straight; a *trained* ReLU network, or a service that
-# takes only pixels from 0 to 1, where some neurons may never switch; exercise 3's attack on answers in float32, or
-# rounded ones, or on an unknown number of neurons; a search for keyed lies; the layers of a
-# transformer below its last one, for which no exact attack is known. A service without this hole can still be learnt from (labs 2 to 4). Exact thefts ran once, on one model
-# each; what depends on chance ran on three small ones.
+# **Not shown.**
+#
+# - Deeper networks: the surfaces on which their later neurons switch are bent themselves.
+# - A *trained* ReLU network, or a service that takes only pixels from 0 to 1, where some neurons may never switch.
+# - Exercise 3's attack on answers in float32, or rounded ones, or on an unknown number of neurons.
+# - A search for keyed lies.
+# - The layers of a transformer below its last one, for which we know of no exact attack.
+#
+# Exact thefts ran once, on one model each; what depends on chance ran on three small ones. And a service without
+# any of these holes can still be learnt from (labs 2 to 4).
 
 # %% [markdown]
 # **Papers.**
