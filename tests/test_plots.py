@@ -226,6 +226,16 @@ def test_curves_pass_through_the_means_with_the_intervals_as_bars():
     assert np.allclose([np.ptp(s[:, 1]) for s in none[0].get_segments()], 0)
 
 
+def test_curves_can_be_drawn_apart_and_say_the_same():
+    beside = curves(apart=1.21)
+    axes, picture = axes_of(beside), curves()
+    drawn = [c.lines[0].get_xdata() for c in axes.containers]
+    assert np.allclose(drawn[1], 1.21 * drawn[0]) and np.allclose(
+        drawn[0], [100 / 1.1, 5_000 / 1.1]
+    )
+    assert beside.alt == picture.alt
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 def test_a_mark_is_written_inside_the_figure(log_x):
     picture = curves(log_x=log_x, marks={"chance": 0.1})

@@ -15,13 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from trickster.evaluation import Interval, confidence_bins
-from trickster.picture import (
-    COLOURS,
-    HATCHES,
-    Picture,
-    line_style,
-    new_axes,
-)
+from trickster.picture import COLOURS, HATCHES, Picture, line_style, new_axes
 
 FEW = 20  # answers in a bin, below which their accuracy says little
 
@@ -217,11 +211,13 @@ def curves(
     log_y: bool = False,
     marks: Mapping[str, float] | None = None,
     numbered: Sequence[float] = (),
+    apart: float = 1.0,
 ) -> Picture:
     """One line for each name through its means, with intervals as bars.
 
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines; the means at
-    the ``numbered`` xs are written beside their points.
+    the ``numbered`` xs are written beside their points. Each line is drawn at ``apart`` times the
+    xs of the line before it, so that bars at the same x can be told apart.
     """
     figure, axes = new_axes(title, xlabel, ylabel)
     axes.set_yscale("log" if log_y else "linear")
@@ -231,7 +227,8 @@ def curves(
         mean = np.array([points[x].mean for x in xs])
         bars = [mean - [points[x].low for x in xs], [points[x].high for x in xs] - mean]
         bars = np.where(np.isfinite(bars), bars, 0)
-        axes.errorbar(xs, mean, yerr=bars, label=name, capsize=3, **line_style(i))
+        at = np.array(xs) * apart ** (i - (len(lines) - 1) / 2)
+        axes.errorbar(at, mean, yerr=bars, label=name, capsize=3, **line_style(i))
         first, last = (f"{mean[j]:{digits}} at {xs[j]:g}" for j in (0, -1))
         readings.append(f"{name} from {first} to {last}")
         for x in sorted(set(numbered) & set(xs)):

@@ -551,6 +551,7 @@ plots.curves(
     xlabel="queries",
     ylabel="agreement (three models)",
     log_x=True,
+    apart=1.03,  # bars side by side
 )
 
 # %% [markdown]
@@ -1222,7 +1223,8 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 #   perplexity, and the calibration error even falls, from .047 to .041. (It does hide the cliff of exercise 4 from
 #   your function if there are only 200 prompts; the extension at the end tries more.)
 # - *Fresh noise of deviation .5* leaves it open as well. An honest user asks once and gets noise of .5 on each
-#   number: perplexity 66.4 instead of 34.4. A thief asks nine times, which divides the noise by three: .082.
+#   number: perplexity 66.4 instead of 34.4. A thief asks nine times, which divides the noise by three: an error of
+#   .082.
 # - *Bias, no log-probabilities* leaves nothing to read directly, but customers who need probabilities have none.
 #   The perplexity of 159.6 rests on our assumption that they guess .3.
 # - *Log-probabilities, no bias* stops these thieves, too (.977). It costs nothing *in these two numbers*, because
@@ -1284,8 +1286,8 @@ compare({"undefended": TopTokens(5), "yours": tell})
 
 # %% [markdown]
 # Is the hole closed? Your service returns a next token that follows the bias: its customers insist on that. The last
-# thief reads nothing else. Bisection tells them how much bias makes a token win, and the hidden size does not need
-# all 1,024 logits of a prompt: 100 tokens will do, drawn at random.
+# thief needs no more. Bisection tells them how much bias makes a token win, and the hidden size does not take all
+# 1,024 logits of a prompt: 100 tokens will do, drawn at random.
 #
 # > **Predict.** With log-probabilities, four logits a query, 100 logits for each of 80 prompts cost .04 dollars (all
 # > of them, and so the last layer, cost .37). What do these 100 cost a thief who sees nothing but next tokens?
