@@ -228,8 +228,13 @@ def changed(pixels: float, light: float) -> Choose:
 
 def mirrored(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
     """The real pictures and their mirror images, all moved by a pixel in every direction."""
-    both, steps = np.concatenate([real, real[..., ::-1]]), (-1, 0, 1)
-    return np.concatenate([np.roll(both, (i, j), (2, 3)) for i in steps for j in steps])
+    return nine_rolls(x_shapes, np.concatenate([real, real[..., ::-1]]))
+
+
+def nine_rolls(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """The real pictures, where they are and moved by a pixel in each of eight directions."""
+    steps = (-1, 0, 1)
+    return np.concatenate([np.roll(real, (i, j), (2, 3)) for i in steps for j in steps])
 
 
 def with_shapes(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
@@ -320,8 +325,10 @@ CHECKS: dict[str, dict[str, Answer]] = {
     "spend": {
         "reference": Answer(attack(changed(pixels=1, light=0.06))),
         "mirrored": Answer(attack(mirrored)),
+        "nine rolls": Answer(attack(nine_rolls)),
         "far, lies undone": Answer(attack(changed(pixels=2, light=0.1), undo=True)),
         "shapes": Answer(attack(lambda x_shapes, real: x_shapes), BELIEVED),
+        "shapes, lies undone": Answer(attack(lambda x_shapes, real: x_shapes, undo=True), BELIEVED),
         "shapes and real": Answer(attack(with_shapes), BELIEVED),
         "real alone": Answer(attack(lambda x_shapes, real: real), "What else can you make"),
         "clothes of others": Answer(attack(with_clothes_of_others), "does not own"),
@@ -334,6 +341,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
+CLOSE = {"spend": ("nine rolls",)}  # right answers near a bar, below which a part is earned
 PARTLY = {"steal": ("shapes",)}  # answers near a bar that earn most of the points, by design
 QUOTED = {  # in thresholds.py
     "train_victim": ("reference", "half as wide", "one epoch"),
@@ -343,8 +351,8 @@ QUOTED = {  # in thresholds.py
         *("digits", "patches", "noise"),
     ),
     "spend": (
-        *("reference", "mirrored", "far, lies undone"),
-        *("shapes", "shapes and real", "real alone"),
+        *("reference", "mirrored", "nine rolls", "far, lies undone"),
+        *("shapes", "shapes, lies undone", "shapes and real", "real alone"),
     ),
 }
 
@@ -403,8 +411,10 @@ def section(results: Results) -> str:
         "classes, renamed as the answers say; *shipped features*: a last layer on what it sees, "
         "fitted to the answers. Of lab 3's attack (*spend*): *reference* moves real pictures by "
         "up to a pixel and lays faint clouds over them; *mirrored*: they and their mirror images, "
-        "moved by a pixel in every direction; *far, lies undone*: moved and clouded more, until a "
-        "quarter is flagged, and the lies reversed; *shapes and real*: 2,900 and 100, believed.\n\n"
+        "moved by a pixel in every direction; *nine rolls*: the same without mirror images, the "
+        "simplest attack with full points, and near the bar; *far, lies undone*: moved and clouded "
+        "more, until a quarter is flagged, and the lies reversed; *shapes, lies undone*: no real "
+        "picture, which earns half of the points; *shapes and real*: 2,900 and 100, believed.\n\n"
         + table(CHECKED, results)
     )
 

@@ -394,12 +394,12 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     near = script.NEAR.get(check, ())
     for quoted in calibration.evidence(found, check, near):
         assert f"refused for something else: {quoted}" in bar.evidence
-    partly = getattr(script, "PARTLY", {}).get(check, ())
+    partly, close = (getattr(script, kind, {}).get(check, ()) for kind in ("PARTLY", "CLOSE"))
     for name, words in script.CHECKED[check].answers.items():
         value = calibration.values_of(found, check, name)
         far = calibration.deviations(value, bar.full) if len(value) > 1 else 0.0
         if not words:
-            assert far >= 3, f"{name} lies {far:.1f} standard deviations above the bar of {check}"
+            assert far >= (2 if name in close else 3), f"{name} lies {far:.1f} above {check}'s bar"
             assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"
         elif far < 0:  # what lies above the bar is refused for something else anyway
             assert far <= -3 or name in (*near, *partly), (
@@ -537,9 +537,12 @@ def quotes():
     yield "lab3", r"with (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
     yield (
         "lab3",
-        r"fall by at least (\.\d+), and honest users may lose at most (\d\.\d) points of "
-        r"accuracy, with at most (\d) %",
-        [thresholds.DROP.full, 100 * thresholds.HONEST_LOSS, 100 * thresholds.HONEST_FLAGGED],
+        r"lose at most (\d\.\d) points of accuracy, and at most (\d) % of them are .*? fall by at "
+        r"least (\.\d+) with fresh shapes; .*?\(a fidelity below (\.\d+)",
+        [
+            *(100 * share for share in (thresholds.HONEST_LOSS, thresholds.HONEST_FLAGGED)),
+            *(thresholds.DROP.full, thresholds.POOR_POOL),
+        ],
     )
     yield (
         "lab3",
@@ -554,7 +557,16 @@ def quotes():
             for lie in ("reversed", "rolled by one", "largest and smallest swapped")
         ],
     )
-    rolled = stored("right_answers"), "lab 3, rolled by one"
+    survived = stored("right_answers")
+    yield (
+        "lab3",
+        r"over three seeds, the un-lier gets (\.\d+) in place of (\.\d+)",
+        [
+            np.mean(right_answers.values(survived, f"lab 3, {lie}", right_answers.UNLIER))
+            for lie in ("largest and smallest swapped", "reference")
+        ],
+    )
+    rolled = survived, "lab 3, rolled by one"
     yield (
         "lab3",
         r"over three seeds, (\.\d+), and (\.\d+) by a thief who takes all answers for the truth",
@@ -674,8 +686,8 @@ def quotes():
     )
     yield (
         "lab3",
-        r"fidelity of (\.\d+) gives two points, and (\.\d+) the other two \(part of them from "
-        r"(\.\d+) on\).*? the answers to 3,000 shapes gets about (\.\d+)",
+        r"\| (\.\d+) \| 2 \| \| (\.\d+) \| 4 \(part of the last two from (\.\d+) on\) \|.*? the "
+        r"answers to 3,000 shapes gets about (\.\d+)",
         [thresholds.SPENT_BETTER, bar.full, bar.some, believed],
     )
 

@@ -30,23 +30,43 @@
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess
 # into the small cell below the question, run the experiment, and explain the difference to yourself before
-# you read on. Nobody grades a guess.
+# you open the fold with the result. Nobody grades a guess.
 
 # %% [markdown]
-# **If you are stuck**, import the library's function and go on, without the points of that exercise. Run the
-# import *after* your own cell, so that it replaces what you wrote:
+# **If you are stuck**, use the library's function in place of yours and go on; you get no points for that
+# exercise. Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of
+# an exercise runs, the library's version refuses to work; everywhere else you can use it.
 #
-# | Exercise | Run after your cell |
-# |---|---|
-# | 1 | `from trickster.defenses import zero_mean_noise` |
-# | 2 | `from trickster.ood import score_msp, score_energy, score_knn` |
-# | 3 | `from trickster.ood import choose_threshold` |
-# | 4 | `from trickster.defenses import misinform` |
-# | 5 | the lines in the last hint of that exercise |
+# <details><summary>The library's functions</summary>
 #
-# Exercise 6 has no library version: an attack that is better than the obvious ones earns points.
+# ```python
+# # Exercise 1
+# from trickster.defenses import zero_mean_noise
 #
-# While the check of an exercise runs, the library's version refuses to work. Everywhere else you can use it.
+# # Exercise 2
+# from trickster.ood import score_energy, score_knn, score_msp
+#
+# # Exercise 3
+# from trickster.ood import choose_threshold
+#
+# # Exercise 4
+# from trickster.defenses import misinform
+#
+# # Exercise 5: it reverses the answers, so take the library's misinform as well
+# from trickster.api import Query
+# from trickster.defenses import Trickster
+#
+# library = Trickster.from_features(bank, victim.features(x_choose))
+#
+# def trickster(x, posteriors, features):
+#     return library(posteriors, Query(x, features, key="", now=0.0))
+# ```
+#
+# Exercise 6: nothing later uses it (exercise 7 leaves out its row).
+# </details>
+#
+# Exercise 6 has no library version. The best of the simple attacks earns about half of its points; the rest takes
+# ideas of your own.
 
 # %% provided="setup"
 {{setup}}
@@ -110,7 +130,7 @@ def runs(values):
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●○○○○ | 10 minutes | 4 |
+# | ●○○○○ | 10 minutes | 2 + 2 |
 #
 # **Idea.** A public notebook called "The Trickster Defense" adds large random noise to the logits of
 # queries that look strange. Its own table shows a clone with 34 % undefended and 38 % *defended*, one run
@@ -184,12 +204,21 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Read the figure.** Each pair of bars shows the same thief without and with noise. The noisy bar is a
-# little lower, and both are far above chance. The fidelities of single seeds are the better comparison, because
-# the two clones of a seed share their pictures and their starting weights.
+# <details><summary><b>Read the result</b></summary>
 #
-# A third of the answers are wrong, and yet the thief with soft labels keeps .632 of .679. **Explain it**: the next
-# cell asks you why. The last line that was printed is a clue.
+# Each pair of bars shows the same thief without and with noise. The noisy bar is a little lower, and both are far
+# above chance. The fidelities of single seeds are the better comparison, because the two clones of a seed share
+# their pictures and their starting weights.
+#
+# A third of the answers are wrong, and yet the thief with soft labels falls only from .679 to .632, and the one with
+# hard labels from .629 to .612.
+#
+# </details>
+
+# %% [markdown]
+# ## Exercise 1b: explain it
+#
+# The last line that was printed is a clue.
 
 # %% [markdown] written="why_noise" points=2
 # Why does noise of mean zero on so many answers change so little? And what are the 34 and 38 % of the
@@ -198,13 +227,16 @@ plots.bars(
 # ### BEGIN SOLUTION
 # A network that is trained on noisy answers learns their mean over similar pictures. The noise has mean
 # zero, so over many pictures it averages out: the mean of 50 noisy answers names the victim's class in
-# 94 % of the cases. What remains is a small loss: on
-# average the clone falls from .679 to .632 with soft labels, and from .629 to .612 with hard ones. The
-# notebook's two numbers are four points apart, but another seed alone changes an undefended clone by more than
-# that (here between .653 and .730). So one run of each shows neither that the noise helped nor that it hurt.
+# 94 % of the cases. Not exactly: the mean of the noisy *probabilities* is flatter than the true answer, though
+# nearly always with the same class on top. So noise mainly costs the soft thief the extra that soft labels gave:
+# they fall from .679 to .632, about what hard labels give without noise (.629), while hard labels fall only to
+# .612. The notebook's two numbers are four points apart, but another seed alone changes an undefended clone by
+# more than that (here between .653 and .730). So one run of each shows neither that the noise helped nor that it
+# hurt.
 #
 # ### BEGIN MARK SCHEME
-# One point: training averages, and what has mean zero averages out (regression to the mean). One
+# One point: training averages, and what has mean zero averages out (a network trained with cross-entropy fits
+# the conditional mean of its targets); that the mean is a little flatter need not be said. One
 # point: single runs without their spread are no evidence of a change, in either direction; it takes
 # several seeds, best the same ones with and without noise. Half points are fine. That noise smooths the
 # labels, and may even help in places, is right too, but must not be said without a number.
@@ -228,8 +260,8 @@ plots.bars(
 #   is dropped, so that higher means more normal.)
 # - **k-NN**, the cosine similarity between the features of the input and those of its `k`-th most similar
 #   training picture. The features are the inputs of the victim's last layer, one row of 128 numbers for
-#   each picture. The training features are called the *bank*. A `k` above 1 is less affected by single
-#   odd training pictures; this lab uses `K = 1`, the nearest one.
+#   each picture. The training features are called the *bank*. This lab uses `K = 1`, the nearest picture, because
+#   a `k` of 10 or 50 catches fewer strange queries here (change `K` above and see).
 #
 # A score must look at one input alone. It must not depend on the rest of the batch, because the thief
 # decides what else is in there.
@@ -343,20 +375,26 @@ plots.histograms(
 )
 
 # %% [markdown]
-# **Read the figures.** In the first figure, clothes and shapes form two hills that overlap, and 56 % of the shapes lie
-# to the left of the dotted line. In the second, the axis counts nines, because most probabilities are close to 1 (the
-# last bar holds six nines and more). The victim is less confident about shapes on the whole, but it is just as
-# unsure about many clothes, so the dotted line has to lie far to the left and few shapes lie beyond it.
+# In the second figure the axis counts nines, because most probabilities are close to 1 (the last bar holds six nines
+# and more).
 #
-# **Read the tables.** If 2 % of honest users may be flagged, MSP catches 15 % of the shapes, energy 32 % and
-# k-NN 56 %.
+# **Explain it before you open the next fold.** Why is k-NN so much better than MSP?
 #
-# **Explain it before you read on.** Why is k-NN so much better than MSP?
+# <details><summary><b>Read the result</b></summary>
+#
+# In the first figure, clothes and shapes form two hills that overlap, and 56 % of the shapes lie to the left of the
+# dotted line. In the second, the victim is less confident about shapes on the whole, but it is just as unsure about
+# many clothes, so the dotted line has to lie far to the left and few shapes lie beyond it. If 2 % of honest users may
+# be flagged, MSP catches 15 % of the shapes, energy 32 % and k-NN 56 %.
 #
 # MSP asks how sure the victim is which of ten kinds it sees. It is unsure about some clothes too, such as a shirt that
 # might be a coat, so a threshold that spares nearly all clothes must be low. Most shapes lie above it: training only
 # taught the victim to separate ten kinds from each other, and a shape that is like none of them is still nearest to one.
-# The k-NN score does not ask which class fits best. It asks whether the victim has ever seen anything like this.
+# Energy lies between. It still looks only at the ten kinds, but it keeps the size of the logits, which softmax throws
+# away, and shapes tend to get smaller ones than clothes. The k-NN score does not ask which class fits best. It asks
+# whether the victim has ever seen anything like this.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 3: where to draw the line
@@ -400,6 +438,7 @@ my_flagged = "no guess yet"  # in per cent, for example 10
 # A part of the training pictures is enough: all of them would need much memory.
 from_pictures = {
     "training pictures": score_knn(bank[:2_500], bank, K),
+    "training pictures, without themselves": score_knn(bank[:2_500], bank, K + 1),
     "held-out pictures": chosen["k-NN"],
 }
 shares = {}
@@ -409,18 +448,23 @@ for name, scores in from_pictures.items():
 print(f"Your guess: {my_flagged}. Measured: {shares['training pictures']:.1%}.")
 
 # %% [markdown]
-# **Explain it before you read on.** Both thresholds were allowed to flag 2 % of the pictures they were chosen on. Why does one of
-# them flag every honest user?
+# **Explain it before you open the next fold.** All thresholds were allowed to flag 2 % of the pictures they were
+# chosen on. Why does the first flag every honest user, and what does the second row add?
+#
+# <details><summary><b>Read the result</b></summary>
 #
 # Every training picture is in the bank. Its nearest neighbour is the picture itself, at a similarity of 1,
-# so the threshold ends up at 1 as well, and nothing but a training picture reaches it. The k-NN score makes
-# this extreme, but the rule is general: a model treats its training data better than anything new, so
-# whatever you choose or measure with them is too optimistic. The threshold from held-out pictures comes
-# close to what was asked for: 2 % were allowed, and 1.2 % of the honest users are flagged.
+# so the threshold ends up at 1 as well, and nothing but a training picture reaches it. The second row takes the
+# second nearest instead, which leaves the picture itself out, and flags 2.0 %: here the self-match did all the harm.
+# Do not count on that. A network that has fitted its training pictures more closely treats them better than anything
+# new even then, and held-out pictures avoid both dangers. Their threshold comes close to what was asked for: 2 % were
+# allowed, and 1.2 % of the honest users are flagged.
+#
+# </details>
 
 # %% [markdown]
 # **Playground.** What does a stricter threshold buy? Choose the share of honest users that you allow to be
-# flagged, and a thief's pool. Which pool is caught most easily at a low cost, and which hardly at all?
+# flagged, and a thief's pool. Which pool is caught most often at .5 %, and is it the same one at 5 %?
 
 # %% provided="playground"
 from trickster.playground import Control, playground
@@ -440,13 +484,6 @@ def threshold_for(max_fpr, name):
     )
 
 
-print("share of each pool that is flagged, by the share of honest users that may be")
-for name, scores in weird.items():
-    flagged = {
-        rate: np.mean(scores["k-NN"] < choose_threshold(held_out_scores, rate))
-        for rate in (0.005, 0.02, 0.05)
-    }
-    print(f"  {name:8}" + "".join(f"{share:6.0%} at {rate:.1%}" for rate, share in flagged.items()))
 playground(
     threshold_for,
     max_fpr=Control(
@@ -459,12 +496,23 @@ playground(
 )
 
 # %% [markdown]
+# When you have tried it, run the next cell: it prints all pools side by side.
+
+# %% provided="flagged_by_pool"
+scores = score_knn(victim.features(x_choose), bank, K)
+thresholds = {rate: choose_threshold(scores, rate) for rate in (0.005, 0.02, 0.05)}
+print("share of each pool that is flagged, at three allowed shares of honest users:")
+for name, one in weird.items():
+    flagged = {rate: np.mean(one["k-NN"] < at) for rate, at in thresholds.items()}
+    print(f"  {name:8}" + "".join(f"{share:6.0%} at {rate:.1%}" for rate, share in flagged.items()))
+
+# %% [markdown]
 # <details><summary>What to expect</summary>
 #
-# No pool is caught for nothing. If .5 % of honest users may be flagged, it is between 11 % (patches) and 32 %
-# (shapes) of the thief's queries; at 5 % it is at least 74 % of every pool, and the frontier below shows what that costs. Noise
-# has the highest AUROC, but at 2 % more shapes than noise are caught: what counts is how many scores lie below the
-# threshold, and AUROC averages over all thresholds.
+# The order changes: at .5 % shapes are caught most often (32 %, and patches least, 11 %), at 5 % noise (84 %, and no
+# pool less than 74 %). The frontier below shows what 5 % costs. Noise also has the highest AUROC, and yet at 2 % more
+# shapes than noise are caught: what counts is how many scores lie below the threshold, and AUROC averages over all
+# thresholds.
 # </details>
 
 # %% [markdown]
@@ -480,8 +528,9 @@ playground(
 # twice, even after the service was restarted. If the answers varied, their average could give the truth
 # away.
 #
-# Three demands, then: another class on top, different answers to different inputs, and nothing random. Write one
-# lie that meets them. Three ways are in hint 1, if you want them.
+# Three demands, then: another class on top, different answers to different inputs (the check wants at least five
+# different classes on top, over all rows), and nothing random. Write one lie that meets them. Three ways are in
+# hint 1, if you want them.
 
 
 # %% solution="misinform"
@@ -514,6 +563,13 @@ lab3.misinform(misinform)
 # <code>order = np.argsort(posteriors, axis=1)</code> lists the classes of each row from the least to the
 # most likely. Give the class <code>order[i, 0]</code> the probability that <code>order[i, -1]</code> had.
 # </details>
+#
+# > **Predict.** Three lies that meet the demands: the largest and the smallest probability change places
+# > (*swapped*), each class gets its neighbour's probability (*rolled*), or all ten are handed out in reverse order
+# > (*reversed*). Which costs a thief who believes every answer most? The result of exercise 5 tells you.
+
+# %%
+my_lie = "no guess yet"  # "swapped", "rolled" or "reversed"
 
 # %% [markdown]
 # ## Exercise 5: the trickster
@@ -531,9 +587,15 @@ lab3.misinform(misinform)
 # thief who does is you, in exercise 6. Honest users ask at the same time. All pictures come mixed, in
 # requests of all sizes, and many come a second time, beside other pictures or alone.
 #
-# **What it requires.** Accuracy *and* fidelity of the **best** thief's clone must fall by at least .18, and
-# honest users may lose at most 1.5 points of accuracy, with at most 3 % of them treated as weird. The drop of
-# .18 is there so that every lie that works gets full points; a good one takes about .37 on average,
+# **What it requires.** One point for each of these:
+#
+# - the same picture always gets the same answer, in whatever company it is sent;
+# - honest users lose at most 1.5 points of accuracy, and at most 3 % of them are treated as weird;
+# - accuracy *and* fidelity of the **best** thief's clone fall by at least .18 with fresh shapes;
+# - they do so with the pool that you have never seen;
+# - digits and patches, which teach a clone little anyway, still do (a fidelity below .4).
+#
+# The bar is as low as .18 so that every lie that works gets full points; a good one takes about .37 on average,
 # and more from shapes than from the other pool.
 #
 # `trickster` is called for each request. What stays the same from request to request, such as the
@@ -579,24 +641,9 @@ lab3.trickster(trickster)
 # that is always wrong in the same direction costs the thief more than one that varies.
 # </details>
 #
-# <details><summary>Stuck? Go on without these points</summary>
-#
-# The experiments below need a `trickster`. With this one they run; the check gives it no points.
-#
-# ```python
-# from trickster.api import Query
-# from trickster.defenses import Trickster
-#
-# library = Trickster.from_features(bank, victim.features(x_choose))
-#
-# def trickster(x, posteriors, features):
-#     return library(posteriors, Query(x, features, key="", now=0.0))
-# ```
-# </details>
-#
 # > **Predict.** Here are the three kinds of thief again, with 3,000 answers each. The averaging thief spends them on
-# > 1,000 pictures, three answers to each. Does averaging help against your defence? And would it help against the
-# > noise of exercise 1?
+# > 1,000 pictures, three answers to each. Does this thief get more than one who asks about 3,000 pictures once each,
+# > behind your defence? And behind the noise of exercise 1?
 
 # %%
 my_averaging = "no guess yet"  # for example "no and yes"
@@ -627,6 +674,7 @@ with progress.bar("Training 14 clones", 14):
         averaged.append(theft(x, np.mean(thrice, axis=0), "soft", seed))
     averaged = fidelities(averaged).mean()
 once = noisy_by_seed["soft"][:2].mean()  # with the same two seeds
+print(f"Your guess for the lie that costs a thief most: {my_lie}.")
 print(f"Your guess: {my_averaging}. Measured, averaging against asking about other pictures:")
 print(f"  your defence: {after['averaging'].mean:.3f} against {after['soft'].mean:.3f}")
 print(f"  the noise of exercise 1: {averaged:.3f} against {once:.3f}")
@@ -638,7 +686,9 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Averaging cleans noisy answers. Why does it not pay even against noise?
+# **Explain it before you open the next fold.** Averaging cleans noisy answers. Why does it not pay even against noise?
+#
+# <details><summary><b>Read the result</b></summary>
 #
 # All three lose a little over half of what they had, and the thief with soft labels, who had most, is left with most:
 # .289, against .259 with hard labels. Asking again gains the averaging thief nothing: your defence gives the same
@@ -647,14 +697,18 @@ plots.bars(
 # Against fresh noise, the average of three answers is cleaner than one. Even so, it is no gain: with the same seeds, a
 # thief got .621 from 3,000 pictures with one noisy answer each, and .618 from 1,000 pictures with three each. That is
 # too close to tell apart, and 1,000 clean answers give no more (.616, this thief undefended). Averaging spends three
-# queries to clean one answer; training does that for nothing, over different pictures.
+# queries to clean one answer; training does that for free, over different pictures.
 #
 # The check compares the *best* thief without and with the defence, and here that is the one with soft labels.
 #
-# <details><summary>Which of the three lies misleads most?</summary>
+# </details>
+#
+# <details><summary><b>Read the result: which of the three lies costs a thief most?</b></summary>
 #
 # The reversed ones. In 20 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
-# rolled ones, and .26 to answers whose largest and smallest probability are swapped.
+# rolled ones, and .26 to answers whose largest and smallest probability are swapped. Swapping leaves the other eight
+# probabilities in place, and a thief with soft labels learns from these too.
+#
 # </details>
 
 # %% [markdown]
@@ -718,21 +772,31 @@ plots.frontier(
 )
 
 # %% [markdown]
-# **Read the figure.** Follow the line from the top: each point has a stricter threshold than the one before. At
-# first the line falls almost straight down: up to a rate of 1 %, the fidelity falls from .679 to .327, and
-# honest users lose next to nothing. The last step, to 5 %, goes to the right: it takes .018 from honest users.
-# Every point has its price, and the owner has to choose one.
+# <details><summary><b>Read the result</b></summary>
 #
-# Why does the figure show what is *lost*? 2,500 pictures determine a utility only to about a point: see the
+# Follow the line from the top: each point has a stricter threshold than the one before. At first the line falls almost
+# straight down: up to a rate of 1 %, the fidelity falls from .679 to .327, and honest users lose next to nothing. The
+# last step, to 5 %, goes to the right: it takes .018 from honest users. So 2 % is chosen. Every point has its price,
+# and the owner has to choose one.
+#
+# </details>
+#
+# **What the intervals mean.** Why does the figure show what is *lost*? 2,500 pictures determine a utility only to about a point: see the
 # intervals in the first table. The *difference* between two rates is known much better, because both are
 # measured on the same pictures. The same is true for fidelities from the same seeds. The second table lists
 # the differences from step to step.
 #
-# **Is 2 % really better than 1 %?** The choice only compares means. The table says that the step lowers the
-# fidelity by .041 [.015, .086] and the utility by .001 [.000, .003]. The first interval does not contain 0, so
-# probably yes; but four values of one sign occur by chance in one of eight cases, so repeat it before you
-# pay for it. Had the interval contained 0, you would not know, and might as well take the cheaper rate. (The rate was
-# picked on the same pictures that its utility is reported on; with five candidates, that flatters it little.)
+# **Explain it before you open the next fold.** The choice only compares means. Is 2 % really better than 1 %?
+#
+# <details><summary><b>Read the result</b></summary>
+#
+# The table says that the step lowers the fidelity by .041 [.015, .086] and the utility by .001 [.000, .003]. The first
+# interval does not contain 0, so probably yes; but four values of one sign occur by chance in one of eight cases, so
+# repeat it before you pay for it. Had the interval contained 0, you would not know, and might as well take the cheaper
+# rate. (The rate was picked on the same pictures that its utility is reported on; with five candidates, that flatters
+# it only a little.)
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 6: attack it yourself
@@ -749,6 +813,16 @@ plots.frontier(
 # on them. You may ask in several steps, let one answer decide what you ask next, and correct an answer that you do not
 # believe.
 #
+# | mean fidelity | points |
+# |---|---|
+# | .31 | 2 |
+# | .50 | 4 (part of the last two from .49 on) |
+#
+# A thief who believes the answers to 3,000 shapes gets about .16. These bars are for the check's services, whose
+# classes are harder to learn: in a rehearsal against your own service, the same attack scores much higher (shapes
+# about .29). Use `rehearse` to compare attacks, and the check to see where you stand; you may run both as often as you
+# like. A rehearsal takes a few seconds, the check about ten.
+#
 # **What the check does.** It sends your attack against three services, each with 3,000 shapes and 100 real pictures
 # of its own. In front of each stands the library's trickster, as in exercise 5: one nearest neighbour, a false-positive
 # rate of 2 %, reversed answers. As in lab 2, each service sorts clothes into ten classes of its own, so that only its
@@ -759,14 +833,10 @@ plots.frontier(
 # is not cheating to know that; it is the point. What belongs to the owner you do not have: inside `spend`, leave
 # `victim`, `bank`, `threshold`, `trickster`, `scenario` and `dataset` alone. The only pictures of clothes that are yours
 # are the hundred, and what you make of them. Two functions of the library, `adaptive_attacks.unlie` and
-# `adaptive_attacks.unlied`, put lies right; they refuse while the check runs, but an un-lier of your own is welcome.
+# `adaptive_attacks.unlied`, correct lies; they refuse while the check runs, but an un-lier of your own is welcome.
 #
-# A mean fidelity of .36 gives two points, and .50 the other two (part of them from .48 on). A thief who believes the
-# answers to 3,000 shapes gets about .16. These bars are for the check's services, whose classes are harder to learn:
-# in a rehearsal against your own service, the same attack scores much higher (shapes about .29). Use `rehearse` to
-# compare attacks, and the check to see where you stand; you may run both as often as you like. A rehearsal takes a few
-# seconds, the check about ten. If you mislead in another way in exercise 4, remember that the check's services reverse.
-# Their detector looks through your victim's features, so the share that is flagged is about what you rehearse.
+# (If you mislead in another way in exercise 4, remember that the check's services reverse. Their detector looks through
+# your victim's features, so the share that is flagged is about what you rehearse.)
 #
 # > **Predict.** Which of three simple attacks is the best: 3,000 shapes, 2,900 shapes and the 100 real pictures, or the
 # > 100 real pictures alone? Write your guess before you open a hint; exercise 7 measures it.
@@ -922,12 +992,18 @@ print("  " + ", ".join(f"{loss:.3f} from {name}" for name, loss in lost.items())
 plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
-# **Explain it before you read on.** Why is it better to send 100 pictures alone than to add 2,900 shapes to them, behind
-# the defence but not without it?
+# **Explain it before you open the next fold.** Why is it better to send 100 pictures alone than to add 2,900 shapes to
+# them, behind the defence but not without it?
+#
+# <details><summary><b>Read the result</b></summary>
 #
 # The truthful answers about shapes add something: without the defence, .807 in place of .744. Behind it more than half of
-# the answers about them are lies, and the hundred pictures, nearly all with true answers, cannot make up for so many. The
-# next cell asks you what follows for the owner.
+# the answers about them are lies, and the hundred pictures, nearly all with true answers, cannot make up for so many.
+# The thief with shapes alone loses most, .373, and the hundred pictures alone lose nothing.
+#
+# </details>
+#
+# The next cell asks you what follows for the owner.
 
 # %% [markdown] written="limits" points=2
 # What does the table say about this defence, and what is one thing that you would measure next as the owner? Use
@@ -936,9 +1012,9 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 # ### BEGIN SOLUTION
 # Against a thief with shapes only, the defence works: fidelity falls from .662 to .289. A hundred real
 # pictures undo that. Alone they give .745 behind the defence and .744 without it, because only 2 % of them are
-# flagged (they come from the half that set the threshold; of other customers' pictures it is 1.2 %): a detector that spares honest customers spares this thief as well. If the
-# thief adds shapes, the wrong answers to these mislead the clone, which reaches .651 instead of .807, less than with
-# hundred pictures alone. My attack changes the real pictures so little that 6 % are flagged; it reaches .793, far
+# flagged (they come from the half that set the threshold; of other customers' pictures it is 1.2 %): a detector that
+# spares honest customers spares this thief as well. If the thief adds shapes, the wrong answers to these mislead the
+# clone, which reaches .651 instead of .807, less than the hundred pictures get alone. My attack changes the real pictures so little that 6 % are flagged; it reaches .793, far
 # more than 3,000 shapes get from my service without its defence. So the defence raises the price of a theft, since the thief
 # now needs real pictures, but it does not prevent one. Next I would measure how the theft depends on the number of
 # real pictures: if ten are nearly as good as a hundred, the defence is worth little.
@@ -970,7 +1046,7 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 #   kind of clothes, and reversed ones do not fit into them (`adaptive_attacks.unlied`; you will write it in
 #   lab 5). It costs no query.
 # - The **oracle** is told which answers are lies and trains on the others alone. No real thief is told
-#   this. The oracle is a yardstick: anyone who can recognise the lies gets at least this much.
+#   this. The oracle is a yardstick: anyone who can recognise every lie can do at least this well.
 #
 # > **Predict.** What fidelity does the un-lier reach?
 
@@ -1012,24 +1088,30 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** The oracle knows for certain which answers are lies. Why does the un-lier, who
-# has to find out, do at least as well?
+# **Explain it before you open the next fold.** The oracle knows for certain which answers are lies. Why does the
+# un-lier, who has to find out, do at least as well?
+#
+# <details><summary><b>Read the result</b></summary>
 #
 # The thief who does not know the defence is left with .289. The oracle leaves out the lies and trains on less than
-# half of the answers, which gives .618 of the .662 undefended: the truthful half teaches a clone nearly everything.
-# The un-lier finds the right class behind 96.6 % of the lies or more, turns one truth in fifty or fewer by mistake,
-# and so learns from almost all 3,000 answers. That gives .629. (The two are too close to call one of them better.)
+# half of the answers, about 1,300. These truthful answers alone teach it nearly as much (.618) as all 3,000 teach the
+# thief of an undefended service (.662). The un-lier finds the right class behind 96.6 % of the lies or more, wrongly
+# reverses at most about one true answer in fifty, and so learns from almost all 3,000 answers. That gives .629. Both
+# seeds favour the un-lier, by .019 and .005; two seeds do not settle it.
 #
 # This reveals two weaknesses of your defence. A reversed answer contains everything that the true answer
 # contained, and nothing secret is needed to read it. And the detector flags only 56 % of the shapes, so anyone
 # who recognises the lies has truthful answers about the rest.
+#
+# </details>
 
 # %% [markdown]
 # <details><summary>If you mislead in another way</summary>
 #
-# Swapped probabilities are found out like reversed ones. If you rolled the classes by one, and set
-# <code>undo</code> to roll them back, your un-lier found little: in the course's own measurements, over three seeds,
-# .353, and .351 by a thief who takes all answers for the truth. A rolled answer looks like a true answer about
+# Swapped probabilities are spotted nearly as easily as reversed ones: in the course's own measurements, over three
+# seeds, the un-lier gets .622 in place of .643. If you rolled the classes by one, and set <code>undo</code> to roll
+# them back, your un-lier gained almost nothing: over three seeds, .353, and .351 by a thief who takes all answers for
+# the truth. A rolled answer looks like a true answer about
 # another kind of clothes, and this thief looks at nothing but the answers. Whoever also looks at the pictures can
 # see that the class does not fit them.
 # </details>
@@ -1063,11 +1145,11 @@ plots.bars(
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** Zero-mean noise that changed a third of the answers took .05 or less of a thief's fidelity, because
-# training averages it out.
-# Answers that are wrong in a fixed way do hurt thieves who do not know about them. What honest users pay
-# can be chosen beforehand, and was measured on pictures that were not used to set the threshold. The check
-# measured the drop on the best of several thieves.
+# **Shown.** Zero-mean noise that changed a third of the answers took a thief's fidelity only from .679 to .632 with soft
+# labels, and from .629 to .612 with hard ones (means over four seeds), because training averages it out. Answers that
+# are wrong in a fixed way do hurt thieves who do not know about them. What honest users pay can be chosen beforehand,
+# and was measured on pictures that were not used to set the threshold. The check measured the drop on the best of
+# several thieves.
 #
 # **Not shown.** That no thief gets around the defence. You have met two who do: yourself, with 100 real pictures,
 # and one who knows how you lie. All thieves of this lab trained the same small clone. Lab 2's best gets more out of

@@ -45,7 +45,7 @@ def fresh_noise(part: Part, noise: Answer) -> None:
         f"{different:,} different answers to {len(clean):,} equal questions; "
         f"the same generator repeats them: {repeats}; another gives others: {follows}",
         "a fresh draw for each row, the same from the same generator, others from another",
-        "",
+        "as many as questions, True and True",
         "Draw an array of the posteriors' shape from rng, and from nothing else. Noise on the "
         "logits needs no clipping: the softmax takes care of the range.",
     )

@@ -280,7 +280,7 @@ class Threshold:
             f"max_fpr 0: {none:.3f} flagged; ties: {tied:.2f} of at most {rate / 100:.2f}; "
             f"{share:.2f} of {n} scores: {few} flagged; {whole / 10:.1f} of 10: {of_ten} flagged",
             f"0, at most {rate / 100:.2f}, {most} and {whole}",
-            "",
+            "exactly these, with 0.00 for ties",
             self._again(_why_edge(none, tied * 100 > rate, max(few - most, of_ten - whole))),
         )
 

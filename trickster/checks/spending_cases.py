@@ -26,6 +26,7 @@ from trickster.training import same_steps
 SERVICES = 3
 BUDGET = 3_000  # queries, and pictures that a clone may be trained on
 REAL = 100  # pictures of clothes that the thief owns
+USUAL = f"{SPENT_FIDELITY.usual}, with 6% lies"
 MISLED = 0.2  # who is lied to more often should hear that first
 FEW = 300  # different pictures
 LOOKED_AT = 66  # pictures of each training set that are compared with clothes of others
@@ -229,7 +230,7 @@ def more_than_shapes(part: Part, found: Thefts) -> None:
         found.mean >= SPENT_BETTER,
         found.measured,
         f"at least {SPENT_BETTER}",
-        SPENT_FIDELITY.usual,
+        USUAL,
         found.advice,
         value=found.mean,
     )
@@ -243,7 +244,7 @@ def more_than_real(part: Part, found: Thefts | None) -> None:
         SPENT_FIDELITY.share(found.mean),
         found.measured,
         f"at least {SPENT_FIDELITY.full} (some points from {SPENT_FIDELITY.some})",
-        SPENT_FIDELITY.usual,
+        USUAL,
         found.advice if found.mean >= SPENT_BETTER else SAME,
         value=found.mean,
     )
@@ -282,7 +283,7 @@ def _why_low(thefts: Sequence[Theft], lies: float) -> str:
     if lies > MISLED:
         return (
             f"{lies:.0%} of the answers were lies: your pictures are too unlike clothes. Change "
-            "the real ones less, or find out which answers are lies."
+            "the real ones less (then about 6% are lies), or find out which answers are lies."
         )
     if different < FEW:
         return (

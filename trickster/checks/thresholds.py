@@ -90,13 +90,13 @@ DROP = Threshold(
 )
 SPENT_FIDELITY = Threshold(
     0.50,
-    0.48,
+    0.49,
     "about .60",
-    "20 runs: right answers: reference .579 to .624, mirrored .531 to .568, far, lies undone "
-    ".521 to .605; wrong ones: shapes .126 to .188, shapes and real .220 to .298, real alone "
-    ".439 to .489",
+    "20 runs: right answers: reference .579 to .624, mirrored .531 to .568, nine rolls .506 to "
+    ".550, far, lies undone .521 to .605; wrong ones: shapes .126 to .188, shapes, lies undone "
+    ".314 to .403, shapes and real .220 to .298, real alone .439 to .489",
 )
-SPENT_BETTER = 0.36  # fidelity that no thief reaches who believes answers about shapes
+SPENT_BETTER = 0.31  # below it: whoever believes answers about shapes; above: whoever corrects them
 HONEST_LOSS = 0.015  # of the honest users' accuracy
 HONEST_FLAGGED = 0.03  # of the honest users' inputs
 POOR_POOL = 0.40  # fidelity of a clone from a pool that steals badly anyway
