@@ -1,6 +1,7 @@
 """Lab 1's checks: right answers of several kinds pass, and each wrong one is named."""
 
 import copy
+import re
 import warnings
 from contextlib import nullcontext
 
@@ -9,12 +10,13 @@ import pytest
 import torch
 from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
-from reference import reference
+from reference import ROOT, reference
 from torch import nn
 from torch.nn import functional as F
 
 from autograder import held_back
-from trickster import models
+from autograder.course import pick_labs
+from trickster import models, withheld
 from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import draws, lab1, live_model, probes, training_cases
 from trickster.checks.live_model import LiveModel
@@ -797,6 +799,13 @@ def service(
             if order == "check charge answer":
                 self.used += count(x)
                 return answer(self.predict(x))
+            if order == "refund":
+                self.used += count(x)
+                try:
+                    return answer(self.predict(x))
+                except ConnectionError:
+                    self.used -= count(x)
+                    raise
             try:
                 answers = self.predict(x)
             except ConnectionError:
@@ -822,6 +831,7 @@ def test_api_reference(names):
         (service(checks=False), 3, "Check shape, size, dtype"),
         (service(budget_check=False), 3, "more: answered"),
         (service(order="charge anyway"), 3, "You count a query after answering it"),
+        (service(order="refund"), 3, "give the charge back when the answer fails"),
         (service(whole=False), 3, "is refused whole"),
         (service(told=lambda n, left: (0, 0)), 3, "what was asked, and what is left"),
         (service(told=lambda n, left: (left, n)), 3, "what was asked, and what is left"),
@@ -889,3 +899,33 @@ def test_counts_kept_from_a_desk_are_none_in_grading():
             raise InvalidQuery("never seen")
 
     assert max(under_a_secret(lab1.api, FromMemory, public=False)) == 0.0
+
+
+# --- stuck ---------------------------------------------------------------------------
+
+
+def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here(names):
+    (lab,) = pick_labs(ROOT, ["lab1"])
+    text = lab.source.read_text("utf-8")
+    block = re.search(r"The library's functions</summary>.*?```python\n(.*?)# ```", text, re.S)[1]
+    scope = {**names, "scenario": Scenario("fashion")}
+    exec(re.sub(r"^# ?", "", block, flags=re.M), scope)
+    x = scope["scenario"].data.x_test[:6]
+    network = scope["build_victim"](seed=1)
+    assert len(scope["train_victim"](network, x, np.arange(6), epochs=2, after_epoch=print)) == 2
+    # The service always has the course's victim behind it, so its check would not pass it.
+    service = scope["API"](None, budget=5)
+    with pytest.raises(BudgetExceeded):
+        service.query(x)
+    assert service.query(x[:5]).shape == (5, 10) and service.used == 5
+    slow_or_never = lab1.build_victim, lab1.api
+    for check, mine, *helpers in (
+        (lab1.build_victim, scope["build_victim"], recorded),
+        (lab1.predict_proba, scope["predict_proba"], watched),
+        (lab1.expected_calibration_error, scope["expected_calibration_error"]),
+        (lab1.api, scope["API"]),
+    ):
+        assert check in slow_or_never or check(mine, *helpers) == check.points
+        with withheld.refused_by(withheld.refusing):
+            result = check(mine, *helpers)
+        assert result == 0 and "the library's own answer" in in_words(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -9,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 from reference import ROOT
 
 from autograder.authoring.self_study import starred_answers
@@ -28,6 +30,7 @@ from benchmarks import (
     exact_theft,
     knowing_thieves,
     lies_by_query,
+    longer_training,
     results,
     right_answers,
     star_answers,
@@ -105,8 +108,14 @@ def test_the_model_answer_to_lab_1_s_star_prints_what_it_says(capsys):
     assert printed and f"```\n{printed}```" in cells[-1].source
 
 
-def test_readme_s_picture_is_what_lab_2_shows():
-    assert results.PICTURE.read_bytes() == results.lab_picture(), (
+@pytest.mark.slow
+def test_readme_s_picture_is_lab_2_s_without_the_shares_that_the_lab_asks_for():
+    stored, drawn = (
+        np.asarray(Image.open(io.BytesIO(png)).convert("L"), float)
+        for png in (results.PICTURE.read_bytes(), results.lab_picture())
+    )
+    # On another machine a boundary may lie a pixel further.
+    assert stored.shape == drawn.shape and np.abs(stored - drawn).mean() < 1, (
         "docs/square.png is stale: python -m benchmarks.results --write"
     )
 
@@ -249,7 +258,6 @@ def test_what_readme_says_of_thieves_who_have_read_the_code():
     for row in summary.rows()[3:]:
         others = [row.naive, row.knows.after, row.oracle]
         assert row.real.after.mean > max(one.mean for one in others)
-    assert lab_3.real.after.mean - lab_3.knows.after.mean < 0.01  # "comes level"
 
 
 def test_the_reference_table_shows_who_knows_a_defence_and_who_is_told():
@@ -531,6 +539,16 @@ def quotes():
     served = of_demo_b("honest_accuracy", "no defence", "noise alone", "all five")
     published = [float(demo_b.PUBLISHED[name]) for name in ("no defence", "all five")]
     demo_a_published = [100 * float(value) for value in demo_a.PUBLISHED.values()]
+    longer = stored("longer_training")
+    yield (
+        "lab1",
+        r"training loss falls to about (\.\d+)\. The held-out loss rises to about (\.\d+), and yet "
+        r"the accuracy rises as well, to about (\d+) %",
+        [
+            longer_training.values(longer, what).mean() * (100 if what == "accuracy" else 1)
+            for what in longer_training.MEASURED
+        ],
+    )
     yield "lab2", r"\| clone's accuracy \| (\.\d+) \| (\.\d+) \|", published
     yield "lab2", r"accuracy falls from about (\.\d+) to about (\.\d+)", [stolen[0], stolen[2]]
     yield "lab2", r"\(about (\.\d+) to (\.\d+)\)", [served[0], served[2]]

@@ -28,26 +28,49 @@
 #
 # **How it works.** Run the cells in order. Each exercise has a scaffold for you to complete and a
 # check below it. The check shows what it measured, what was required, and what usually causes the
-# difference. The checks draw their data at random, and grading draws again, so a solution that is tuned to one
-# draw will not pass.
+# difference. A check asks the same each time you run it; grading asks with other data, so a solution that is
+# tuned to what the check asks will not pass.
 #
 # Before each experiment you are asked to predict the result. Write your guess into the cell under
 # the question. Nobody grades it: it is there for you to compare with what you then see.
 
 # %% [markdown]
-# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that
-# exercise, and everything after it works. Run `from trickster import evaluation, models, training` in
-# a new cell, and make this the first line of your function:
+# **If you are stuck**, use the library's function in place of yours and go on; you get no points for that
+# exercise. Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of
+# an exercise runs, the library's version refuses to work; everywhere else you can use it.
 #
-# | exercise | first line |
-# |---|---|
-# | 1 | `return models.cnn(seed=seed)` |
-# | 2 | `return training.fit(model, x, y, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)` |
-# | 3 | `return models.Classifier(model).posteriors(x)` |
-# | 4 | `return evaluation.expected_calibration_error(posteriors, y, bins)` |
-# | 5 | none: only the two cells below it use your class, and you can skip them |
+# <details><summary>The library's functions</summary>
 #
-# The library's functions refuse to work while the check of their own exercise runs.
+# ```python
+# from trickster import evaluation, models
+#
+# # Exercise 1
+# def build_victim(seed=0):
+#     return models.cnn(seed=seed)
+#
+# # Exercise 2 (it does not measure the held-out loss)
+# def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_epoch=None):
+#     return training.fit(model, x, y, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+#
+# # Exercise 3
+# def predict_proba(model, x, batch_size=512):
+#     return Classifier(model, batch_size=batch_size).posteriors(x)
+#
+# # Exercise 4
+# def expected_calibration_error(posteriors, y, bins=15):
+#     return evaluation.expected_calibration_error(posteriors, y, bins)
+#
+# # Exercise 5 (it always serves the course's victim)
+# class API:
+#     used = property(lambda self: self.service.used("customer"))
+#
+#     def __init__(self, predict, budget):
+#         self.service = scenario.api(budget=budget)
+#
+#     def query(self, x):
+#         return self.service.query(x, "customer")
+# ```
+# </details>
 
 # %% provided="setup"
 {{setup}}
@@ -101,10 +124,15 @@ plots.pictures(
 )
 
 # %% [markdown]
-# **Read the result.** 500 times the service said what a random shape looks like to it. That was enough for a
-# linear model to agree with it on more than half of all clothes. In lab 2 you build a better thief. First build
-# what is being stolen, and notice how much each design decision gives away: how many answers, how much in an
-# answer, and to whom.
+# <details><summary><b>Read the result</b></summary>
+#
+# 500 times the service said what a random shape looks like to it. That was enough for a linear model to agree with
+# it on more than half of all clothes.
+#
+# </details>
+#
+# In lab 2 you build a better thief. First build what is being stolen, and notice how much each design decision
+# gives away: how many answers, how much in an answer, and to whom.
 
 # %% [markdown]
 # ## The data
@@ -130,7 +158,7 @@ plots.pictures(
 
 # %% [markdown]
 # All kinds are equally common, so a model that guesses at random is right one time in ten. Remember
-# this number, `.10`: in all these labs it is the score of a model that has learnt nothing.
+# this number, `.10`: wherever there are ten classes, it is the score of a model that has learnt nothing.
 
 # %% [markdown]
 # ## Exercise 1: the network
@@ -145,9 +173,10 @@ plots.pictures(
 # `conv 5×5, 32 filters, stride 2` → ReLU → `conv 5×5, 64 filters, stride 2` → ReLU → flatten →
 # `linear 128` → ReLU → dropout .25 → `linear 10`
 #
-# A stride of 2 halves the size: 28×28 pixels become 14×14, and those 7×7. Two numbers are left for you to find:
-# the `padding` for which this comes out even, and the number of inputs of `linear 128`. The scores at the end are
-# *logits*: they can be any real numbers. Do not add a softmax: the loss of exercise 2 contains it.
+# Two numbers are left for you to find: the `padding`, and the number of inputs of `linear 128`. Print the shape
+# after each layer: with the right padding the convolutions halve 28 to 14 and 14 to 7, and the linear layer takes
+# what is then left. The scores at the end are *logits*: they can be any real numbers. Do not add a softmax: the
+# loss of exercise 2 contains it.
 #
 # You may build a different network out of torch's own layers, as long as it learns equally well in
 # the same number of epochs.
@@ -204,9 +233,14 @@ print(f"Measured: {sum(sizes.values()):,} weights, {sizes[largest]:,} of them in
 # </details>
 
 # %% [markdown]
-# **Read the result.** Nearly nine in ten weights connect the flattened picture with the hidden layer. (In the printed
-# name, `5` is the number of a layer in `nn.Sequential`, here of the first linear one.) Remember the
-# total when you meet the thieves of lab 2: a clone does not need to find these weights, only answers that agree.
+# <details><summary><b>Read the result</b></summary>
+#
+# Nearly nine in ten weights connect the flattened output of the second convolution (64 · 7 · 7 numbers) with the
+# hidden layer. (In the printed name, `5` is the number of a layer in `nn.Sequential`, here of the first linear
+# one.) Remember the total when you meet the thieves of lab 2: a clone does not need to find these weights, only
+# answers that agree.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 2: the training step
@@ -275,6 +309,9 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_ep
 # Train a network and watch its loss, on the training pictures and on the held-out ones. This takes about half a
 # minute on a small laptop.
 
+# %%
+EPOCHS = 8
+
 # %% provided="train_it"
 my_victim = build_victim(seed=0)
 held_out_losses = []
@@ -285,27 +322,38 @@ def look(loss):
     logits = torch.tensor(Classifier(my_victim).logits(fashion.x_test))
     held_out_losses.append(F.cross_entropy(logits, torch.tensor(fashion.y_test)).item())
     print(
-        f"epoch {len(held_out_losses)} of 8: training loss {loss:.3f}, "
+        f"epoch {len(held_out_losses)} of {EPOCHS}: training loss {loss:.3f}, "
         f"held-out loss {held_out_losses[-1]:.3f}"
     )
 
 
-with progress.bar("Training for eight epochs", 8):
-    my_losses = train_victim(my_victim, fashion.x_train, fashion.y_train, after_epoch=look)
+with progress.bar(f"Training for {EPOCHS} epochs", EPOCHS):
+    my_losses = train_victim(
+        my_victim, fashion.x_train, fashion.y_train, epochs=EPOCHS, after_epoch=look
+    )
 right = accuracy(Classifier(my_victim).labels(fashion.x_test), fashion.y_test)
 print(f"Your guess: {my_accuracy}. Measured: {100 * right:.1f} % of the held-out pictures.")
-plots.losses(my_losses, held_out_losses, title="Loss of each epoch")
+plots.losses(my_losses, held_out_losses or None, title="Loss of each epoch")
 
 # %% [markdown]
-# **Explain it before you read on.** The training loss is still falling in the last epoch. Does that mean that
-# more epochs would give a better model?
+# **Explain it before you open the next fold.** The training loss is still falling in the last epoch. Does that
+# mean that more epochs would give a better model? If you have a minute to spare, set `EPOCHS = 16` above and train
+# again.
 #
-# **Read the result.** Not necessarily. From the sixth epoch to the eighth, the training loss falls from .238 to
-# .171, but the held-out loss hardly moves: .345 and .340. A network of this size can begin to memorise the pictures
-# that it is trained on. What counts is how it does on pictures that it has never seen. (The training loss begins
-# above the other one because it is the mean over the epoch, measured with dropout. The schedule also brings the
-# learning rate down to 0 by the end of the last epoch, which flattens both curves. To know what more epochs do, train
-# again with `epochs=16`.)
+# <details><summary><b>Read the result</b></summary>
+#
+# It depends on what "better" means. From the sixth epoch to the eighth, the training loss falls from .238 to .171,
+# but the held-out loss hardly moves: .345 and .340. What counts is how the network does on pictures that it has
+# never seen, and one of this size can begin to memorise those that it is trained on.
+#
+# After 16 epochs (means over three seeds), the training loss falls to about .05. The held-out loss rises to about
+# .43, and yet the accuracy rises as well, to about 89 %. So the network is right a little more often, but where it
+# is wrong it is much more confident. Exercise 4 measures such overconfidence.
+#
+# (The training loss begins above the other one because it is the mean over the epoch, measured with dropout. The
+# schedule also brings the learning rate down to 0 by the end of the last epoch, which flattens both curves.)
+#
+# </details>
 #
 # The check below measures the same for your training step. It draws ten new classes: the same clothes, sorted
 # in a different way that is about as hard to learn. The check trains several small networks with your function
@@ -319,7 +367,7 @@ lab1.train_victim(build_victim, train_victim, new_network, weights_of, recorded)
 # **The ± in the check** is the sampling error. The check uses only a sample of all possible pictures,
 # and another sample would give a slightly different accuracy. For about 95 of 100 samples, the true
 # accuracy lies within the range given. With four times as many pictures, the range would be half as
-# wide. (The accuracy itself differs from the 88.1 % above because the check's ten classes are others.)
+# wide. (The accuracy itself differs from the one above because the check's ten classes are others.)
 
 # %% [markdown]
 # <details><summary>Hint 1: which steps, in which order?</summary>
@@ -360,14 +408,25 @@ for i, j in (np.transpose(np.triu_indices(10))[pair] for pair in worst):
 # %%
 i, j = np.unravel_index(np.argmax(confused + confused.T), (10, 10))
 print(f"Your guess: {my_pair}. Measured: {fashion.classes[i]} and {fashion.classes[j]}.")
+mixed_up = np.flatnonzero(wrong & np.isin(truth, (i, j)) & np.isin(predicted, (i, j)))[:10]
+plots.pictures(
+    fashion.x_test[mixed_up],
+    [fashion.classes[label] for label in truth[mixed_up]],
+    title="Ten of the pictures that the victim confuses, and what they are",
+)
 
 # %% [markdown]
-# **Explain it before you read on.** Look at the pictures at the top of the lab. What do these kinds of
-# clothes have in common?
+# **Explain it before you open the next fold.** What do the kinds of clothes in the list have in common? Look at
+# these pictures, and at those at the top of the lab.
 #
-# **Read the result.** They have nearly the same outline. The two kinds in each pair cover the upper body
-# and have sleeves, and what tells them apart, such as a collar or a row of buttons, is often only a few
-# pixels wide. Trousers and bags have outlines of their own, so they do not appear in the list.
+# <details><summary><b>Read the result</b></summary>
+#
+# They have nearly the same outline. A short-sleeved shirt is shaped like a T-shirt, and a long-sleeved one like a
+# pullover or a coat. (The one shirt at the top of the lab happens to have long sleeves.) What tells the kinds
+# apart, such as a collar or a row of buttons, is often only a few pixels wide, and some of the ten pictures would
+# puzzle a person as well. Trousers and bags have outlines of their own, so they do not appear in the list.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 3: from logits to answers
@@ -382,12 +441,12 @@ print(f"Your guess: {my_pair}. Measured: {fashion.classes[i]} and {fashion.class
 # 1. The service sends logits instead of probabilities, or applies the softmax along the wrong axis.
 # 2. Dropout is still switched on, so the same picture gets a different answer each time.
 # 3. An answer ends up in the wrong row, or depends on the other pictures in the batch.
-# 4. The service leaves the model in a different mode, or stores gradients until the memory is full.
+# 4. The service stores gradients until the memory is full, or leaves the model in a different mode.
 #
 # In the check, `model` records how you use it: its mode, the batch sizes, and the state you leave it in.
 #
 # > **Predict.** Which of the four mistakes would an honest customer notice first? Which of them could
-# > nobody notice who sees only the answers?
+# > nobody notice who sees only the answers? (Where two are named, take the first.)
 
 # %%
 my_mistakes = "no guess yet"  # for example "first 3; never 1"
@@ -467,20 +526,24 @@ print(
 print(f"Your guess: {my_mistakes}.")
 
 # %% [markdown]
-# **Explain it before you read on.** Which of the four would a *thief* want you to make?
+# **Explain it before you open the next fold.** Which of the four would a *thief* want you to make?
 #
-# **Read the result.** Mistake 1 shows in the very first answer, because it does not sum to 1. A customer
-# sees mistake 3 as soon as they send a few pictures that they know. Mistake 2 shows only to someone who
-# sends the same picture twice, which few customers do. Mistake 4 cannot be seen in the answers at all:
-# the company notices it when its memory runs out, here 56 MB for every 1,000 answers that are kept.
+# <details><summary><b>Read the result</b></summary>
 #
-# (Mistakes 3 and 4 have a second half, and it is harder to find. An answer that depends on its neighbours shows only
-# if the same picture is sent in two different batches. A wrong mode shows in whatever runs next: dropout left on
-# makes the next answers those of mistake 2.)
+# Mistake 1 shows in the very first answer, because it does not sum to 1. A customer sees mistake 3 as soon as they
+# send a few pictures that they know. Mistake 2 shows only to someone who sends the same picture twice, which few
+# customers do. Stored gradients (mistake 4) cannot be seen in the answers at all: the company notices them when its
+# memory runs out, here 56 MB for every 1,000 answers that are kept.
+#
+# The second forms of mistakes 3 and 4 are harder to find. An answer that depends on its neighbours shows only if the
+# same picture is sent in two different batches. A model left in the wrong mode shows in whatever runs next: dropout
+# left on makes the next answers those of mistake 2.
 #
 # A thief would want mistake 1, though it gains them less than it seems: the logarithms of the probabilities are
 # the logits, up to one constant per picture (lab 6 steals a model with them). Only where a probability is
 # rounded to 0 does the logit say more.
+#
+# </details>
 #
 # Next, look at three answers of the correct service in full.
 
@@ -502,19 +565,22 @@ plots.answers(
 )
 
 # %% [markdown]
-# **Explain it before you read on.** The label alone would be the name of the longest bar. What do the
+# **Explain it before you open the next fold.** The label alone would be the name of the longest bar. What do the
 # other nine bars add?
 #
-# **Read the result.** They show which other classes the picture resembles, and how strongly. For the
-# trousers they add nothing, as the victim is certain. The second answer says "T-shirt, perhaps a
-# shirt". In the third the first choice is wrong, and the right class, coat, comes second with .28. This
-# is typical: when the first choice is wrong, the second is right in 73.3 % of the cases. (A guess among the nine
-# other classes would be right in 11 %.)
+# <details><summary><b>Read the result</b></summary>
+#
+# They show which other classes the picture resembles, and how strongly. For the trousers they add nothing, as the
+# victim is certain. The second answer says "T-shirt, perhaps a shirt". In the third the first choice is wrong, and
+# the right class, coat, comes second with .28. This is typical: when the first choice is wrong, the second is right
+# in 73.3 % of the cases. (A guess among the nine other classes would be right in 11 %.)
 #
 # A customer can use this to decide which pictures a person should look at. A thief can use it as well:
 # each answer relates one picture to several classes at once, so it teaches a clone more than a single
 # label does. Hinton, Vinyals and Dean (2015) trained small networks on the soft answers of large ones
 # for this reason, and called it *distillation*.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 4: does it deserve that confidence?
@@ -599,20 +665,30 @@ print(f"Your guess: {my_calibration}. Measured: mean confidence minus accuracy i
 plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 
 # %% [markdown]
-# **Explain it before you read on.** Compare the mean confidence with the accuracy. Which way is the
-# victim wrong about itself, and at which confidences most?
+# **How to read the figure.** The victim is overconfident where a point lies below the dotted line, and
+# underconfident where one lies above it. The lower panel counts the answers in each bin; a hollow point stands for
+# so few that its accuracy is mostly chance.
 #
-# **Read the result.** The victim is overconfident: its mean confidence is .924, but only .886 of its
-# answers are correct. In the figure, it is overconfident where a point lies below the dotted line and
-# underconfident where a point lies above it. The lower panel counts the answers in each bin; a hollow
-# point stands for so few that its accuracy is mostly chance. Most of the five bins that were printed, from .53 to
-# .87, are overconfident by more than .1. Which of them is worst is largely chance: here it is the one at .83, which
-# is right in .69 of the cases, but each of these accuracies is uncertain by .06 to .09.
+# **Explain it before you open the next fold.** Which way is the victim wrong about itself, and at which confidences
+# most? And why is the calibration error as large as the mean confidence minus the accuracy?
+#
+# <details><summary><b>Read the result</b></summary>
+#
+# The victim is overconfident: its mean confidence is .924, but only 88.6 % of its answers are correct. Most of the
+# five bins that were printed, from .53 to .87, are overconfident by more than .1. Which of them is worst is largely
+# chance: here it is the one at .83, where 69 % of the answers are right, but each of these shares is uncertain by 6
+# to 9 points.
+#
+# The calibration error, .038, is the average gap between confidence and accuracy. It equals the difference of the
+# two means because nearly all answers lie in bins that err in the same direction. Gaps of both signs would cancel
+# in that difference, but not in the calibration error.
 #
 # The confidence is still useful. Of the answers with a confidence above .9, only 3.3 % are wrong; of
 # those between .5 and .7, nearly half are. But most answers have a high confidence, 77.6 % of them above
 # .9. Remember this in lab 3, where you will try to recognise a thief's strange pictures by the low
 # confidence of the answers.
+#
+# </details>
 #
 # **Playground.** Confidence can be corrected after training: divide all logits by a *temperature* before
 # the softmax. A temperature above 1 makes the answers less certain, one below 1 makes them more certain.
@@ -661,7 +737,8 @@ playground(reliability_at, temperature=Control("temperature", temperatures, star
 # **Idea.** The service has a *budget* for the customer and a *meter* that counts the pictures answered
 # so far. The order of its steps matters: first **check** the input, then **charge** for it, then
 # **answer**. A service that answers before it charges gives answers away whenever something fails in
-# between.
+# between. What is charged stays charged, even if `predict` fails: do not give it back, or a customer could hang up
+# on purpose, just before the end.
 #
 # Raise `InvalidQuery("a sentence")` for pictures that do not have the shape `(n, 1, 28, 28)`, for an
 # empty batch, for anything but floats, for NaN or infinite pixels, and for values outside [0, 1]. If a
@@ -770,14 +847,17 @@ for order in charged:
     print(f"{order}: {len(received)} answers received, {charged[order]} charged")
 
 # %% [markdown]
-# **Explain it before you read on.** Imagine that you wrote the customer's program. What would it do with
+# **Explain it before you open the next fold.** Imagine that you wrote the customer's program. What would it do with
 # five rows for six pictures?
 #
-# **Read the result.** A program that receives fewer rows than it sent may match answers to the wrong
-# pictures without noticing. If it repeats the whole request instead, the customer pays for the same
-# five pictures twice. A refusal leaves the choice to them: here they send five pictures and get five
-# answers. The refused requests above did not move the meter. And a service that charges last gives 49 answers away.
-# (A customer who was charged for 50 and received 49 can complain.)
+# <details><summary><b>Read the result</b></summary>
+#
+# A program that receives fewer rows than it sent may match answers to the wrong pictures without noticing. If it
+# repeats the whole request instead, the customer pays for the same five pictures twice. A refusal leaves the choice
+# to them: here they send five pictures and get five answers. The refused requests above did not move the meter. And
+# a service that charges last gives 49 answers away. (A customer who was charged for 50 and received 49 can complain.)
+#
+# </details>
 #
 # From lab 2 on you use the library's own `trickster.api.PredictionAPI`. It does the same for many
 # customers at once, keeps a log, and can apply defences to its answers.
@@ -793,8 +873,8 @@ for order in charged:
 # probabilities." Answer in three to six sentences. What would an honest customer lose (exercises 3 and 4
 # measured two such losses)? What would a thief still get? What does the meter of exercise 5 protect, and
 # what does it not protect? Use at least one number that this notebook printed. And
-# guess (it is not marked): the opening theft reached 56.5 % with probabilities. How far would it have come with
-# labels alone? Lab 2 measures such a difference.
+# guess (it is not marked): the thief at the beginning bought probabilities. How far would they have come with labels
+# alone? Lab 2 measures such a difference.
 
 # %% [markdown] written="written" points=2
 # ### BEGIN SOLUTION
@@ -827,17 +907,20 @@ for order in charged:
 # `trickster.models.softmax(victim.logits(x) / T)` gives you the new probabilities. Before you start,
 # guess *T* from what the playground showed.
 #
-# **What to expect.** The error falls to less than half of what it was, and *T* is larger than 1, because
+# <details><summary>What to expect</summary>
+#
+# The error falls to less than half of what it was, and *T* is larger than 1, because
 # the victim is overconfident. The accuracy does not change at all, because dividing all logits by the
 # same number keeps their order. If you choose *T* on the same pictures on which you measure, the result
 # looks slightly better than it is.
+# </details>
 
 # %% [markdown]
 # ## What was shown, and what was not
 #
 # **Shown.** A small network classifies 88.1 % (exercise 2) or 88.6 % (the shipped victim) of unseen pictures
-# correctly. 500 of its answers are enough for a linear clone that agrees with it on 56.5 % of the clothes. Its
-# probabilities tell more than its labels, and they are overconfident. A service that answers before it charges
+# correctly. 500 of its answers are enough for a linear clone that agrees with it on 56.5 % of the clothes (one
+# run). Its probabilities tell more than its labels, and they are overconfident. A service that answers before it charges
 # gives answers away.
 #
 # **Not shown.** Nothing here keeps a thief away. The API does exactly what it was built for, and in

@@ -113,6 +113,9 @@ def charges_first(part: Part, make_api: MakeApi) -> None:
         "",
         "Every picture is one query: add len(x)."
         if seen and seen[0] not in (0, before)
+        else "You charge first, but give the charge back when the answer fails. A customer could "
+        "then hang up on purpose, just before the end. What is charged stays charged."
+        if seen == charged and used == before
         else "You count a query after answering it. Whatever interrupts the answer, or comes "
         "in meanwhile, then goes unpaid: two requests at one moment spend the same unit twice. "
         "Check, charge, answer, in this order.",
