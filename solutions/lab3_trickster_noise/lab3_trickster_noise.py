@@ -564,12 +564,12 @@ lab3.misinform(misinform)
 # most likely. Give the class <code>order[i, 0]</code> the probability that <code>order[i, -1]</code> had.
 # </details>
 #
-# > **Predict.** Three lies that meet the demands: the largest and the smallest probability change places
-# > (*swapped*), each class gets its neighbour's probability (*rolled*), or all ten are handed out in reverse order
-# > (*reversed*). Which costs a thief who believes every answer most? The result of exercise 5 tells you.
+# > **Predict.** The noise of exercise 1 put another class on top in a third of the answers, and left a thief with soft
+# > labels a fidelity of .632. The detector of exercise 2 flags 56 % of the shapes. If all of these get your lie, and
+# > the others the truth, what is left of .66? Exercise 5 measures it.
 
 # %%
-my_lie = "no guess yet"  # "swapped", "rolled" or "reversed"
+my_left = "no guess yet"  # for example 0.5
 
 # %% [markdown]
 # ## Exercise 5: the trickster
@@ -674,7 +674,7 @@ with progress.bar("Training 14 clones", 14):
         averaged.append(theft(x, np.mean(thrice, axis=0), "soft", seed))
     averaged = fidelities(averaged).mean()
 once = noisy_by_seed["soft"][:2].mean()  # with the same two seeds
-print(f"Your guess for the lie that costs a thief most: {my_lie}.")
+print(f"Your guess for what a thief keeps: {my_left}. Measured: {after['soft'].mean:.3f}.")
 print(f"Your guess: {my_averaging}. Measured, averaging against asking about other pictures:")
 print(f"  your defence: {after['averaging'].mean:.3f} against {after['soft'].mean:.3f}")
 print(f"  the noise of exercise 1: {averaged:.3f} against {once:.3f}")
@@ -691,8 +691,9 @@ plots.bars(
 # <details><summary><b>Read the result</b></summary>
 #
 # All three lose a little over half of what they had, and the thief with soft labels, who had most, is left with most:
-# .289, against .259 with hard labels. Asking again gains the averaging thief nothing: your defence gives the same
-# answer three times, and the average of three equal answers is that answer.
+# .289, against .259 with hard labels. That is far less than noise on *every* answer left, since a clone can learn a lie
+# that is always the same, and cannot average it out. Asking again gains the averaging thief nothing: your defence gives
+# the same answer three times, and the average of three equal answers is that answer.
 #
 # Against fresh noise, the average of three answers is cleaner than one. Even so, it is no gain: with the same seeds, a
 # thief got .621 from 3,000 pictures with one noisy answer each, and .618 from 1,000 pictures with three each. That is
@@ -703,12 +704,11 @@ plots.bars(
 #
 # </details>
 #
-# <details><summary><b>Read the result: which of the three lies costs a thief most?</b></summary>
+# <details><summary>Which of the three lies in exercise 4's hint costs a thief most?</summary>
 #
 # The reversed ones. In 20 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
 # rolled ones, and .26 to answers whose largest and smallest probability are swapped. Swapping leaves the other eight
-# probabilities in place, and a thief with soft labels learns from these too.
-#
+# probabilities in place, and presumably a thief with soft labels still learns from these.
 # </details>
 
 # %% [markdown]
@@ -781,10 +781,10 @@ plots.frontier(
 #
 # </details>
 #
-# **What the intervals mean.** Why does the figure show what is *lost*? 2,500 pictures determine a utility only to about a point: see the
-# intervals in the first table. The *difference* between two rates is known much better, because both are
-# measured on the same pictures. The same is true for fidelities from the same seeds. The second table lists
-# the differences from step to step.
+# **What the intervals mean.** Why does the figure show what is *lost*? 2,500 pictures determine a utility only to about
+# a point: see the intervals in the first table. The *difference* between two rates is known much better, because both
+# are measured on the same pictures. The same is true for fidelities from the same seeds. The second table lists the
+# differences from step to step.
 #
 # **Explain it before you open the next fold.** The choice only compares means. Is 2 % really better than 1 %?
 #
@@ -997,9 +997,10 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# The truthful answers about shapes add something: without the defence, .807 in place of .744. Behind it more than half of
-# the answers about them are lies, and the hundred pictures, nearly all with true answers, cannot make up for so many.
-# The thief with shapes alone loses most, .373, and the hundred pictures alone lose nothing.
+# The truthful answers about shapes add something: without the defence, .807 in place of .744. Behind it more than half
+# of the answers about them are lies, and the hundred pictures, nearly all with true answers, cannot make up for so
+# many. The thief with shapes alone loses most, .373, and the hundred pictures alone lose nothing. An attack that
+# changes real pictures only a little, as the one in the last hint, loses next to nothing either: .010.
 #
 # </details>
 #
@@ -1010,14 +1011,15 @@ plots.bars(table, title="A thief who owns 100 real pictures", ylabel="fidelity",
 # numbers. Three to seven sentences.
 #
 # ### BEGIN SOLUTION
-# Against a thief with shapes only, the defence works: fidelity falls from .662 to .289. A hundred real
-# pictures undo that. Alone they give .745 behind the defence and .744 without it, because only 2 % of them are
-# flagged (they come from the half that set the threshold; of other customers' pictures it is 1.2 %): a detector that
-# spares honest customers spares this thief as well. If the thief adds shapes, the wrong answers to these mislead the
-# clone, which reaches .651 instead of .807, less than the hundred pictures get alone. My attack changes the real pictures so little that 6 % are flagged; it reaches .793, far
-# more than 3,000 shapes get from my service without its defence. So the defence raises the price of a theft, since the thief
-# now needs real pictures, but it does not prevent one. Next I would measure how the theft depends on the number of
-# real pictures: if ten are nearly as good as a hundred, the defence is worth little.
+# Against a thief with shapes only, the defence works: fidelity falls from .662 to .289. A hundred real pictures undo
+# that. Alone they give .745 behind the defence and .744 without it, because only 2 % of them are flagged (they come
+# from the half that set the threshold; of other customers' pictures it is 1.2 %): a detector that spares honest
+# customers spares this thief as well. If the thief adds shapes, the wrong answers to these mislead the clone, which
+# reaches .651 instead of .807, less than the hundred pictures get alone. My attack changes the real pictures so little
+# that 6 % are flagged; it reaches .793, far more than 3,000 shapes get from my service without its defence. So the
+# defence raises the price of a theft, since the thief now needs real pictures, but it does not prevent one. Next I
+# would measure how the theft depends on the number of real pictures: if ten are nearly as good as a hundred, the
+# defence is worth little.
 #
 # ### BEGIN MARK SCHEME
 # One point: the numbers for shapes against 100 real pictures, and the reason (held-out real pictures are
@@ -1133,10 +1135,10 @@ plots.bars(
 #
 # <details><summary>What to expect</summary>
 #
-# Hardly anything: over ten seeds, the library's defence took the thief from .735 to .724. Few of their queries
-# are flagged, because each new picture differs little from a real one, and so do its features. Compare this with the
-# hundred pictures alone in exercise 7, behind your defence: no worse, with a thirtieth of the queries. (The library trains
-# this clone in its own way, so a small difference means nothing.)
+# Hardly anything: over ten seeds, the library's defence took the thief from .735 to .724. Few of their queries are
+# flagged, because each new picture differs little from a real one, and so do its features. Compare this with the
+# hundred pictures alone in exercise 7, behind your defence: no worse, with a thirtieth of the queries. (The library
+# trains this clone in its own way, so a small difference means nothing.)
 # </details>
 
 # %%
