@@ -1,12 +1,16 @@
 """Lab 5's checks: right answers of several kinds pass, and each wrong one is named."""
 
+import re
+
 import numpy as np
 import pytest
 from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
+from reference import ROOT
 
+from autograder.course import pick_labs
 from benchmarks import asking_answers
-from trickster import adaptive_attacks, defenses, ood, pools, probing
+from trickster import adaptive_attacks, defenses, ood, pools, probing, withheld
 from trickster.api import Query
 from trickster.checks import (
     fixtures,
@@ -478,3 +482,57 @@ def test_a_notebook_on_other_pictures_is_told_so_in_one_sentence(check, names):
     assert result == 0 and result.parts == ()
     assert result.note.count(".") == 2 and 'Scenario("fashion") to be graded' in result.note
     assert "ValueError" not in result.as_text()
+
+
+# --- stuck ---------------------------------------------------------------------------
+
+
+def stuck() -> dict[str, str]:
+    """By the exercise, the lines that the lab offers to whoever is stuck."""
+    (lab,) = pick_labs(ROOT, ["lab5"])
+    text = lab.source.read_text("utf-8")
+    block = re.search(r"The library's functions</summary>.*?```python\n(.*?)# ```", text, re.S)[1]
+    lines = re.sub(r"^# ?", "", block, flags=re.M)
+    return dict(re.findall(r"^# Exercise (.*)\n((?:(?!# ).*\n)*)", lines, re.M))
+
+
+@pytest.mark.slow
+def test_the_lines_for_those_who_are_stuck_do_what_the_lab_calls_them_for():
+    rng = np.random.default_rng(0)
+    statistics = rng.normal(size=(200, 322))
+    posteriors = rng.dirichlet(np.ones(10), 200)
+    x = rng.random((200, 1, 28, 28), dtype=np.float32)
+    scope = {
+        "np": np,
+        "adaptive_attacks": adaptive_attacks,
+        "ood": ood,
+        "pools": pools,
+        "probing": probing,
+        "CellLie": defenses.CellLie,
+        "Query": Query,
+        "choose_threshold": ood.choose_threshold,
+        "FEATURES": FEATURES,
+        "weird_features": rng.normal(size=(100, 128)),
+        "x_train": x,
+        "x_choose": x,
+        "as_customers_send": lambda x, seed: x,
+        "statistics_and_posteriors": lambda x: (statistics, posteriors),
+    }
+    lines = stuck()
+    assert list(lines) == ["1", "2", "3", "4", "5", "7"]
+    for text in lines.values():
+        exec(text, scope)
+    assert scope["unlie"](posteriors, posteriors[:, ::-1], 0).shape == (200, 10)
+    assert len(scope["small_loss"](posteriors, posteriors, 0.5)) == 100
+    assert scope["ask_twice"](lambda x: posteriors, x)[1].shape == (200,)
+    scope["score"] = lambda statistics: statistics[:, 0]
+    exec(lines["5"], scope)
+    key = "0123456789abcdef" * 4
+    lies = scope["keyed_lie"](posteriors, statistics[:, FEATURES], key)
+    returned = scope["defend"](x, posteriors, statistics, key)
+    weird = statistics[:, 0] < scope["threshold"]
+    assert 0 < weird.sum() <= 3 and (returned == np.where(weird[:, None], lies, posteriors)).all()
+    assert lab5.small_loss(scope["small_loss"]) == 2
+    with withheld.refused_by(withheld.refusing):
+        result = lab5.small_loss(scope["small_loss"])
+    assert result == 0 and "the library's own answer" in in_words(result)

@@ -501,13 +501,13 @@ def test_lab_5_s_reference_was_run_twenty_times_and_no_wrong_answer_reaches_the_
             assert full == 20 or (answer.near and full >= 18 and min(points) >= 2.5), name
 
 
-def test_lab_5_shows_rows_of_the_table_of_detectors_that_was_measured():
+def test_lab_5_shows_the_table_of_detectors_that_was_measured():
     (source,) = (ROOT / "solutions").glob("lab5_*/lab5_*.py")
     lines = [line.removeprefix("# ") for line in source.read_text("utf-8").splitlines()]
     head, _, *rows = detectors.table(stored("detectors")).strip().splitlines()
     shown = lines[lines.index(head) + 2 :]
     shown = shown[: shown.index("#")]
-    assert len(shown) == 4 and set(shown) < set(rows)
+    assert shown == rows
 
 
 def of_demo_b(what: str, *conditions: str, seeds: int = 30) -> list[float]:
@@ -692,6 +692,11 @@ def quotes():
         r"fall by at least (\.\d+) with fresh shapes, (\.\d+) with the other pool, and (\.\d+)",
         [bar.full for bar in (thresholds.KNOWING_SHAPES, thresholds.KNOWING_HIDDEN)]
         + [thresholds.ORACLE.full],
+    )
+    yield (
+        "lab5",
+        r"of the answers that they leave, only (\d+) % are true",
+        [100 * np.mean(lies_by_query.values(lies, "64 cells", 3_000, lies_by_query.FAR, "true"))],
     )
     bar = thresholds.SPENT_FIDELITY
     believed = calibration.values_of(stored("calibrate_training"), "spend", "shapes").mean()

@@ -58,10 +58,18 @@ def small_loss(training_set: TrainingSet, keep: float = 0.5) -> TrainingSet:
     wanted = training_set.answers
     if training_set.labels == "hard":
         wanted = hard_labels(wanted)
-    likely = np.log(np.maximum(first.posteriors(training_set.x), 1e-12))
-    loss = -(wanted * likely).sum(axis=1)  # cross-entropy, what the clone was trained with
-    best = np.argsort(loss, kind="stable")[: max(1, round(keep * len(loss)))]
+    best = best_fitting(wanted, first.posteriors(training_set.x), keep)
     return _rows(training_set, np.sort(best))
+
+
+def best_fitting(answers: np.ndarray, likely: np.ndarray, keep: float) -> np.ndarray:
+    """The rows of ``answers (n, k)`` that a clone fits best, the best first: integers ``(m,)``.
+
+    ``likely (n, k)`` is what the clone says itself. The share ``keep`` of the rows is returned,
+    one at least; what counts is the cross-entropy, as in the clone's training.
+    """
+    loss = -(answers * np.log(np.maximum(likely, 1e-12))).sum(axis=1)
+    return np.argsort(loss, kind="stable")[: max(1, round(keep * len(loss)))]
 
 
 def unlied(training_set: TrainingSet, undo: Sequence[Undo], *, seed: int = 0) -> TrainingSet:

@@ -26,10 +26,12 @@
 # this lab every thief knows everything else.
 #
 # **Predict, run, explain.** As in lab 3, write down a guess before you run an experiment. Nobody grades it.
+# Results are folded: say what you see before you open one.
 #
 # **If you are stuck**, use the library's function in place of yours and go on; you get no points for that
 # exercise. Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of
-# an exercise runs, the library's version refuses to work; everywhere else you can use it.
+# an exercise runs, the library's version refuses to work; everywhere else you can use it. (Exercise 6 has
+# nothing to program.)
 #
 # <details><summary>The library's functions</summary>
 #
@@ -40,8 +42,7 @@
 #
 # # Exercise 2
 # def small_loss(answers, likely, keep):
-#     loss = -(answers * np.log(np.maximum(likely, 1e-12))).sum(axis=1)
-#     return np.argsort(loss)[: round(keep * len(loss))]
+#     return adaptive_attacks.best_fitting(answers, likely, keep)
 #
 # # Exercise 3
 # def make_outliers(honest, seed):
@@ -55,6 +56,17 @@
 # def keyed_lie(posteriors, features, key):
 #     lie = CellLie.fit(bytes.fromhex(key), weird_features, planes=3)
 #     return lie(posteriors, Query(features, features, "", 0.0))
+#
+# # Exercise 5
+# from trickster.defenses import Trickster
+#
+# seen, _ = statistics_and_posteriors(as_customers_send(x_choose, 3))
+# threshold = choose_threshold(score(seen), 0.015)
+#
+# def defend(x, posteriors, statistics, key):
+#     lie = CellLie.fit(bytes.fromhex(key), weird_features, planes=3)
+#     query = Query(x, statistics[:, FEATURES], "", 0.0)
+#     return Trickster(lambda *_: score(statistics), threshold, lie)(posteriors, query)
 #
 # # Exercise 7
 # def ask_twice(ask, x):
@@ -167,13 +179,14 @@ print(f"honest users' accuracy without a defence: {accuracy(honest_posteriors, y
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 20 minutes | 3 |
+# | ●●●○○ | 15 minutes | 3 |
 #
 # **Idea.** Lab 3's defence answers out-of-distribution inputs, *weird* ones for short, with the victim's ten
-# probabilities in reverse order. A thief who knows this can undo a lie: reverse it again. Call that thief
-# the *un-lier*. What they do not know is *which* answers are lies. But true answers form clouds, about one
-# for each class: a sandal may be mistaken for a sneaker, hardly ever for a shirt. Reversed answers lie outside
-# these clouds, and once they are undone, they lie inside.
+# probabilities in reverse order. A thief who knows this can undo a lie: reverse it again. You met this thief,
+# the *un-lier*, at the end of lab 3, as a function of the library; now write it. What the un-lier does not know is
+# *which* answers are lies. But true answers form clouds, about one for each class: a sandal may be mistaken for
+# a sneaker, hardly ever for a shirt. Reversed answers lie outside these clouds, and once they are undone, they
+# lie inside.
 #
 # So for each answer there are two *versions*, as returned and undone, and the thief chooses between them:
 #
@@ -281,35 +294,39 @@ for name, values in results.items():
     print(f"{name:14} fidelity {runs(values)}")
 print(f"Your guess: {my_reason}")
 drop = {name: bootstrap_interval(values) for name, values in results.items()}
-plots.bars({"": drop}, title="The thief who knows", ylabel="fidelity", chance=0.1)
+plots.bars({"": drop}, title="The thief who knows, two runs", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
-# **Read the result.** More than nine of ten answers are put right, and with them nine tenths of the drop are gone:
-# the thief who knows reaches .620 instead of .287, and an undefended service gives away .662. A reversed answer
-# still holds the truth, in another order, and whoever knows the order loses only the few rows that were decided
-# wrongly. (This thief does not find lies that look like truths about another class, such as the rolled ones of
-# lab 3.)
+# <details><summary><b>Read the result</b></summary>
+#
+# After un-lying, more than 95 % of the answers are true, and nine tenths of the drop are gone: the thief who knows
+# reaches .620 instead of .287, and an undefended service gives away .662. (Lab 3's un-lier had .629; with two seeds
+# that is the same.) A reversed answer still holds the truth, in another order, and whoever knows the order loses
+# only the few rows that were decided wrongly. (This thief does not find lies that look like truths about another
+# class, such as the rolled ones of lab 3.)
 #
 # Why do the clouds settle on the truths? Pictures of one class have similar answers, so the true answers that
 # name it form a narrow cloud. The *least* likely class is much more a matter of chance. It comes out on top when
 # an answer is reversed, so the reversed answers that name one class come from pictures of many classes, and are
-# scattered. A narrow cloud explains its rows better. So the truths win even if every answer starts the wrong way
-# round: try it.
+# scattered. A narrow cloud explains its rows better. A random start holds some truths of each class, and from one
+# round to the next their cloud becomes narrower and wins more of its rows.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 2: leave the lies out
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●○○○ | 15 minutes | 2 + 2 |
+# | ●●○○○ | 12 minutes | 2 + 2 |
 #
 # **Idea.** If thieves cannot undo a lie, they can still leave it out. How do they know which answers are lies?
 # One way needs nothing but the answers: a network first learns what most answers agree on. So train a first
 # clone on everything, and keep the share `keep` of the answers that it fits best, by its *loss*. For an
 # answer $a$ and the first clone's probabilities $q$ that is the cross-entropy $-\sum_c a_c \log q_c$.
 #
-# Another thief is a yardstick for all who *leave out* lies, in whatever way: the **oracle** is told which
-# answers are lies and trains on the others. Can a real thief find out as much? Keep the question in mind.
+# Lab 3's **oracle** is the yardstick for all who *leave out* lies, in whatever way: a thief who is told which
+# answers are lies, and trains on the others. Can a real thief find out as much? Keep the question in mind.
 
 
 # %% solution="small_loss"
@@ -370,14 +387,21 @@ print(
 )
 
 # %% [markdown]
-# **Read the result.** Small loss does sort: among the answers kept, the share of lies falls from 56 to 37 %. But a
-# clone is not helped by that: more than a third of its answers are still lies, and half of the answers are gone.
-# Where lies are the minority (29 % of the answers), the same method leaves out nearly all of them, and still gains
-# little. It keeps what the first clone knew already, and the answers that would have taught it something look as
-# unlikely as lies.
+# <details><summary><b>Read the result</b></summary>
+#
+# Small loss does sort: among the answers kept, the share of lies falls from 56 to 37 %. But that does not help the
+# clone: more than a third of its answers are still lies, and half of the answers are gone.
+#
+# Where lies are the minority (29 % of the answers), the same method leaves out nearly all of them, and gains about
+# .04 in either run. With half of 3,000 answers, 95 % of them true, it reaches .541 and .366. That is little: in
+# exercise 6, 1,000 true answers that nobody has selected give .616. So which answers are kept, or the few lies among
+# them, must matter. A likely reason is that the method keeps what the first clone knew already, and that the answers
+# that would have taught it something look as unlikely as lies.
 #
 # The oracle gets nearly everything in either case: lab 3's detector leaves so many truthful answers that a thief who
 # could find them would need no others. The un-lier, who has to find out, does about as well.
+#
+# </details>
 
 # %% [markdown] written="worst_case" points=2
 # Why is the oracle the worst case among thieves who leave out lies, however they find them? And why is it no
@@ -389,8 +413,8 @@ print(
 # not even one that nobody has thought of yet. It does not cover thieves who do something
 # else with the pictures or the lies. The un-lier does not select but recovers: a reversed answer still holds
 # the truth, so that thief has nearly all 3,000 true answers, the oracle only the half that was answered
-# truthfully. That it gains little from them here (.620 against .618) is because the other half teaches a clone
-# most of it already.
+# truthfully. The un-lier gains little from them here (.620 against .618), because the truthful half teaches a
+# clone most of it already.
 #
 # ### BEGIN MARK SCHEME
 # One point: the oracle has every truthful answer and no lie, so no way of *finding lies* should do better;
@@ -405,7 +429,7 @@ print(
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 20 minutes | 4 |
+# | ●●●○○ | 25 minutes | 4 |
 #
 # **Idea.** Against the oracle only one thing helps: to flag more. Lab 3 looked at the *last* features. They
 # have forgotten most of what does not matter for the class of a picture. This detector sees statistics of
@@ -414,11 +438,11 @@ print(
 #
 # And it *learns* what weird looks like. It does not learn from the thief's pictures. You do not know them, and a
 # detector tuned on shapes would find little else. It learns from pictures that you make out of honest ones,
-# spoilt in many ways. That is called *outlier exposure*.
+# distorted in many ways. That is called *outlier exposure*.
 #
-# First, make outliers: as many as there are honest pictures, of several kinds. Turned by a quarter; one
+# First, make outliers: as many as there are honest pictures, of several kinds. Turned by 90 degrees; one
 # picture overlaid with another (`np.maximum`); half of one beside half of another; tiles in another order
-# (`shuffled` does that for you); rolled over the edges, with one half inverted. Use any kinds you like, but
+# (`shuffled` does that for you); rolled around the edges, with one half inverted. Use any kinds you like, but
 # change every picture.
 
 
@@ -474,8 +498,8 @@ plots.contact_rows(shown, title="Made from honest pictures")
 #
 # Two traps. Customers' pictures are not taken from your training set: they are a little brighter, darker or
 # noisier. Train on honest and weird pictures `as_customers_send` them, or the detector learns that noise
-# is weird and flags every poor camera. And never use `scenario.pool("shapes")` here: the check has pools that
-# you have not seen.
+# is weird and flags every poor camera. And do not train on `scenario.pool("shapes")`: the one pool that tests
+# your detector below would then test nothing. (The check also has a pool that you have not seen.)
 #
 # One opportunity. Lab 3's nearest neighbour and this classifier miss different inputs. `ood.Ranks`
 # makes one score of several: each score is replaced by the share of honest pictures that score no higher, and
@@ -545,35 +569,24 @@ lab5.detector(make_outliers, score)
 # </details>
 
 # %% [markdown]
-# Two more scores, from papers that used no outliers at all, are there for comparison. The *Mahalanobis
-# distance* of the convolutions' statistics measures how far an input lies from the nearest class, in units of
-# that class's spread. The *Gram matrix* holds the products of pairs of channels; its score counts how far they
-# leave the range that training pictures span.
+# The next cell compares your detector with lab 3's, at the same price.
+
 
 # %% provided="detectors"
-layers = victim.statistics(as_customers_send(x_train, 0))
-products = victim.channel_products(as_customers_send(x_train, 0))["conv1"]
-channels = np.hstack([layers["conv1"], layers["conv2"]])
-mahalanobis = ood.Mahalanobis.fit(channels, y_train)
-gram = ood.GramDeviation.fit(products)
-
-
-def all_scores(x):
-    """Scores of pictures, by the detector's name."""
-    found = victim.statistics(x)
+def both_scores(x):
+    """Lab 3's score of pictures, and yours."""
+    found, _ = statistics_and_posteriors(x)
     return {
-        "k-NN, last features (lab 3)": ood.score_knn(found["features"], bank, 1),
-        "Mahalanobis, convolutions": mahalanobis(np.hstack([found["conv1"], found["conv2"]])),
-        "Gram matrix, convolution 1": gram(victim.channel_products(x)["conv1"]),
-        "yours": score(np.hstack(list(found.values()))),
+        "lab 3's (nearest neighbour)": ood.score_knn(found[:, FEATURES], bank, 1),
+        "yours": score(found),
     }
 
 
-normal = all_scores(as_customers_send(x_choose, 4))
+normal = both_scores(as_customers_send(x_choose, 4))
 columns = {
     name: scenario.pool(name, 1_500, seed=5) for name in ("shapes", "patches", "digits", "noise")
 }
-weird_scores = {name: all_scores(as_customers_send(x, 5)) for name, x in columns.items()}
+weird_scores = {name: both_scores(as_customers_send(x, 5)) for name, x in columns.items()}
 print("flagged at the threshold that flags 2 % of honest pictures")
 print(" " * 30 + "".join(f"{name:>9}" for name in columns))
 for name in normal:
@@ -583,26 +596,36 @@ for name in normal:
 print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
 
 # %% [markdown]
-# **Read the result.** The detector finds nine shapes out of ten, and has never seen one. (The last three columns
-# are kinds that it may have been trained on; only the first one tests it.) Does it do as well elsewhere? The
-# course also measured it for the victim of the public notebook that lab 3 rebuilt ("demo A"): a network that
-# knows CIFAR-10's colour photographs, and a thief who sends it grey pictures of clothes. Letters are one more
-# kind of query to this lab's victim. (`benchmarks/detectors.py` in the course's own repository; each with one
-# victim, so take the numbers as magnitudes.)
+# <details><summary><b>Read the result</b></summary>
+#
+# The detector finds nine shapes out of ten, and has never seen one. (The last three columns are kinds that it may
+# have been trained on; only the first one tests it.) Does it do as well elsewhere? The course also measured it for
+# the victim of the public notebook that lab 3 rebuilt ("demo A"): a network that knows CIFAR-10's colour photographs,
+# and a thief who sends it grey pictures of clothes. Letters are one more kind of query to this lab's victim.
+# (`benchmarks/detectors.py` in the course's own repository; each with one victim, so take the numbers as magnitudes.)
 #
 # | flagged at a price of 2 % | shapes | letters | demo A's grey clothes |
 # | --- | ---: | ---: | ---: |
 # | nearest neighbour, last features | 56 % | 48 % | 6 % |
+# | Mahalanobis, channels of both convolutions | 66 % | 31 % | 56 % |
+# | Gram matrix, first convolution | 61 % | 27 % | 37 % |
 # | outlier exposure, all layers | 96 % | 76 % | 83 % |
 # | outlier exposure and nearest neighbour, by ranks | 93 % | 73 % | 68 % |
 # | all four, by ranks | 94 % | 78 % | 94 % |
 #
-# The last two rows combine scores as `ood.Ranks` does. Lab 3's score, which finds half of the shapes, finds
-# hardly any of the grey clothes; all four scores together do well against both. Adding the nearest neighbour
-# alone to outlier exposure costs a little with shapes and letters and 15 points with the grey clothes, but it
-# gains about ten with the pool that is kept back for grading. (The check above uses a public pool in its place.
-# The reference flags 72 % of that one, and about 80 % of the one kept back.) Which score helps depends on the
-# thief, so choosing one after seeing a thief's pictures is the mistake that lab 3 warned of.
+# Rows two and three are from papers that used no outliers. The *Mahalanobis distance* says how far an input lies from
+# the nearest class, in units of that class's spread. The *Gram matrix* holds the products of pairs of channels; its
+# score counts how far they leave the range that training pictures span. The last two rows combine scores as
+# `ood.Ranks` does. Lab 3's score, which finds half of the shapes, finds hardly any of the grey clothes; all four
+# scores together do well against both.
+#
+# Adding the nearest neighbour alone to outlier exposure costs a little with shapes and letters and 15 points with the
+# grey clothes, but it gains about ten with the pool that is kept back for grading. (The check above uses a public
+# pool in its place. The reference flags 72 % of that one, and about 80 % of the one kept back.) Which score helps
+# depends on the thief, so choosing one after seeing a thief's pictures is the mistake that lab 3 warned of. (We have
+# seen that pool, so our own choice is not a clean one either; yours, made before the check, is.)
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 4: a lie with a key
@@ -616,9 +639,9 @@ print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
 # the key is not.
 #
 # How many permutations? *One* for everything is a mere renaming of the classes. A *new one for each
-# picture*, from a keyed hash of it, is the other extreme. Between the two are *cells*: cut the space of
-# features by three hyperplanes in directions that the key decides. That makes eight cells, and
-# each has a permutation of its own. Similar pictures mostly share a cell, and so get the same permutation.
+# picture*, from a keyed hash of it, is the other extreme. Between the two are *cells*: cut feature space with
+# three hyperplanes whose directions follow from the key. That makes eight cells, and each has a permutation of its
+# own. Similar pictures mostly share a cell, and so get the same permutation.
 #
 # `secret_rng(key, message)` gives you random numbers that only the holder of the key can repeat. (Python's own
 # `hash` will not do: for strings and bytes it changes with each start of the program, and so would the lies.)
@@ -717,13 +740,16 @@ plots.dots(
 )
 
 # %% [markdown]
-# **Read the result.** The two lies that are the same everywhere cost a thief who believes every answer far more
-# than the one that changes with every picture: one permutation leaves .164 and reversed answers .189, one
-# permutation a picture .392. Eight cells scatter from .119 to .441, and four runs cannot place them: three of the
-# four are about as high as one a picture. How much of that is due to the key cannot be told, since each run also
-# has its own pool, its own coin and its own starting weights. So where about half of the answers are lies, lies
-# that agree do the most harm to a thief who asks for nothing but answers. What they cost a thief who *chooses*
-# the questions comes last in this lab.
+# <details><summary><b>Read the result</b></summary>
+#
+# The two lies that follow one rule everywhere cost a thief who believes every answer far more than the one that
+# changes with every picture: one permutation leaves .164 and reversed answers .189, one permutation a picture .392.
+# Eight cells scatter from .119 to .441, and four runs cannot place them: three of the four are about as high as one a
+# picture. How much of that is due to the key cannot be told, since each run also has its own pool, its own coin and
+# its own starting weights. So with 60 % lies, the two lies that follow one rule everywhere do the most harm to a thief
+# who asks for nothing but answers. What they cost a thief who *chooses* the questions comes last in this lab.
+#
+# </details>
 
 # %% [markdown]
 # **Playground.** The next cell shows three shapes that the victim takes for the same class; it sees the
@@ -732,10 +758,9 @@ plots.dots(
 #
 # <details><summary>What to expect</summary>
 #
-# One permutation: always for all three. Eight cells: for the first two under five of the six keys, and for the third
-# as well under one of them. Under another key a plane separates the first two, although they are much alike. The
-# more cells, the more often that happens: with 512 it does under three keys. One permutation a picture: the same
-# class only by chance, and under none of these keys.
+# One permutation: always for all three. Eight cells: mostly for the first two, rarely for the third as well. Now
+# and then a plane separates the first two, although they are much alike; the more cells, the more often that
+# happens. One permutation a picture: the same class only by chance.
 # </details>
 
 # %% provided="playground"
@@ -778,8 +803,8 @@ playground(
 )
 
 # %% [markdown] written="agreement" points=2
-# Why do lies that are the same everywhere poison a clone more than lies that differ from picture to picture?
-# And what would a thief do against one single permutation? Use what lab 3 found about noise. Two to five
+# Why do lies that follow one rule everywhere poison a clone more than lies that differ from picture to picture?
+# And what would a thief do against a single permutation? Use what lab 3 found about noise. Two to five
 # sentences.
 #
 # ### BEGIN SOLUTION
@@ -816,11 +841,11 @@ playground(
 # - the un-lier, and small-loss selection;
 # - one who runs your code at home with keys of their own.
 #
-# The *best* of them counts, and last the oracle joins them: it bounds what is to be had by finding lies and
-# leaving them out, in whatever way. Thieves who *undo* keyed lies are not among them; you will write one in
-# exercise 7. Each trains for as many steps as an undefended thief. Accuracy and fidelity must both fall by at
-# least .32 with fresh shapes, .16 with the other pool, and .065 with shapes and the oracle, who has six pools of
-# shapes, since what an oracle gets varies much from pool to pool.
+# The *best* of them counts, and last the oracle joins them: no thief who finds lies and leaves them out should
+# get more. Thieves who *undo* keyed lies are not among them; you will write one in exercise 7. Each trains for as
+# many steps as an undefended thief. Accuracy and fidelity must both fall by at least .32 with fresh shapes, .16
+# with the other pool, and .065 with shapes and the oracle, who has six pools of shapes, since what an oracle gets
+# varies much from pool to pool.
 #
 # > **Predict.** Which of these thieves will be the best one, and what fidelity will the oracle reach? The check's
 # > table tells you.
@@ -862,18 +887,23 @@ lab5.defend(defend)
 #
 # With the scores of honest pictures, <code>threshold = choose_threshold(scores, max_fpr=0.02)</code>. Choose it on
 # <code>as_customers_send(x_choose, ...)</code>, not on <code>x_choose</code>: the check's honest pictures come from
-# cameras, too. With lab 3's neighbours beside outlier exposure, 2 % will do. Outlier exposure alone needs a share
+# cameras, too. If you combine outlier exposure with lab 3's score, 2 % will do. Outlier exposure alone needs a share
 # of about 1.5 %, is then close to both limits, and may lose a few tenths of a point.
 # </details>
 
 # %% [markdown]
-# **Explain it before you read on.** Compare your guess with the check's table. All of these thieves have read your
-# code. Why does knowing it not help them here?
+# **Explain it before you open the next fold.** Compare your guess with the check's table. All of these thieves
+# have read your code. Why does knowing it not help them here?
 #
-# **Read the result.** With the reference, the best of these thieves is the one who makes no use of the code at
-# all and believes every answer ("soft labels" in the table). The code tells how lies are made, but a thief
-# without the key has to guess which answers are lies and how each of them was permuted. A wrong guess spoils true
-# answers as well, and few of those are left. Only the oracle, who need not guess, has more.
+# <details><summary><b>Read the result</b></summary>
+#
+# With the reference, the best of these thieves is the one who makes no use of the code at all and believes every
+# answer ("soft labels" in the table). The code tells how lies are made, but a thief without the key has to guess
+# which answers are lies and how each of them was permuted. A wrong guess spoils true answers as well, and few of
+# those are left. Only the oracle, who need not guess, has more: .49 in the table's last row, where the best thief
+# who is not told has .15.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 6: what is it worth?
@@ -882,12 +912,13 @@ lab5.defend(defend)
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 2 |
 #
-# A defence does not end thefts, it raises their price. How far? Compare the oracle behind your defence with
+# A defence does not end thefts; it raises their price. By how much? Compare the oracle behind your defence with
 # thieves who send fewer queries to an undefended service. And let a thief own 100 real pictures again.
 #
 # The numbers differ from the check's, which has its own pools, pictures and keys: compare only within one table.
 #
-# > **Predict.** How many queries to an undefended service are worth as much as 3,000 to yours, to the oracle?
+# > **Predict.** The oracle sends 3,000 queries to your service. How many to an undefended one would teach as much?
+# > Work it out from exercise 3's table before you run the cell.
 
 # %%
 my_queries = "no guess yet"  # for example 1_000
@@ -938,22 +969,35 @@ means = {n: np.mean(values) for n, values in undefended.items()}
 closest = min(means, key=lambda n: abs(means[n] - np.mean(oracle)))
 print(f"Your guess: {my_queries}. The closest of these budgets: {closest:,}.")
 
+# %% [markdown]
+# <details><summary><b>Read the result</b></summary>
+#
+# With the reference, the oracle has the 9 % of the 3,000 answers that are true, some 270. They teach about what 300
+# to 400 answers of an undefended service do. Behind lab 3's detector, in exercise 2, the oracle had 44 %, some
+# 1,300, and reached .618, as 1,000 undefended answers give .616. So against thieves who leave out lies the price
+# rises by about one over the share that the detector misses. That is a rule of thumb from two seeds: read it here
+# as a factor of five to fifteen.
+#
+# Adding shapes to real pictures helps where they are answered truthfully. Behind the defence it hurts (.551, where
+# the hundred alone give .737), because nine in ten of the answers about shapes are lies, as in lab 3.
+#
+# </details>
+
 # %% [markdown] written="worth_of_it" points=2
-# What is this defence worth, in queries and in real pictures? Use numbers. Three to six sentences.
+# What is your defence worth, in queries and in real pictures? Use the numbers of your own table, and say when you
+# would rely on it. Three to six sentences.
 #
 # ### BEGIN SOLUTION
 # More than nine of ten shapes are answered with lies. A thief who cannot tell them apart gets next to nothing, and
 # even the oracle, who is told, gets about .52 from 3,000 queries: as much as an undefended service gives away
-# for 300 to 400. So against thieves who leave out lies the defence multiplies the price by about eight, if
-# the thief finds the truthful answers at all, and honest users pay with about 0.7 points of accuracy. A thief
-# can pay with more queries, or find pictures that look less weird. A hundred real pictures are not
-# affected: alone they give about .74, with the defence and without it. So this defence is worth as much as
-# real pictures are hard to come by, and it belongs together with limits on queries and a price for
-# accounts.
+# for 300 to 400. So against thieves who leave out lies the defence multiplies the price by about eight, and
+# honest users pay with about 0.7 points of accuracy. A hundred real pictures are not affected: alone they give
+# about .74, with the defence and without it. I would rely on it only where real pictures are hard to come by, and
+# together with limits on queries and a price for accounts.
 #
 # ### BEGIN MARK SCHEME
-# One point: in queries, with numbers: the oracle's 3,000 behind the defence compare with a few hundred
-# undefended ones (a factor of five to fifteen); thieves who are not told get far less. One point: real
+# One point: in queries, with numbers of the student's own table (the fold above has the reference's): the oracle's
+# 3,000 behind the defence compare with a few hundred undefended ones (a factor of five to fifteen); thieves who are not told get far less. One point: real
 # pictures are not weird, 100 of them give as much as before, so the defence does not touch that thief; a
 # sensible conclusion (worth as much as such pictures are rare; combine with limits). Half points are fine. The
 # price for honest users may be named instead of one number.
@@ -965,14 +1009,14 @@ print(f"Your guess: {my_queries}. The closest of these budgets: {closest:,}.")
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 25 minutes | 2 + 2 |
+# | ●●●○○ | 30 minutes | 2 + 2 |
 #
 # **Idea.** The thieves of exercise 5 ask about shapes and make the best of the answers. But a thief may choose
 # what to ask. A keyed lie is still the truth, in another order: all ten numbers are there. And where a picture
 # changes a little, a truth changes a little, too, but a lie may jump. Two thieves use that.
 #
-# The *copying thief* asks about each picture twice, the second time about a copy that differs by a single step of
-# 8 bits (1/255) in each pixel, or in one. If the ten numbers come back in another order, at least one of
+# The *copying thief* asks about each picture twice, the second time about a copy that differs by one 8-bit step
+# (1/255), in every pixel or in just one. If the ten numbers come back in another order, at least one of
 # the two answers is a lie.
 #
 # First look at what this thief sees. The next cell asks your service, and one with your detector that has a
@@ -1014,8 +1058,8 @@ print("the truth about it")
 show("shape", posteriors[one])
 
 # %% [markdown]
-# Write that thief. It needs no training, and no more than two queries for each picture. How do you tell another order
-# from a small change?
+# Write that thief. No training is needed, and no more than two queries for each picture. How do you tell another
+# order from a small change?
 
 
 # %% solution="ask_twice"
@@ -1065,7 +1109,7 @@ lab5.ask_twice(ask_twice)
 # picture, which is answered truthfully, and go in a straight line to a shape. Somewhere the answers *jump*: there the
 # line has crossed an *edge*, from truth to lie. The thief asks about the middle of the jump, and again about the middle
 # of that half in which it lies, until the two pictures on both sides of the edge are nearly the same. Then both
-# answers hold the same ten numbers, once in the true order and once in the order of the lie. Matching
+# answers hold nearly the same ten numbers, once in the true order and once in the order of the lie. Matching
 # them gives the permutation, and the permutation undoes every other lie that shares it.
 #
 # Write one such walk. To keep it short, the check chooses lines with one edge, on which the true class stays the
@@ -1153,6 +1197,9 @@ for kind in ("yours", "one a picture"):
     print(f"    of {lies.sum()} other lies, they undo {np.any(undone, axis=0)[lies].mean():.0%}")
 
 # %% [markdown]
+# Now both thieves steal. The copying thief uses your `ask_twice`; the walking one is the library's, which walks as
+# yours does and also copes with several edges.
+#
 # > **Predict.** Each thief has 3,000 queries in all, walking and copies included. What fidelity will the better of
 # > these two reach behind your defence? And behind one permutation for each picture? (The oracle, who pays nothing
 # > for being told, is above, in exercise 6.)
@@ -1172,7 +1219,10 @@ def copying(ask, x, real):
     """Your thief: half as many pictures, without the answers that prove to be lies."""
     pictures = x[: len(x) // 2]
     answers, lies = ask_twice(ask, pictures)
-    print(f"copies: {np.mean(lies):.0%} of {len(lies):,} answers prove to be lies")
+    print(
+        f"copies: {np.mean(lies):.0%} of {len(lies):,} answers prove to be lies, "
+        f"{np.sum(~lies):,} are kept"
+    )
     return pictures[~lies], answers[~lies]
 
 
@@ -1203,32 +1253,37 @@ plots.bars(
         name: {kind: bootstrap_interval([value]) for kind, value in kinds.items()}
         for name, kinds in on_purpose.items()
     },
-    title="Thieves who choose their questions, 3,000 queries in all",
+    title="Thieves who choose their questions, 3,000 queries in all, one run",
     ylabel="fidelity",
     chance=0.1,
 )
 
 # %% [markdown]
-# **Explain it before you read on.** Look at the permutations that you read off, too. Where the walking thief
-# succeeds, the copying thief fails, and the other way round. Why?
+# **Explain it before you open the next fold.** Look at the permutations that you read off, too. Where the walking
+# thief succeeds, the copying thief fails, and the other way round. Why?
 #
-# **Read the result.** "Yours" is here a lie with eight cells, as the reference tells it. (If you chose one
-# permutation a picture, both columns show what the next paragraph says of it. If you chose a single permutation,
-# one edge is enough to undo nearly every lie.) Eight cells mostly give a shape and its copy the same order, so
-# the copying thief notices next to nothing, and has spent half of the queries on copies (.153). But many pictures
-# share that order: four lines were enough to undo 43 % of all lies. So the walking thief undoes them everywhere:
-# .500, nearly as much as the oracle (.540) and more than twice what is left for a thief who believes every answer
-# (.180).
+# <details><summary><b>Read the result</b></summary>
+#
+# "Yours" is here a lie with eight cells, as the reference tells it. (If you chose one permutation a picture, both
+# columns show what the next paragraph says of it. If you chose a single permutation, one edge is enough to undo
+# nearly every lie.) Eight cells mostly give a shape and its copy the same order, so the copying thief notices next
+# to nothing, and has spent half of the queries on copies (.153). But many pictures share that order: four lines were
+# enough to undo 43 % of all lies. So the walking thief undoes them everywhere: .500, nearly as much as the oracle
+# (.540) and more than twice what is left for a thief who believes every answer (.180).
 #
 # One permutation for each picture does the reverse. What the walking thief finds at one edge holds nowhere else
-# (.157), but every lie shows: two queries tell it from a truth. The copying thief has half as many pictures, and
-# gets .359. To a thief who believes every answer the kind of lie hardly matters any more: behind your detector,
-# which has 91 % of the shapes answered with lies, .180 and .178 are left.
+# (.157), but every lie shows: two queries tell it from a truth. The copying thief asks about 1,500 pictures and
+# keeps the 8 % whose answers did not change order, some 120. They teach the clone .359. The oracle, who pays for no
+# copies, has some 270. To a thief who believes every answer the kind of lie hardly matters any more: behind your
+# detector, which flags 91 % of the shapes, .180 and .178 are left.
 #
-# No key was broken. The course has measured more kinds of lies, with five keys and one more thief
-# (`benchmarks/lies_by_query.py` in its repository). This is what a thief who believes every answer gets behind
-# the reference's detector, and what the best of all thieves gets: means of five keys, with intervals of up to
-# ±.08 (that of eight cells). An oracle with 3,000 queries gets .56, a thief of an undefended service .69.
+# </details>
+#
+# No key was broken. The course has measured more kinds of lies, with five keys and two more thieves, one who
+# changes the copies more and one who asks about 24 of each (`benchmarks/lies_by_query.py` in its repository).
+# This is what a thief who believes every answer gets behind the reference's detector, and what the best of these
+# thieves gets: means of five keys, with intervals of up to ±.08 (that of eight cells). The .359 above is one such
+# run. An oracle with 3,000 queries gets .56, a thief of an undefended service .69.
 #
 # | fidelity | 1 permutation | 8 cells | 64 | 512 | 4,096 | one a picture |
 # | --- | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -1239,29 +1294,36 @@ plots.bars(
 # With one permutation a picture a real thief can be the oracle of exercise 2, for twice the queries: from 6,000 the
 # copying thief has .54, where the oracle has .56 from 3,000.
 #
-# *Which lie would you choose?* At these budgets, some 512 cells: fewer can be read off by walking, one
-# permutation for each picture shows itself in every copy, and with 512 cells neither thief has more than one who
-# believes every answer. But 512 cells are no secret either. What works for eight works for each of them, it only
-# takes more lines; and there may be a thief of whom nobody here has thought. So a lie buys queries, and nothing
-# else. Count on a thief who has enough of them: if the lies are recognised, that thief has what the oracle has,
-# and only a better detector leaves less of it; if they are undone, it is what an undefended service gives away.
+# **Explain it before you open the next fold.** Which lie would you choose?
+#
+# <details><summary><b>Read the result</b></summary>
+#
+# At these budgets, about 512 cells: fewer can be read off by walking, one permutation for each picture shows itself in
+# every copy, and with 512 cells none of these thieves has more than one who believes every answer. But 512 cells are
+# no secret either. In principle, what works for eight works for each of them; it takes more lines than these budgets
+# pay for. And there may be a thief of whom nobody here has thought. So a lie buys queries, and as far as we can see,
+# nothing else. Count on a thief who has enough of them: if the lies are recognised, that thief has what the oracle
+# has, and only a better detector leaves less of it; if they are undone, it is what an undefended service gives away.
 # That is why the check asks for a drop against the oracle, and why this table belongs beside it.
 #
-# Neither of these thieves is among those that the check of exercise 5 sends. That list was not long enough, and no
-# list of thieves ever is.
+# Neither the walking nor the copying thief is among those that the check of exercise 5 sends. That list was not long
+# enough, and no list of thieves ever is.
+#
+# </details>
 #
 # **★ If you have time.** Ungraded. Behind 64 cells the better of the two thieves gets .33. Make one thief of your
 # two functions who does better with 3,000 queries: walk where lies are shared, and leave out what a larger change
 # shows to be a lie. `service` above shows how to ask; `CellLie.fit(key, weird_features, planes=6)` has 64 cells.
-# We have not tried it.
+# (Larger changes alone are not enough: of the answers that they leave, only 13 % are true. We have not tried the
+# two together.)
 
 # %% [markdown]
 # ## What was shown, and what was not
 #
 # **Shown.** A defence must be measured against thieves who know it: lab 3's drop vanishes when its lies are
-# undone. A lie that depends on a secret key is not undone by thieves who take the answers as they come, and lies
-# that are the same everywhere poison their clones more than lies that change from picture to picture, where about
-# half of the answers are lies. But a thief who chooses the questions reads shared permutations off, and
+# undone. A lie that depends on a secret key was not undone by the five thieves of exercise 5, who take the answers
+# as they come, and with 60 % lies, those that follow one rule everywhere poisoned their clones more than those that
+# change from picture to picture. But a thief who chooses the questions reads shared permutations off, and
 # recognises those that are not shared. So a lie buys queries, and the oracle is the number to look at: whoever
 # finds the truthful answers has at least that much. Against the oracle only a better detector helps, and one that
 # has learnt from outliers made of honest pictures finds most of the shapes without having seen any.
@@ -1273,9 +1335,7 @@ plots.bars(
 # lie ever sent under it, so a service should change its key from time to time; but then a repeated query gets a
 # different lie, which tells the thief that it was one.
 #
-# **In the real world.** In 1883 Auguste Kerckhoffs demanded of a cipher that it "must not require secrecy, and
-# must be able to fall into the hands of the enemy without inconvenience". A cipher is published and attacked for
-# years before anybody relies on it. Defences against model theft are younger, and mostly measured by their
+# **In the real world.** A cipher is published and attacked for years before anybody relies on it. Defences against model theft are younger, and mostly measured by their
 # authors against thieves who do not know them. If you read such a paper, look for the thief who has read it, too.
 # In MITRE's ATLAS this theft is AML.T0024.002, *Extract AI Model*, and answers like these are the mitigation
 # AML.M0002, *Passive AI Output Obfuscation*.

@@ -64,7 +64,11 @@ def unlie(sheet: Sheet, unlie: Callable[..., Any]) -> None:
 # --- exercise 2 --------------------------------------------------------------------
 
 
-@check("Exercise 2, small_loss", 2, withholds=("trickster.adaptive_attacks.small_loss",))
+@check(
+    "Exercise 2, small_loss",
+    2,
+    withholds=("trickster.adaptive_attacks.small_loss", "trickster.adaptive_attacks.best_fitting"),
+)
 def small_loss(sheet: Sheet, small_loss: Callable[..., Any]) -> None:
     """The rows with the smallest cross-entropy under a first clone."""
     with sheet.part("what the first clone fits best", 1.5) as part:
