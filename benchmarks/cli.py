@@ -50,6 +50,11 @@ def add_options(
         parser.add_argument("--workers", type=positive_int, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     parser.add_argument(
+        "--confirm", action="store_true",
+        help="where the library has changed: measure one job of each kind again, and keep what "
+        "is there if nothing differs",
+    )  # fmt: skip
+    parser.add_argument(
         "--results", type=Path, default=RESULTS, metavar="FOLDER",
         help="keep the results there, for a quick look; default: benchmarks/results",
     )  # fmt: skip
@@ -68,6 +73,7 @@ def measure_with(
             workers=options.workers,
             chunk=chunk,
             again=options.again,
+            confirm=options.confirm,
             folder=options.results,
         )
     except KeyboardInterrupt:
@@ -80,7 +86,7 @@ def measure_with(
 def is_missing(options: argparse.Namespace, part: str, jobs: Sequence[Job]) -> bool:
     """Whether anything is to be measured."""
     _, stored = read_results(options.results / f"{part}.jsonl")
-    return options.again or any(job not in stored for job in jobs)
+    return options.again or options.confirm or any(job not in stored for job in jobs)
 
 
 def positive_int(text: str) -> int:

@@ -17,13 +17,14 @@ import importlib
 import io
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from types import ModuleType
 
 from autograder.authoring.source import build_notebook
 from autograder.cells import grade_id
 from autograder.course import pick_labs, read_course
-from benchmarks.store import RESULTS, ROOT, read_results, stored_results
+from benchmarks.store import CONFIRMED, RESULTS, ROOT, read_results, stored_results
 from trickster import plots
 from trickster.files import write_atomically
 
@@ -68,7 +69,9 @@ such a change, and `git log benchmarks/results/PART.jsonl` says when.
 **To measure a part again**, in the course's environment: `python -m benchmarks.results --again
 PART`, which also writes this page, README's table and the figures. What was interrupted goes on
 where it was, without `--again`. A quick look that leaves these results alone: a part's script with
-`--seeds 1` (or `--runs 1`) and `--results FOLDER`. Demo A and the detectors need CIFAR-10's
+`--seeds 1` (or `--runs 1`) and `--results FOLDER`. After a change of the library that should not
+touch a part: its script with `--confirm`, which measures one job of each kind again, and keeps the
+others where nothing differs. Demo A and the detectors need CIFAR-10's
 pictures (their scripts' `--root FOLDER`, or the variable `TRICKSTER_DATA`), the comparison with a
 library needs it installed (`python -m pip install -e ".[peers]"`). On two cores the whole defences
 take seven hours, the checks of labs 1 to 3 several; each of the others less than half an
@@ -100,7 +103,7 @@ def page() -> str:
             sections.append(f"## {title}\n\nNot measured yet: `python -m benchmarks.{name}`.\n")
             continue
         provenances, _ = read_results(RESULTS / f"{name}.jsonl")
-        machines = "; later ".join(map(_machine, provenances))
+        machines = "; later ".join(_machines(provenances))
         body = part.section(results)
         figure = RESULTS / f"{name}.png"
         if hasattr(part, "figure") and figure.exists():
@@ -108,6 +111,18 @@ def page() -> str:
             body += f"\n\n![{alt}](results/{figure.name})"
         sections.append(f"## {title}\n\n*`benchmarks/{name}.py`; {machines}.*\n\n{body}\n")
     return "\n".join(sections)
+
+
+def _machines(provenances: Sequence[dict[str, object]]) -> Iterator[str]:
+    """Machine and versions of each line of provenance; of a further one only what is new."""
+    before = ""
+    for one in provenances:
+        machine = _machine(one)
+        library = f"library {one['library']}"
+        if CONFIRMED in one:
+            library += f" ({one[CONFIRMED]} kinds of job measured again, with the same results)"
+        yield library if machine == before else f"{machine}, {library}"
+        before = machine
 
 
 def _machine(provenance: dict[str, object]) -> str:
@@ -118,7 +133,6 @@ def _machine(provenance: dict[str, object]) -> str:
         f"Python {provenance['python']}",
     ]
     facts += [f"{package} {provenance[package]}" for package in ("numpy", "scikit-learn", "torch")]
-    facts.append(f"library {provenance['library']}")
     return ", ".join(map(str, filter(None, facts)))
 
 

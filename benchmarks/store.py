@@ -1,8 +1,9 @@
 """Results of long benchmarks, stored line by line: a run that was cut off continues where it was.
 
 ``benchmarks/results/<part>.jsonl`` begins with a line about the machine and the versions, its
-provenance, and has another where a run continued elsewhere; each further line is one job and its
-measurement. ``results.py`` makes RESULTS.md of them.
+provenance, and has another where a run continued elsewhere, or where results were confirmed with
+another version of the library; each further line is one job and its measurement. ``results.py``
+makes RESULTS.md of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import count
@@ -28,6 +29,7 @@ from trickster.files import write_atomically
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("numpy", "scikit-learn", "scipy", "torch")
+CONFIRMED = "confirmed"  # in a line of provenance: how many jobs gave the same with this version
 
 Job = tuple[Any, ...]
 Measurement = dict[str, Any]
@@ -47,6 +49,7 @@ def measure(
     workers: int = 1,
     chunk: int = 1,
     again: bool = False,
+    confirm: bool = False,
     folder: Path = RESULTS,
 ) -> list[tuple[Job, Measurement]]:
     """Every job with what ``run(job)`` gave, in the order of ``jobs``; what is stored is not run.
@@ -58,6 +61,10 @@ def measure(
     run : a function at the top of a module, so that a worker can find it; returns plain values.
     workers, chunk : processes, and how many jobs in a row go to the same one.
     again : measure all of ``jobs`` anew. A change of the script itself is not noticed.
+    confirm : keep what another version of the library has measured where this one finds the same.
+        Jobs that differ in their last part alone, as a rule the number of a run, are of one kind:
+        the first one stored of each kind is measured again. Where anything differs, all of its
+        kind is measured anew.
 
     Where something is to be measured and what is stored came from another version of the library,
     all of it is put aside: one table must not mix two versions. A version is the code that the
@@ -69,14 +76,23 @@ def measure(
     provenances, stored = read_results(path)
     here = provenance(part)
     missing = [job for job in jobs if again or job not in stored]
-    if provenances and missing and provenances[-1]["library"] != here["library"]:
-        _set_aside(path, stored, jobs)
-        provenances, missing = [], list(jobs)
+    if provenances and provenances[-1]["library"] != here["library"]:
+        if confirm and not again:
+            _must_be_all(path, stored, jobs)
+            same, changed = _compare_kinds(
+                stored, jobs, lambda some: _run_all(some, run, workers, chunk)
+            )
+            provenances = [*provenances, here | {CONFIRMED: len(same)}]
+            _confirm(path, provenances[-1], changed)
+            missing = [job for job in jobs if job not in stored or job[:-1] in changed]
+        elif missing:
+            _set_aside(path, stored, jobs)
+            provenances, missing = [], list(jobs)
     if not missing:
         return [(job, stored[job]) for job in jobs]
     provenances = provenances if _remove_jobs(path, missing) else []
     with path.open("a", encoding="utf-8") as file:
-        if here not in provenances[-1:]:
+        if not provenances or here != {k: provenances[-1].get(k) for k in here}:
             file.write(json.dumps(here) + "\n")
         done = len(jobs) - len(missing)
         with closing(_run_all(missing, run, workers, chunk)) as results:
@@ -119,6 +135,16 @@ def provenance(part: str) -> dict[str, Any]:
 
 def _set_aside(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]) -> None:
     """Rename what another version of the library has measured; StoreError if that loses results."""
+    _must_be_all(path, stored, jobs)
+    names = (path.with_suffix(f".before{number or ''}") for number in count())
+    before = path.replace(next(name for name in names if not name.exists()))
+    print(
+        f"{path.name} was begun with another version of the library: starting over. What was "
+        f"there is {before.name} now."
+    )
+
+
+def _must_be_all(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]) -> None:
     if others := len(stored.keys() - set(jobs)):
         raise StoreError(
             f"{path} was measured with another version of the library: with what is asked "
@@ -126,12 +152,36 @@ def _set_aside(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]) 
             "asked for. Keep a quick look elsewhere (--results FOLDER), measure the whole "
             "part, or rename the file."
         )
-    names = (path.with_suffix(f".before{number or ''}") for number in count())
-    before = path.replace(next(name for name in names if not name.exists()))
-    print(
-        f"{path.name} was begun with another version of the library: starting over. What was "
-        f"there is {before.name} now."
-    )
+
+
+def _compare_kinds(
+    stored: dict[Job, Measurement],
+    jobs: Sequence[Job],
+    measured: Callable[[list[Job]], Iterable[tuple[Job, Measurement]]],
+) -> tuple[set[Job], set[Job]]:
+    """Of which kinds the first stored job measures the same again, and of which not."""
+    first: dict[Job, Job] = {}
+    for job in jobs:
+        if job in stored:
+            first.setdefault(job[:-1], job)
+    same = {
+        job[:-1]
+        for job, result in measured(list(first.values()))
+        if json.loads(json.dumps(result)) == stored[job]
+    }
+    return same, first.keys() - same
+
+
+def _confirm(path: Path, provenance: dict[str, Any], changed: set[Job]) -> None:
+    """Write down that results hold with another version, and take out the kinds that do not."""
+    staying = [
+        line
+        for line, content in _read_lines(path)
+        if "job" not in content or _as_job(content["job"])[:-1] not in changed
+    ]
+    write_atomically(path, "".join([*staying, json.dumps(provenance) + "\n"]))
+    rest = f"; {len(changed)} do not, and are measured anew" if changed else ""
+    print(f"{path.name}: {provenance[CONFIRMED]} kinds of job give the same as before{rest}.")
 
 
 def _remove_jobs(path: Path, jobs: Sequence[Job]) -> int:

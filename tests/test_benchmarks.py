@@ -130,6 +130,54 @@ def test_another_library_starts_an_unfinished_part_over_and_leaves_a_finished_on
     assert len(store.read_results(tmp_path / "toy.before")[1]) == 2
 
 
+def _by_an_older_library(path):
+    head, *lines = path.read_text().splitlines()
+    old = json.dumps({**json.loads(head), "library": "an older one"})
+    path.write_text("\n".join([old, *lines]) + "\n")
+
+
+def test_results_of_another_library_are_kept_where_one_of_each_kind_is_confirmed(tmp_path, capsys):
+    path = tmp_path / "toy.jsonl"
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    _by_an_older_library(path)
+    more = [*JOBS, ("a", 9), ("new", 0)]
+    first, rest = [("a", 0), ("b", 0)], [("a", 9), ("new", 0)]
+    count = Counted()
+    found = store.measure("toy", more, count, folder=tmp_path, confirm=True)
+    assert count.jobs == [*first, *rest]
+    assert found == [(job, {"value": len(job[0]) + job[1]}) for job in more]
+    assert "2 kinds of job give the same as before." in capsys.readouterr().out
+    provenances, _ = store.read_results(path)
+    assert [line.get("confirmed") for line in provenances] == [None, 2]
+    assert provenances[-1]["library"] == store.provenance("toy")["library"]
+    for options in ({"confirm": True}, {}):
+        count = Counted()
+        store.measure("toy", more, count, folder=tmp_path, **options)
+        assert count.jobs == []
+
+
+def test_a_kind_that_another_library_measures_otherwise_is_measured_anew(tmp_path, capsys):
+    path = tmp_path / "toy.jsonl"
+    store.measure("toy", JOBS, Counted(), folder=tmp_path)
+    _by_an_older_library(path)
+    path.write_text(
+        path.read_text().replace(
+            '["b", 0], "result": {"value": 1', '["b", 0], "result": {"value": 5'
+        )
+    )
+    before = path.read_bytes()
+    with pytest.raises(store.StoreError, match="1 of its 4 results are not"):
+        store.measure("toy", JOBS[:3], Counted(), folder=tmp_path, confirm=True)
+    with pytest.raises(KeyboardInterrupt):
+        store.measure("toy", JOBS, Counted(("b", 0)), folder=tmp_path, confirm=True)
+    assert path.read_bytes() == before
+    count = Counted()
+    found = store.measure("toy", JOBS, count, folder=tmp_path, confirm=True)
+    assert count.jobs == [("a", 0), ("b", 0), *(job for job in JOBS if job[0] == "b")]
+    assert found == [(job, {"value": 1 + job[1]}) for job in JOBS]
+    assert "1 kinds of job give the same as before; 1 do not" in capsys.readouterr().out
+
+
 def test_a_quick_look_does_not_cost_what_another_library_measured(tmp_path, monkeypatch, capsys):
     path = tmp_path / "demo_b.jsonl"
     store.measure("demo_b", [*JOBS, ("all five", 0)], Counted(), folder=tmp_path)
