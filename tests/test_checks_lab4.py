@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
-from reference import reference
+from reference import ROOT, reference
 
-from trickster import defenses, limiters, ood
+from autograder.course import pick_labs
+from trickster import defenses, limiters, ood, withheld
 from trickster.api import RateLimited
 from trickster.checks import lab4, reader_cases
 from trickster.checks.result import SAME
@@ -784,3 +786,44 @@ def test_layered_services_that_lose_points_late_are_named(made, points, words):
     result = lab4.layered(made, **SMALL)
     assert low <= result <= high
     assert words in in_words(result)
+
+
+# --- stuck ---------------------------------------------------------------------------
+
+
+def stuck() -> dict[str, str]:
+    """By the exercise, the lines that the lab offers to whoever is stuck."""
+    (lab,) = pick_labs(ROOT, ["lab4"])
+    text = lab.source.read_text("utf-8")
+    block = re.search(r"The library's functions</summary>.*?```python\n(.*?)# ```", text, re.S)[1]
+    lines = re.sub(r"^# ?", "", block, flags=re.M)
+    return dict(re.findall(r"^# Exercise (\d[^:\n]*)(?:: .*)?\n((?:(?!# ).*\n)*)", lines, re.M))
+
+
+def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here(names):
+    checks = {
+        "1": (lab4.ladder, "hard_labels", "top_k", "round_posteriors"),
+        "3": (lab4.reverse_sigmoid, "reverse_sigmoid"),
+        "4": (lab4.token_bucket, "TokenBucket"),
+        "5, nothing and each mechanism alone": (lab4.ablation, "ablation"),
+        "5, all but one": (lab4.leave_one_out, "leave_one_out"),
+        "6": (lab4.layered, "make_layered"),
+    }
+    lines = stuck()
+    assert {exercise for exercise, code in lines.items() if code.strip()} == set(checks)
+    assert set(lines) - set(checks) == {"2", "7"}
+    for exercise, (check, *wanted) in checks.items():
+        scope = dict(names)
+        exec(lines[exercise], scope)
+        mine = [scope[name] for name in wanted]
+        assert mine != [names[name] for name in wanted]
+        if check is not lab4.layered:  # half a minute; a service of it answers below
+            assert check(*mine) == check.points, exercise
+        with withheld.refused_by(withheld.refusing):
+            result = check(*mine)
+        assert result == 0 and "the library's own answer" in in_words(result)
+    rng = np.random.default_rng(0)
+    bank, weird = 1 + rng.random((20, 4)), -1 - rng.random((2, 4))
+    features, p = np.concatenate([bank[:2], weird]), rng.dirichlet(np.ones(10), 4)
+    answers = scope["make_layered"](bank, bank)(np.zeros((4, 1, 2, 2)), p, features, "key", 0.0)
+    assert answers.argmax(axis=1).tolist() == [*p[:2].argmax(axis=1), *p[2:].argmin(axis=1)]

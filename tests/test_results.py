@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
@@ -40,6 +41,8 @@ from benchmarks import (
 )
 from benchmarks import thieves_by_defense as course
 from benchmarks.formatting import short
+from trickster import defenses
+from trickster.api import Query
 from trickster.checks import fixtures, lab3, lab4, lab5, thresholds
 from trickster.scenario import Scenario
 
@@ -106,6 +109,37 @@ def test_the_model_answer_to_lab_1_s_star_prints_what_it_says(capsys):
             exec(cell.source, names)
     printed = capsys.readouterr().out
     assert printed and f"```\n{printed}```" in cells[-1].source
+
+
+@pytest.mark.slow
+def test_the_model_answer_to_lab_4_s_star_gets_what_it_says(capsys):
+    """One start of one seed: in the mirror, where the loss is small and the clone is bad."""
+    (lab,) = pick_labs(ROOT, ["lab4"])
+    source = build_notebook(lab, read_course(ROOT))
+    ((*_, define, measure, told),) = starred_answers(lab, source).values()
+    names: dict = {"SEEDS": (2,)}
+    for cell in [*source.cells, define]:  # what they define and import, and no experiment
+        if cell.cell_type == "code":
+            body = ast.parse(cell.source).body
+            wanted = (ast.FunctionDef, ast.Import, ast.ImportFrom)
+            kept = [one for one in body if isinstance(one, wanted)]
+            exec(compile(ast.Module(kept, []), lab.name, "exec"), names)
+    scenario = names["scenario"] = Scenario("fashion")
+    data = names["dataset"] = scenario.data
+    names["victim_says"] = scenario.victim.labels(data.x_test)
+    parts = (data.x_train, data.x_test[: len(data.x_test) // 2])
+    trickster = defenses.Trickster.from_features(*map(scenario.victim.features, parts))
+    x = names["pool"](2)
+    features, posteriors = scenario.victim.features_and_posteriors(x)
+    answers = trickster(posteriors, Query(x, features, key="", now=0.0))
+    names["told_labels"] = {2: answers.argmax(axis=1)}
+    names["ways"] = {"its mirror image": lambda s: [names["believing"](s, mirror=-1)]}
+    exec(measure.source, names)
+    found = [float(one) for one in re.findall(r"\d\.\d+", capsys.readouterr().out)]
+    line = re.search(r"^its mirror image (.*)$", told.source, re.M)[1]
+    quoted = [float(one) for one in re.findall(r"\d\.\d+", line)][2:4]
+    assert found[0] == pytest.approx(quoted[0], abs=0.1)
+    assert found[1] == pytest.approx(quoted[1], abs=0.02)
 
 
 @pytest.mark.slow
@@ -603,13 +637,22 @@ def quotes():
     )
     yield (
         "lab4",
-        r"(\.\d+) in place of (\.\d+) from labels behind lies .* nothing either \((\.\d+)\)",
-        of_both_clones(("layered", "10 accounts"), ("layered", "small loss"))[:3],
+        r"(\.\d+) in place of (\.\d+) from labels behind lies with ten accounts "
+        r"\(without a defence, (\.\d+) in place of (\.\d+)\), though small loss "
+        r"gains it nothing either \((\.\d+)\)",
+        of_both_clones(
+            ("layered", "10 accounts"), ("none", "does not know"), ("layered", "small loss")
+        )[:5],
     )
     yield (
         "lab4",
-        r"still gets (\.\d+) behind labels and lies \(undefended (\.\d+)\)",
-        of_the_course(("Jacobian", "layered"), ("Jacobian", "none")),
+        r"still gets (\.\d+) behind labels and lies \((\.\d+) without a defence\)",
+        [
+            np.mean(
+                knowing_thieves.values(stored("knowing_thieves"), defense, knowing_thieves.ALONE)
+            )
+            for defense in ("layered", "none")
+        ],
     )
     ablated = ("no defence", "noise alone", "all five")
     stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)

@@ -1,11 +1,12 @@
 """Two public demonstrations of model theft, rebuilt from their published protocols.
 
 The labs audit them: the same experiment, over many seeds, with the honest users
-whom the originals never measured. Nothing here is a recommended defence.
+whom the originals never measured, one mechanism at a time. Nothing here is a recommended defence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -132,3 +133,27 @@ def synthetic_digits(n: int, rng: np.random.Generator) -> np.ndarray:
             disc = (rows - r) ** 2 + (columns - c) ** 2 <= 3**2
             picture[disc] = np.minimum(1, picture[disc] + rng.uniform(0.3, 0.7))
     return pictures.reshape(n, 64)
+
+
+# One run of an experiment: the mechanisms that are switched on and a seed, to measurements by name.
+Run = Callable[[tuple[str, ...], int], dict[str, float]]
+
+
+def ablation(
+    run: Run, mechanisms: Sequence[str], seeds: Sequence[int]
+) -> dict[str, list[dict[str, float]]]:
+    """What ``run`` returns for ``"none"``, each mechanism alone and ``"all"``, seed by seed."""
+    conditions = {"none": (), **{name: (name,) for name in mechanisms}, "all": tuple(mechanisms)}
+    return {name: [run(on, seed) for seed in seeds] for name, on in conditions.items()}
+
+
+def leave_one_out(
+    run: Run, mechanisms: Sequence[str], seeds: Sequence[int], what: str
+) -> dict[str, list[float]]:
+    """How much larger ``what`` is without each mechanism than with all of them, seed by seed."""
+    whole = [run(tuple(mechanisms), seed)[what] for seed in seeds]
+    others = {name: tuple(one for one in mechanisms if one != name) for name in mechanisms}
+    return {
+        name: [run(on, seed)[what] - all_on for seed, all_on in zip(seeds, whole, strict=True)]
+        for name, on in others.items()
+    }

@@ -30,27 +30,55 @@
 # kinds. You will measure how much they help.
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
-# the small cell below the question, run the experiment, and explain the difference to yourself before you read
-# on. Nobody grades a guess.
+# the small cell below the question, run the experiment, and explain the difference to yourself before you open
+# the next fold. Nobody grades a guess.
 
 # %% [markdown]
-# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise,
-# and everything after it works. Run the import in a new cell *below* your own:
+# **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise.
+# Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of an exercise
+# runs, the library's version refuses to work; everywhere else you can use it.
 #
-# | exercise | import |
-# |---|---|
-# | 1 | `from trickster.defenses import hard_labels, top_k, round_posteriors` |
-# | 3 | `from trickster.defenses import reverse_sigmoid` |
-# | 4 | `from trickster.limiters import TokenBucket` |
+# <details><summary>The library's functions</summary>
 #
-# The library's version refuses to work while the check of its own exercise runs, and works everywhere else.
+# ```python
+# # Exercise 1
+# from trickster.defenses import hard_labels, round_posteriors, top_k
+#
+# # Exercise 2: nothing later uses it
+#
+# # Exercise 3
+# from trickster.defenses import reverse_sigmoid
+#
+# # Exercise 4
+# from trickster.limiters import TokenBucket
+#
+# # Exercise 5, nothing and each mechanism alone
+# from trickster.demos import ablation
+#
+# # Exercise 5, all but one
+# from trickster.demos import leave_one_out
+#
+# # Exercise 6: it uses hard_labels, so take the library's as well if yours does not work
+# from trickster.api import Query
+#
+# def make_layered(bank, honest):
+#     trickster = defenses.Trickster.from_features(bank, honest)
+#
+#     def layered(x, posteriors, features, key, now):
+#         return hard_labels(trickster(posteriors, Query(x, features, key, now)))
+#
+#     return layered
+#
+# # Exercise 7: nothing later uses it
+# ```
+# </details>
 
 # %% provided="setup"
 {{setup}}
 
 # %% provided="imports"
 import math
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -87,6 +115,12 @@ DAY = 86_400  # seconds
 # the largest three, or only the name of a class. We call each of these a *rung* of a ladder. A rung is a
 # function from posteriors `(n, 10)` to posteriors `(n, 10)`. On every rung, each row of the result is a
 # distribution, and it depends on its own row only.
+#
+# > **Predict.** The class that an answer names is its largest one; on ties, the first. Which of the three rungs can
+# > change it?
+
+# %%
+my_changing_rungs = "no guess yet"  # none, one or more of the three
 
 
 # %% solution="hard_labels"
@@ -154,6 +188,100 @@ lab4.ladder(hard_labels, top_k, round_posteriors)
 # </details>
 
 # %% [markdown]
+# ## What each rung takes from a thief
+#
+# (Five minutes, to read and run.) The next cell trains thieves behind your rungs: `scenario.api(defenses=[...])` is
+# the victim with a rung in front of it. Each thief sends 1,500 pictures from the shapes pool. The *soft thief*
+# learns from all the probabilities, the *label thief* only from the name of the largest. There are three seeds,
+# each with its own pool, starting weights and training. With so few seeds, the brackets behind a mean show no more
+# than the lowest and the highest run.
+#
+# > **Predict.** Lab 2 compared labels with probabilities. What do the two rungs between take from the soft thief:
+# > *one decimal*, and *the largest three*?
+
+# %%
+my_losses = "no guess yet"  # for example .1 and .2
+
+# %% provided="rungs"
+# Trains 24 clones: about fifteen seconds.
+SEEDS = (1, 2, 3)
+rungs = {
+    "one decimal": lambda p, query: round_posteriors(p, 1),
+    "largest three": lambda p, query: top_k(p, 3),
+    "labels only": lambda p, query: hard_labels(p),
+}
+
+
+@cache  # pictures that are used again are not drawn again
+def pool(seed):
+    return scenario.pool("shapes", 3_000, seed=seed)
+
+
+def clone_of(x, answers, labels, seed):
+    """A clone trained on the answers to pictures x, with as many steps for few as for many."""
+    epochs = training.same_steps(len(x))
+    return attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed)
+
+
+def fidelity_of(clone):
+    """The share of the test pictures that clone and victim give the same class."""
+    return evaluation.fidelity(clone.labels(dataset.x_test), victim_says)
+
+
+@cache
+def undefended(n, labels):
+    """Fidelity of thefts with n full answers, one for each seed, with its interval."""
+    pools = [(seed, pool(seed)[:n]) for seed in SEEDS]
+    return bootstrap_interval(
+        fidelity_of(clone_of(x, scenario.victim.posteriors(x), labels, seed)) for seed, x in pools
+    )
+
+
+def defended(rung, labels):
+    """The same with 1,500 answers, through a service that sends what the rung leaves."""
+    values = []
+    for seed in SEEDS:
+        client = scenario.api(defenses=[rung]).client("thief")
+        x, answers = attacks.collect(client, pool(seed), 1_500)
+        values.append(fidelity_of(clone_of(x, answers, labels, seed)))
+    return bootstrap_interval(values)
+
+
+by_rung = {}
+with progress.bar("Training 24 clones", 24):
+    for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
+        by_rung[thief] = {"probabilities": undefended(1_500, labels)}
+        by_rung[thief] |= {name: defended(rung, labels) for name, rung in rungs.items()}
+for name in ("probabilities", *rungs):
+    print(f"{name:14}", ",  ".join(f"{thief} {by_rung[thief][name]}" for thief in by_rung))
+soft = {name: interval.mean for name, interval in by_rung["soft thief"].items()}
+lost = ", ".join(f"{name} {soft['probabilities'] - soft[name]:.3f}" for name in rungs)
+print(f"Your guess: {my_losses}. What each takes from the soft thief: {lost}.")
+plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fidelity", chance=0.1)
+
+# %% [markdown]
+# <details><summary><b>Read the result</b></summary>
+#
+# With full probabilities, one decimal and the largest three, the soft thief's bars are nearly equal: .633, .644 and
+# .646. (The brackets of the first two do not even overlap. But they only show the range of three runs, and three more
+# may well lie outside.) With labels only, the bar is lower by .048. Of the label thief's four bars, three are the same
+# theft: the largest class of an answer is all this thief uses, and neither keeping three classes nor sending labels
+# changes it. Rounding is the only rung that can: where it makes two classes equal, the first of them wins.
+#
+# </details>
+#
+# **Explain it before you open the next fold.** A service that sends labels only withholds nine of the ten numbers. Why
+# does it take so little from the thief?
+#
+# <details><summary><b>Read the result</b></summary>
+#
+# A thief needs to know where one class ends and the next begins. A label says on which side of the boundary a
+# picture lies; probabilities add how far away the boundary is. That helps, most of all a thief with few answers
+# (lab 2), but rounding or keeping three classes leaves most of it in place.
+#
+# </details>
+
+# %% [markdown]
 # ## Exercise 2: a library's version
 #
 # | difficulty | time | points |
@@ -161,7 +289,7 @@ lab4.ladder(hard_labels, top_k, round_posteriors)
 # | ●●○○○ | 6 minutes | 1 |
 #
 # The [Adversarial Robustness Toolbox](https://github.com/Trusted-AI/adversarial-robustness-toolbox), a widely
-# used library, offers two of these rungs as defences, `ClassLabels` and `Rounded`. In version 1.20.1 they
+# used library, offers two of the rungs of exercise 1 as defences, `ClassLabels` and `Rounded`. In version 1.20.1 they
 # compute the following, rewritten in the style of this course:
 
 
@@ -211,88 +339,6 @@ lab4.counterexample(counterexample)
 #
 # Try a batch of two, with different winners.
 # </details>
-#
-# ## What each rung takes from a thief
-#
-# The next cell trains thieves behind your rungs: `scenario.api(defenses=[...])` is the victim with a rung in
-# front of it. Each thief sends 1,500 pictures from the shapes pool. The *soft thief* learns from
-# all the probabilities, the *label thief* only from the name of the largest. There are three seeds, each with its own
-# pool, starting weights and training. With so few seeds, the brackets behind a mean show no more than the lowest and
-# the highest run.
-#
-# > **Predict.** Lab 2 compared labels with probabilities. What do the two rungs between take from the soft thief:
-# > *one decimal*, and *the largest three*?
-
-# %%
-my_losses = "no guess yet"  # for example .1 and .2
-
-# %% provided="rungs"
-# Trains 24 clones: about fifteen seconds.
-SEEDS = (1, 2, 3)
-rungs = {
-    "one decimal": lambda p, query: round_posteriors(p, 1),
-    "largest three": lambda p, query: top_k(p, 3),
-    "labels only": lambda p, query: hard_labels(p),
-}
-
-
-@cache  # pictures that are used again are not drawn again
-def pool(seed):
-    return scenario.pool("shapes", 3_000, seed=seed)
-
-
-def fidelity_of(x, answers, labels, seed):
-    """Fidelity of a clone trained on the answers to pictures x, with as many steps for few as for many."""
-    epochs = training.same_steps(len(x))
-    clone = attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed)
-    return evaluation.fidelity(clone.labels(dataset.x_test), victim_says)
-
-
-@cache
-def undefended(n, labels):
-    """Fidelity of thefts with n full answers, one for each seed, with its interval."""
-    pools = [(seed, pool(seed)[:n]) for seed in SEEDS]
-    return bootstrap_interval(
-        fidelity_of(x, scenario.victim.posteriors(x), labels, seed) for seed, x in pools
-    )
-
-
-def defended(rung, labels):
-    """The same with 1,500 answers, through a service that sends what the rung leaves."""
-    values = []
-    for seed in SEEDS:
-        client = scenario.api(defenses=[rung]).client("thief")
-        x, answers = attacks.collect(client, pool(seed), 1_500)
-        values.append(fidelity_of(x, answers, labels, seed))
-    return bootstrap_interval(values)
-
-
-by_rung = {}
-with progress.bar("Training 24 clones", 24):
-    for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
-        by_rung[thief] = {"probabilities": undefended(1_500, labels)}
-        by_rung[thief] |= {name: defended(rung, labels) for name, rung in rungs.items()}
-for name in ("probabilities", *rungs):
-    print(f"{name:14}", ",  ".join(f"{thief} {by_rung[thief][name]}" for thief in by_rung))
-soft = {name: interval.mean for name, interval in by_rung["soft thief"].items()}
-lost = ", ".join(f"{name} {soft['probabilities'] - soft[name]:.3f}" for name in rungs)
-print(f"Your guess: {my_losses}. What each takes from the soft thief: {lost}.")
-plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fidelity", chance=0.1)
-
-# %% [markdown]
-# **Read the figure.** With full probabilities, one decimal and the largest three, the soft thief's bars are nearly
-# equal: .633, .644 and .646. (The brackets of the first two do not even overlap. But they only show the range of three
-# runs, and three more may well lie outside.) With labels only, the bar is lower by .048. Of the label thief's four
-# bars, three are the same theft: the largest class of an answer is all this thief uses, and neither keeping three
-# classes nor sending labels changes it.
-#
-# **Explain it before you read on.** A service that sends labels only keeps back nine numbers of ten. Why does it
-# take so little from the thief?
-#
-# A thief needs to know where one class ends and the next begins. A label says on which side of the boundary a
-# picture lies; probabilities add how far away the boundary is. That helps, most of all a thief with few answers
-# (lab 2), but rounding or keeping three classes leaves most of it in place. Rounding is the only rung that can affect
-# the label thief: where it makes two classes equal, the first of them wins.
 
 # %% [markdown]
 # ## Exercise 3: bend the probabilities
@@ -307,9 +353,9 @@ plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fideli
 # $$y - \beta\,\big(\sigma(\gamma\,\mathrm{logit}(y)) - 1/2\big), \qquad
 # \mathrm{logit}(y) = \log\frac{y}{1 - y}, \qquad \sigma(z) = \frac{1}{1 + e^{-z}}.$$
 #
-# Probabilities above one half shrink, and those below grow. Whatever is negative after that becomes 0, and each
-# row is divided by its sum. So different inputs get nearly the same numbers, and a network that learns these
-# numbers learns less.
+# Probabilities above one half shrink, and those below grow. Whatever is negative after that becomes 0, and each row
+# is divided by its sum. The largest class nearly always stays the largest, but unlikely classes are raised, and
+# different small probabilities can become equal. A network that learns these numbers learns less.
 
 
 # %% solution="reverse_sigmoid"
@@ -344,7 +390,7 @@ my_bent = "no guess yet"  # for example 0.2 and 0.1
 
 # %% provided="bent"
 # Trains 6 clones: about five seconds.
-print("a certain answer:  ", np.array([0.91, *[0.01] * 9]), "becomes")
+print("a confident answer:", np.array([0.91, *[0.01] * 9]), "becomes")
 print(reverse_sigmoid(np.array([[0.91, *[0.01] * 9]]))[0].round(2))
 bent = {}
 with progress.bar("Training 6 clones", 6):
@@ -360,15 +406,19 @@ two_alike = np.array([[0.001, 0.117, 0.882]])
 print("three classes:", two_alike[0], "become", reverse_sigmoid(two_alike)[0].round(3))
 
 # %% [markdown]
-# **Explain it before you read on.** What should the soft thief do?
+# **Explain it before you open the next fold.** What should the soft thief do?
 #
-# They could try to turn the formula round, since it is public. But it is not one-to-one: near 0 its curve turns
+# <details><summary><b>Read the result</b></summary>
+#
+# They could try to invert the formula, since it is public. But it is not one-to-one: near 0 its curve turns
 # back, so that .001 and .117 become the same, as the last line shows. It is simpler to throw the bent probabilities
 # away and learn from the labels, which are nearly all true. Bending takes the soft thief from .633 to .528, and the
 # label thief hardly falls, from .585 to .580. So a thief who switches to labels loses no more than if the service had
 # sent labels only. In the course's own measurements, with 3,000 answers and over ten seeds, the soft thief went
 # from .697 to .615, and the label thief from .669 to .671. A defence tested against a single thief looks better than
 # it is: what counts is what the best thief is left with.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 4: a token bucket
@@ -388,7 +438,7 @@ print("three classes:", two_alike[0], "become", reverse_sigmoid(two_alike)[0].ro
 # - **Keys are separate.** What one customer uses is not charged to another, and no key is forgotten.
 # - **Whole batches.** A request gets all of its `n` answers or none, and a refused request costs nothing.
 #
-# A limiter that is in use must also cope with clocks that run backwards and with the rounding errors of many small
+# A limiter in production must also cope with clocks that run backwards and with the rounding errors of many small
 # sums. Yours need not: the library's `TokenBucket` and `SlidingWindow` do, and `trickster/limiters.py` shows how.
 
 
@@ -459,9 +509,10 @@ print("answers:", len(customer.query(dataset.x_test[:80])), " used:", customer.u
 # %% [markdown]
 # ## Who is refused?
 #
-# Now simulate one day of the service. Fifty shops send five requests of twenty pictures each, at random times.
-# A thief wants 3,000 answers: from each of their accounts, they try fifty pictures every ten minutes. Opening
-# many accounts to get around a limit is called a *Sybil attack*. There are four limits to compare:
+# (Ten minutes, with the playground.) Now simulate one day of the service. Each of fifty shops sends about five
+# requests of twenty pictures, at random times: 100 pictures on an average day. A thief wants 3,000 answers: from
+# each of their accounts, they try fifty pictures every ten minutes. Opening many accounts to get around a limit is
+# called a *Sybil attack*. There are four limits to compare:
 #
 # | | |
 # |---|---|
@@ -482,7 +533,9 @@ def one_day(limiter, accounts, seed=0):
     """Answers a thief gets in a day, and the share of the shops' requests that is answered."""
     rng = np.random.default_rng(seed)
     requests = [(t, f"thief {a}", 50) for t in range(0, DAY, 600) for a in range(accounts)]
-    requests += [(t, f"shop {s}", 20) for s in range(50) for t in rng.uniform(0, DAY, 5)]
+    requests += [
+        (t, f"shop {s}", 20) for s in range(50) for t in rng.uniform(0, DAY, rng.poisson(5))
+    ]
     stolen, shops = 0, []
     for now, key, n in sorted(requests):
         if key.startswith("shop"):
@@ -531,33 +584,52 @@ plots.curves(
     xlabel="answers",
     ylabel="fidelity",
     log_x=True,
+    marks={"chance": 0.1},
 )
 
 # %% [markdown]
-# **Explain it before you read on.** The global limit allows more answers a day than the shops need. Why does it
-# hurt them?
+# **Explain it before you open the next fold.** The global limit allows more answers a day than the shops need. Why does
+# it hurt them?
 #
-# Bucket and window hold one account at 350 and 300 answers, and no shop notices. Nine accounts get everything past
-# the bucket in one day, and ten past the window, because each of them looks like a good customer. Against the global
-# limit, more accounts do not help. But the shops need 5,000 of its 6,000 answers, and the thief asks again and again
-# and empties the common bucket. The thief gets 2,450 answers, and one in five of the shops' requests is refused.
-# (Another pattern of requests would give another share; the direction does not change.)
+# <details><summary><b>Read the result</b></summary>
 #
-# **Read the figure.** On the first day, a limit of 300 for each account leaves a thief with one account at the left
-# end of the curves. Even that is a good part of the model: the soft thief, who trains for as many steps as with 3,000
-# answers, reaches .521 there, and .677 at the right end. Labels and a limit together keep this thief at .367 on the
-# first day; ten days later they have 3,000 labels, and .634. Mind the logarithmic axis. The second 300 answers raise
-# the soft thief from .521 to .592; the last 1,500 raise them from .633 to .677, by less.
+# Bucket and window hold one account at 350 and 300 answers, and no shop notices. (The bucket gives 100 at once, and
+# 300 more flow back in the course of the day: in requests of fifty, seven get through.) Nine accounts get
+# everything past the bucket in one day, and ten past the window, because each of them looks like a good customer.
+# Against the global limit, more accounts do not help. But the shops need about 5,000 of its 6,000 answers, and the
+# thief asks again and again and empties the common bucket. The thief gets 2,350 answers, and one in four of the
+# shops' requests is refused. (This is one random day; another would give another share.)
+#
+# </details>
+#
+# **Explain it before you open the next fold.** A thief with one account gets 300 answers on the first day. How much of
+# what 3,000 answers give do they have by then? (The axis of the answers is logarithmic.)
+#
+# <details><summary><b>Read the result</b></summary>
+#
+# The soft thief, who trains for as many steps as with 3,000 answers, reaches .521 at the left end of the curves, and
+# .677 at the right end. Labels and a limit together keep this thief at .367 on the first day; on the tenth they have
+# 3,000 labels, and .634. The second 300 answers raise the soft thief from .521 to .592; the last 1,500 raise them from
+# .633 to .677, by less.
+#
+# </details>
 
 # %% [markdown]
 # **Playground.** You set the limit for each account, the thief chooses the number of accounts. How good is their
-# clone on each day? Between the numbers of answers that were measured above, the figure draws straight lines.
-# Remember that shops send 100 pictures on an average day: which limits can you choose at all?
+# clone on each day? Between the numbers of answers that were measured above, the figure draws straight lines. Its
+# title says what share of the shops' requests the limit refuses: which limits can you choose at all?
 
 # %% provided="playground"
 from trickster.playground import Control, playground
 
 DAYS = range(1, 31)
+
+
+@cache
+def refused_to_shops(limit):
+    """Share of the shops' requests that a window of `limit` a day refuses, over ten days."""
+    days = [one_day(SlidingWindow(limit, DAY), accounts=0, seed=seed) for seed in range(10)]
+    return 1 - np.mean([answered for _, answered in days])
 
 
 def after_days(limit, accounts):
@@ -571,10 +643,11 @@ def after_days(limit, accounts):
         if n >= COUNTS[0]
     }
     days = math.ceil(3_000 / (limit * accounts))
+    theft = f"3,000 answers take {days} days" if days > 1 else "3,000 answers take one day"
     many = "one account" if accounts == 1 else f"{accounts} accounts"
     return plots.curves(
         {f"{many}, {limit} answers a day each": line},
-        title=f"3,000 answers take {days} days" if days > 1 else "3,000 answers take one day",
+        title=f"{theft}; the shops are refused {refused_to_shops(limit):.1%} of their requests",
         xlabel="day",
         ylabel="fidelity",
         marks={"chance": 0.1},
@@ -590,21 +663,21 @@ playground(
 # %% [markdown]
 # <details><summary>What to expect</summary>
 #
-# By construction, limit and accounts count only through their product, and accounts are cheap. With a limit of 100,
+# For the thief, limit and accounts count only through their product, and accounts are cheap. With a limit of 100,
 # one account needs a month for 3,000 answers (though most of the fidelity comes in the first week), and 30 accounts
-# need a day. And 100 is exactly what a shop sends on an average day, so on every busier day a shop would be refused.
-# With a limit of 300 that hardly happens, and ten accounts need one day.
+# need a day. But 100 is what a shop sends on an average day, and on busier days it is refused: 18.6 % of all requests.
+# With 200 hardly any shop is refused, with 300 none in these ten days, and ten accounts then need one day.
 # </details>
 
 # %% [markdown]
 # ## The price of a stolen model
 #
-# A limit does not prevent a theft; it sets its price, in days, money and accounts. The owner can compare that price
-# with what the model is worth. Say that an answer costs .01 and an account 5. Ten accounts then pay 80 for 3,000
-# answers.
+# (Three minutes, to read and run.) A limit does not prevent a theft; it sets its price, in days, money and
+# accounts. The owner can compare that price with what the model is worth. Say that an answer costs .01 and an
+# account 5. Ten accounts then pay 80 for 3,000 answers.
 #
-# > **Predict.** The model cost 20,000 to make. What would opening an account have to cost so that this theft costs as
-# > much? Or, if accounts stay at 5, what would an answer have to cost?
+# > **Work it out first.** The model cost 20,000 to make. What would opening an account have to cost so that this
+# > theft costs as much? Or, if accounts stay at 5, what would an answer have to cost?
 
 # %%
 my_signup, my_answer = "no guess yet", "no guess yet"  # for example 100, and .1
@@ -632,8 +705,14 @@ print(
 )
 
 # %% [markdown]
-# No shop would pay either of them: at 6.65 an answer, 100 pictures a day cost 665. A limit makes a theft slower and
-# slightly dearer. It protects the model only where accounts are hard to get, or answers worth that much to a customer.
+# <details><summary><b>Read the result</b></summary>
+#
+# No shop would pay 6.65 for an answer, which is 665 a day; nor 1,997 to open an account, which is what it pays for more
+# than five years of answers. A limit makes a theft slower and slightly more expensive. It protects the model only where
+# accounts are hard to get, or answers worth that much to a customer. And what the thief buys is not the model but a
+# clone with a fidelity of .677.
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 5: which mechanism works?
@@ -681,6 +760,13 @@ def ablation(run, mechanisms, seeds):
 # %% test="ablation_test" points=2
 lab4.ablation(ablation)
 
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# First make a dictionary from names to tuples: the empty tuple for "none", <code>(name,)</code> for each mechanism, and
+# all of them for "all". Then make one list of runs for each.
+# </details>
+
 # %% provided="run_ablation"
 # 140 thefts: about ten seconds.
 SEEDS_OF_B = range(20)
@@ -718,28 +804,29 @@ plots.dots(
 )
 
 # %% [markdown]
-# **Read the table.** The column *less than with none* compares each mechanism with no defence, seed by seed. If its
-# interval contains 0, these 20 seeds do not show that the mechanism does anything. The line below the table
+# **How to read the table.** The column *less than with none* compares each mechanism with no defence, seed by seed.
+# If its interval contains 0, these 20 seeds do not show that the mechanism does anything. The line below the table
 # compares *all* with *noise* in the same way. The rate limit costs honest users nothing here only because the
-# experiment never refuses them. Without any defence, clones lie anywhere from .31 to .54: a single run, such as the
-# demonstration's, shows little.
+# experiment never refuses them.
 #
-# **Read the figure.** Each dot is the drop in one seed, and the line in each row is the mean. Two rows have all
-# their dots at 0: in every seed, these mechanisms change nothing at all.
+# **How to read the figure.** Each dot is the drop in one seed, and the line in each row is the mean.
 #
-# **Explain it before you read on.** For each mechanism that does nothing, ask how it changes the largest class of an
-# answer.
+# **Explain it before you open the next fold.** For each mechanism that does nothing, ask how it changes the largest
+# class of an answer. And why does the row of rounding scatter?
 #
 # <details><summary>A hint</summary>
 #
 # Renormalising is the easiest: dividing a row by its sum never changes which class is largest.
 # </details>
 #
-# <details><summary>The answer, and why the row of rounding scatters</summary>
+# <details><summary><b>Read the result</b></summary>
 #
 # "Hard labels" and renormalising never change which class is largest, and this thief uses nothing else. So they do
-# exactly nothing. Rounding does change it, where it makes two classes equal: then the first of them wins. That helps
-# some clones, by up to .11, and harms others, by up to .10. Over 20 seeds no effect shows: -.011 [-.037, .016].
+# exactly nothing: in their rows, all dots are at 0. Rounding does change it, where it makes two classes equal: then the
+# first of them wins. That helps some clones, by up to .11, and harms others, by up to .10. Over 20 seeds no effect
+# shows: -.011 [-.037, .016]. Without any defence, clones lie anywhere from .31 to .54: a single run, such as the
+# demonstration's, shows little.
+#
 # </details>
 #
 # **The other half of an ablation.** A mechanism can do nothing alone and still matter beside others. So leave each of
@@ -799,26 +886,30 @@ clone = bootstrap_interval(one["clone_accuracy"] for one in pair)
 both = zip(pair, table["noise"], strict=True)
 change = bootstrap_interval(a["clone_accuracy"] - b["clone_accuracy"] for a, b in both)
 print(f"noise + hard labels    clone {clone}   compared with noise {change}")
+both = zip(in_the_stack["noise"], in_the_stack["rate limit"], strict=True)
+more = bootstrap_interval(noise - limit for noise, limit in both)
+print(f"in the stack, the noise takes more than the rate limit by {more}")
 weakest = min(changes, key=lambda name: changes[name].mean)
 print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 
 # %% [markdown]
 # **Your verdict.** In four to eight sentences: which mechanisms work, which do nothing and why, what do honest
-# users pay, and for which mechanism? What do the others do to the one that works? Give numbers with their intervals.
+# users pay, and for which mechanism? Does any of them weaken the noise? Give numbers with their intervals.
 
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
-# Noise and rate limit work. Alone, the noise takes three times what the rate limit takes: .236 [.201, .270] against
-# .072 [.042, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two share the work,
-# .110 [.079, .140] and .083 [.042, .123], and the intervals overlap. The whole stack is weaker than the noise alone:
-# its clone reaches .24, which is .044 [.008, .080] better. The reason is the "hard labels", which send the true
-# argmax in 40 % of the answers and so undo the noise there: added to the noise, they make the clone better by .122
-# [.091, .155], and the stack without them is stronger by .073 [.033, .108]. Alone, hard labels and renormalising
-# never change the largest class, which is all the thief uses, so they do exactly nothing. Rounding does change it,
-# where two classes become equal, but for better as often as for worse: -.011 [-.037, .016], no effect that 20 seeds
-# can show. The rate limit leaves 60 % of the answers, and what it takes is simply the price of having fewer. Honest
-# users pay for the noise, with every query: their accuracy falls from .974 to .902 with noise alone, and to .924 with
-# the stack. What the rate limit costs them, this experiment cannot show.
+# Noise and rate limit work. Alone, the noise takes more than three times what the rate limit takes: .236 [.201,
+# .270] against .072 [.042, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two
+# share the work, .110 [.079, .140] and .083 [.042, .123], and there 20 seeds show no difference: .027 [-.017,
+# .071]. The whole stack is weaker than the noise alone: its clone reaches .24, which is .044 [.008, .080] better.
+# The reason is the "hard labels", which send the true argmax in 40 % of the answers and so undo the noise there:
+# added to the noise, they make the clone better by .122 [.091, .155], and the stack without them is stronger by
+# .073 [.033, .108]. Alone, hard labels and renormalising never change the largest class, which is all the thief
+# uses, so they do exactly nothing. Rounding does change it, where two classes become equal, but for better about as
+# often as for worse: -.011 [-.037, .016], no effect that 20 seeds can show. The rate limit leaves 60 % of the
+# answers, and what it takes is simply the price of having fewer. Honest users pay for the noise, with every query:
+# their accuracy falls from .974 to .902 with noise alone, and to .924 with the stack. What the rate limit costs
+# them, this experiment cannot show.
 #
 # ### BEGIN MARK SCHEME
 # One point: noise (or noise and rate limit) is named as what works, at least two of rounding, hard labels and
@@ -848,9 +939,10 @@ print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 # **What the check does.** Four thieves with 3,000 answers each attack your service, keep to the terms, and do not
 # know how you defend. One learns from the probabilities, one from the labels, one sends 1,000 pictures three times
 # and averages, and one uses a new account every day. The best of them counts: full points for a drop of fidelity of
-# .20, part of them from .12. One more point is for a thief who *has read your code*, and knows how you mislead but not
-# when: full points for a drop of .15, part of them from .10. Honest customers ask at the same time. The pictures come
-# mixed, from many accounts, over weeks.
+# .20, part of them from .12. One point is for a thief who *has read your code*, and knows how you mislead but not
+# when: full points for a drop of .15, part of them from .10. The other points: half a point each for answering
+# customers and for the cap on an account, one each for the customers' accuracy and for steady answers. Honest
+# customers ask at the same time. The pictures come mixed, from many accounts, over weeks.
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -861,7 +953,7 @@ print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 #
 # - `ood.score_knn(features, bank, k=1)`: for each row the similarity to the most similar training picture;
 # - `ood.choose_threshold(scores, share)`: at most that share of the scores lies below it;
-# - `defenses.misinform(p)`: the probabilities of each row in reverse, so that the least likely class gets the
+# - `defenses.misinform(p)`: the probabilities of each row reversed, so that the least likely class gets the
 #   largest one. The answer is a lie, looks confident, and is always the same for the same picture.
 # </details>
 
@@ -921,15 +1013,17 @@ lab4.layered(make_layered)
 #
 # <details><summary>Hint 4: the thief who has read your code loses next to nothing</summary>
 #
-# Lab 3's un-lier found out which answers were in reverse and turned them round again. They needed all ten numbers for
+# Lab 3's un-lier found out which answers were reversed and reversed them back. They needed all ten numbers for
 # that. Which of them do your customers need?
 # </details>
 #
-# What does each layer add? The thief with ten accounts now meets three services. (The check has its own pools and
-# customers, so its numbers differ a little from those below.)
+# ## What each layer adds
+#
+# (Six minutes, to read and run.) The thief with ten accounts now meets three services. (The check has its own pools
+# and customers, so its numbers differ a little from those below.)
 
 # %% provided="layers"
-# Trains 6 clones: about five seconds.
+# Trains 3 clones: about three seconds.
 half = len(dataset.x_test) // 2
 bank = scenario.victim.features(dataset.x_train)
 honest = scenario.victim.features(dataset.x_test[:half])
@@ -946,25 +1040,24 @@ def ask_all(answer, x, features, posteriors):
     return np.concatenate(parts).astype(np.float32)
 
 
-stacks = {
-    "nothing": lambda: lambda x, posteriors, features, key, now: posteriors,
-    "labels only": lambda: lambda x, posteriors, features, key, now: hard_labels(posteriors),
-    "your stack": lambda: make_layered(bank, honest),
-}
-
-
 def stolen_from(make):
     """Fidelity of the ten-account thief, one value for each seed, with its interval."""
     values = []
     for seed in SEEDS:
         answers = ask_all(make(), pool(seed), *scenario.victim.features_and_posteriors(pool(seed)))
-        values.append(fidelity_of(pool(seed), answers, "soft", seed))
+        values.append(fidelity_of(clone_of(pool(seed), answers, "soft", seed)))
     return bootstrap_interval(values)
 
 
-with progress.bar("Training 6 clones", 6):
-    by_stack = {"nothing": undefended(3_000, "soft")}
-    by_stack |= {name: stolen_from(make) for name, make in stacks.items() if name != "nothing"}
+stacks = {
+    "nothing": lambda: lambda x, posteriors, features, key, now: posteriors,
+    "labels only": lambda: lambda x, posteriors, features, key, now: hard_labels(posteriors),
+    "your stack": lambda: make_layered(bank, honest),
+}
+# The first two thefts are known: who gets labels only is a label thief.
+by_stack = {"nothing": undefended(3_000, "soft"), "labels only": undefended(3_000, "hard")}
+with progress.bar("Training 3 clones", 3):
+    by_stack["your stack"] = stolen_from(stacks["your stack"])
 for name, make in stacks.items():
     given = ask_all(make(), dataset.x_test[half:], *held_out)
     right = evaluation.accuracy(given, dataset.y_test[half:])
@@ -972,15 +1065,19 @@ for name, make in stacks.items():
 print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}.")
 
 # %% [markdown]
-# **Explain it before you read on.** Which layer did the work?
+# **Explain it before you open the next fold.** Which layer did the work?
 #
-# Not the limits: each of the ten accounts behaves like a customer. Labels alone take little, as in exercise 1. The
-# large step comes from the lies about weird queries, and it costs honest users less than half a point. *What* those
-# answers say matters more than how much they contain, or how many there are.
+# <details><summary><b>Read the result</b></summary>
+#
+# Not the limits: each of the ten accounts behaves like a customer. Labels alone take little from a thief with 3,000
+# answers. The large step comes from the lies about weird queries, and it costs honest users less than half a point.
+# *What* those answers say matters more than how much they contain.
+#
+# </details>
 #
 # **And a thief who knows?** This thief does not know that some answers are lies. Lab 3 ended with one who does:
-# the *un-lier* has read its code, notices which answers are in reverse, and turns them round again. Behind labels
-# there is nothing to turn round: the least likely class does not tell which was the likeliest. A thief who knows
+# the *un-lier* has read its code, notices which answers are reversed, and reverses them back. Behind labels
+# there is nothing to reverse: the name of the least likely class does not reveal the most likely one. A thief who knows
 # *that* there are lies can still leave answers out: those that a first clone, trained on all of them, finds least
 # likely (*small loss* keeps the better half). The *oracle* is no thief; it is told which answers are lies, and trains
 # on the others.
@@ -1015,7 +1112,8 @@ with progress.bar("Training 21 clones", 21):
             else:
                 sets[knows] = adaptive_attacks.small_loss(got)
             for thief, one in sets.items():
-                runs[name][thief].append(fidelity_of(one.x, one.answers, "soft", seed))
+                clone = clone_of(one.x, one.answers, "soft", seed)
+                runs[name][thief].append(fidelity_of(clone))
         rows = {picture.tobytes(): row for row, picture in enumerate(got.x)}
         kept = [rows[picture.tobytes()] for picture in sets["small loss"].x]
         print(
@@ -1043,25 +1141,35 @@ plots.bars(
 )
 
 # %% [markdown]
-# **Read the figure.** Where there are no lies there is nothing to know, and one bar is enough: labels alone leave
-# .634. Lies alone take the fidelity down to .287 as long as the thief does not know. The un-lier is back at .660,
-# nearly as much as without a defence. Both together leave .264. A thief who knows only *that* some answers are lies,
-# and leaves out what a first clone finds unlikely, gets .231. The oracle loses a little to the labels, as any thief
-# does: it gets .614 in place of .661.
+# <details><summary><b>Read the result</b></summary>
 #
-# **Explain it before you read on.** Of what small loss keeps, a larger share is true than of all answers. Why is the
-# clone no better for it?
+# Where there are no lies there is nothing to know, and one bar is enough: labels alone leave .634. Lies alone take
+# the fidelity down to .287 as long as the thief does not know. The un-lier is back at .660, nearly as much as without a
+# defence. Both together leave .264. A thief who knows only *that* some answers are lies, and leaves out what a first
+# clone finds unlikely, gets .231. The oracle loses a little to the labels, as any thief does: it gets .614 in place of
+# .661.
+#
+# </details>
+#
+# **Explain it before you open the next fold.** Of what small loss keeps, a larger share is true than of all answers. Why
+# is the clone no better for it?
+#
+# <details><summary><b>Read the result</b></summary>
 #
 # The share rises only from about 42 to about 50 %, and the other half of the answers is gone. The false labels that
-# stay are those which the first clone has learnt as readily as the true ones. *A label is a poor defence on its own,
-# and, against the thieves that we sent, a good one behind a lie: what it throws away is what the un-lier needed.* This
-# is what layers can do that none of them can do alone.
+# stay are those which the first clone has learnt as readily as the true ones. *With many answers, a label is a poor
+# defence on its own, and, against the thieves that we sent, a good one behind a lie: what it throws away is what
+# the un-lier needed.* This is what layers can do that none of them can do alone.
 #
-# Two warnings. All thieves of this lab train the same small clone, and lab 2's best gets more out of the same answers:
-# in the course's own measurements, over five seeds, .388 in place of .254 from labels behind lies with ten accounts,
-# though small loss gains it nothing either (.242). And it has not been shown that no thief can do better. The oracle
-# says how much there is to win: whoever could tell the lies from the truths would get .614. The last section of this
-# lab tries one more way, and lab 5 goes on from here.
+# </details>
+#
+# **Three warnings.** All thieves of this lab train the same small clone, and lab 2's best gets more out of the same
+# answers: in the course's own measurements, over five seeds, .388 in place of .254 from labels behind lies with ten
+# accounts (without a defence, .746 in place of .693), though small loss gains it nothing either (.242). Next, lies
+# are for weird queries only: with 100 real pictures of clothes, and nothing else, a thief still gets .715 behind
+# labels and lies (.748 without a defence), in the same measurements. And it has not been shown that no thief can do
+# better. The oracle says how much there is to win: whoever could tell the lies from the truths would get .614. The
+# last section of this lab tries one more way, and lab 5 goes on from here.
 
 # %% [markdown]
 # ## Exercise 7: advise the owner
@@ -1080,17 +1188,18 @@ plots.bars(
 
 # %% [markdown] written="recommendation" points=2
 # ### BEGIN SOLUTION
-# Send labels only, since the customers need no more. Alone this takes little: with 1,500 queries .048 of fidelity
-# from a thief who reads probabilities, and nothing from one who uses labels. Leave out the rounding: beside labels it
-# is pointless. Keep a limit of 300 a day for each account: it refuses none of the shops' requests, and one account
-# then needs 10 days and 35 in money for 3,000 answers. Do not rely on it: ten accounts need one day and 80, which is
-# little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a fifth of the shops'
-# requests. What protects the model is to mislead on weird queries, with a threshold that flags 2 % of held-out
-# honest pictures. The same 3,000 answers then give a fidelity of .264 instead of .677 (.388 with a better clone), and
-# honest accuracy falls from .889 to .885. Here the labels earn their place: with probabilities, a thief who knows how
-# the service misleads gets .660; behind labels, knowing that there are lies gave no more (.231 with small loss). This
-# will not stop a thief who owns real pictures of clothes, since those are not weird (lab 3), nor one who finds a way
-# to tell which answers are lies: the oracle gets .614.
+# Send labels only, since the customers need no more. Alone this takes little from a thief with many answers (.634
+# instead of .677 with 3,000), more from one with few (.367 instead of .521 with 300), and nothing from one who uses
+# labels anyway. Leave out the rounding: beside labels it is pointless. Keep a limit of 300 a day for each account:
+# it refuses none of the shops' requests, and one account then needs 10 days and 35 in money for 3,000 answers; on
+# the first day, with 300 labels, its clone has only .367. Do not rely on it: ten accounts need one day and 80,
+# which is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a quarter of
+# the shops' requests. What protects the model is to mislead on weird queries, with a threshold that flags 2 % of
+# held-out honest pictures. The same 3,000 answers then give a fidelity of .264 instead of .677, and honest accuracy
+# falls from .889 to .885. Here the labels earn their place: with probabilities, a thief who knows how the service
+# misleads gets .660; behind labels, knowing that there are lies gave no more (.231 with small loss). This will not
+# stop a thief who owns real pictures of clothes, since those are not weird: 100 of them are enough for .715. Nor
+# will it stop one who finds a way to tell which answers are lies: the oracle gets .614.
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three numbers from the notebook that support it, among
@@ -1113,18 +1222,20 @@ plots.bars(
 # $$(1 - r)\,\mathrm{softmax}(z)_y + r\,\mathrm{softmax}(-z)_y$$
 #
 # large for every answer (a *noise model*; Patrini et al. correct the loss in a similar way). The thief has to guess
-# $r$. The next cell trains on the labels from behind the lies, once with $r = .4$ and once with $r = .58$, which is
-# about the true share. It also prints the loss, minus the mean log probability of the answers, of three networks: the
-# clone, the victim itself, and the victim's *mirror image*, which has $-z$ for $z$.
+# $r$. The next cell first prints the loss, minus the mean log probability of the answers, for two networks that nobody
+# has to train: the victim, and its *mirror image*, which has $-z$ for $z$. It does so with $r = .4$ and with $r = .58$,
+# which is about the true share. Then it trains clones on the labels from behind the lies, with $r = .58$ and from two
+# starts: from random weights, as a thief would; and from a network that has learnt from the true answers alone, which
+# is cheating, but tells you whether this clone could be any better.
 #
-# > **Predict.** Does the noise model get more than small loss did, with the right $r$? And with the wrong one?
+# > **Predict.** Does the noise model get more than small loss did, from random weights? And from the truths?
 
 # %%
 my_noise_model = "no guess yet"  # yes or no, twice
 
 # %% provided="noise_model"
-# Trains 6 clones: about five seconds.
-from functools import partial
+# Trains 9 clones: about six seconds.
+from copy import deepcopy
 
 import torch
 
@@ -1139,49 +1250,78 @@ def either_kind(logits, labels, r):
     return -torch.logaddexp(true + math.log(1 - r), lie + math.log(r)).mean()
 
 
-def explains(network, x, labels, r, mirror=1):
-    """The same loss for a network that is trained, or with mirror=-1 for its mirror image."""
-    logits = torch.from_numpy(mirror * network.logits(x))
-    return either_kind(logits, torch.from_numpy(labels), r).item()
+def loss_on(logits, labels, r):
+    """The same for arrays."""
+    return either_kind(torch.from_numpy(logits), torch.from_numpy(labels), r).item()
 
 
-with progress.bar("Training 6 clones", 6):
-    for r in (0.4, 0.58):
-        found, losses = [], []
-        for seed, (x, told, _) in collected.items():
-            labels = hard_labels(told).argmax(axis=1)
-            network = models.mlp(x.shape[1:], 10, seed=seed)
-            loss = partial(either_kind, r=r)
-            training.fit(network, x, labels, lr=3e-3, seed=seed, loss_of=loss)
-            clone = models.Classifier(network)
-            found.append(evaluation.fidelity(clone.labels(dataset.x_test), victim_says))
-            losses.append([explains(one, x, labels, r) for one in (clone, scenario.victim)])
-            losses[-1].append(explains(scenario.victim, x, labels, r, mirror=-1))
-        print(f"r = {r:4}: fidelity {bootstrap_interval(found)}", end="")
-        clone_s, victim_s, mirror_s = np.mean(losses, axis=0)
-        print(f"   loss: clone {clone_s:.2f}, victim {victim_s:.2f}, mirror image {mirror_s:.2f}")
+def learn_both_kinds(start, x, labels, seed, r=0.58):
+    """A clone that begins with the weights of the network `start` and trains on the noise model."""
+    network = deepcopy(start)
+    loss = partial(either_kind, r=r)
+    training.fit(network, x, labels, lr=3e-3, seed=seed, loss_of=loss)
+    return models.Classifier(network)
+
+
+told_labels = {seed: hard_labels(told).argmax(axis=1) for seed, (_, told, _) in collected.items()}
+for r in (0.4, 0.58):
+    losses = []
+    for seed, labels in told_labels.items():
+        logits = scenario.victim.logits(pool(seed))
+        losses.append([loss_on(logits, labels, r), loss_on(-logits, labels, r)])
+    victim_s, mirror_s = np.mean(losses, axis=0)
+    print(f"r = {r:4}: loss of the victim {victim_s:.2f}, of its mirror image {mirror_s:.2f}")
+
+
+def told_the_truths(seed, epochs=10):
+    """A network that has learnt from the true answers alone: no thief has it."""
+    x, told, lies = collected[seed]
+    truths = hard_labels(told)[~lies]
+    return attacks.train_clone(x[~lies], truths, labels="hard", epochs=epochs, seed=seed).network
+
+
+starts = {
+    "random weights": lambda seed: models.mlp(pool(seed).shape[1:], 10, seed=seed),
+    "the truths": told_the_truths,
+}
+with progress.bar("Training 9 clones", 9):
+    for name, start in starts.items():
+        before, after, losses = [], [], []
+        for seed, labels in told_labels.items():
+            first = start(seed)
+            clone = learn_both_kinds(first, pool(seed), labels, seed)
+            before.append(fidelity_of(models.Classifier(first)))
+            after.append(fidelity_of(clone))
+            losses.append(loss_on(clone.logits(pool(seed)), labels, 0.58))
+        print(f"from {name:14} (fidelity {np.mean(before):.3f}): ", end="")
+        print(f"fidelity {bootstrap_interval(after)}, loss {np.mean(losses):.2f}")
 small = stolen["lies, labels only"]["small loss"]
 print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 
 # %% [markdown]
-# **Explain it before you read on.** Which network does each $r$ prefer, the victim or its mirror image? And which does
-# training find?
+# **Explain it before you open the next fold.** Which network does each $r$ prefer, the victim or its mirror image? And
+# which is to blame for the poor clone from random weights: the loss, the search, or the small network?
+#
+# <details><summary><b>Read the result</b></summary>
 #
 # With $r = 1/2$ the two explain the labels equally well. With $r = .4$, while 58 % of the answers are lies, the mirror
-# image even explains them better than the victim (loss 1.01 against 1.08): this thief is looking for the wrong
-# network. With $r = .58$ the victim explains them better, 1.01 against 1.07, so the answers do tell the two apart. And
-# yet the clone gets only .192, no more than the .221 with the wrong $r$ (three seeds do not tell these two apart). Its
-# loss is 1.23: a network exists that explains the answers much better, the victim, and training from random weights
-# did not come near it.
+# image even explains them better than the victim (loss 1.01 against 1.08): such a thief looks for the wrong network.
+# With $r = .58$ the victim explains them better, 1.01 against 1.07, so the answers do tell the two apart. And yet the
+# clone that starts from random weights gets only .192. The small network is not to blame: from the truths, its .556
+# becomes .606, and its loss is 1.12 instead of 1.23. So this network has better weights, by the loss as well, and
+# training from random ones does not come near them: it is the search that fails.
+#
+# </details>
 #
 # Can you do better? `collected[seed]` holds the pictures, the answers before they become labels, and which of them are
-# lies. A thief sees only the labels; use the last only to measure how well a method sorts.
+# lies; `told_labels[seed]` holds the labels. A thief sees only these; use the others only to measure how well a method
+# sorts.
 #
 # <details><summary>Where to begin</summary>
 #
-# Is the loss to blame, or the search? Start the training from a clone that has learnt from the true answers alone, and
-# go on with the noise model on all answers. This is cheating, but it tells you whether the noise model would keep what
-# a good start gives it. If it does, what remains to be found is a start that a thief could have.
+# What remains to be found is a start that a thief could have, and a way to choose among several. Try more random
+# weights, the clone of a thief who believes everything, or that clone's mirror image (change the sign of its last
+# layer). Does the smallest loss find the best clone?
 # </details>
 
 # %%
@@ -1190,19 +1330,19 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** Rounding to one decimal took nothing that three seeds could show, and sending only labels takes little.
-# (A thief who solves equations is another matter: lab 6.) A limit sets a price, and a thief with enough accounts can
-# pay it within a day. A limit for everybody together makes honest customers pay. A stack of defences can be
-# weaker than its strongest part, and it can be much stronger: a label is a poor defence on its own, and, against the
-# thieves of this lab, a good one behind a lie. What the answers to weird queries say matters more than how much they
-# contain.
+# **Shown.** Rounding to one decimal took nothing that three seeds could show. Sending only labels takes little from
+# a thief with many answers (.634 instead of .677 with 3,000) and much from one with few (.367 instead of .521 with
+# 300). (A thief who solves equations is another matter: lab 6.) A limit sets a price, and a thief with enough
+# accounts can pay it within a day. A limit for everybody together makes honest customers pay. A stack of defences
+# can be weaker than its strongest part, and it can be much stronger: labels are a poor defence on their own, and,
+# against the thieves of this lab, a good one behind a lie. What the answers to weird queries say matters more than
+# how much they contain.
 #
-# **Not shown.** That labels behind lies cannot be used. Two ways to do it failed, and the second, the noise model,
-# failed not because the answers say too little, but because training did not find the network that explains them best.
-# Nor that this defence stops a thief who owns real pictures: with 100 of them, and new ones grown from them along the
-# clone's gradient, a thief still gets .698 behind labels and lies (undefended .735). Nobody here tried to find
-# accounts that belong together, or thieves by the distances between their queries (Juuti et al.), as real services
-# do. Three seeds give rough intervals.
+# **Not shown.** That labels behind lies cannot be used. Two ways to do it failed, though the second, the noise
+# model, had a loss that tells the victim from its mirror image, and a clone that can learn from it: what it lacked
+# was a good start. Nor that this defence stops a thief who owns real pictures: a hundred are enough. Nobody here
+# tried to find accounts that belong together, or thieves by the distances between their queries (Juuti et al.), as
+# real services do. Three seeds give rough intervals.
 
 # %% [markdown]
 # **Is it allowed?** Terms of service usually forbid both training a competing model on the answers and opening

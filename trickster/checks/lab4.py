@@ -117,7 +117,7 @@ def token_bucket(sheet: Sheet, make: Callable[..., Any]) -> None:
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5a, ablation", 2)
+@check("Exercise 5a, ablation", 2, withholds=("trickster.demos.ablation",))
 def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
     """Nothing, each mechanism alone, and all together, with the same seeds."""
     run = ablation_cases.Ablation(ablation)
@@ -127,7 +127,7 @@ def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
         run.each_run_kept(part)
 
 
-@check("Exercise 5b, leave_one_out", 2)
+@check("Exercise 5b, leave_one_out", 2, withholds=("trickster.demos.leave_one_out",))
 def leave_one_out(sheet: Sheet, leave_one_out: Callable[..., Any]) -> None:
     """What each mechanism takes as a part of all of them, by paired differences."""
     run = ablation_cases.LeaveOneOut(leave_one_out)
