@@ -1,6 +1,7 @@
 """Lab 2's checks: right answers of several kinds pass, and each wrong one is named."""
 
 import random
+import re
 from contextlib import nullcontext, suppress
 from functools import partial
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from drawn import FEW, SECRETS, under_a_secret
 from reading import in_words
-from reference import reference
+from reference import ROOT, reference
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from autograder import held_back
+from autograder.course import pick_labs
 from benchmarks import star_answers
 from trickster import attacks, evaluation, models, training
 from trickster.api import BudgetExceeded
@@ -675,3 +677,24 @@ def test_audit_of_one_seed():
     result = lab2.audit(auditing(student_t, lambda seeds: seeds[:1] * 20))
     assert result == 0.0
     assert "20 runs over 1 seeds" in in_words(result)
+
+
+# --- stuck ---------------------------------------------------------------------------
+
+
+def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here():
+    (lab,) = pick_labs(ROOT, ["lab2"])
+    text = lab.source.read_text("utf-8")
+    block = re.search(r"The library's functions</summary>.*?```python\n(.*?)# ```", text, re.S)[1]
+    lines = re.sub(r"^# ?", "", block, flags=re.M)
+    offered = {"attacks": attacks, "bootstrap_interval": evaluation.bootstrap_interval}
+    exec(lines, offered)
+    x = np.random.default_rng(0).random((12, 1, 28, 28), dtype=np.float32)
+    clone = offered["train_clone"](x, VICTIM.posteriors(x), labels="hard", epochs=1, seed=1)
+    assert clone(x).shape == (12, 10)
+    for exercise in ("collect", "train_clone", "fidelity", "audit"):
+        check = getattr(lab2, exercise)
+        assert exercise == "train_clone" or check(offered[exercise]) == check.points
+        with refused_by(refusing):
+            result = check(offered[exercise])
+        assert result == 0 and "the library's own answer" in in_words(result)

@@ -236,6 +236,17 @@ def test_curves_can_be_drawn_apart_and_say_the_same():
     assert beside.alt == picture.alt
 
 
+def test_the_names_of_marks_among_dots_stay_inside_the_figure():
+    marks = {"published .2": 0.2, "published .5": 0.5}
+    picture = plots.dots({"runs": [0.2, 0.5]}, title="t", xlabel="x", marks=marks)
+    picture.png()
+    axes = axes_of(picture)
+    frame = axes.get_window_extent()
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert frame.x0 <= box.x0 and box.x1 <= frame.x1
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 def test_a_mark_is_written_inside_the_figure(log_x):
     picture = curves(log_x=log_x, marks={"chance": 0.1})

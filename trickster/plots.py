@@ -299,8 +299,7 @@ def dots(
     for i, (name, values) in enumerate(series.items()):
         values = np.asarray(values, dtype=float)
         spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0]
-        style = line_style(i)
-        style.pop("linestyle")
+        style = {key: look for key, look in line_style(i).items() if key != "linestyle"}
         axes.scatter(values, -i + np.asarray(spread), s=22, **style)
         axes.plot([values.mean()] * 2, [-i - 0.3, -i + 0.3], color="0.2", linewidth=1.5)
         readings.append(
@@ -308,7 +307,8 @@ def dots(
         )
     for name, x in (marks or {}).items():
         axes.axvline(x, color="0.4", linestyle=":", linewidth=1)
-        axes.text(x, 0.45, f" {name}", fontsize=9, va="bottom")
+        side = "left" if x < np.mean(axes.get_xlim()) else "right"  # of the text lies at the line
+        axes.text(x, 0.45, f" {name} ", fontsize=9, va="bottom", ha=side)
     axes.set_yticks([-i for i in range(len(series))], list(series))
     axes.set_ylim(-len(series) + 0.5, 0.8)
     return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
