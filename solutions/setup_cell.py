@@ -1,13 +1,16 @@
 # @title Set-up: run this cell first
-# It does nothing where the course library is installed, as on your own machine after `make lab`. On
+# Where the course library is installed, as on your own machine after `make lab`, it installs nothing. On
 # Colab it installs the library, and keeps Colab's versions of torch and the other large packages.
 import importlib.metadata
 import importlib.util
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
+# Two threads of NumPy's wait for torch's, and small problems then take many times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 REPOSITORY, BRANCH = "{{repository}}", "{{branch}}"
 if importlib.util.find_spec("trickster") is None:
     if "YOUR-ORGANISATION" in REPOSITORY:
