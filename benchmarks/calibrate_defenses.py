@@ -210,7 +210,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
     "layered": {
         **BEHIND_LABELS,
-        "rolled by one": Answer(lie=rolled),
+        "rolled by one": Answer(lie=rolled, advice=TURNED_ROUND),
         "reversed, labels, bucket": Answer(
             to_all=defenses.hard_labels, limit=lambda: limiters.TokenBucket(400 / DAY, 500)
         ),
@@ -239,18 +239,18 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
     "read": {  # the part of `layered` with the thief who has read the code, at one service
         **BEHIND_LABELS,
-        "rolled by one": Answer(lie=rolled),
+        "rolled by one": Answer(lie=rolled, advice=TURNED_ROUND),
         "reversed": Answer(advice=TURNED_ROUND),
         "largest and smallest swapped": Answer(lie=swapped, advice=TURNED_ROUND),
         "least likely class": Answer(lie=least_likely, advice=LEFT_OUT),
     },
 }
+NEARLY = ("rolled by one, labels",)  # the reader of the code undoes a part of it
 NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
 QUOTED = {  # in thresholds.py
     "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax"),
     "layered": (
         *BEHIND_LABELS,
-        "rolled by one",
         "labels and a limit",
         "zero-mean noise, fixed",
         "keeps the argmax",
@@ -269,12 +269,14 @@ CHECKED = {
         {name: answer.advice for name, answer in CHECKS["layered"].items()},
         thresholds.LAYERED_DROP,
         ("the best thief of the panel",),
+        NEARLY,
     ),
     "read": Calibrated(
         1.0,
         {name: answer.advice for name, answer in CHECKS["read"].items()},
         thresholds.LAYERED_READ,
         ("a thief who has read your code",),
+        NEARLY,
     ),
 }
 
@@ -325,8 +327,10 @@ def section(results: Results) -> str:
         "the smaller one of two kinds of pools (trickster), the mean of two services (layered). "
         "Where honest users pay too much, none is measured. *Read* is one part of layered by "
         "itself, at one service: the best that a thief can do who has read the code. That is why "
-        "lies other than rolled ones get four of the five points of layered with probabilities, "
-        "and all behind labels. The runs of the trickster are older than its points: honest users "
+        "lies get four of the five points of layered with probabilities, and all behind labels. "
+        "*Nearly right* are rolled ones behind labels: the thief finds out by the pictures which "
+        "answers are lies, though not all of them, and in some runs a part of that one point is "
+        "lost, or all of it. The runs of the trickster are older than its points: honest users "
         "and each of the two drops earned two of eight points and now earn one of five; the points "
         "of the same runs were counted anew. Its bar had been moved from .20 to .18 because of 200 "
         "runs of an earlier check, which this file's history holds. "

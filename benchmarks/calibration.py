@@ -1,7 +1,8 @@
 """Graded checks run over and over, with fresh randomness, on right answers and on wrong ones.
 
 A right answer must get all points in every run; a wrong one must not, and the check must explain
-why. Which checks and which answers: ``calibrate_training.py`` and ``calibrate_defenses.py``.
+why. A nearly right one gets all points in some runs only. Which checks and which answers:
+``calibrate_training.py`` and ``calibrate_defenses.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Calibrated(NamedTuple):
     answers: Mapping[str, str]  # name: part of a wrong answer's advice; empty for a right answer
     threshold: Threshold | None = None
     parts: tuple[str, ...] = ()  # whose values are compared with it; the smallest one counts
+    nearly: tuple[str, ...] = ()  # of the right answers those that may lose a part of the points
 
 
 Checks = Mapping[str, Calibrated]
@@ -49,6 +51,8 @@ def measure_verdict(check: Calibrated, answer: str, result: CheckResult) -> Meas
 def is_false(checks: Checks, job: Job, result: Measurement) -> bool:
     """A right answer without all points, or a wrong one with all of them."""
     check, name, _ = job
+    if name in checks[check].nearly:
+        return False
     return (result["points"] == checks[check].points) == bool(checks[check].answers[name])
 
 
@@ -131,7 +135,7 @@ def _row(
     wrong, threshold = bool(calibrated.answers[name]), calibrated.threshold
     return (
         f"{check}: {name}",
-        "wrong" if wrong else "right",
+        "wrong" if wrong else "nearly right" if name in calibrated.nearly else "right",
         f"{false} of {len(runs)} {exact_interval(false, len(runs))}",
         f"{explained} of {len(runs)}" if wrong else "",
         low_to_high(f"{min(points):g}", f"{max(points):g}") + f" of {calibrated.points:g}",

@@ -6,6 +6,7 @@ Right answers are what the checks of labs 3, 4 and 5 give all points for a whole
 references, the zoo's other ways, and two more lies that lab 3 accepts. Their thieves ask about
 3,000 shapes within the terms, from as many accounts as they need. The *un-lier* undoes this very
 lie, tries all the usual ways where only the key could tell, or leaves out what is plainly a lie.
+Who *looks at the pictures* undoes the lie where an answer does not fit its picture.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ from trickster.checks.keyed_cases import UNDO
 PART = "right_answers"
 WHOLE = {"lab3": "trickster_test", "lab4": "layered_test", "lab5": "defend_test"}
 REQUEST, A_DAY = 60, 300  # within the terms of lab 4: pictures in a request, answers an account
-UNDEFENDED, NAIVE, UNLIER, ORACLE = "undefended", "does not know", "un-lier", "oracle"
-THIEVES = (UNDEFENDED, NAIVE, UNLIER, ORACLE)
+UNDEFENDED, NAIVE, UNLIER, LOOKS, ORACLE = (
+    "undefended", "does not know", "un-lier", "looks at the pictures", "oracle"
+)  # fmt: skip
+THIEVES = (UNDEFENDED, NAIVE, UNLIER, LOOKS, ORACLE)
 Clean = Callable[[TrainingSet], TrainingSet]
 
 
@@ -45,8 +48,8 @@ def undoing(*ways: Callable[[np.ndarray], np.ndarray]) -> Clean:
     return lambda told: adaptive_attacks.unlied(told, ways, seed=told.seed)
 
 
-def rolled_back(by: int) -> Clean:
-    return undoing(lambda told: np.roll(told, -by, axis=1))
+def rolled_back(told: np.ndarray) -> np.ndarray:
+    return np.roll(told, -1, axis=1)
 
 
 def leaving_out(largest: float) -> Clean:
@@ -63,23 +66,27 @@ class Answer(NamedTuple):
     student: str  # of the zoo; "" for lab 3's defence with the lie of ``calibrate_defenses``
     lies: str
     clean: Clean | None  # None: a label says nothing of what it was before
+    undo: adaptive_attacks.Undo | None = None  # where the code says how a lie is turned round
+
+
+def undoable(student: str, lies: str, undo: adaptive_attacks.Undo) -> Answer:
+    """An answer of lab 3 whose lies can be turned round."""
+    return Answer("lab3", student, lies, undoing(undo), undo)
 
 
 ANSWERS = {
-    "lab 3, reference": Answer(
-        "lab3", "perfect", "probabilities in reverse", undoing(defenses.misinform)
-    ),
+    "lab 3, reference": undoable("perfect", "probabilities in reverse", defenses.misinform),
     "lab 3, other way": Answer(
         "lab3", "other_way", ".82 on the least likely class", leaving_out(0.82)
     ),
-    "lab 3, rolled by one": Answer(
-        "lab3", "", "each class gets its neighbour's probability", rolled_back(1)
+    "lab 3, rolled by one": undoable(
+        "", "each class gets its neighbour's probability", rolled_back
     ),
-    "lab 3, largest and smallest swapped": Answer(
-        "lab3", "", "the two change places", undoing(calibrate_defenses.swapped)
+    "lab 3, largest and smallest swapped": undoable(
+        "", "the two change places", calibrate_defenses.swapped
     ),
     "lab 4, reference": Answer("lab4", "perfect", "in reverse, then labels only", None),
-    "lab 4, other way": Answer("lab4", "other_way", "rolled by three", rolled_back(3)),
+    "lab 4, other way": Answer("lab4", "other_way", "labels, the least likely class", None),
     "lab 5, reference": Answer("lab5", "perfect", "keyed, eight cells", undoing(*UNDO)),
     "lab 5, other way": Answer(
         "lab5", "other_way", "keyed, one permutation a picture", undoing(*UNDO)
@@ -139,6 +146,8 @@ def run(job: Job) -> Measurement:
     }
     if clean := ANSWERS[name].clean:
         sets[UNLIER] = clean(soft)
+    if undo := ANSWERS[name].undo:
+        sets[LOOKS] = adaptive_attacks.explained(soft, [undo])
     sets = {thief: replace(one, epochs=epochs_for(len(one.x))) for thief, one in sets.items()}
     clones = attacks.train_clones(list(sets.values()))
     theirs = scenario.victim.labels(scenario.data.x_test)
@@ -175,9 +184,11 @@ def section(results: Results) -> str:
         f"from {BUDGET:,} answers; *lies*: share of the shapes whose answer names another class. "
         "The *un-lier* has read the answer: they undo its lie, try all "
         f"{len(UNDO)} usual ways where only the key could tell, or leave out what is plainly a "
-        "lie; of labels nothing can be undone. The *oracle* is told which answers are lies. A "
-        "rolled answer looks like a true one of another class: this thief, who sees nothing but "
-        "answers, cannot tell the two apart, but one who also looks at the pictures may.\n\n"
+        "lie; of these labels nothing can be undone. Who *looks at the pictures* lets a first "
+        "clone, trained on answers that may be true or lies, say which version of an answer fits "
+        "its picture. The *oracle* is told which answers are lies. A rolled answer looks like a "
+        "true one of another class: the un-lier, who sees nothing but answers, cannot tell the two "
+        "apart; who looks at the pictures, can.\n\n"
         + markdown_table(("", "what weird inputs get", "lies", *THIEVES), rows, left=(0, 1))
     )
 

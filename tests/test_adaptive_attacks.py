@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -85,6 +85,49 @@ def test_small_loss_leaves_out_lies_that_are_few_and_keeps_those_that_are_the_ma
 def test_small_loss_keeps_a_share(keep):
     with pytest.raises(ValueError, match="share above 0"):
         adaptive_attacks.small_loss(training_set(), keep)
+
+
+# --- lies that do not fit their pictures ------------------------------------------------------
+
+
+def rolled_back(by: int) -> adaptive_attacks.Undo:
+    return lambda answers: np.roll(answers, -by, axis=1)
+
+
+def test_the_loss_of_hidden_versions_is_a_mixture_s_and_for_labels_the_forward_correction():
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(rng.normal(size=(6, 4)), requires_grad=True)
+    q = softmax(logits.detach().numpy(), axis=1)
+    loss = adaptive_attacks.hidden_version_loss
+    versions = rng.dirichlet(np.ones(4), size=(6, 3))
+    # The likelihood of an answer is the product of q_c ** answer_c over its classes.
+    likely = np.prod(q[:, None] ** versions, axis=2).mean(axis=1)
+    got = loss(logits, torch.tensor(versions))
+    assert got.item() == pytest.approx(-np.log(likely).mean())
+    assert torch.autograd.gradcheck(lambda z: loss(z, torch.tensor(versions)), logits)
+    labels = np.eye(4)[[0, 1, 2, 3, 3, 0]]
+    versions = np.stack([labels, *(rolled_back(by)(labels) for by in (1, 3))], axis=1)
+    told = sum(np.roll(q, by, axis=1) for by in (0, 1, 3)) / 3  # q through the transition matrix
+    got = loss(logits, torch.tensor(versions))
+    assert got.item() == pytest.approx(-np.log((told * labels).sum(axis=1)).mean())
+
+
+@pytest.mark.parametrize("labels", ["soft", "hard"])
+@pytest.mark.parametrize("kinds", [(1,), (1, 3)], ids=["one kind of lie", "two kinds"])
+def test_lies_that_look_like_truths_are_put_right_by_who_looks_at_the_pictures(labels, kinds):
+    digits = data.load("digits")
+    x, truth = digits.x_train, digits.y_train
+    rng = np.random.default_rng(0)
+    told = (truth + rng.choice([0, *kinds], size=len(x))) % 10
+    answers = 0.9 * np.eye(10, dtype=np.float32)[told] + 0.01
+    everything = TrainingSet(x, answers, labels, seed=3)
+    undo = [rolled_back(by) for by in kinds]
+    found = adaptive_attacks.explained(everything, undo)
+    assert np.mean(told == truth) < 0.55
+    assert np.mean(found.answers.argmax(axis=1) == truth) > 0.9
+    assert (found.labels, found.seed, found.answers.dtype) == (labels, 3, np.float32)
+    blind = adaptive_attacks.unlied(everything, undo)  # looks at nothing but the answers
+    assert np.mean(blind.answers.argmax(axis=1) == truth) < 0.7
 
 
 # --- lies undone ------------------------------------------------------------------------------
@@ -190,6 +233,8 @@ def test_a_seed_decides_what_is_undone():
 def test_what_undoes_a_lie_returns_answers(undo):
     with pytest.raises(ValueError, match="finite answers of shape"):
         adaptive_attacks.unlie(np.full((5, 3), 1 / 3), [undo])
+    with pytest.raises(ValueError, match="finite answers of shape"):
+        adaptive_attacks.explained(training_set(k=3), [undo])
 
 
 def test_answers_of_zero_and_of_one_kind_do_no_harm():

@@ -379,6 +379,8 @@ def test_which_right_answers_survive_a_thief_who_has_read_them():
         )
         assert naive < undefended - 0.2
         assert (known > 0.85 * undefended) == (name in undone), name
+        if looks := right_answers.values(found, name, right_answers.LOOKS):
+            assert (np.mean(looks) > 0.9 * undefended) == (name != "lab 3, reference"), name
 
 
 @pytest.mark.parametrize("part", results.PARTS)
@@ -467,10 +469,11 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     for name, words in script.CHECKED[check].answers.items():
         value = calibration.values_of(found, check, name)
         far = calibration.deviations(value, bar.full) if len(value) > 1 else 0.0
-        if not words:
+        nearly = name in script.CHECKED[check].nearly and f"nearly right: {name}" in bar.evidence
+        if not words and not nearly:
             assert far >= (2 if name in close else 3), f"{name} lies {far:.1f} above {check}'s bar"
             assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"
-        elif far < 0:  # what lies above the bar is refused for something else anyway
+        elif words and far < 0:  # what lies above the bar is refused for something else anyway
             assert far <= -3 or name in (*near, *partly), (
                 f"{name} lies {-far:.1f} below the bar of {check}"
             )

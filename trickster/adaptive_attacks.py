@@ -1,7 +1,8 @@
 """Thieves who know the defence and lack only its key: what they make of answers before they learn.
 
 Each turns what a thief has collected, a ``TrainingSet``, into a better one: :func:`unlied` by
-undoing lies, :func:`small_loss` by leaving out what a first clone finds unlikely. The
+undoing lies that the answers give away, :func:`explained` those that do not fit the pictures,
+:func:`small_loss` by leaving out what a first clone finds unlikely. The
 :func:`oracle` is told which answers are lies, and bounds what leaving out can achieve. Hand one
 to ``attacks.steal`` as ``clean``, or train several sets together with ``attacks.train_clones``.
 Thieves who choose their questions, to find out what is a lie, are in ``probing``.
@@ -9,14 +10,16 @@ Thieves who choose their questions, to find out what is a lie, are in ``probing`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
-from trickster import attacks
+from trickster import attacks, models, training
 from trickster.attacks import TrainingSet
 from trickster.defenses import hard_labels
 
@@ -70,6 +73,47 @@ def best_fitting(answers: np.ndarray, likely: np.ndarray, keep: float) -> np.nda
     """
     loss = -(answers * np.log(np.maximum(likely, 1e-12))).sum(axis=1)
     return np.argsort(loss, kind="stable")[: max(1, round(keep * len(loss)))]
+
+
+def explained(training_set: TrainingSet, undo: Sequence[Undo]) -> TrainingSet:
+    """The same pictures, with answers put right by a clone that sees which do not fit them.
+
+    ``undo`` is what :func:`unlie` takes. A first clone learns from all answers without being told
+    which are lies (:func:`hidden_version_loss`); each answer is then left as told, or undone in one
+    of the ways, whichever this clone finds likeliest. It works for posteriors and for labels, and
+    finds lies that look like true answers about another class, which the answers alone do not give
+    away. Costs no query and one more training.
+    """
+    told = training_set.answers
+    if training_set.labels == "hard":
+        told = hard_labels(told)
+    undone = [np.asarray(one(told)) for one in undo]
+    if any(one.shape != told.shape or not np.isfinite(one).all() for one in undone):
+        raise ValueError(f"A lie undone must be finite answers of shape {told.shape} again.")
+    versions = np.stack([told, *undone], axis=1).astype(np.float32)
+    network, _ = training_set.network_and_targets()
+    how = {"epochs": training_set.epochs, "lr": training_set.lr, "seed": training_set.seed}
+    training.fit(network, training_set.x, versions, loss_of=hidden_version_loss, **how)
+    logits = torch.from_numpy(models.Classifier(network).logits(training_set.x))
+    kind = _log_likelihoods(logits, torch.from_numpy(versions)).argmax(dim=1).numpy()
+    return replace(training_set, answers=versions[np.arange(len(told)), kind])
+
+
+def hidden_version_loss(logits: torch.Tensor, versions: torch.Tensor) -> torch.Tensor:
+    """The mean of ``-log(1/m sum_i exp(v_i . log q))``, q the softmax of the logits ``(b, k)``.
+
+    Of each answer there are m versions v_i ``(b, m, k)``, as told and undone, and which of them is
+    the truth is hidden; before, all are equally likely. For labels this is the forward correction
+    of Patrini et al., "Making Deep Neural Networks Robust to Label Noise: A Loss Correction
+    Approach", 2017, with a transition matrix that gives each version the share 1/m.
+    """
+    likely = _log_likelihoods(logits, versions).logsumexp(dim=1)
+    return (math.log(versions.shape[1]) - likely).mean()
+
+
+def _log_likelihoods(logits: torch.Tensor, versions: torch.Tensor) -> torch.Tensor:
+    """Of each version ``(b, m, k)``, if the logits ``(b, k)`` are right: ``(b, m)``."""
+    return (versions * logits.log_softmax(dim=1)[:, None]).sum(dim=2)
 
 
 def unlied(training_set: TrainingSet, undo: Sequence[Undo], *, seed: int = 0) -> TrainingSet:

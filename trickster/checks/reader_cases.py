@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from trickster import adaptive_attacks, training
 from trickster.attacks import TrainingSet
@@ -20,9 +21,11 @@ from trickster.checks.service_cases import Stolen, Tried, award_drop, fidelity_o
 from trickster.checks.thresholds import LAYERED_READ
 from trickster.checks.traffic import FIRST
 
-KNOWN = 0.9  # a way that gets the class right behind so many of the lies is how they were told
+KNOWN = 0.9  # ways that get the class right behind so many of the lies are how they were told
+MOST = 3  # so many of them: of more, a thief can hardly say which
 COMMON = 0.1  # answers that are the same ten numbers, in some order, so often are of one making
-NAIVE, UNLIER, LEAVES_OUT, SMALL_LOSS = "as they are", "un-lier", "leaves lies out", "small loss"
+NAIVE, UNLIER, LOOKS = "as they are", "un-lier", "looks at the pictures"
+LEAVES_OUT, SMALL_LOSS = "leaves lies out", "small loss"
 Undo = Callable[[np.ndarray], np.ndarray]
 
 
@@ -33,8 +36,9 @@ def training_sets(told: TrainingSet, truth: np.ndarray) -> thieves.Sets:
     """
     lies = told.answers.argmax(axis=1) != truth.argmax(axis=1)
     sets = {NAIVE: told, SMALL_LOSS: adaptive_attacks.small_loss(told)}
-    if (undo := known_way(told.answers, truth, lies)) is not None:
-        sets[UNLIER] = adaptive_attacks.unlied(told, [undo], seed=told.seed)
+    if ways := known_ways(told.answers, truth, lies):
+        sets[UNLIER] = adaptive_attacks.unlied(told, ways, seed=told.seed)
+        sets[LOOKS] = adaptive_attacks.explained(told, ways)
     if (plain := of_one_making(told.answers, lies)) is not None:
         sets[LEAVES_OUT] = adaptive_attacks.oracle(told, plain)
     n = len(told.x)
@@ -45,14 +49,32 @@ def training_sets(told: TrainingSet, truth: np.ndarray) -> thieves.Sets:
     }
 
 
-def known_way(answers: np.ndarray, truth: np.ndarray, lies: np.ndarray) -> Undo | None:
-    """The usual way to undo a lie that undoes these; None where the class is lost, as in labels."""
-    if not lies.any():
-        return None
-    told, wanted = answers[lies], truth[lies]
-    best = min(UNDO, key=lambda undo: float(np.abs(undo(told) - wanted).mean()))
-    right = best(told).argmax(axis=1) == wanted.argmax(axis=1)
-    return best if right.mean() >= KNOWN else None
+def known_ways(answers: np.ndarray, truth: np.ndarray, lies: np.ndarray) -> list[Undo]:
+    """Ways to undo these lies, each for a part of them; none where the class is lost.
+
+    It is lost in the labels of reversed answers, for example. The usual ways are tried, and so is
+    putting the classes in another order, the same for many lies.
+    """
+    ways: list[Undo] = []
+    rows = np.flatnonzero(lies)
+    while len(rows) > (1 - KNOWN) * lies.sum():
+        if len(ways) == MOST:
+            return []
+        told, wanted = answers[rows], truth[rows]
+        usual = (*UNDO, reordered(told, wanted))
+        ways.append(min(usual, key=lambda undo: float(np.abs(undo(told) - wanted).mean())))
+        rows = rows[ways[-1](told).argmax(axis=1) != wanted.argmax(axis=1)]
+    return ways
+
+
+def reordered(told: np.ndarray, wanted: np.ndarray) -> Undo:
+    """The order of the classes that brings what was told nearest to what was wanted (squares).
+
+    Columns can be put in another order without a change of their squares: it is the order in
+    which the products of what was told and what was wanted have the largest sum.
+    """
+    _, order = linear_sum_assignment(wanted.T @ told, maximize=True)
+    return lambda p: p[:, order]
 
 
 def of_one_making(answers: np.ndarray, lies: np.ndarray) -> np.ndarray | None:
@@ -98,7 +120,7 @@ def reader(part: Part, tried: Tried, naive: Stolen | None) -> None:
 
 def decide(part: Part, found: Stolen) -> None:
     """Award what the best way loses, from an undefended service, in the mean over services."""
-    shown = [name for name in (UNLIER, LEAVES_OUT, SMALL_LOSS) if name in found.after]
+    shown = [name for name in (UNLIER, LOOKS, LEAVES_OUT, SMALL_LOSS) if name in found.after]
     award_drop(part, found, LAYERED_READ, shown, _advice(found.best))
 
 
@@ -107,6 +129,12 @@ def _advice(best: str) -> str:
         return (
             "The thief knows how your service misleads, finds out which answers do, and turns them "
             "round: their ten numbers hold all that the truth held. How much of it must you send?"
+        )
+    if best == LOOKS:
+        return (
+            "The thief knows how your service misleads, notices which answers do not fit their "
+            "pictures, and turns them round. With your code, nobody should be able to work out "
+            "from a misleading answer which class was the likeliest."
         )
     if best == LEAVES_OUT:
         return (

@@ -112,9 +112,9 @@ def make_layered(bank, honest):
         wait = bucket.retry_after(key, now, len(x))
         if wait > 0 or not bucket.allow(key, now, len(x)):
             raise RateLimited(key, len(x), wait)
-        answers = posteriors.copy()
+        answers = np.array(hard_labels(posteriors))
         weird = score(features) < level
-        answers[weird] = np.roll(posteriors[weird], 3, axis=1)
+        answers[weird] = np.eye(10)[posteriors[weird].argmin(axis=1)]
         return answers
 
     return layered
