@@ -3,6 +3,7 @@
 A decimal number, or a percentage, in a text cell must be one of
 
 - what a cell of the executed lab prints, rounded to the digits that the text writes,
+- what the model answer to a ★ prints, likewise,
 - a constant of the lab's code, or
 - a figure that ``test_results.quotes`` compares with the stored results, in this lab.
 """
@@ -73,6 +74,15 @@ def printed_by(notebook: NotebookNode) -> list[tuple[float, int]]:
     return [(abs(float(one)), len(one.partition(".")[2])) for one in found]
 
 
+def printed_by_stars(lab: Lab) -> list[tuple[float, int]]:
+    """Each number that a model answer to a ★ says it prints; ``test_results`` runs them again."""
+    path = lab.source.with_name("stars.py")
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    blocks = re.findall(r"^# ```\n((?:#.*\n)*?)# ```$", text, re.M)
+    found = [number.replace(",", "") for block in blocks for number in PRINTED.findall(block)]
+    return [(abs(float(one)), len(one.partition(".")[2])) for one in found]
+
+
 def constants_of(notebook: NotebookNode) -> set[float]:
     """Every number that a cell's code contains."""
     trees = (ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code")
@@ -108,7 +118,7 @@ def held_by_results(lab: Lab, text: str) -> set[float]:
 def unsupported(lab: Lab) -> list[str]:
     """Numbers of a lab's text that nothing supports, each with the words around it."""
     text, notebook = text_of(lab), executed(lab)
-    printed = printed_by(notebook)
+    printed = printed_by(notebook) + printed_by_stars(lab)
     constants = constants_of(notebook) | held_by_results(lab, text)
     return [
         f"{written}: ...{text[max(0, start - 50) : end + 30]}..."

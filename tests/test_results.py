@@ -611,6 +611,8 @@ def quotes():
         ],
     )
     yield "lab2", r"\| clone's accuracy \| (\.\d+) \| (\.\d+) \|", published
+    half_size = calibration.values_of(stored("calibrate_training"), "steal", "half the size")
+    yield "lab2", r"thief can score (\.\d+) or (\.\d+)", [half_size.min(), half_size.max()]
     yield "lab2", r"\(about (\.\d+) to (\.\d+)\)", [served[0], served[2]]
     yield "lab3", r"with (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
     yield (
