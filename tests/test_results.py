@@ -657,6 +657,30 @@ def quotes():
     )
     yield (
         "lab3",
+        r"that gives (\.\d+), and an undefended service gives away (\.\d+)",
+        [
+            np.mean(right_answers.values(*rolled, thief))
+            for thief in (right_answers.LOOKS, right_answers.UNDEFENDED)
+        ],
+    )
+    yield (
+        "lab3",
+        r"against reversed answers it gets (\.\d+), and the un-lier (\.\d+)",
+        [
+            np.mean(right_answers.values(survived, "lab 3, reference", thief))
+            for thief in (right_answers.LOOKS, right_answers.UNLIER)
+        ],
+    )
+    yield (
+        "lab4",
+        r"loses (\.\d+) on average to such labels, and (\.\d+) to those of reversed answers",
+        [
+            calibration.values_of(stored("calibrate_defenses"), "read", f"{lie}, labels").mean()
+            for lie in ("rolled by one", "reversed")
+        ],
+    )
+    yield (
+        "lab3",
         r"(\.\d+) in place of (\.\d+) for a thief who does not know, and (\.\d+) in place of "
         r"(\.\d+) for the un-lier \(undefended (\.\d+) in place of (\.\d+)\)",
         of_both_clones(

@@ -940,9 +940,11 @@ print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 # know how you defend. One learns from the probabilities, one from the labels, one sends 1,000 pictures three times
 # and averages, and one uses a new account every day. The best of them counts: full points for a drop of fidelity of
 # .20, part of them from .12. One point is for a thief who *has read your code*, and knows how you mislead but not
-# when: full points for a drop of .15, part of them from .10. The other points: half a point each for answering
-# customers and for the cap on an account, one each for the customers' accuracy and for steady answers. Honest
-# customers ask at the same time. The pictures come mixed, from many accounts, over weeks.
+# when. They turn lies round where the answers give them away, or where an answer does not fit its picture, or they
+# leave answers out; the best of these ways counts: full points for a drop of .15, part of them from .10. The other
+# points: half a point each for answering customers and for the cap on an account, one each for the customers'
+# accuracy and for steady answers. Honest customers ask at the same time. The pictures come mixed, from many
+# accounts, over weeks.
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -1015,6 +1017,9 @@ lab4.layered(make_layered)
 #
 # Lab 3's un-lier found out which answers were reversed and reversed them back. They needed all ten numbers for
 # that. Which of them do your customers need?
+#
+# A thief who also looks at the pictures needs only one thing: a lie that tells which class was behind it. If you
+# always name, say, the next class in the list, they turn your lies round, even behind labels in part.
 # </details>
 #
 # ## What each layer adds
@@ -1077,10 +1082,12 @@ print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}."
 #
 # **And a thief who knows?** This thief does not know that some answers are lies. Lab 3 ended with one who does:
 # the *un-lier* has read its code, notices which answers are reversed, and reverses them back. Behind labels
-# there is nothing to reverse: the name of the least likely class does not reveal the most likely one. A thief who knows
-# *that* there are lies can still leave answers out: those that a first clone, trained on all of them, finds least
-# likely (*small loss* keeps the better half). The *oracle* is no thief; it is told which answers are lies, and trains
-# on the others.
+# there is nothing to reverse: the name of the least likely class does not reveal the most likely one. (A lie that
+# always names the next class does reveal it, and a thief who also looks at the pictures finds out which answers do
+# not fit. In 20 runs of the check, the thief who has read the code loses .17 on average to such labels, and .45 to
+# those of reversed answers.) A thief who knows *that* there are lies can still leave answers out: those that a first
+# clone, trained on all of them, finds least likely (*small loss* keeps the better half). The *oracle* is no thief; it
+# is told which answers are lies, and trains on the others.
 #
 # > **Predict.** The oracle leaves out all lies. What fidelity does it reach behind lies and labels together: as much
 # > as behind lies alone?
@@ -1196,10 +1203,12 @@ plots.bars(
 # which is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a quarter of
 # the shops' requests. What protects the model is to mislead on weird queries, with a threshold that flags 2 % of
 # held-out honest pictures. The same 3,000 answers then give a fidelity of .264 instead of .677, and honest accuracy
-# falls from .889 to .885. Here the labels earn their place: with probabilities, a thief who knows how the service
-# misleads gets .660; behind labels, knowing that there are lies gave no more (.231 with small loss). This will not
-# stop a thief who owns real pictures of clothes, since those are not weird: 100 of them are enough for .715. Nor
-# will it stop one who finds a way to tell which answers are lies: the oracle gets .614.
+# falls from .889 to .885. The misleading label must not reveal the class behind it: if it always names the next
+# class, a thief who looks at the pictures turns a part of the lies round. Here the labels earn their place: with
+# probabilities, a thief who knows how the service misleads gets .660; behind labels, knowing that there are lies
+# gave no more (.231 with small loss). This will not stop a thief who owns real pictures of clothes, since those are
+# not weird: 100 of them are enough for .715. Nor will it stop one who finds a way to tell which answers are lies:
+# the oracle gets .614.
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three numbers from the notebook that support it, among

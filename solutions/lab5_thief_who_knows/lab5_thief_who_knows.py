@@ -302,8 +302,9 @@ plots.bars({"": drop}, title="The thief who knows, two runs", ylabel="fidelity",
 # After un-lying, more than 95 % of the answers are true, and nine tenths of the drop are gone: the thief who knows
 # reaches .620 instead of .287, and an undefended service gives away .662. (Lab 3's un-lier had .629; with two seeds
 # that is the same.) A reversed answer still holds the truth, in another order, and whoever knows the order loses
-# only the few rows that were decided wrongly. (This thief does not find lies that look like truths about another
-# class, such as the rolled ones of lab 3.)
+# only the few rows that were decided wrongly. (This thief looks at nothing but the answers, and does not find lies
+# that look like truths about another class, such as the rolled ones of lab 3. A thief who also looks at the pictures
+# does.)
 #
 # Why do the clouds settle on the truths? Pictures of one class have similar answers, so the true answers that
 # name it form a narrow cloud. The *least* likely class is much more a matter of chance. It comes out on top when
