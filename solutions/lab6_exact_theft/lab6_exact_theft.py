@@ -19,7 +19,7 @@
 # - read the hidden size and the last layer of a language model from a service that returns only its
 #   five most likely tokens, narrow that hole, and measure what is left of it.
 #
-# **Time** about 110 minutes. **Points** 25. **You need** linear algebra (least squares, singular
+# **Time** about 130 minutes. **Points** 25. **You need** linear algebra (least squares, singular
 # values) and the idea of a query budget from lab 2; no code of other labs, no GPU.
 #
 # **The story.** So far, thieves *learnt* an imitation of the model, and the pictures they owned
@@ -103,14 +103,14 @@ one_thread = threadpool_limits(1)  # for matrices this small, threads cost more 
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●○○○ | 16 minutes | 4 |
+# | ●●○○○ | 22 minutes | 4 |
 #
 # **Idea.** A softmax regression answers with `p = softmax(W x + b)`. The logarithm of an answer is
 # `W x + b`, less one number that is the same for all classes: the logarithm of the sum that softmax
-# divides by. Subtract each row's mean over the classes, and that number is gone. What remains is a set of
-# *linear equations* in `W` and `b`, one for each class. With `d` inputs, each class has `d` weights and
-# one bias. These answers are exact, however small: take their logarithms as they are, without the lower limit
-# that lab 5 put on them.
+# divides by. Subtract each row's mean over the classes, and that number is gone. (Is this step needed? A later fold
+# comes back to it.) What remains is a set of *linear equations* in `W` and `b`, one for each class. With `d` inputs,
+# each class has `d` weights and one bias. These answers are exact, however small: take their logarithms as they are,
+# without the lower limit that lab 5 put on them.
 #
 # Posteriors do not reveal everything: add the same vector to the weights of *every* class (or the same
 # number to every bias), and all logits of a row change by the same number, which softmax ignores. What
@@ -227,8 +227,8 @@ plots.curves(
 
 # %% [markdown]
 # **Would lab 3's Trickster have stopped this?** Noise is about as unusual as a query can be. The service below
-# looks up the most similar of 4,000 training pictures, and lies whenever the similarity is lower than it is for
-# 98 % of honest pictures. As in lab 3, the lie is the answer in reverse. Three thieves try it:
+# looks up the most similar of 4,000 training pictures, and lies whenever the similarity is below a threshold that
+# 98 % of honest pictures reach. As in lab 3, the lie is the answer in reverse. Three thieves try it:
 #
 # - One sends noise and believes the answers.
 # - One sends noise, knows lab 3, and reverses every answer once more. A few answers were truthful, and are wrong after
@@ -389,11 +389,12 @@ playground(
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 10 minutes | 2 |
+# | ●●●○○ | 14 minutes | 2 |
 #
 # In lab 4, rounding took nothing that the runs could show. Does it take something from a thief who solves? The
 # victims are now small enough to repeat the theft many times: three softmax regressions on the 8x8 digits, 64
-# inputs, each trained on another half of the pictures. Here chance matters, so all numbers are means over the three.
+# inputs, each trained on its own random half of the pictures. Here chance matters, so all numbers are means over the
+# three.
 # A probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
 #
 # > **Predict.** With 65 exact answers, the agreement is 1. How many decimals must an answer have, so
@@ -464,17 +465,20 @@ for decimals in (2, 1):
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# Rounding does cost this thief something. With 65 queries, each decimal below six matters; from three decimals up,
-# twice as many queries buy it back. With one or two decimals the rows level off, though, and with 10,000 queries the
-# thief who sees labels only does better. That is odd: errors of rounding should average out. They do not, because of
-# the logarithm. With one decimal, .04 and .000004 both become 0, and both are read as .05: always too large, however
-# often one asks. The error has a mean that is not zero, and such an error does not average out (lab 3 again).
+# Rounding does cost this thief something. With 65 queries, six decimals are as good as twelve; four, three, two and
+# one are each worse than the one before. From three decimals up, twice as many queries buy it back (.994 and more).
+# With one or two decimals the rows level off, though, and with 10,000 queries the thief who sees labels only does
+# better. (That one decimal does even worse with 10,000 than with 1,000 may be chance: the intervals of .869 and .907
+# overlap.) This is odd: errors of rounding should average out. They do not, because of the logarithm. With one decimal,
+# .04 and .000004 both become 0, and both are read as .05: always too large, however often one asks. The error has a
+# mean that is not zero, and such an error does not average out (lab 3 again).
 #
 # </details>
 #
 # A better thief takes no logarithms. They look for the softmax regression under which the returned
 # probabilities are most likely, which is what training a clone on posteriors does (lab 2). For a softmax
-# regression there is only one best solution, and it can be found.
+# regression this search has only one peak to find. (Where answers are rounded to 0, it may lie infinitely far away; a
+# slight penalty on large weights brings it back.)
 #
 # > **Predict.** With one decimal, the thief who solves had .172 from 65 queries, and .907 at best. What will the thief
 # > who takes no logarithms have from 65? And from 10,000?
@@ -517,10 +521,10 @@ lab6.fit_rounded(fit_rounded)
 # has the weights in the same order.
 # </details>
 #
-# <details><summary>Hint 3: no penalty</summary>
+# <details><summary>Hint 3: hardly any penalty</summary>
 #
-# By default scikit-learn pulls weights towards 0: <code>C=1e4</code> is next to no penalty.
-# It then needs more steps: <code>max_iter=2000</code>.
+# By default scikit-learn pulls weights towards 0 quite strongly: <code>C=1e4</code> leaves the slight penalty that
+# is wanted here. It then needs more steps: <code>max_iter=2000</code>.
 # </details>
 #
 # Now let both thieves read the same rounded answers:
@@ -545,14 +549,21 @@ for decimals in (2, 1):
     lines |= {f"{decimals} {unit}, solved": by_decimals[decimals]}
 print(f"(your predictions for 1 decimal, fitted: {my_fit})")
 lines["labels only"] = labels_only
-plots.curves(
-    lines,
+wrong = {  # the share of digits that get another class: on a log axis, small shares can be told apart
+    name: {n: Interval(1 - one.mean, 1 - one.high, 1 - one.low, one.n) for n, one in row.items()}
+    for name, row in lines.items()
+}
+picture = plots.curves(
+    wrong,
     title="What rounding takes, and what a better thief takes back",
     xlabel="queries",
-    ylabel="agreement (three models)",
+    ylabel="1 - agreement (three models)",
     log_x=True,
+    log_y=True,
     apart=1.03,  # bars side by side
 )
+picture.figure.axes[0].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+picture
 
 # %% [markdown]
 # **Explain it before you open the next fold.** Both thieves see the same rounded answers. Why does the second make
@@ -566,8 +577,9 @@ plots.curves(
 # it is more than ten thousand times too large, and that is what the logarithm sees.
 #
 # With 65 queries there are as many equations as unknowns, so the thief who solves has to satisfy each wrong logarithm
-# exactly: .172, where the thief who fits has .727. (At 130 queries, though, the rows cross: .799 against .845. With
-# three models, the intervals overlap.) Judge a defence by the thief who knows it.
+# exactly: .172. To the thief who fits, a 0 only says "as low as you like", and the slight penalty picks the smallest
+# weights that do it: .727. (At 130 queries, though, the rows cross: .799 against .845. With three models, the
+# intervals overlap.) Judge a defence by the thief who knows it.
 #
 # </details>
 
@@ -819,7 +831,9 @@ else:
     apart = np.abs(stolen.neurons()[:, None] - owner.neurons()).max(axis=2).min(axis=0)
     fresh = rng.normal(size=(1_000, 784))
     print(f"neurons found: {(apart < 1e-3).sum()} of 16, the worst off by {apart.max():.1e}")
-    print(f"fresh inputs: largest error {np.abs(stolen(fresh) - owner(fresh)).max():.1e}")
+    right = owner(fresh)
+    print(f"fresh inputs: answers from {right.min():.0f} to {right.max():.0f}", end=", ")
+    print(f"largest error {np.abs(stolen(fresh) - right).max():.1e}")
 print(f"{thief.used:,} queries")
 
 labels = VectorAPI(lambda x: np.sign(owner(x)), d=784, budget=60_000)
@@ -833,7 +847,8 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 #
 # Each of the two gradients takes 784 differences and the one value that they are taken from: 785 queries, so 1,570
 # for a neuron. Sixteen neurons take 25,120; the walk and the least squares need only the other 310. Nothing was
-# learnt: each weight is measured, and on 1,000 fresh inputs the copy is off by .00002 at most.
+# learnt: each weight is measured, and on 1,000 fresh inputs, whose answers run from -8 to 9, the copy is off by
+# .00002 at most.
 #
 # With labels alone, the same attack finds nothing. An answer that is only +1 or -1 is flat everywhere except where it
 # jumps, so its slope does not change where a neuron switches. But labels stop *this* attack only: there is one now
@@ -866,13 +881,11 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 # singular values as `h` has numbers. In practice the rest are not exactly 0, because computers round, to
 # float32 or to a few decimals. But they are far smaller: the values fall off a *cliff*.
 #
-# Four things to keep in mind:
+# Three things to keep in mind:
 #
 # - Log-probabilities are the logits up to a constant in each row: subtract each row's mean first.
 # - The first singular value is large, because all prompts have the frequent words in common. The
 #   drop after it is no cliff, however large it is.
-# - There may be a smaller drop after a few strong directions. The cliff is the *largest* drop after the
-#   first value.
 # - With fewer prompts than hidden units there is no cliff at all: after the first value, none is ten
 #   times the next one. Then return `None`.
 #
@@ -902,14 +915,19 @@ def hidden_size(logits):
 lab6.hidden_size(hidden_size)
 
 # %% [markdown]
-# <details><summary>Hint 1: from drops to a number</summary>
+# <details><summary>Hint 1: which drop?</summary>
+#
+# A few strong directions may come before a drop of their own. The cliff is the largest drop after the first value.
+# </details>
+#
+# <details><summary>Hint 2: from drops to a number</summary>
 #
 # <code>values[:-1] / values[1:]</code> are the drops; number <code>i</code> (from 0) comes after
 # <code>i + 1</code> values. Without the first value: <code>values[1:-1] / values[2:]</code>, where number
 # <code>i</code> comes after <code>i + 2</code>.
 # </details>
 #
-# <details><summary>Hint 2: why not a limit such as 1e-6?</summary>
+# <details><summary>Hint 3: why not a limit such as 1e-6?</summary>
 #
 # Logits that are a thousand times larger have singular values that are a thousand times larger, and so
 # has their rounding error. Ratios do not depend on the scale.
@@ -1125,7 +1143,7 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 14 minutes | 3 |
+# | ●●●○○ | 20 minutes | 3 |
 #
 # What a service returns is one function, from the logits and the customer's bias to the next token and
 # some log-probabilities. Below, five such functions are compared:
@@ -1201,7 +1219,8 @@ def compare(options):
             print(
                 f"{name:28} best theft {error:.3f} ({best}); perplexity {perplexity:5.1f}, ", end=""
             )
-            print(f"calibration error {off:.3f}")
+            silent = not telling(held_out_logits[0].astype(float), {})[1]
+            print(f"calibration error {off:.3f}{' (both rest on the .3)' if silent else ''}")
             progress.advance()
 
 
@@ -1219,9 +1238,9 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# - *Rounded to 1 decimal* leaves the hole open: the logits are off by only .013 of their spread. It costs 1.1 of
-#   perplexity, and the calibration error even falls, from .047 to .041. (It does hide the cliff of exercise 4 from
-#   your function if there are only 200 prompts; the extension at the end tries more.)
+# - *Rounded to 1 decimal* leaves the hole open: the logits are off by only .013 of their spread (the other two thieves
+#   are close behind). It costs 1.1 of perplexity, and the calibration error even falls, from .047 to .041. (It does
+#   hide exercise 4's cliff from your function if there are only 200 prompts; the extension at the end tries more.)
 # - *Fresh noise of deviation .5* leaves it open as well. An honest user asks once and gets noise of .5 on each
 #   number: perplexity 66.4 instead of 34.4. A thief asks nine times, which divides the noise by three: an error of
 #   .082.
@@ -1297,15 +1316,18 @@ my_narrowed = "no guess yet"  # in dollars
 
 # %% provided="next_tokens_only"
 some_tokens = np.random.default_rng(0).choice(V, 100, replace=False).tolist()
-patient = TokenAPI(assistant, services.token_only).client("a patient thief")
+patient = TokenAPI(assistant, tell).client("a patient thief")  # who looks at next tokens only
 bisected = []
 with progress.bar("Bisecting for 80 prompts", 80):
     for prompt in prompts[:80].tolist():
         bisected.append(exact.logits_from_tokens(patient, prompt, some_tokens, steps=16))
         progress.advance()
 bisected = np.array(bisected)
-directions, ranked = hidden_size(bisected), centred_values(bisected)
-print(f"directions {directions}; value 63 is {ranked[62] / ranked[63]:.0f} times value 64")
+if len(np.unique(bisected)) < 100:
+    print("no cliff to look for: your service shows an order of the tokens at most, and no numbers")
+else:
+    directions, ranked = hidden_size(bisected), centred_values(bisected)
+    print(f"directions {directions}; value 63 is {ranked[62] / ranked[63]:.0f} times value 64")
 dollars = patient.tokens * PRICE / 1e6
 print(f"{patient.used:,} queries, {patient.tokens:,} tokens, {dollars:.2f} dollars", end=" ")
 print(f"(your prediction: {my_narrowed})")
@@ -1316,15 +1338,18 @@ print(f"all {V:,} logits take {every:,} queries a prompt, {every / 257:.0f} time
 print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for the 80 prompts")
 
 # %% [markdown]
-# **Explain it before you open the next fold.** Why must a service that lets customers ban words leak in this way?
+# **Explain it before you open the next fold.** Why must a service leak in this way if its customers may raise a word
+# *by any amount*? And what if they could only ban words?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# The hole is narrower, not closed. Each next token says on which side of a threshold a logit lies, and enough such
-# answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all logits, with the last layer,
-# about 24 instead of .37: your function makes them some 60 times as expensive. If nothing that is returned depended
-# on the bias, nothing would leak in this way, but then nobody could ban a word. What remains is to limit, or to watch,
-# many queries with the same prompt (lab 4).
+# The hole is narrower, not closed. Each next token says on which side of a threshold *that the thief has chosen* a
+# logit lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all
+# logits, with the last layer, about 24 instead of .37: 64 times as much *for this thief*, who takes one token at a
+# time. (Published thieves need fewer queries: Carlini and others 2024.) A provider can limit the bias: a list of
+# banned words, or two or three fixed steps, shows an order of the tokens and no numbers, but then nobody can nudge a
+# word by a little. (If your function does so already, the bisection above found no cliff.) Or they can limit, or
+# watch, many queries with the same prompt (lab 4).
 #
 # </details>
 
@@ -1363,8 +1388,9 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # a limit of 1,500 answers a day makes it 17 days, ten accounts make that two. The language model: with
 # log-probabilities that ignore the bias, the best theft's error rises from 0 to .98 and honest users keep their
 # perplexity (34.4) and calibration error (.047), while noise of .5 would cost them 66.4 and .075 and leave the
-# averaging thief an error of .08. What remains: next tokens alone give the hidden size for 2.30 dollars
-# instead of .04, and all logits of 80 prompts for about 24 instead of .37.
+# averaging thief an error of .08. What remains: next tokens alone give exercise 6's thief the hidden size for 2.30
+# dollars instead of .04, and all logits of 80 prompts for about 24 instead of .37 (published thieves need fewer
+# queries).
 # ### END MARK SCHEME
 # ### END SOLUTION
 
@@ -1436,9 +1462,9 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # has inputs, a hidden ReLU layer neuron by neuron, a language model's hidden size and last layer from five
 # log-probabilities and a bias. The detector of unusual queries that was tried does not stop a thief who can
 # turn its lies back, or can make 785 queries look usual. Rounding raises the price, but much less for a thief who
-# expects it. Where log-probabilities ignore the bias, the logits cost 64 times as much: a price, not a lock. Ignoring
-# the bias in log-probabilities costs honest users nothing, if hardly anybody needs both features in one request; that
-# is an assumption.
+# expects it. Where log-probabilities ignore the bias, the logits cost this lab's bisecting thief 64 times as much: a
+# price, not a lock. Ignoring the bias in log-probabilities costs honest users nothing, if hardly anybody needs both
+# features in one request; that is an assumption.
 #
 # **Not shown.**
 #
@@ -1446,6 +1472,7 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # - A *trained* ReLU network, or a service that takes only pixels from 0 to 1, where some neurons may never switch.
 # - Exercise 3's attack on answers in float32, or rounded ones, or on an unknown number of neurons.
 # - A search for keyed lies.
+# - The cheapest thief who sees next tokens alone.
 # - The layers of a transformer below its last one, for which we know of no exact attack.
 #
 # Exact thefts ran once, on one model each; what depends on chance ran on three small ones. And a service without
