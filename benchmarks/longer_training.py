@@ -1,4 +1,4 @@
-"""What lab 1's training gives after 16 epochs in place of 8, for the lab's "What to expect".
+"""What lab 1's training gives after 16 epochs in place of 8, for what the lab says of it.
 
 python -m benchmarks.longer_training             # 3 seeds, four minutes on one core
 python -m benchmarks.longer_training --seeds 1

@@ -175,17 +175,18 @@ def table(found: list[Row]) -> str:
         if row.real
     }
     return (
-        "Accuracy of the thief's clone, without → with the defence: means over seeds "
+        "**Accuracy** of the thief's clone, without → with the defence: means over seeds "
         f"({runs}). In the labs a thief has {BUDGET:,} queries, and the best of three clones "
         "counts.\n\n"
-        '- *Claimed*: the demo\'s own single run (demo A calls 38 % "sabotaged").\n'
+        "- *Claimed*: the demo's own single run.\n"
         "- *Unaware*: believes every answer.\n"
         "- *Informed*: knows the code but not the key; the best such thief. *Un-lier*: reverses "
         "the lies; *small loss*: leaves out unlikely answers; *walking*: asks along lines.\n"
-        "- *Oracle*: is told which answers are lies, and learns from the others.\n"
+        "- *Oracle*: is told which answers are lies, and learns from the others; "
+        "undoing lies can gain more.\n"
         "- *With real pictures*: owns some "
-        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}).\n\n"
-        + markdown_table(head, lines)
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}); in the labs, "
+        "the best of three simple attacks.\n\n" + markdown_table(head, lines)
     )
 
 

@@ -14,7 +14,7 @@
 # **You will**
 # - train a small image classifier, and measure how far its confidence can be trusted;
 # - turn its raw scores into probabilities without four kinds of mistakes;
-# - put the model behind a metered prediction API: the service that you will steal from in lab 2.
+# - put the model behind a metered prediction API: the service whose model you will steal in lab 2.
 #
 # **Time** about 75 minutes for the exercises; the cells themselves run for about a minute in all.
 # **Points** 20. **You need** Python and a little PyTorch. You need no GPU, and no network once the
@@ -28,8 +28,8 @@
 #
 # **How it works.** Run the cells in order. Each exercise has a scaffold for you to complete and a
 # check below it. The check shows what it measured, what was required, and what usually causes the
-# difference. A check asks the same each time you run it; grading asks with other data, so a solution that is
-# tuned to what the check asks will not pass.
+# difference. A check uses the same data each time you run it. Grading uses other data, so a solution that is
+# tuned to the check's data will not pass.
 #
 # Before each experiment you are asked to predict the result. Write your guess into the cell under
 # the question. Nobody grades it: it is there for you to compare with what you then see.
@@ -42,9 +42,9 @@
 # <details><summary>The library's functions</summary>
 #
 # ```python
-# from trickster import evaluation, models
-#
 # # Exercise 1
+# from trickster import models
+#
 # def build_victim(seed=0):
 #     return models.cnn(seed=seed)
 #
@@ -57,6 +57,8 @@
 #     return Classifier(model, batch_size=batch_size).posteriors(x)
 #
 # # Exercise 4
+# from trickster import evaluation
+#
 # def expected_calibration_error(posteriors, y, bins=15):
 #     return evaluation.expected_calibration_error(posteriors, y, bins)
 #
@@ -127,12 +129,13 @@ plots.pictures(
 # <details><summary><b>Read the result</b></summary>
 #
 # 500 times the service said what a random shape looks like to it. That was enough for a linear model to agree with
-# it on more than half of all clothes.
+# it on more than half of all clothes. The ten pictures in the figure got five different kinds as answers, and each
+# answer consisted of ten probabilities. Answers that differ show where the model draws the line between kinds.
 #
 # </details>
 #
-# In lab 2 you build a better thief. First build what is being stolen, and notice how much each design decision
-# gives away: how many answers, how much in an answer, and to whom.
+# In lab 2 you build a better thief, and find out which pictures are best to ask about. First build what is being
+# stolen, and notice how much each design decision gives away: how many answers, how much in an answer, and to whom.
 
 # %% [markdown]
 # ## The data
@@ -174,14 +177,14 @@ plots.pictures(
 # `linear 128` → ReLU → dropout .25 → `linear 10`
 #
 # Two numbers are left for you to find: the `padding`, and the number of inputs of `linear 128`. Print the shape
-# after each layer: with the right padding the convolutions halve 28 to 14 and 14 to 7, and the linear layer takes
-# what is then left. The scores at the end are *logits*: they can be any real numbers. Do not add a softmax: the
-# loss of exercise 2 contains it.
+# after each layer (hint 2 shows how): with the right padding the convolutions halve 28 to 14 and 14 to 7, and the
+# linear layer takes what is then left. The scores at the end are *logits*: they can be any real numbers. Do not add a
+# softmax: the loss of exercise 2 contains it.
 #
 # You may build a different network out of torch's own layers, as long as it learns equally well in
 # the same number of epochs.
 #
-# > **Predict.** How many weights does the network have, and which of its four layers has most of them?
+# > **Predict.** How many weights (with biases) does the network have, and which of its four layers has most of them?
 
 # %%
 my_weights = "no guess yet"  # for example "100,000, most in the first convolution"
@@ -226,19 +229,26 @@ print(f"Measured: {sum(sizes.values()):,} weights, {sizes[largest]:,} of them in
 # you create the first one.
 # </details>
 #
-# <details><summary>Hint 2: how do I chain layers?</summary>
+# <details><summary>Hint 2: how do I chain layers, and print the shape after each?</summary>
 #
 # <code>nn.Sequential(layer, layer, ...)</code> is a network that applies its layers one after the other.
-# <code>nn.Flatten()</code> turns (n, filters, height, width) into (n, filters · height · width).
+# <code>nn.Flatten()</code> turns (n, filters, height, width) into (n, filters · height · width). To see the shapes:
+#
+# ```python
+# x = torch.zeros(1, 1, 28, 28)
+# for layer in network:
+#     x = layer(x)
+#     print(type(layer).__name__, tuple(x.shape))
+# ```
 # </details>
 
 # %% [markdown]
 # <details><summary><b>Read the result</b></summary>
 #
 # Nearly nine in ten weights connect the flattened output of the second convolution (64 · 7 · 7 numbers) with the
-# hidden layer. (In the printed name, `5` is the number of a layer in `nn.Sequential`, here of the first linear
-# one.) Remember the total when you meet the thieves of lab 2: a clone does not need to find these weights, only
-# answers that agree.
+# hidden layer. (The printed name is `5.weight`, or `body.5.weight` for the library's network: `5` is the number of
+# the layer in `nn.Sequential`, counted from 0.) Remember the total when you meet the thieves of lab 2: a clone does
+# not need to find these weights, only answers that agree.
 #
 # </details>
 
@@ -346,9 +356,10 @@ plots.losses(my_losses, held_out_losses or None, title="Loss of each epoch")
 # but the held-out loss hardly moves: .345 and .340. What counts is how the network does on pictures that it has
 # never seen, and one of this size can begin to memorise those that it is trained on.
 #
-# After 16 epochs (means over three seeds), the training loss falls to about .05. The held-out loss rises to about
-# .43, and yet the accuracy rises as well, to about 89 %. So the network is right a little more often, but where it
-# is wrong it is much more confident. Exercise 4 measures such overconfidence.
+# After 16 epochs with the same seed, the training loss is .05. The held-out loss has risen to .44 (with two other
+# seeds, to .43 and .42), and yet the accuracy is not lower: it is 89.0 %. (The difference is about 45 of 5,000
+# pictures, which may be chance.) So the network is right no less often, but where it is wrong it is much more
+# confident. Exercise 4 measures such overconfidence.
 #
 # (The training loss begins above the other one because it is the mean over the epoch, measured with dropout. The
 # schedule also brings the learning rate down to 0 by the end of the last epoch, which flattens both curves.)
@@ -441,12 +452,13 @@ plots.pictures(
 # 1. The service sends logits instead of probabilities, or applies the softmax along the wrong axis.
 # 2. Dropout is still switched on, so the same picture gets a different answer each time.
 # 3. An answer ends up in the wrong row, or depends on the other pictures in the batch.
-# 4. The service stores gradients until the memory is full, or leaves the model in a different mode.
+# 4. The service keeps what a backward pass would need until the memory is full, or leaves the model in a different
+#    mode.
 #
 # In the check, `model` records how you use it: its mode, the batch sizes, and the state you leave it in.
 #
 # > **Predict.** Which of the four mistakes would an honest customer notice first? Which of them could
-# > nobody notice who sees only the answers? (Where two are named, take the first.)
+# > nobody notice who sees only the answers? (Mistakes 1, 3 and 4 come in two variants each: take the first.)
 
 # %%
 my_mistakes = "no guess yet"  # for example "first 3; never 1"
@@ -494,7 +506,7 @@ lab1.predict_proba(predict_proba, watched)  # `watched` is a helper of the check
 # </details>
 
 # %% [markdown]
-# Now make each mistake once, on purpose, and see what a customer would notice.
+# The next cell makes each mistake once, on purpose. See what a customer would notice.
 
 # %%
 sample, labels = fashion.x_test[:1_000], truth[:1_000]
@@ -502,10 +514,14 @@ print(f"1. logits: the first answer sums to {victim.logits(sample)[0].sum():.1f}
 torch.manual_seed(0)
 victim.network.train()
 with torch.no_grad():
-    first, second = (victim.network(torch.tensor(sample)).argmax(dim=1) for _ in range(2))
+    first, second = (F.softmax(victim.network(torch.tensor(sample)), dim=1) for _ in range(2))
 victim.network.eval()
-changed = int((first != second).sum())
-print(f"2. dropout: asked twice, {changed} of 1,000 pictures change their class")
+changed = int((first.argmax(dim=1) != second.argmax(dim=1)).sum())
+moved = int(((first - second).abs().amax(dim=1) > 0.01).sum())
+print(
+    f"2. dropout: asked twice, {changed} of 1,000 pictures change their class, "
+    f"and {moved} a probability by more than 0.01"
+)
 shifted = np.roll(posteriors[:1_000], 1, axis=0)
 print(f"3. rows shifted by one: the accuracy falls to {accuracy(shifted, labels):.3f}")
 stored = {}  # bytes of what the answers keep for a backward pass, by where it lies in memory
@@ -520,8 +536,8 @@ with torch.autograd.graph.saved_tensors_hooks(count, lambda kept: kept):
     kept = victim.network(torch.tensor(sample))
 megabytes = sum(stored.values()) / 1e6
 print(
-    f"4. gradients stored: {np.sum(kept.argmax(dim=1).numpy() != predicted[:1_000])} of 1,000 answers "
-    f"change, but they hold {megabytes:.0f} MB"
+    f"4. kept for a backward pass: {np.sum(kept.argmax(dim=1).numpy() != predicted[:1_000])} of 1,000 "
+    f"answers change, but they hold {megabytes:.0f} MB"
 )
 print(f"Your guess: {my_mistakes}.")
 
@@ -532,12 +548,13 @@ print(f"Your guess: {my_mistakes}.")
 #
 # Mistake 1 shows in the very first answer, because it does not sum to 1. A customer sees mistake 3 as soon as they
 # send a few pictures that they know. Mistake 2 shows only to someone who sends the same picture twice, which few
-# customers do. Stored gradients (mistake 4) cannot be seen in the answers at all: the company notices them when its
-# memory runs out, here 56 MB for every 1,000 answers that are kept.
+# customers do: then a probability moves for 400 of 1,000 pictures, and for 45 even the class changes. Mistake 4
+# cannot be seen in the answers at all: the company notices it when its memory runs out, here 56 MB for every 1,000
+# answers that are kept.
 #
-# The second forms of mistakes 3 and 4 are harder to find. An answer that depends on its neighbours shows only if the
-# same picture is sent in two different batches. A model left in the wrong mode shows in whatever runs next: dropout
-# left on makes the next answers those of mistake 2.
+# The second variants: a softmax along the wrong axis also shows at once, since the rows do not sum to 1. An answer
+# that depends on its neighbours shows only if the same picture is sent in two different batches. A model left in the
+# wrong mode shows in whatever runs next: dropout left on makes the next answers those of mistake 2.
 #
 # A thief would want mistake 1, though it gains them less than it seems: the logarithms of the probabilities are
 # the logits, up to one constant per picture (lab 6 steals a model with them). Only where a probability is
@@ -652,13 +669,13 @@ print(
 doubtful = (confidence > 0.5) & (confidence <= 0.7)
 print(f"from .5 to .7: {doubtful.mean():.1%} of the answers, {wrong[doubtful].mean():.1%} wrong")
 bins = np.ceil(confidence * 15)
-for b in range(9, 14):
+for b in range(9, 16):
     here = bins == b
     share = np.mean(~wrong[here])
     margin = 1.96 * np.sqrt(share * (1 - share) / here.sum())  # 95 % of samples
     print(
-        f"bin from {(b - 1) / 15:.2f} to {b / 15:.2f}: mean confidence {confidence[here].mean():.2f}, "
-        f"{share:.2f} ± {margin:.2f} of {here.sum()} answers right"
+        f"bin from {(b - 1) / 15:.2f} to {b / 15:.2f}: mean confidence {confidence[here].mean():.3f}, "
+        f"{share:.3f} ± {margin:.3f} of {here.sum():,} answers right"
     )
 gap = confidence.mean() - accuracy(posteriors, truth)
 print(f"Your guess: {my_calibration}. Measured: mean confidence minus accuracy is {gap:+.3f}.")
@@ -670,18 +687,19 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # so few that its accuracy is mostly chance.
 #
 # **Explain it before you open the next fold.** Which way is the victim wrong about itself, and at which confidences
-# most? And why is the calibration error as large as the mean confidence minus the accuracy?
+# most? How much of the calibration error comes from the last bin, whose gap is small? And why is the error as large
+# as the mean confidence minus the accuracy?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# The victim is overconfident: its mean confidence is .924, but only 88.6 % of its answers are correct. Most of the
-# five bins that were printed, from .53 to .87, are overconfident by more than .1. Which of them is worst is largely
-# chance: here it is the one at .83, where 69 % of the answers are right, but each of these shares is uncertain by 6
-# to 9 points.
+# The victim is overconfident: its mean confidence is .924, but only 88.6 % of its answers are correct. Four of the
+# five bins from .53 to .87 are overconfident by more than .1. Which of them is worst is largely chance: here it is the
+# one at .83, where 69 % of the answers are right, but each of these shares is uncertain by 6 to 9 points.
 #
-# The calibration error, .038, is the average gap between confidence and accuracy. It equals the difference of the
-# two means because nearly all answers lie in bins that err in the same direction. Gaps of both signs would cancel
-# in that difference, but not in the calibration error.
+# The calibration error, .038, is the average gap between confidence and accuracy, weighted by the answers. In the last
+# bin the gap is only about two points, but three quarters of all answers lie there, so about two fifths of the error
+# come from it. The error equals the difference of the two means because nearly all answers lie in bins that err in the
+# same direction. Gaps of both signs would cancel in that difference, but not in the calibration error.
 #
 # The confidence is still useful. Of the answers with a confidence above .9, only 3.3 % are wrong; of
 # those between .5 and .7, nearly half are. But most answers have a high confidence, 77.6 % of them above
@@ -736,9 +754,9 @@ playground(reliability_at, temperature=Control("temperature", temperatures, star
 #
 # **Idea.** The service has a *budget* for the customer and a *meter* that counts the pictures answered
 # so far. The order of its steps matters: first **check** the input, then **charge** for it, then
-# **answer**. A service that answers before it charges gives answers away whenever something fails in
-# between. What is charged stays charged, even if `predict` fails: do not give it back, or a customer could hang up
-# on purpose, just before the end.
+# **answer**. A service that charges last can be robbed in two ways: two requests that arrive together both find the
+# budget unspent, and a customer who receives the answers one by one hangs up before the last. What is charged stays
+# charged, even if `predict` fails: do not give it back, or the second way is open again.
 #
 # Raise `InvalidQuery("a sentence")` for pictures that do not have the shape `(n, 1, 28, 28)`, for an
 # empty batch, for anything but floats, for NaN or infinite pixels, and for values outside [0, 1]. If a
@@ -813,18 +831,60 @@ for name, bad in {"bytes": (some * 255).astype("uint8"), "a flood": too_many}.it
         print(f"{name}: {type(refusal).__name__}: {refusal}")
 print("used:", shop.used)
 
+# %% [markdown]
+# Suppose that a service answers the first 5 pictures of each request, and that a customer's program sends 6 at a
+# time and takes the rows that it gets for the answers to its pictures, in their order.
+
 # %%
-small = API(lambda x: predict_proba(victim.network, x), budget=5)
-for x in (fashion.x_test[:6], fashion.x_test[:5]):
-    try:
-        print(f"{len(x)} pictures, budget 5:", small.query(x).shape, "used:", small.used)
-    except BudgetExceeded:
-        print(f"{len(x)} pictures, budget 5: refused, used:", small.used)
+requests = np.split(fashion.x_test[:600], 100)
+rows = np.concatenate([predict_proba(victim.network, x)[:5] for x in requests])
 print(f"Your guess: {my_reason}.")
+cut, whole = accuracy(rows, truth[:500]), accuracy(posteriors[:500], truth[:500])
+print(f"Measured: an accuracy of {cut:.3f}; with an answer to each picture, {whole:.3f}.")
 
 # %% [markdown]
-# And why charge before you answer? The next cell sends 50 answers, one at a time, to a customer who hangs up after
-# 49. Only the moment of charging differs.
+# And why charge before you answer? The next two cells try both ways of robbing a service. First, a customer with a
+# budget of 5 sends two requests of 5 pictures; the second arrives while the first is being answered.
+
+
+# %%
+from contextlib import suppress
+
+
+class ChargesLast:
+    """A service that charges after it has answered (and does not look at the pictures)."""
+
+    def __init__(self, predict, budget):
+        self.predict, self.budget, self.used = predict, budget, 0
+
+    def query(self, x):
+        if len(x) > self.budget - self.used:
+            raise BudgetExceeded("customer", len(x), self.budget - self.used)
+        answers = self.predict(x)
+        self.used += len(x)
+        return answers
+
+
+def two_at_once(kind):
+    """How many answers the customer receives."""
+    second, received = [fashion.x_test[5:10]], []
+
+    def predict(x):
+        if second:  # it arrives now
+            with suppress(BudgetExceeded):
+                received.extend(service.query(second.pop()))
+        return predict_proba(victim.network, x)
+
+    service = kind(predict, 5)
+    received.extend(service.query(fashion.x_test[:5]))
+    return len(received)
+
+
+print(f"charge, then answer (your API): {two_at_once(API)} answers for a budget of 5")
+print(f"answer, then charge: {two_at_once(ChargesLast)} answers for a budget of 5")
+
+# %% [markdown]
+# Second, a service sends 50 answers, one at a time, to a customer who hangs up after 49.
 
 # %%
 charged = {"charge, then answer": 0, "answer, then charge": 0}
@@ -847,15 +907,18 @@ for order in charged:
     print(f"{order}: {len(received)} answers received, {charged[order]} charged")
 
 # %% [markdown]
-# **Explain it before you open the next fold.** Imagine that you wrote the customer's program. What would it do with
-# five rows for six pictures?
+# **Explain it before you open the next fold.** Each of the 500 rows was the victim's honest answer. Why are they
+# worth so little to the customer, and what would tell them that something is wrong?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# A program that receives fewer rows than it sent may match answers to the wrong pictures without noticing. If it
-# repeats the whole request instead, the customer pays for the same five pictures twice. A refusal leaves the choice
-# to them: here they send five pictures and get five answers. The refused requests above did not move the meter. And
-# a service that charges last gives 49 answers away. (A customer who was charged for 50 and received 49 can complain.)
+# From the second request on, every row is taken for the answer to another picture. The accuracy falls to .098, that
+# of guessing, and nothing tells the customer: the rows look like any others. A program that notices and repeats the
+# whole request pays for the same five pictures twice. A refusal leaves the choice to the customer, who can send five
+# pictures and get five answers. (The refused requests above did not move the meter.)
+#
+# A service that charges last gives 10 answers for a budget of 5 to a customer who sends two requests at once, and 49
+# for nothing to one who hangs up. (A customer who was charged for 50 and received 49 can complain.)
 #
 # </details>
 #
@@ -870,7 +933,7 @@ for order in charged:
 # | ●●○○○ | 10 minutes | 2 |
 #
 # Your manager asks: "Why don't we send just the name of the class? Then nobody learns our
-# probabilities." Answer in three to six sentences. What would an honest customer lose (exercises 3 and 4
+# probabilities." Answer in four to eight sentences. What would an honest customer lose (exercises 3 and 4
 # measured two such losses)? What would a thief still get? What does the meter of exercise 5 protect, and
 # what does it not protect? Use at least one number that this notebook printed. And
 # guess (it is not marked): the thief at the beginning bought probabilities. How far would they have come with labels
@@ -884,9 +947,9 @@ for order in charged:
 # is right in 73.3 % of the cases in which the first is wrong. A thief still gets a label
 # for each picture they send, correct for 88.6 % of real clothes, and so a labelled training set for
 # the price of the queries. The opening theft reached 56.5 % with probabilities; with labels I expect less, but more
-# than half of it, since labels already say where one class ends and the next begins. The meter limits how many labels one account gets and makes them cost
-# money. It does not make a single answer less useful to a thief, and it does not know whether several
-# accounts belong to the same person.
+# than half of it, since labels already say where one class ends and the next begins. The meter limits how many labels
+# one account gets and makes them cost money. It does not make a single answer less useful to a thief, and it does not
+# know whether several accounts belong to the same person.
 #
 # ### BEGIN MARK SCHEME
 # One point: names something that an honest customer loses (a confidence to judge the answer by, the
@@ -920,8 +983,8 @@ for order in charged:
 #
 # **Shown.** A small network classifies 88.1 % (exercise 2) or 88.6 % (the shipped victim) of unseen pictures
 # correctly. 500 of its answers are enough for a linear clone that agrees with it on 56.5 % of the clothes (one
-# run). Its probabilities tell more than its labels, and they are overconfident. A service that answers before it charges
-# gives answers away.
+# run). Its probabilities tell more than its labels, and they are overconfident. A service that charges last gives
+# answers away, to two requests at once and to a customer who hangs up.
 #
 # **Not shown.** Nothing here keeps a thief away. The API does exactly what it was built for, and in
 # lab 2 that is enough to lose the model. The ± in exercise 2 covers only the choice of test pictures:
