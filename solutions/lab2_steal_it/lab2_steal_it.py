@@ -37,8 +37,6 @@
 # <details><summary>The library's functions</summary>
 #
 # ```python
-# from trickster import evaluation
-#
 # # Exercise 1
 # def collect(api, pool, budget, batch_size=256):
 #     return attacks.collect(api, pool, budget, batch_size=batch_size)
@@ -48,6 +46,8 @@
 #     return attacks.train_clone(x, answers, labels=labels, epochs=epochs, seed=seed).posteriors
 #
 # # Exercise 3
+# from trickster import evaluation
+#
 # def fidelity(clone, victim, x):
 #     return evaluation.fidelity(clone(x), victim(x))
 #
