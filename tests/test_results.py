@@ -775,10 +775,12 @@ def quotes():
     )
     yield (
         "lab5",
-        r"an oracle with 3,000 queries gets (\.\d+), a thief of an undefended service (\.\d+)",
+        r"an oracle gets (\.\d+) from 3,000 queries and (\.\d+) from 6,000, a thief of an "
+        r"undefended service (\.\d+) and (\.\d+)",
         [
-            np.mean(lies_by_query.values(lies, lies_by_query.ANY, 3_000, thief))
+            np.mean(lies_by_query.values(lies, lies_by_query.ANY, budget, thief))
             for thief in (lies_by_query.ORACLE, lies_by_query.UNDEFENDED)
+            for budget in lies_by_query.BUDGETS
         ],
     )
     yield (
