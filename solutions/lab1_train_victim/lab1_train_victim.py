@@ -129,8 +129,8 @@ plots.pictures(
 # <details><summary><b>Read the result</b></summary>
 #
 # 500 times the service said what a random shape looks like to it. That was enough for a linear model to agree with
-# it on more than half of all clothes. The ten pictures in the figure got five different kinds as answers, and each
-# answer consisted of ten probabilities. Answers that differ show where the model draws the line between kinds.
+# it on more than half of all clothes. The ten shapes in the figure were taken for five different kinds, and each answer
+# had ten probabilities. Answers that differ so much show where the model draws the lines between kinds.
 #
 # </details>
 #
@@ -912,10 +912,10 @@ for order in charged:
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# From the second request on, every row is taken for the answer to another picture. The accuracy falls to .098, that
-# of guessing, and nothing tells the customer: the rows look like any others. A program that notices and repeats the
-# whole request pays for the same five pictures twice. A refusal leaves the choice to the customer, who can send five
-# pictures and get five answers. (The refused requests above did not move the meter.)
+# From the second request on, every row is taken for the answer to another picture, and the accuracy falls to .098, that
+# of guessing. The rows look like any others; only their number, 5 for 6 pictures, could tell the customer. And a
+# program that notices and repeats the whole request pays for the same five pictures twice. A refusal leaves the choice
+# to the customer, who can send five pictures and get five answers. (The refused requests above did not move the meter.)
 #
 # A service that charges last gives 10 answers for a budget of 5 to a customer who sends two requests at once, and 49
 # for nothing to one who hangs up. (A customer who was charged for 50 and received 49 can complain.)
