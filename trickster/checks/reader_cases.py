@@ -53,7 +53,8 @@ def known_ways(answers: np.ndarray, truth: np.ndarray, lies: np.ndarray) -> list
     """Ways to undo these lies, each for a part of them; none where the class is lost.
 
     It is lost in the labels of reversed answers, for example. The usual ways are tried, and so is
-    putting the classes in another order, the same for many lies.
+    putting in another order the classes (one for all lies, or one for each class on top), or the
+    probabilities from the largest to the smallest.
     """
     ways: list[Undo] = []
     rows = np.flatnonzero(lies)
@@ -61,10 +62,15 @@ def known_ways(answers: np.ndarray, truth: np.ndarray, lies: np.ndarray) -> list
         if len(ways) == MOST:
             return []
         told, wanted = answers[rows], truth[rows]
-        usual = (*UNDO, reordered(told, wanted))
-        ways.append(min(usual, key=lambda undo: float(np.abs(undo(told) - wanted).mean())))
+        ways.append(_nearest(told, wanted))
         rows = rows[ways[-1](told).argmax(axis=1) != wanted.argmax(axis=1)]
     return ways
+
+
+def _nearest(told: np.ndarray, wanted: np.ndarray) -> Undo:
+    """The way that brings what was told nearest to what was wanted; of equal ones the first."""
+    fitted = [fit(told, wanted) for fit in (reordered, reordered_by_top, reranked)]
+    return min((*UNDO, *fitted), key=lambda undo: float(np.abs(undo(told) - wanted).mean()))
 
 
 def reordered(told: np.ndarray, wanted: np.ndarray) -> Undo:
@@ -75,6 +81,38 @@ def reordered(told: np.ndarray, wanted: np.ndarray) -> Undo:
     """
     _, order = linear_sum_assignment(wanted.T @ told, maximize=True)
     return lambda p: p[:, order]
+
+
+def reordered_by_top(told: np.ndarray, wanted: np.ndarray) -> Undo:
+    """Like :func:`reordered`, with an order for each class that has the largest probability."""
+    top, k = told.argmax(axis=1), told.shape[1]
+    by_class = [reordered(told[top == c], wanted[top == c]) for c in range(k)]
+
+    def undo(p: np.ndarray) -> np.ndarray:
+        return np.choose(p.argmax(axis=1)[:, None], [one(p) for one in by_class])
+
+    return undo
+
+
+def reranked(told: np.ndarray, wanted: np.ndarray) -> Undo:
+    """Which rank each rank was given, most often, undone: reversed answers are an example."""
+    k = told.shape[1]
+    ranks = [_by_rank(p).argsort(axis=1).ravel() for p in (wanted, told)]
+    counts = np.bincount(ranks[0] * k + ranks[1], minlength=k * k).reshape(k, k)
+    _, given = linear_sum_assignment(counts, maximize=True)
+
+    def undo(p: np.ndarray) -> np.ndarray:
+        classes, right = _by_rank(p), np.empty_like(p)
+        largest_first = np.take_along_axis(p, classes, axis=1)
+        np.put_along_axis(right, classes[:, given], largest_first, axis=1)
+        return right
+
+    return undo
+
+
+def _by_rank(p: np.ndarray) -> np.ndarray:
+    """The classes of each row, the likeliest first."""
+    return np.argsort(-p, axis=1, kind="stable")
 
 
 def of_one_making(answers: np.ndarray, lies: np.ndarray) -> np.ndarray | None:
