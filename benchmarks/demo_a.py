@@ -19,10 +19,19 @@ from functools import cache, lru_cache
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import torch
 from torch.nn import functional as F
 
 from benchmarks import detectors
-from benchmarks.demo_a_protocol import cifar, learn, measure_on_cifar, network, queries, victim
+from benchmarks.demo_a_protocol import (
+    SHAPE,
+    cifar,
+    learn,
+    measure_on_cifar,
+    network,
+    queries,
+    victim,
+)
 from benchmarks.formatting import markdown_table, mean_interval, short
 from benchmarks.store import Job, Measurement, Results
 from trickster import adaptive_attacks, defenses, evaluation, models, pools, probing
@@ -36,19 +45,30 @@ REAL = 1_000  # held-out pictures of a thief who owns real ones
 DETECTOR = detectors.MOST
 FLAGGED = 0.03  # of the honest pictures that choose the threshold
 CHUNK = 10_000  # pictures looked at together: bounds the memory
-PLANES = 3  # of the lie: eight cells, as in lab 5
+BLEND = 0.25  # share of one real picture in each of the thief who blends
+COLOURS = 0.5  # share of made-up colours in each of the thief who colours
 PUBLISHED = {"no defence": ".34", "noise on 38 %": ".38"}
 
 NAIVE, REAL_PICTURES, ORACLE = "does not know", f"{REAL:,} real pictures", "oracle"
-WALKING = "walking"
-KNOWING = ("un-lier", "small loss", WALKING)
+WALKING, COPYING, BLENDING, COLOURING = "walking", "copying", "blending", "colouring"
+ASKING = (WALKING, COPYING, BLENDING, COLOURING)  # questions of their own making
+KNOWING = ("un-lier", "small loss", *ASKING)
+COLOURED_ORACLE = "oracle, colouring"
 HONEST = "honest users"
+COARSE, FINE = "Trickster", "Trickster, 512 cells"
+PLANES = {COARSE: 3, FINE: 9}  # of the lie: 8 or 512 cells, as in lab 5
 CONDITIONS = {
     "no defence": (HONEST, NAIVE, REAL_PICTURES),
     "noise on 38 %": (NAIVE,),  # granted a detector that never flags an honest user
-    "Trickster": (HONEST, NAIVE, *KNOWING, ORACLE, REAL_PICTURES),
+    COARSE: (HONEST, NAIVE, "un-lier", "small loss", WALKING, ORACLE, REAL_PICTURES),
+    # For the oracle of plain clothes see `values`.
+    FINE: (HONEST, NAIVE, *ASKING, COLOURED_ORACLE, REAL_PICTURES),
 }
-ONCE = (REAL_PICTURES, "small loss", WALKING)  # thieves who are measured with one seed
+ONCE = {  # measured with one seed
+    "no defence": (REAL_PICTURES,),
+    COARSE: (REAL_PICTURES, "small loss", WALKING),
+    FINE: (NAIVE, *ASKING, COLOURED_ORACLE, REAL_PICTURES),
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +81,13 @@ class Theft:
 
     def rows(self, chosen: np.ndarray) -> Theft:
         """Some of it, learnt for as many steps as all of it."""
-        epochs = int(np.clip(round(EPOCHS * len(self.x) / max(1, chosen.sum())), EPOCHS, MOST))
+        epochs = epochs_for(chosen.sum(), len(self.x))
         return Theft(self.x[chosen], self.targets[chosen], epochs)
+
+
+def epochs_for(answers: int, sent: int) -> int:
+    """As many as give few ``answers`` the steps that ``sent`` ones have; at most ``MOST``."""
+    return int(np.clip(round(EPOCHS * sent / max(1, answers)), EPOCHS, MOST))
 
 
 def noisy(logits: np.ndarray, seed: int) -> np.ndarray:
@@ -102,11 +127,11 @@ def measuring() -> slice:
 
 
 @cache
-def lie(seed: int) -> defenses.CellLie:
+def lie(condition: str, seed: int) -> defenses.CellLie:
     """Keyed lies for cells of feature space, cut where outliers made from honest pictures lie."""
     key = np.random.default_rng([5, seed]).bytes(32)
     weird = pools.outliers(cifar().x_train[: detectors.BANK], 2_000, seed=7)
-    return defenses.CellLie.fit(key, victim().features(weird), PLANES)
+    return defenses.CellLie.fit(key, victim().features(weird), PLANES[condition])
 
 
 def served(condition: str, which: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,35 +139,84 @@ def served(condition: str, which: str, seed: int) -> tuple[np.ndarray, np.ndarra
     features, logits, weird = judged(which)
     if condition == "noise on 38 %":
         return noisy(logits, seed), np.zeros(len(logits), dtype=bool)
-    if condition == "Trickster":
-        return misled(features, logits, weird, seed), weird
+    if condition in PLANES:
+        return misled(condition, features, logits, weird, seed), weird
     return logits, np.zeros(len(logits), dtype=bool)
 
 
-def misled(features: np.ndarray, logits: np.ndarray, weird: np.ndarray, seed: int) -> np.ndarray:
+def misled(
+    condition: str, features: np.ndarray, logits: np.ndarray, weird: np.ndarray, seed: int
+) -> np.ndarray:
     """The logits, with lies for what is weird."""
-    lies = lie(seed)(logits, Query(features, features, "", 0.0))
+    lies = lie(condition, seed)(logits, Query(features, features, "", 0.0))
     return np.where(weird[:, None], lies, logits)
 
 
-def walked(seed: int) -> Theft:
+def asking(condition: str, seed: int) -> probing.Ask:
+    """What the service answers to pictures of the thief's own making, as probabilities."""
+    return lambda x: softmax(misled(condition, *judge(x), seed))
+
+
+def one_real_picture(seed: int) -> np.ndarray:
+    """What the walking and the blending thief own: one whose answer they can see to be right."""
+    _, logits, weird = judged(REAL_PICTURES)
+    right = ~weird & (logits.argmax(axis=1) == cifar().y_test[:REAL])
+    return cifar().x_test[np.random.default_rng(seed).choice(np.flatnonzero(right))]
+
+
+def walked(condition: str, seed: int) -> Theft:
     """What the thief learns who walks from one real picture to the edges where answers jump.
 
     Their queries are as many as the others', walking included.
     """
-    _, logits, weird = judged(REAL_PICTURES)
-    right = ~weird & (logits.argmax(axis=1) == cifar().y_test[:REAL])
-    own = cifar().x_test[np.random.default_rng(seed).choice(np.flatnonzero(right))]
-
-    def ask(x: np.ndarray) -> np.ndarray:
-        return softmax(misled(*judge(x), seed))
-
-    found = probing.walking(ask, own, queries(), len(queries()))
-    told, _ = served("Trickster", "queries", seed)
+    own, sent = one_real_picture(seed), len(queries())
+    found = probing.walking(asking(condition, seed), own, queries(), sent)
+    told, _ = served(condition, "queries", seed)
     told = np.sort(told[: len(found.x)], axis=1)
     targets = np.empty_like(told)  # the logits as told, in the order of what was undone
     np.put_along_axis(targets, found.answers.argsort(axis=1), told, axis=1)
-    return Theft(found.x, targets)
+    return Theft(found.x, targets, epochs_for(len(found.x), sent))
+
+
+@lru_cache(maxsize=1)
+def changed(thief: str, seed: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The queries, changed so that fewer look weird, and :func:`judge` of them."""
+    if thief == BLENDING:
+        share, added = BLEND, one_real_picture(seed)
+    else:
+        share, added = COLOURS, colours(len(queries()), seed)
+    x = queries() + np.float32(share) * (added - queries())
+    return x, judge(x)
+
+
+def colours(n: int, seed: int) -> np.ndarray:
+    """Smooth fields of colour ``(n, 3, 32, 32)``: four random colours, one at each corner."""
+    corners = [
+        np.random.default_rng(100 * seed + start).random((min(CHUNK, n - start), 3, 2, 2), "f")
+        for start in range(0, n, CHUNK)
+    ]
+    fields = F.interpolate(torch.tensor(np.concatenate(corners)), size=SHAPE[1:], mode="bicubic")
+    return fields.clamp(0, 1).numpy()
+
+
+def copied(condition: str, seed: int) -> Theft:
+    """What the thief believes who asks about each picture twice, as ``probing.copying`` does.
+
+    Half of the pictures, so that the queries are as many as the others'.
+    """
+    x = queries()[: len(queries()) // 2]
+    told = served(condition, "queries", seed)[0][: len(x)]
+    again = asking(condition, seed)(probing.one_step(x, np.random.default_rng(seed)))
+    believed = ~probing.reordered(softmax(told), again)
+    return Theft(x[believed], told[believed], epochs_for(believed.sum(), len(queries())))
+
+
+def evading(condition: str, thief: str, seed: int) -> Theft:
+    """What thieves who change their queries are told; of the oracle's, what is true."""
+    changes = BLENDING if thief == BLENDING else COLOURING
+    x, (features, logits, weird) = changed(changes, seed)
+    told = Theft(x, misled(condition, features, logits, weird, seed))
+    return told.rows(~weird) if thief == COLOURED_ORACLE else told
 
 
 def theft(condition: str, thief: str, seed: int) -> Theft:
@@ -151,7 +225,11 @@ def theft(condition: str, thief: str, seed: int) -> Theft:
         answers, _ = served(condition, REAL_PICTURES, seed)
         return Theft(cifar().x_test[:REAL], answers, MOST)
     if thief == WALKING:
-        return walked(seed)
+        return walked(condition, seed)
+    if thief == COPYING:
+        return copied(condition, seed)
+    if thief in (BLENDING, COLOURING, COLOURED_ORACLE):
+        return evading(condition, thief, seed)
     answers, lies = served(condition, "queries", seed)
     naive = Theft(queries(), answers)
     if thief == "un-lier":
@@ -190,20 +268,33 @@ def run(job: Job) -> Measurement:
             "queries": len(queries()),
         }
     labels = clone(condition, thief, seed).labels(cifar().x_test[measuring()])
-    return {
+    found: Measurement = {
         "accuracy": evaluation.accuracy(labels, truth),
         "fidelity": evaluation.fidelity(labels, judged(HONEST)[1]),
     }
+    if thief in (BLENDING, COLOURING):
+        found["flagged"] = float(changed(thief, seed)[1][2].mean())
+    return found
 
 
 def values(results: Results, condition: str, thief: str) -> list[float]:
-    """The clone's accuracy for each seed; none where this was not measured."""
+    """The clone's accuracy for each seed; none where this was not measured.
+
+    The oracle believes what is not flagged, however many cells the lies of the rest have.
+    """
+    if (condition, thief) == (FINE, ORACLE):
+        condition = COARSE
     return [r["accuracy"] for job, r in results if job[:2] == (condition, thief)]
+
+
+def flagged_of(results: Results, thief: str) -> list[float]:
+    """The share of the queries that the detector flags, of a thief who changes them."""
+    return [r["flagged"] for job, r in results if job[1] == thief]
 
 
 def section(results: Results) -> str:
     """The table, as Markdown."""
-    thieves = (NAIVE, *KNOWING, ORACLE, REAL_PICTURES)
+    thieves = (NAIVE, *KNOWING, ORACLE, COLOURED_ORACLE, REAL_PICTURES)
     rows = []
     for condition in CONDITIONS:
         cells = []
@@ -215,7 +306,8 @@ def section(results: Results) -> str:
             cells.append(cell)
         honest = values(results, condition, HONEST)
         rows.append((condition, *cells, short(np.mean(honest)) if honest else ""))
-    flagged = next(r["flagged"] for job, r in results if job[:2] == ("Trickster", HONEST))
+    flagged = next(r["flagged"] for job, r in results if job[:2] == (COARSE, HONEST))
+    weird = {who: np.mean(flagged_of(results, who)) for who in (BLENDING, COLOURING)}
     sent = max(r.get("queries", 0) for _, r in results)
     seeds = len({job[2] for job, _ in results})
     spread = f"mean over {seeds} seeds with a 95 % bootstrap interval" if seeds > 1 else "one run"
@@ -223,17 +315,23 @@ def section(results: Results) -> str:
         f"Accuracy of the clone on held-out CIFAR-10 pictures, {spread}. "
         f"{sent:,} queries, logits, squared error, as in the notebook; *noise on 38 %*: sigma 2 on "
         "the share of queries that the notebook's detector caught, granted that it never flags an "
-        f"honest user. *Trickster*: keyed lies in {2**PLANES} cells, for what the scores of the "
-        f"detectors' table find weird ({DETECTOR}); the threshold, below which {FLAGGED:.0%} of "
+        f"honest user. *Trickster*: keyed lies, in {2 ** PLANES[COARSE]} cells unless it says "
+        "otherwise, for what the scores of the detectors' table find weird "
+        f"({DETECTOR}); the threshold, below which {FLAGGED:.0%} of "
         f"other honest pictures lie, flags {flagged['thief']:.1%} of the thief's queries and "
         f"{flagged['honest']:.1%} of the honest ones. Outliers are made from honest pictures; one "
         "of their eight kinds has lost its colours, as the queries have. Which scores to put "
         "together was decided with the queries at hand: a share flagged of a thief nobody has met "
         "will be smaller. *Un-lier*: undoes reversed answers; "
         "*small loss*: keeps the half that the first clone fits best; *walking*: finds the "
-        "permutations on lines from one real picture, and undoes them; *oracle*: told which "
-        "answers are lies. Who has few answers learns them in up to ten times as many epochs.\n\n"
-        + markdown_table(("", *thieves, "honest users' accuracy"), rows)
+        "permutations on lines from one real picture, and undoes them; *copying*: asks about half "
+        "of the pictures twice, the second time with every pixel changed by 1/255, and leaves out "
+        "the answers whose order changes; *blending*: mixes one real picture into each picture, "
+        f"{BLEND:.0%} of it, and believes every answer ({weird[BLENDING]:.0%} of these queries are "
+        f"flagged); *colouring*: mixes a smooth field of random colours into each, {COLOURS:.0%} "
+        f"of it ({weird[COLOURING]:.0%} are flagged); *oracle*: told which answers are lies, the "
+        "same ones in however many cells. Who has few answers learns them in up to ten times as "
+        "many epochs.\n\n" + markdown_table(("", *thieves, "honest users' accuracy"), rows)
     )
 
 
@@ -244,7 +342,7 @@ def jobs(seeds: int = 5) -> list[Job]:
         for seed in range(seeds)
         for condition, thieves in CONDITIONS.items()
         for who in thieves
-        if seed == 0 or who not in ONCE
+        if seed == 0 or who not in ONCE.get(condition, ())
     ]
 
 

@@ -133,6 +133,7 @@ def _half(rows: Rows, number: int) -> Rows:
     return {name: values[part] for name, values in rows.items()}
 
 
+@cache
 def detector(
     ground: str, name: str, seed: int, flagged: float = FLAGGED
 ) -> tuple[Callable[[Rows], np.ndarray], float]:

@@ -29,9 +29,10 @@ from benchmarks import (
     store,
     thieves_by_defense,
 )
-from trickster import data
+from trickster import data, probing
 from trickster.checks import thresholds
 from trickster.checks.result import CheckResult, PartResult
+from trickster.models import softmax
 
 JOBS = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
@@ -327,6 +328,13 @@ def a_little_cifar(tmp_path, monkeypatch):
         one.cache_clear()
 
 
+def permutations_between(truths, told):
+    """Where each class of each answer has gone."""
+    moved_to = np.empty(truths.shape, dtype=int)
+    np.put_along_axis(moved_to, truths.argsort(axis=1), told.argsort(axis=1), axis=1)
+    return moved_to
+
+
 @pytest.mark.slow
 def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     found = [(job, demo_a.run(job)) for job in demo_a.jobs(1)]
@@ -336,11 +344,29 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     table = demo_a.section(found)
     assert "(published .34)" in table and "400 queries" in table
     _, logits, caught = demo_a.judged("queries")
-    answers, lies = demo_a.served("Trickster", "queries", 0)
+    answers, lies = demo_a.served(demo_a.COARSE, "queries", 0)
     assert np.array_equal(lies, caught) and lies.sum() > 0
     np.testing.assert_array_equal(answers[~lies], logits[~lies])
     assert (answers[lies].argmax(axis=1) != logits[lies].argmax(axis=1)).all()
-    assert not np.array_equal(answers[lies], demo_a.served("Trickster", "queries", 1)[0][lies])
+    assert not np.array_equal(answers[lies], demo_a.served(demo_a.COARSE, "queries", 1)[0][lies])
+    finer, _ = demo_a.served(demo_a.FINE, "queries", 0)
+    orders = (permutations_between(logits[lies], told[lies]) for told in (answers, finer))
+    few, many = (len(np.unique(one, axis=0)) for one in orders)
+    assert few <= 8 < many
+    oracles = [demo_a.theft(lie, demo_a.ORACLE, 0) for lie in demo_a.PLANES]  # one stands for both
+    np.testing.assert_array_equal(*(one.x for one in oracles))
+    np.testing.assert_array_equal(*(one.targets for one in oracles))
+    asked = probing.copying(demo_a.asking(demo_a.FINE, 0), demo_a_protocol.queries(), 400)
+    copied = demo_a.theft(demo_a.FINE, demo_a.COPYING, 0)
+    np.testing.assert_array_equal(copied.x, asked.x)
+    np.testing.assert_allclose(softmax(copied.targets), asked.answers, atol=1e-5)
+    blended = demo_a.theft(demo_a.FINE, demo_a.BLENDING, 0).x
+    own = np.broadcast_to(demo_a.one_real_picture(0), blended.shape)
+    np.testing.assert_allclose(blended, 0.25 * own + 0.75 * demo_a_protocol.queries(), atol=1e-6)
+    coloured, (_, truths, weird) = demo_a.changed(demo_a.COLOURING, 0)
+    told = demo_a.theft(demo_a.FINE, demo_a.COLOURED_ORACLE, 0)
+    np.testing.assert_array_equal(told.x, coloured[~weird])
+    np.testing.assert_array_equal(told.targets, truths[~weird])
     kept = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)
     demo_a_protocol.victim.cache_clear()
     again = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)

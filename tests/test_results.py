@@ -62,8 +62,8 @@ def test_the_tables_on_the_demonstrations_are_what_the_stored_results_say():
         "docs/demos.md's tables are stale: python -m benchmarks.results --write"
     )
     a, probing = demos_page.tables().values()
-    lies = mean_of("demo_a", "accuracy", "Trickster", demo_a.ORACLE)
-    assert f"| oracle: is told which answers are lies |  |  | {short(lies)} |" in a
+    lies = short(mean_of("demo_a", "accuracy", demo_a.COARSE, demo_a.ORACLE))
+    assert f"| oracle: is told which answers are lies |  |  | {lies} | {lies} |" in a
     walked = mean_of("lies_by_query", "walking: fidelity", "8 cells", 3_000)
     assert re.search(rf"^\| walking: .*? \| {re.escape(short(walked))} \|", probing, re.M)
 
@@ -192,18 +192,18 @@ def mean_of(part: str, what: str, *job: str | int) -> float:
 
 def test_the_summary_s_figures_are_means_of_the_stored_runs():
     a, ours_on_a, b, *_ = summary.rows()
-    naive, ours = demo_a.NAIVE, "Trickster"
+    naive, ours = demo_a.NAIVE, demo_a.FINE
     assert a.before.mean == pytest.approx(mean_of("demo_a", "accuracy", "no defence", naive))
     assert a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", "noise on 38 %", naive))
     assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
     assert ours_on_a.before == a.before and ours_on_a.claimed is None
-    for value, thief in (
-        (ours_on_a.naive, naive),
-        (ours_on_a.oracle, demo_a.ORACLE),
-        (ours_on_a.real.after, demo_a.REAL_PICTURES),
+    for value, condition, thief in (
+        (ours_on_a.naive, ours, naive),
+        (ours_on_a.oracle, ours, demo_a.COLOURED_ORACLE),
+        (ours_on_a.real.after, ours, demo_a.REAL_PICTURES),
     ):
-        assert value.mean == pytest.approx(mean_of("demo_a", "accuracy", ours, thief))
-    knowing = (mean_of("demo_a", "accuracy", ours, t) for t in (naive, *demo_a.KNOWING))
+        assert value.mean == pytest.approx(mean_of("demo_a", "accuracy", condition, thief))
+    knowing = (mean_of("demo_a", "accuracy", ours, t) for t in (naive, *demo_a.ASKING))
     assert ours_on_a.knows.after.mean == pytest.approx(max(knowing))
     kept = [mean_of("demo_a", "accuracy", c, demo_a.HONEST) for c in ("no defence", ours)]
     assert ours_on_a.honest == pytest.approx(kept)
@@ -838,7 +838,8 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     thieves = ("undefended", "does not know", "un-lier")
     known = [re.search(rf"^{name} +fidelity 0(\.\d+)", printed, re.M)[1] for name in thieves]
     demo_b_s = [demo_b.PUBLISHED[name] for name in ("no defence", "all five")]
-    a, ours = stored("demo_a"), "Trickster"
+    a, eight, many = stored("demo_a"), demo_a.COARSE, demo_a.FINE
+    free, naive = "no defence", demo_a.NAIVE
 
     def on_demo_a(*pairs: tuple[str, str]) -> list[float]:
         return [round(np.mean(demo_a.values(a, *pair)), 3) for pair in pairs]
@@ -849,9 +850,13 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert lies_by_query.best(lies, "512 cells", 3_000) == lies_by_query.UNAWARE
     true = lies_by_query.values(lies, "one a picture", 3_000, lies_by_query.COPYING, "true")
     assert np.mean(true) > 0.98  # "recognises nearly every lie"
-    guessing = {demo_a.NAIVE, *demo_a.KNOWING} - {demo_a.WALKING}
-    assert max(on_demo_a(*((ours, one) for one in guessing))) < 0.1
-    assert on_demo_a((ours, demo_a.ORACLE))[0] > 0.1
+    guessing = [(eight, one) for one in (naive, "un-lier", "small loss")]
+    assert max(on_demo_a(*guessing, (many, naive), (many, demo_a.COPYING))) < 0.1
+    assert on_demo_a((eight, demo_a.ORACLE))[0] > 0.1
+    changing = (demo_a.BLENDING, demo_a.COLOURING)
+    flagged = [100 * round(np.mean(demo_a.flagged_of(a, one)), 2) for one in changing]
+    undefended, walked = on_demo_a((free, naive), (many, demo_a.WALKING))
+    assert undefended - walked > 0.15  # "takes at least .15 from every thief tried who ..."
     lost = [row.real.before.mean - row.real.after.mean for row in summary.rows()[3:]]
     for words, figures in (
         (r"under the defence, from (\.\d+) to (\.\d+)", demo_a.PUBLISHED.values()),
@@ -861,8 +866,14 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
         (r"level with the oracle \((\.\d+) with lab 2's clone\)", [with_lab_2_s]),
         (
-            r"get (\.\d+) of the (\.\d+)",
-            on_demo_a((ours, demo_a.WALKING), ("no defence", demo_a.NAIVE)),
+            r"get (\.\d+) of the (\.\d+)\. Behind 512 cells they undo fewer and get (\.\d+)",
+            on_demo_a((eight, demo_a.WALKING), (free, naive), (many, demo_a.WALKING)),
+        ),
+        (r"Only (\d+) % of these queries .* half and half: (\d+) % are flagged", flagged),
+        (r"the clone gets (\.\d+), almost", on_demo_a((many, demo_a.BLENDING))),
+        (
+            r"included, and get (\.\d+); the oracle gets (\.\d+) with these pictures",
+            on_demo_a((many, demo_a.COLOURING), (many, demo_a.COLOURED_ORACLE)),
         ),
     ):
         quoted = re.search(words, text)
