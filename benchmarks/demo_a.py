@@ -58,16 +58,16 @@ HONEST = "honest users"
 COARSE, FINE = "Trickster", "Trickster, 512 cells"
 PLANES = {COARSE: 3, FINE: 9}  # of the lie: 8 or 512 cells, as in lab 5
 CONDITIONS = {
-    "no defence": (HONEST, NAIVE, REAL_PICTURES),
+    "no defence": (HONEST, NAIVE, COLOURING, REAL_PICTURES),
     "noise on 38 %": (NAIVE,),  # granted a detector that never flags an honest user
     COARSE: (HONEST, NAIVE, "un-lier", "small loss", WALKING, ORACLE, REAL_PICTURES),
     # For the oracle of plain clothes see `values`.
     FINE: (HONEST, NAIVE, *ASKING, COLOURED_ORACLE, REAL_PICTURES),
 }
 ONCE = {  # measured with one seed
-    "no defence": (REAL_PICTURES,),
+    "no defence": (COLOURING, REAL_PICTURES),
     COARSE: (REAL_PICTURES, "small loss", WALKING),
-    FINE: (NAIVE, *ASKING, COLOURED_ORACLE, REAL_PICTURES),
+    FINE: (*ASKING, COLOURED_ORACLE, REAL_PICTURES),
 }
 
 
@@ -215,6 +215,8 @@ def evading(condition: str, thief: str, seed: int) -> Theft:
     """What thieves who change their queries are told; of the oracle's, what is true."""
     changes = BLENDING if thief == BLENDING else COLOURING
     x, (features, logits, weird) = changed(changes, seed)
+    if condition not in PLANES:
+        return Theft(x, logits)
     told = Theft(x, misled(condition, features, logits, weird, seed))
     return told.rows(~weird) if thief == COLOURED_ORACLE else told
 

@@ -161,7 +161,7 @@ def table(found: list[Row]) -> str:
         (
             row.name,
             arrow(*row.claimed) if row.claimed else "",
-            arrow(row.before.mean, row.naive.mean) + " (one run)" * (row.naive.n < row.before.n),
+            arrow(row.before.mean, row.naive.mean),
             f"{percent(row.knows.after.mean)} ({row.knows.name})" if row.knows else NONE,
             percent(row.oracle.mean) if row.oracle else NONE,
             arrow(row.real.before.mean, row.real.after.mean) if row.real else NONE,

@@ -857,6 +857,8 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     flagged = [100 * round(np.mean(demo_a.flagged_of(a, one)), 2) for one in changing]
     undefended, walked = on_demo_a((free, naive), (many, demo_a.WALKING))
     assert undefended - walked > 0.15  # "takes at least .15 from every thief tried who ..."
+    adapted = on_demo_a(*((many, one) for one in changing))
+    assert undefended - min(adapted) < 0.1  # "less than .10 from these two"
     lost = [row.real.before.mean - row.real.after.mean for row in summary.rows()[3:]]
     for words, figures in (
         (r"under the defence, from (\.\d+) to (\.\d+)", demo_a.PUBLISHED.values()),
@@ -872,8 +874,10 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (r"Only (\d+) % of these queries .* half and half: (\d+) % are flagged", flagged),
         (r"the clone gets (\.\d+), almost", on_demo_a((many, demo_a.BLENDING))),
         (
-            r"included, and get (\.\d+); the oracle gets (\.\d+) with these pictures",
-            on_demo_a((many, demo_a.COLOURING), (many, demo_a.COLOURED_ORACLE)),
+            r"included, and get (\.\d+) of the (\.\d+) .* the oracle gets (\.\d+) with these",
+            on_demo_a(
+                (many, demo_a.COLOURING), (free, demo_a.COLOURING), (many, demo_a.COLOURED_ORACLE)
+            ),
         ),
     ):
         quoted = re.search(words, text)
