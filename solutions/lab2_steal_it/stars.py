@@ -10,8 +10,8 @@
 #
 # (Means of five runs of the check; the last thief's lowest is .915. A theft takes it five seconds.)
 #
-# - **Coarser squares.** A shape and a coat differ most in their details. The clone that sees only 49 numbers for each
-#   picture cannot learn what is special about shapes.
+# - **Coarser squares.** The check's services see only the means of 4x4 squares. A clone that sees the same 49 numbers
+#   of each picture has nothing else to learn from, and nothing else to be misled by.
 # - **Longer training.** Such a clone goes on learning from its answers long after 80 epochs.
 # - **Mirrored shapes.** You own no clothes, but you know that most of them are symmetric. A shape whose left half is
 #   repeated on the right is more like them. Only every second shape is mirrored: from mirrored shapes alone, a clone
@@ -37,8 +37,7 @@ def steal(api, pools, budget, seed=0, side=4, epochs=200, mirror=True):
 # %% [markdown]
 # Leave out one change at a time (`side=2`, `epochs=80`, `mirror=False`) and see what each of them brings.
 #
-# **Where it ends.** The check's services look at clothes as coarsely as this thief, so the squares suit them. The
-# victim of this lab sees every pixel, and there all three changes together bring nothing: .762, against .759 for a
+# **Where it ends.** The squares suit this check. The victim of this lab sees every pixel, and there all three changes together bring nothing: .762, against .759 for a
 # thief with all pixels, 80 epochs and no mirror (three seeds). Which theft is best depends on the service. Measure on
 # the one that you attack; the last ★ of this lab says how a thief without clothes can do that.
 
