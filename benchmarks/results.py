@@ -38,6 +38,7 @@ PARTS = {
     "thieves_by_defense": "Thieves and defences in the default scenario",
     "knowing_thieves": "Thieves who know the defence (labs 3 to 5)",
     "lies_by_query": "Thieves who ask in order to find out lies (lab 5)",
+    "blended_queries": "Queries with real pictures mixed in (lab 5)",
     "right_answers": "What survives of right answers (labs 3 to 5)",
     "detectors": "Detectors on the course's ground and on demo A's",
     "star_answers": "What a model answer to lab 2's stars gets",
