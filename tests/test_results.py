@@ -19,6 +19,7 @@ from autograder.authoring.source import build_notebook
 from autograder.course import pick_labs, read_course
 from benchmarks import (
     answers,
+    blended_queries,
     calibrate_defenses,
     calibrate_honest,
     calibrate_knowing,
@@ -859,6 +860,19 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert undefended - walked > 0.15  # "takes at least .15 from every thief tried who ..."
     adapted = on_demo_a(*((many, one) for one in changing))
     assert undefended - min(adapted) < 0.1  # "less than .10 from these two"
+    mixed, unaware = stored("blended_queries"), blended_queries.UNAWARE
+    on_lab_5_s = [
+        round(np.mean(blended_queries.values(mixed, *mixture, what)), 2 if what == "flagged" else 3)
+        * (100 if what == "flagged" else 1)
+        for mixture, what in (
+            ((1, 0.25), "flagged"),
+            ((1, 0.25), unaware),
+            ((0, 0.0), unaware),
+            ((10, 0.5), "flagged"),
+            ((10, 0.5), unaware),
+            ((10, 1.0), unaware),
+        )
+    ]
     lost = [row.real.before.mean - row.real.after.mean for row in summary.rows()[3:]]
     for words, figures in (
         (r"under the defence, from (\.\d+) to (\.\d+)", demo_a.PUBLISHED.values()),
@@ -870,6 +884,12 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (
             r"get (\.\d+) of the (\.\d+)\. Behind 512 cells they undo fewer and get (\.\d+)",
             on_demo_a((eight, demo_a.WALKING), (free, naive), (many, demo_a.WALKING)),
+        ),
+        (
+            r"quarter of one picture of clothes in each shape, (\d+) % of .* fidelity of (\.\d+) "
+            r"\((\.\d+) from plain shapes\); with half of one of ten pictures (\d+) % are, and it "
+            r"gets (\.\d+)\. The ten pictures alone, sent without any shape, give (\.\d+)",
+            on_lab_5_s,
         ),
         (r"Only (\d+) % of these queries .* half and half: (\d+) % are flagged", flagged),
         (r"the clone gets (\.\d+), almost", on_demo_a((many, demo_a.BLENDING))),
