@@ -416,7 +416,9 @@ def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str])
     """Say where the scores are; the exit code says whether something failed."""
     say(f"Scores: scores.csv, scores.json and report.html in {folder}; feedback in feedback/.")
     if "needs marking" in statuses:
-        say("After marking (formgrader), publish writes them anew.")
+        from autograder.reporting.console import how_to_mark
+
+        say(how_to_mark(folder))
     if "failed" in statuses:
         raise typer.Exit(1)
 

@@ -100,7 +100,19 @@ class GradingRecord:
     @property
     def remark(self) -> str:
         """What the instructor should know."""
-        return self.stale or " ".join([*self.invalid_marks, self.reason]).strip()
+        return self.stale or " ".join([*self.invalid_marks, *self.old_marks, self.reason]).strip()
+
+    @property
+    def old_marks(self) -> list[str]:
+        """Sentences on marks that count although what they were given for has changed since."""
+        old = [cell.name for cell in self.cells if cell.waiting and cell.points is not None]
+        return [f"The mark of {name} is of an earlier answer." for name in old]
+
+    @property
+    def unmarked(self) -> str:
+        """Which cells nobody has marked yet, as a sentence, or ""."""
+        waiting = [c for c in self.cells if c.waiting and c.points is None and not c.invalid_mark]
+        return f"Waits for a mark: {', '.join(cell.name for cell in waiting)}." if waiting else ""
 
     @property
     def invalid_marks(self) -> list[str]:
@@ -352,7 +364,7 @@ def as_dict(record: GradingRecord) -> dict[str, Any]:
         "score_so_far": None if record.status == "failed" else _rounded(record.score),
         "maximum": _rounded(record.maximum),
         "penalty": _rounded(record.penalty),
-        "reason": record.remark,
+        "reason": " ".join(filter(None, [record.unmarked, record.remark])),
         "seconds": round(record.seconds, 1),
         "cells": {
             cell.name: {

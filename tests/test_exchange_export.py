@@ -244,6 +244,23 @@ def test_moodle_s_pages_lie_in_moodle_s_own_folders(room: Class, form: str) -> N
         assert archive.namelist() == [moodle("Zoë Arc", 501, f"{LAB1}.html", form)]
 
 
+def test_a_table_of_our_own_takes_pages_along(room: Class) -> None:
+    room.records = [graded("ann"), graded("bo"), graded("ann", lab=LAB2)]
+    for lab in (LAB1, LAB2):
+        page = room.course / "feedback" / "ann" / lab / f"{lab}.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(lab)
+    target = room.folder / "f.zip"
+    outcome = export(
+        room.root, room.course, "csv", None, "lab1", feedback=target, say=room.said.append
+    )
+    with zipfile.ZipFile(target) as archive:
+        assert archive.namelist() == [f"ann/{LAB1}.html"]
+    assert outcome.without_page == [f"bo ({LAB1}): there is no page; run publish"]
+    with pytest.raises(CourseError, match="--column needs a --template"):
+        export(room.root, room.course, "csv", None, column="Points", feedback=target)
+
+
 def test_a_table_of_our_own_runs_nothing_in_a_spreadsheet(room: Class) -> None:
     ledger = Ledger(room.course, [Entry("ann", LAB1, "Canvas", "=cmd()", {"canvas": "11"})])
     labs = pick_labs(room.root)

@@ -335,6 +335,9 @@ def test_marked_stays_marked_until_the_answer_changes(graded: Class) -> None:
         assert result.status == "needs marking" and result.cells[2].waiting
     assert result.score == 8  # the mark is kept for whoever looks at it again
     assert "The mark is of an earlier answer" in feedback_of(graded, "waiting")
+    row = json_of(graded.root)["waiting"]
+    assert (row["score"], row["score_so_far"]) == (None, 8)
+    assert row["reason"] == "The mark of why is of an earlier answer."
 
 
 def test_a_mark_on_a_test_stays_until_the_code_changes(graded: Class) -> None:

@@ -227,6 +227,11 @@ def test_another_secret_is_said_and_means_grading_anew(asking: Path, course: Pat
     assert asked(course, "ann") != before and asked(course, "ben") == before
     assert begun() == ["ben"] and begun() == []
     assert asked(course, "ann") == asked(course, "ben")
+    (course / SECRET).unlink()
+    said.clear()
+    assert begun() == ["ann", "ben"]  # it need not ask for what it does itself
+    assert "everybody is graded anew" in " ".join(said)
+    assert "grade the whole class" not in " ".join(said)
     (course / SECRET).write_text("")
     with pytest.raises(CourseError, match="is damaged"):
         begun()

@@ -167,6 +167,21 @@ def test_a_mark_that_cannot_be_is_not_published(score: float) -> None:
     assert (mended.status, mended.score, mended.remark) == ("graded", 18.5, "")
 
 
+def test_the_reason_tells_marks_that_are_missing_and_marks_of_an_earlier_answer() -> None:
+    cells = (
+        CellRecord("a", "written", 1.5, 2.0, waiting=True),
+        CellRecord("b", "written", None, 2.0, waiting=True),
+        CellRecord("c", "written", None, 2.0, waiting=True),
+        CellRecord("d", "written", None, 2.0, waiting=True, invalid_mark="Too many."),
+        CellRecord("e", "written", 2.0, 2.0),
+    )
+    record = GradingRecord("lab1", "ann", "needs marking", 10.0, cells, reason="It met a limit.")
+    assert record.remark == "Too many. The mark of a is of an earlier answer. It met a limit."
+    assert records.as_dict(record)["reason"] == f"Waits for a mark: b, c. {record.remark}"
+    done = replace(record, status="graded", cells=cells[4:], reason="")
+    assert records.as_dict(done)["reason"] == ""
+
+
 def test_a_penalty_adds_nothing() -> None:
     draft = GradingRecord("lab", "eve", "graded", 20, (CellRecord("why", "written", None, 20.0),))
     assert completed(StandIn(20.0, penalty=-5.0), draft).score == 20.0

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,15 +70,18 @@ def export(
     records = graded_records(root, course_root)
     ledger = read_ledger(course_root)
     if template is None:
-        if feedback is not None or column is not None:
-            raise CourseError("--feedback and --column need a --template.")
         if form != "csv":
             raise CourseError(f"Give {form.capitalize()}'s own export with --template FILE.")
+        if column is not None:
+            raise CourseError("--column needs a --template.")
         target = to or course_root / "grades.csv"
         wanted = [chosen] if chosen else labs
         write_atomically(target, own_table(records, wanted, ledger, unfinished))
         say(f"Written: {target}.")
-        return Outcome()
+        outcome, names = Outcome(), {lab.name for lab in wanted}
+        if feedback is not None:
+            _pack(course_root, form, records, names, ledger, feedback, unfinished, outcome, say)
+        return outcome
     table = read_table(template)
     columns = find_columns(form, table, labs, chosen, column)
     target = to or template.with_name(f"{template.stem}-filled{template.suffix}")
@@ -90,11 +93,26 @@ def export(
     say(f"Written: {target}.")
     if feedback is not None:
         names = {column.lab for column in columns}
-        mine = [record for record in records if record.lab in names]
-        count, outcome.without_page = pack(course_root, form, mine, ledger, feedback, unfinished)
-        say(f"Written: {feedback}, with {count} {'page' if count == 1 else 'pages'}.")
-        _list(say, "Without a page", outcome.without_page)
+        _pack(course_root, form, records, names, ledger, feedback, unfinished, outcome, say)
     return outcome
+
+
+def _pack(
+    course_root: Path,
+    form: str,
+    records: Iterable[GradingRecord],
+    labs: Collection[str],
+    ledger: Ledger,
+    target: Path,
+    unfinished: bool,
+    outcome: Outcome,
+    say: Say,
+) -> None:
+    """Write the pages of these labs as a zip, and say who has none."""
+    mine = [record for record in records if record.lab in labs]
+    count, outcome.without_page = pack(course_root, form, mine, ledger, target, unfinished)
+    say(f"Written: {target}, with {count} {'page' if count == 1 else 'pages'}.")
+    _list(say, "Without a page", outcome.without_page)
 
 
 def fill(

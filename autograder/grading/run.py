@@ -45,9 +45,14 @@ from autograder.repair.salvage import FileText
 from autograder.reporting.html import write_report
 from trickster.files import write_atomically
 
-ANOTHER_SECRET = (
-    f"{SECRET} was missing, so another secret was made: grade the whole class, so that everybody "
-    "is asked the same. If you have a copy of the old file, put it back and grade again."
+ANOTHER_SECRET = f"{SECRET} was missing, so another secret was made"
+FOR_ALL = (
+    f"{ANOTHER_SECRET}, and everybody is graded anew. If this was not intended, put the old file "
+    "back and grade again."
+)
+FOR_SOME = (
+    f"{ANOTHER_SECRET}: grade the whole class, so that everybody is asked the same. If you have a "
+    "copy of the old file, put it back and grade again."
 )
 SECONDS_EACH = 15  # what an honest notebook takes on one core, within a factor of two
 Say = Callable[[str], None]
@@ -97,7 +102,7 @@ def grade_class(
         run = ClassRun(root, course_root, names, marks or {}, options or {}, trusted)
         run.register(submission.student for submission in found)
         if run.lost_secret:
-            say(ANOTHER_SECRET)
+            say(FOR_SOME if labs or students else FOR_ALL)
         same = {} if again else run.unchanged(found)
         # Lab by lab: what a worker has drawn for one submission is there for the next.
         to_grade = sorted((s for s in found if s.key not in same), key=lambda s: s.key)

@@ -64,6 +64,15 @@ def this_program() -> str:
     return f"{shlex.quote(from_here(Path(sys.executable)))} -m autograder"
 
 
+def how_to_mark(folder: Path) -> str:
+    """The two commands that follow where answers of a class wait for marks."""
+    course = shlex.quote(from_here(folder))
+    return (
+        f"Mark the answers with: {this_program()} formgrader --course {course}\n"
+        f"Then write scores and feedback anew with: {this_program()} publish {course}"
+    )
+
+
 @contextmanager
 def progress(out: Console) -> Iterator[tuple[Began, Step]]:
     """`began` and `step` for `grading.run`: a line for each submission.
