@@ -29,7 +29,7 @@ from typing import Any
 from autograder.course import Lab
 from autograder.foreign_text import for_spreadsheet, visible_json
 from autograder.repair import salvage
-from autograder.repair.notes import Note
+from autograder.repair.notes import Note, to_look_at
 from autograder.repair.salvage import MAX_BYTES
 from trickster.checks.result import PartResult
 from trickster.files import write_atomically
@@ -127,7 +127,7 @@ class GradingRecord:
     @property
     def noted(self) -> list[str]:
         """Those that the run itself has found."""
-        return [*(note.for_instructor for note in self.repairs if note.suspicious), *self.remarks]
+        return [*to_look_at(self.repairs), *self.remarks]
 
     @property
     def remarks(self) -> list[str]:

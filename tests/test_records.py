@@ -14,7 +14,7 @@ from reference import ROOT
 from autograder import records
 from autograder.grading.gradebook import completed
 from autograder.records import CellRecord, GradingRecord, inputs_of
-from autograder.repair.notes import duplicated
+from autograder.repair.notes import changed_points, duplicated, edited
 from autograder.repair.salvage import MAX_BYTES
 from trickster.checks.result import PartResult
 
@@ -180,6 +180,17 @@ def test_the_reason_tells_marks_that_are_missing_and_marks_of_an_earlier_answer(
     assert records.as_dict(record)["reason"] == f"Waits for a mark: b, c. {record.remark}"
     done = replace(record, status="graded", cells=cells[4:], reason="")
     assert records.as_dict(done)["reason"] == ""
+
+
+def test_all_changed_tests_are_one_sentence() -> None:
+    points = changed_points("b_test", "9", 2)
+    notes = (edited("a_test", True), points, edited("load", False), edited("b_test", True))
+    record = GradingRecord("lab1", "ann", "graded", 2.0, repairs=notes)
+    together, other = record.suspicious
+    assert "2 test cells had been changed (a_test, b_test)" in together
+    assert other == points.for_instructor
+    alone = replace(record, repairs=notes[2:])
+    assert alone.suspicious == [notes[3].for_instructor]
 
 
 def test_a_penalty_adds_nothing() -> None:

@@ -173,6 +173,20 @@ def edited(cell: str, test: bool) -> Note:
     )
 
 
+def to_look_at(notes: Iterable[Note]) -> list[str]:
+    """A sentence for the instructor on each suspicious note, but one for all changed tests."""
+    found = [note for note in notes if note.suspicious]
+    tests = [note.cell for note in found if note.kind == "edited-test"]
+    if len(tests) < 2:
+        return [note.for_instructor for note in found]
+    together = (
+        f"The texts of {len(tests)} test cells had been changed ({', '.join(tests)}); the lab's "
+        "own were run. The submitted versions are kept below them as text."
+    )
+    others = [note.for_instructor for note in found if note.kind != "edited-test"]
+    return [together, *others]
+
+
 def old_format(version: int) -> Note:
     return Note(
         "format",
