@@ -859,7 +859,7 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     undefended, walked = on_demo_a((free, naive), (many, demo_a.WALKING))
     assert undefended - walked > 0.15  # "takes at least .15 from every thief tried who ..."
     adapted = on_demo_a(*((many, one) for one in changing))
-    assert undefended - min(adapted) < 0.1  # "less than .10 from these two"
+    taken = [round(undefended - one, 2) for one in adapted]
     mixed, unaware = stored("blended_queries"), blended_queries.UNAWARE
     on_lab_5_s = [
         round(np.mean(blended_queries.values(mixed, *mixture, what)), 2 if what == "flagged" else 3)
@@ -892,7 +892,8 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
             on_lab_5_s,
         ),
         (r"Only (\d+) % of these queries .* half and half: (\d+) % are flagged", flagged),
-        (r"the clone gets (\.\d+), almost", on_demo_a((many, demo_a.BLENDING))),
+        (r"and less, (\.\d+) and (\.\d+), from these two", taken),
+        (r"the clone gets (\.\d+), nearly", on_demo_a((many, demo_a.BLENDING))),
         (
             r"included, and get (\.\d+) of the (\.\d+) .* the oracle gets (\.\d+) with these",
             on_demo_a(
