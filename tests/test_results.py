@@ -731,7 +731,7 @@ def quotes():
     )
     yield (
         "lab4",
-        r"full points for a drop of fidelity of (\.\d+), part of them from (\.\d+)",
+        r"for one point: all of it for a drop of fidelity of (\.\d+), part of it from (\.\d+)",
         [thresholds.LAYERED_DROP.full, thresholds.LAYERED_DROP.some],
     )
     yield (
