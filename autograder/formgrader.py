@@ -181,6 +181,7 @@ def command(course: Path, port: int, browser: bool) -> list[str]:
     # Another port than the one that was printed would be of no use; chatter would hide it.
     words += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     words += [f"--{part}.log_level={logging.ERROR}" for part in ("ServerApp", "LabApp")]
+    words.append("--ExchangeFactory.list=autograder.nbgrader_plugins.QuietExchangeList")
     words.append(f"--LabApp.default_url={PAGE}")
     headers = {"headers": {"Content-Security-Policy": POLICY}}
     words.append(f"--ServerApp.tornado_settings={json.dumps(headers)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -19,6 +19,8 @@ from nbgrader import utils
 from nbgrader.api import Grade as GradebookEntry
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange import ExchangeError
+from nbgrader.exchange.default import ExchangeList
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Dict, Float, Integer, List, Unicode
 
@@ -314,3 +316,10 @@ class FlagUnmarkedAnswers(NbGraderPreprocessor):
         if grade.manual_score is None:
             return f"Not marked yet: all {grade.max_score:g} points are still open."
         return "The mark is of an earlier answer; this one has not been looked at yet."
+
+
+class QuietExchangeList(ExchangeList):
+    """What nbgrader's exchange holds; formgrader asks on each page, also where there is none."""
+
+    def fail(self, msg: str) -> NoReturn:
+        raise ExchangeError(msg)

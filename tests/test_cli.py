@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
 from rich.console import Console
 from toy_course import LAB, REPOSITORY, built_course, change_notebook, zoo_file
+from traitlets.config import Config
 
 from autograder import formgrader, nbgrader_api
 from autograder.__main__ import main
@@ -235,6 +238,21 @@ def test_formgrader_s_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     assert "--ServerApp.port_retries=0" in words
     assert {"--no-browser", "--allow-root"} <= set(formgrader.command(tmp_path, 9000, False))
+
+
+def test_formgrader_does_without_an_exchange_and_is_quiet_about_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    option = "--ExchangeFactory.list="
+    (word,) = [w for w in formgrader.command(tmp_path, 9000, True) if w.startswith(option)]
+    config = Config()
+    config.Exchange.root = str(tmp_path / "none")
+    for name, critical in (("", 1), (word.removeprefix(option), 0)):
+        if name:
+            config.ExchangeFactory.list = name
+        caplog.clear()
+        assert NbGraderAPI(CourseDirectory(config=config), config=config).exchange_missing
+        assert sum(one.levelname == "CRITICAL" for one in caplog.records) == critical
 
 
 def test_formgrader_finds_settings_and_commands(
