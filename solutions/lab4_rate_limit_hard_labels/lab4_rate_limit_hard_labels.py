@@ -18,7 +18,7 @@
 # - audit a public demonstration, one mechanism at a time;
 # - put a defence of your own together, see which thief it withstands, and advise an owner with numbers.
 #
-# **Time** about 120 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
+# **Time** about 125 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
 #
 # **The story.** *Ostrich & Daughters* have found a checklist: "return labels only, round the probabilities,
 # limit the rate". All of it is cheap, and all of it could be in place by Friday. It is Thursday, and they ask
@@ -609,16 +609,18 @@ plots.curves(
 # <details><summary><b>Read the result</b></summary>
 #
 # The soft thief, who trains for as many steps as with 3,000 answers, reaches .521 at the left end of the curves, and
-# .677 at the right end. Labels and a limit together keep this thief at .367 on the first day; on the tenth they have
-# 3,000 labels, and .634. The second 300 answers raise the soft thief from .521 to .592; the last 1,500 raise them from
-# .633 to .677, by less.
+# .677 at the right end: that is about three quarters, after a tenth of the queries. (Lab 2's curve ends higher, since
+# its clones train for 790 steps, and these for 470.) Labels and a limit together keep this thief at .367 on the first
+# day; on the tenth they have 3,000 labels, and .634. The second 300 answers raise the soft thief from .521 to .592;
+# the last 1,500 raise them from .633 to .677, by less.
 #
 # </details>
 
 # %% [markdown]
-# **Playground.** You set the limit for each account, the thief chooses the number of accounts. How good is their
-# clone on each day? Between the numbers of answers that were measured above, the figure draws straight lines. Its
-# title says what share of the shops' requests the limit refuses: which limits can you choose at all?
+# **Playground.** You set the limit for each account, the thief chooses the number of accounts. How good is their clone
+# on each day? Between the numbers of answers that were measured above, the figure draws straight lines. It begins with
+# the day on which 300 answers are reached. Its title says what share of the shops' requests the limit refuses: which
+# limits can you choose at all?
 
 # %% provided="playground"
 from trickster.playground import Control, playground
@@ -722,11 +724,12 @@ print(
 # |---|---|---|
 # | ●●●○○ | 24 minutes | 2 + 2 + 2 |
 #
-# In lab 2 you met a public demonstration called *ML05:2023 Model Theft*, after an entry in a list by OWASP. (The
-# entry itself is about access to a model's parameters.) It puts five mechanisms in front of a random forest:
+# In lab 2 you met a public demonstration called *ML05:2023 Model Theft*, after an entry in a list by OWASP. (The entry
+# itself is about access to a model's parameters.) It puts five mechanisms in front of a random forest, which act in
+# this order:
 #
 # - a **rate limit**: after 150 queries of a client, four out of five are refused;
-# - **noise**: N(0, .2) on the probabilities;
+# - **noise**: N(0, .2) on the probabilities, which are then clipped to [.01, .99] and normalised;
 # - **rounding** to one decimal;
 # - **hard labels**: with probability .4, the answer is the one-hot of the *true* argmax;
 # - **renormalising**: each row is divided by its sum.
@@ -1026,7 +1029,7 @@ lab4.layered(make_layered)
 #
 # ## What each layer adds
 #
-# (Six minutes, to read and run.) The thief with ten accounts now meets three services. (The check has its own pools
+# (Ten minutes, to read and run.) The thief with ten accounts now meets three services. (The check has its own pools
 # and customers, so its numbers differ a little from those below.)
 
 # %% provided="layers"
@@ -1155,8 +1158,8 @@ plots.bars(
 # Where there are no lies there is nothing to know, and one bar is enough: labels alone leave .634. Lies alone take
 # the fidelity down to .287 as long as the thief does not know. The un-lier is back at .660, nearly as much as without a
 # defence. Both together leave .264. A thief who knows only *that* some answers are lies, and leaves out what a first
-# clone finds unlikely, gets .231. The oracle loses a little to the labels, as any thief does: it gets .614 in place of
-# .661.
+# clone finds unlikely, gets .231. The oracle loses a little to the labels on average: it gets .614 in place of .661,
+# though the ranges overlap.
 #
 # </details>
 #
@@ -1172,13 +1175,16 @@ plots.bars(
 #
 # </details>
 #
-# **Three warnings.** All thieves of this lab train the same small clone, and lab 2's best gets more out of the same
-# answers: in the course's own measurements, over five seeds, .388 in place of .254 from labels behind lies with ten
-# accounts (without a defence, .746 in place of .693), though small loss gains it nothing either (.242). Next, lies
-# are for weird queries only: with 100 real pictures of clothes, and nothing else, a thief still gets .715 behind
-# labels and lies (.748 without a defence), in the same measurements. And it has not been shown that no thief can do
-# better. The oracle says how much there is to win: whoever could tell the lies from the truths would get .614. The
-# last section of this lab tries one more way, and lab 5 goes on from here.
+# **Three warnings.**
+#
+# - All thieves of this lab train the same small clone, and lab 2's best gets more out of the same answers: in the
+#   course's own measurements, over five seeds, .388 in place of .254 from labels behind lies with ten accounts
+#   (without a defence, .746 in place of .693), though small loss gains it nothing either (.242).
+# - Lies are for weird queries only: with 100 real pictures of clothes, and nothing else, a thief still gets .715
+#   behind labels and lies (.748 without a defence), in the same measurements.
+# - It has not been shown that no thief can do better. The oracle says how much there is to win: whoever could tell
+#   the lies from the truths would get .614. The last section of this lab tries one more way, and lab 5 goes on from
+#   here.
 
 # %% [markdown]
 # ## Exercise 7: advise the owner
