@@ -71,7 +71,7 @@ class Playground:
         except ImportError:
             display(self.first())
             return
-        chosen = {name: _buttons(ipywidgets, one) for name, one in self.controls.items()}
+        chosen = {name: _choice(ipywidgets, one) for name, one in self.controls.items()}
         display(ipywidgets.VBox(list(chosen.values())))
         shown = display(self.first(), display_id=True)
 
@@ -82,14 +82,12 @@ class Playground:
             one.observe(follow, "value")
 
 
-def _buttons(ipywidgets: ModuleType, control: Control) -> Any:
-    """A row of radio buttons. Not a slider: those of ipywidgets have no name to be read out."""
-    horizontal = hasattr(ipywidgets.RadioButtons, "orientation")  # since version 8.1
-    return ipywidgets.RadioButtons(
+def _choice(ipywidgets: ModuleType, control: Control) -> Any:
+    """A drop-down list. Of ipywidgets' sliders and rows of buttons, no name is read out."""
+    return ipywidgets.Dropdown(
         options=[(control.show(value), value) for value in control.values],
         value=control.first,
         description=control.label,
         style={"description_width": "initial"},
         layout={"width": "max-content", "max_width": "100%"},
-        **({"orientation": "horizontal"} if horizontal else {}),
     )

@@ -36,7 +36,7 @@ The table shows the points that the checks in your notebooks gave when you last 
 To bring it up to date, click into the cell below and press Shift+Enter. {written} Grading runs all
 checks again, with fresh numbers.
 
-`make lab` writes this page anew each time, so do not keep notes here."""
+This page is written anew at each start, so do not keep notes here."""
 MARKED = "Points for written answers come from your instructor."
 ALONE = """\
 Below each written question a model answer is folded: open it when you have written yours, and give

@@ -32,7 +32,8 @@
 # tuned to the check's data will not pass.
 #
 # Before each experiment you are asked to predict the result. Write your guess into the cell under
-# the question. Nobody grades it: it is there for you to compare with what you then see.
+# the question. Nobody grades it: it is there for you to compare with what you then see. Run that cell even if
+# you have no guess: later cells print it.
 
 # %% [markdown]
 # **If you are stuck**, use the library's function in place of yours and go on; you get no points for that

@@ -119,7 +119,8 @@ except BudgetExceeded as refusal:
 # it. The thief does not know the curve. They query some random points and train a small network on the answers.
 #
 # > **Predict.** On what share of the square will the clone agree with the victim after 20, 100 and 500
-# > queries? And after 500 queries that all come from one corner?
+# > queries? And after 500 queries that all come from one corner? (Run the next cell even if you have no guess: later
+# > cells print it. So it is with all guesses.)
 
 # %%
 my_agreement = "no guess yet"  # for example "50 %, 60 %, 70 %; corner 60 %"

@@ -30,7 +30,8 @@
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess
 # into the small cell below the question, run the experiment, and explain the difference to yourself before
-# you open the fold with the result. Nobody grades a guess.
+# you open the fold with the result. Nobody grades a guess, but run that cell even if you have none: later cells print
+# it.
 
 # %% [markdown]
 # **If you are stuck**, use the library's function in place of yours and go on; you get no points for that

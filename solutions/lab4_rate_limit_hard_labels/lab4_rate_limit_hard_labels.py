@@ -31,7 +31,7 @@
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you open
-# the next fold. Nobody grades a guess.
+# the next fold. Nobody grades a guess, but run that cell even if you have none: later cells print it.
 
 # %% [markdown]
 # **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise.

@@ -25,8 +25,8 @@
 # published the code. The next thief reads it first. Kerckhoffs again (lab 3): only the key may be secret. In
 # this lab every thief knows everything else.
 #
-# **Predict, run, explain.** As in lab 3, write down a guess before you run an experiment. Nobody grades it.
-# Results are folded: say what you see before you open one.
+# **Predict, run, explain.** As in lab 3, write down a guess before you run an experiment. Nobody grades it, but
+# run that cell even if you have none: later cells print it. Results are folded: say what you see before you open one.
 #
 # **If you are stuck**, use the library's function in place of yours and go on; you get no points for that
 # exercise. Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of
