@@ -41,6 +41,7 @@ setup: $(READY)
 # Each step leaves a mark when it is done, so that a set-up which was interrupted goes on after it.
 NOW := $(shell date +%s)
 GO_ON = echo "Set-up stopped at this step. Correct what is named above and type the same command again: it continues from here."; exit 1
+NO_CPU_BUILD = TORCH=cpu fetches PyTorch from PyTorch's own download site. Where only PyPI (or a mirror of it) can be reached, leave TORCH=cpu out.
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 $(VENV)/made:
@@ -61,7 +62,8 @@ $(VENV)/packages: requirements.txt | $(VENV)/made
 ifeq ($(TORCH),cpu)
 	@# uv knows where PyTorch's builds without CUDA are, and takes only torch from there.
 	@{ $(PIP) install --quiet uv && \
-		$(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu -r requirements.txt; } || { $(GO_ON); }
+		$(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu -r requirements.txt; } || \
+		{ echo "$(NO_CPU_BUILD)"; $(GO_ON); }
 else
 	@[ "$$(uname -s)" != Linux ] || echo "On Linux, torch may bring several gigabytes of CUDA libraries (Ctrl-C, then make TORCH=cpu ... avoids that)."
 	@$(PIP) install --quiet -r requirements.txt || { $(GO_ON); }

@@ -190,6 +190,7 @@ def test_nothing_runs_in_a_feedback_page(
     assert "Not shown here, since a page could run it" in page
     assert (ran(page), ears[1]) == (set(), set())
     assert page.index("Content-Security-Policy") < page.index("<title>")
+    assert '<html lang="en">' in page
 
 
 def test_the_policy_alone_stops_what_is_written_in_a_page(

@@ -48,7 +48,9 @@ def test_the_figure_follows_its_controls(shown):
     box, first = shown
     assert first.alt.startswith("T: training loss from 0.50") and drawn == [(2, 0.5)]
     epochs, loss = box.children
+    assert all(isinstance(one, ipywidgets.Dropdown) for one in box.children)  # has a name to hear
     assert [epochs.description, loss.description] == ["epochs", "loss"]
+    assert [epochs.value, loss.value] == [2, 0.5]
     assert [text for text, _ in loss.options] == ["0.50", "0.25"]
     epochs.value = 3
     loss.value = 0.25

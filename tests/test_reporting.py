@@ -428,6 +428,12 @@ def test_the_page_can_be_read_without_seeing_it():
     ids = {attrs["id"] for _, attrs in found.tags if "id" in attrs}
     named = {attrs["aria-labelledby"] for _, attrs in found.tags if "aria-labelledby" in attrs}
     assert named <= ids
+    landmarks = [
+        attrs["aria-labelledby"]
+        for tag, attrs in found.tags
+        if tag == "section" or attrs.get("role") == "region"
+    ]
+    assert len(landmarks) == len(set(landmarks))
 
 
 def test_the_colours_have_contrast():

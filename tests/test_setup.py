@@ -92,6 +92,16 @@ def test_one_word_leaves_cuda_out(bare):
     assert ran[1].startswith("uv pip install") and "--torch-backend cpu" in ran[1]
 
 
+def test_without_pytorchs_own_site_the_way_out_is_told(bare):
+    folder, make = bare
+    (folder / "broken").touch()
+    told = "Where only PyPI (or a mirror of it) can be reached, leave TORCH=cpu out."
+    assert told in make("TORCH=cpu")[1]
+    assert told not in make()[1]
+    (folder / "broken").unlink()
+    assert "step 3" in make()[1]
+
+
 def test_an_old_python_is_told(bare):
     folder, make = bare
     old = folder / "old"

@@ -348,17 +348,22 @@ def test_every_name_refuses_during_its_check_and_works_after(who: str, name: str
 
 # Library functions that call a withheld one and are no answer to its exercise, with the reason.
 NO_ANSWER = {
+    ("lab1.build_victim", "trickster.adaptive_attacks.explained"): "returns answers, no network",
     ("lab1.build_victim", "trickster.adaptive_attacks.small_loss"): "returns answers, no network",
+    ("lab1.train_victim", "trickster.adaptive_attacks.explained"): "returns answers, no network",
     ("lab1.train_victim", "trickster.adaptive_attacks.small_loss"): "returns answers, no network",
     ("lab1.train_victim", "trickster.demos.DemoB.run"): "calls scikit-learn's fit",
     ("lab1.train_victim", "trickster.ood.OutlierExposure.fit"): "calls scikit-learn's fit",
     ("lab1.train_victim", "trickster.solvable.fit_softmax"): "calls scikit-learn's fit",
+    ("lab1.predict_proba", "trickster.adaptive_attacks.explained"): "asks no network but its own",
     ("lab1.predict_proba", "trickster.attacks.train_clone"): "serves no network but its own",
     ("lab1.predict_proba", "trickster.attacks.train_clones"): "serves no network but its own",
     ("lab2.collect", "trickster.attacks.steal"): "returns a clone, no answers",
     ("lab2.collect", "trickster.attacks.steal_jacobian"): "returns a clone, no answers",
+    ("lab2.train_clone", "trickster.adaptive_attacks.explained"): "returns answers, no clone",
     ("lab2.train_clone", "trickster.adaptive_attacks.small_loss"): "returns answers, no clone",
     ("lab2.fidelity", "trickster.evaluation.accuracy"): "whose labels to give it is the exercise",
+    ("lab4.ladder", "trickster.adaptive_attacks.explained"): "returns answers put right, no rungs",
     ("lab4.ladder", "trickster.adaptive_attacks.small_loss"): "a thief, who labels for himself",
 }
 

@@ -29,10 +29,11 @@ def clean_html(html: Any) -> str:
 
 
 class FeedbackExporter(HTMLExporter):
-    """A feedback page: its own policy comes before anything else in it."""
+    """A feedback page: its own policy comes before anything else in it; it says its language."""
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
     ) -> tuple[str, dict[str, Any]]:
         html, found = super().from_notebook_node(nb, resources, **options)
+        html = html.replace("<html>", '<html lang="en">', 1)  # screen readers choose a voice by it
         return html.replace("<head>", f"<head>\n{META}", 1), found
