@@ -68,7 +68,7 @@ def known_ways(answers: np.ndarray, truth: np.ndarray, lies: np.ndarray) -> list
 
 
 def _nearest(told: np.ndarray, wanted: np.ndarray) -> Undo:
-    """The way that brings what was told nearest to what was wanted; of equal ones the first."""
+    """The way that brings what was told nearest to what was wanted; the first if several tie."""
     fitted = [fit(told, wanted) for fit in (reordered, reordered_by_top, reranked)]
     return min((*UNDO, *fitted), key=lambda undo: float(np.abs(undo(told) - wanted).mean()))
 
