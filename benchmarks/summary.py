@@ -19,6 +19,7 @@ from trickster.evaluation import Interval, bootstrap_interval
 
 NONE = "–"  # no such thief, or not measured
 SAME = "the same"  # thief: knowing the defence does not help
+SENDER = {demo_a.COLOURED_ORACLE: demo_a.COLOURING}  # whose pictures an oracle sends
 
 
 class Thief(NamedTuple):
@@ -26,7 +27,12 @@ class Thief(NamedTuple):
 
     name: str
     after: Interval
-    before: Interval | None = None  # undefended, where that differs from the row's own
+    before: Interval | None = None  # their own undefended, where they send other pictures
+
+    @property
+    def notes(self) -> str:
+        """``blending, one run``: who it is, and whether that was tried only once."""
+        return ", ".join(filter(None, (self.name, "one run" * (self.after.n == 1))))
 
 
 class Row(NamedTuple):
@@ -38,7 +44,7 @@ class Row(NamedTuple):
     before: Interval  # undefended
     naive: Interval  # the thief who does not know the defence
     knows: Thief | None  # who knows it and lacks only its key
-    oracle: Interval | None  # who is told which answers are lies
+    oracle: Thief | None  # who is told which answers are lies
     real: Thief | None  # who owns some real pictures
     honest: tuple[float, float] | None  # None: taken to lose nothing
 
@@ -64,11 +70,14 @@ def _demo_a(results: Results) -> list[Row]:
     claimed = tuple(float(demo_a.PUBLISHED[condition]) for condition in (none, noisy))
     kept = (np.mean(demo_a.values(results, c, demo_a.HONEST)) for c in (none, ours))
     tried = [who for who in (demo_a.NAIVE, *demo_a.KNOWING) if who in demo_a.CONDITIONS[ours]]
-    knows = max(tried, key=lambda thief: stolen(ours, thief).mean)
-    real = Thief(demo_a.REAL_PICTURES, *(stolen(c, demo_a.REAL_PICTURES) for c in (ours, none)))
-    name = knows.replace(demo_a.NAIVE, SAME) + ", one run" * (knows in demo_a.ONCE[ours])
     before = stolen(none)
-    oracle = max(stolen(ours, who) for who in (demo_a.ORACLE, demo_a.COLOURED_ORACLE))
+
+    def best(names: dict[str, str]) -> Thief:
+        who = max(names, key=lambda thief: stolen(ours, thief).mean)
+        sender = SENDER.get(who, who)
+        other = sender != demo_a.NAIVE and demo_a.values(results, none, sender)
+        return Thief(names[who], stolen(ours, who), stolen(none, sender) if other else None)
+
     return [  # the noise's detector is granted
         Row(
             "Demo A: zero-mean noise", "demo A", claimed, before, stolen(noisy),
@@ -76,7 +85,9 @@ def _demo_a(results: Results) -> list[Row]:
         ),
         Row(
             "Demo A: keyed lies, 512 cells", "demo A", None, before, stolen(ours),
-            Thief(name, stolen(ours, knows)), oracle, real, tuple(kept),
+            best({who: SAME if who == demo_a.NAIVE else who for who in tried}),
+            best({demo_a.ORACLE: "", demo_a.COLOURED_ORACLE: demo_a.COLOURING}),
+            best({demo_a.REAL_PICTURES: demo_a.REAL_PICTURES}), tuple(kept),
         ),
     ]  # fmt: skip
 
@@ -130,7 +141,7 @@ def _course(results: Results) -> list[Row]:
                 most("none", course.NAIVE).after,
                 most(defense, course.NAIVE).after,
                 knows._replace(name=knows.name.replace(course.NAIVE, SAME)),
-                most(defense, course.ORACLE).after,
+                most(defense, course.ORACLE)._replace(name=""),
                 Thief(f"{REAL} real pictures", real, undefended),
                 tuple(course.honest(results, d, "utility") for d in ("none", defense)),
             )
@@ -162,9 +173,7 @@ def table(found: list[Row]) -> str:
             row.name,
             arrow(*row.claimed) if row.claimed else "",
             arrow(row.before.mean, row.naive.mean),
-            f"{percent(row.knows.after.mean)} ({row.knows.name})" if row.knows else NONE,
-            percent(row.oracle.mean) if row.oracle else NONE,
-            arrow(row.real.before.mean, row.real.after.mean) if row.real else NONE,
+            *map(_best, (row.knows, row.oracle, row.real and row.real._replace(name=""))),
             f"{100 * row.lost:.1f} points" if row.honest else "nothing (assumed)",
         )
         for row in found
@@ -177,18 +186,28 @@ def table(found: list[Row]) -> str:
         if row.real
     }
     return (
-        "**Accuracy** of the thief's clone, without → with the defence: means over seeds "
-        f"({runs}). In the labs: {BUDGET:,} queries, and the best of three clones.\n\n"
+        "**Accuracy** of the thief's clone, undefended → defended: means over seeds "
+        f"({runs}) unless it says *one run*. In the labs: {BUDGET:,} queries, the best of three "
+        "clones.\n\n"
         "- *Claimed*: the demo's own single run.\n"
         "- *Unaware*: believes every answer.\n"
-        "- *Informed*: the best who knows the code but not the key. *Un-lier*: reverses the "
-        "lies; *small loss*: leaves out unlikely answers; *walking*: asks along lines.\n"
+        "- *Informed*: the best who know the code, not the key, and own at most one real "
+        "picture.\n"
         "- *Oracle*: is told which answers are lies, and learns from the others; "
         "undoing lies can gain more.\n"
         "- *With real pictures*: owns some "
-        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}); in the labs, "
-        "the best of three simple attacks.\n\n" + markdown_table(head, lines)
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}); labs: the best of "
+        "three simple attacks.\n\n" + markdown_table(head, lines)
     )
+
+
+def _best(thief: Thief | None) -> str:
+    """README's cell on the best thief of a kind."""
+    if thief is None:
+        return NONE
+    after = thief.after.mean
+    stolen = arrow(thief.before.mean, after) if thief.before else percent(after)
+    return f"{stolen} ({thief.notes})" if thief.notes else stolen
 
 
 def percent(share: float) -> str:
@@ -213,7 +232,7 @@ def section(found: list[Row]) -> str:
         if thief is None:
             return NONE
         before = f"{short(thief.before.mean)} → " if thief.before else ""
-        return f"{before}{spread(thief.after)}: {thief.name}"
+        return f"{before}{spread(thief.after)}" + f": {thief.notes}" * bool(thief.notes)
 
     head = (
         "", "claimed (one run)", "undefended", "unaware thief", "informed thief", "oracle",
@@ -226,7 +245,7 @@ def section(found: list[Row]) -> str:
             spread(row.before),
             spread(row.naive),
             successful(row.knows),
-            spread(row.oracle),
+            successful(row.oracle),
             successful(row.real),
             f"{short(row.honest[0])} → {short(row.honest[1])}"
             if row.honest
@@ -237,7 +256,8 @@ def section(found: list[Row]) -> str:
     ]
     return (
         "README's table with its intervals. Each figure is an accuracy, of the clone or of honest "
-        "users; an arrow goes from undefended to defended. In the labs' rows each thief has the "
+        "users; an arrow goes from undefended to defended, and a thief's own arrow begins with "
+        "what their own pictures bring. In the labs' rows each thief has the "
         "best of three clones. *Unaware*: takes every answer for "
         "the truth. *Informed*: the best of several thieves who have read the code and lack only "
         "its key. *Oracle*: told which answers are lies; demo B, whose noise falls on all answers, "

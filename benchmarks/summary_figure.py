@@ -39,7 +39,7 @@ def clones(row: Row) -> dict[str, Interval]:
         "before": row.before,
         "naive": row.naive,
         "knows": row.knows and row.knows.after,
-        "oracle": row.oracle,
+        "oracle": row.oracle and row.oracle.after,
         "real": row.real and row.real.after,
     }
     return {kind: value for kind, value in found.items() if value}
