@@ -89,6 +89,23 @@ def test_minutes_of_the_exercises_and_experiments_fit_the_time_of_the_lab(lab):
 
 
 @every_lab
+def test_instructors_are_told_how_long_both_halves_of_the_lab_take(lab):
+    guide = (ROOT / "docs/instructors.md").read_text(encoding="utf-8")
+    half = r"to exercise (\d): (\d+) min \| from exercise (\d): (\d+) min"
+    told = re.search(rf"^\| {lab.number} \| {half} \|", guide, re.MULTILINE)
+    last, before, first, after = map(int, told.groups())
+    text = "\n".join(cell.source for cell in source(lab.name).cells if cell.cell_type != "code")
+    halves = re.split(rf"^## Exercise {first}\b", text, flags=re.MULTILINE)
+    assert first == last + 1 and len(halves) == 2
+    minutes = [
+        sum(map(int, re.findall(r"\| (\d+) minutes \|", one)))
+        + sum(SPOKEN[word] for word in re.findall(r"\((\w+) minutes, ", one))
+        for one in halves
+    ]
+    assert minutes == [before, after] and max(minutes) <= 90
+
+
+@every_lab
 def test_the_readme_lists_the_lab(lab):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"(labs/{lab.name}/{lab.name}.ipynb)" in text

@@ -875,10 +875,11 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert on_demo_a((eight, demo_a.ORACLE))[0] > 0.1
     changing = (demo_a.BLENDING, demo_a.COLOURING)
     flagged = [100 * round(np.mean(demo_a.flagged_of(a, one)), 2) for one in changing]
-    undefended, walked = on_demo_a((free, naive), (many, demo_a.WALKING))
-    assert undefended - walked > 0.15  # "takes at least .15 from every thief tried who ..."
-    adapted = on_demo_a(*((many, one) for one in changing))
-    taken = [round(undefended - one, 2) for one in adapted]
+    without = on_demo_a(*((free, one) for one in (naive, naive, demo_a.COLOURING)))
+    behind = on_demo_a(*((many, one) for one in (demo_a.WALKING, *changing)))
+    taken = [round(before - after, 2) for before, after in zip(without, behind, strict=True)]
+    caught = dict(a)[(eight, demo_a.HONEST, 0)]["flagged"]
+    noise, _, b = summary.rows()[:3]
     mixed, unaware = stored("blended_queries"), blended_queries.UNAWARE
     on_lab_5_s = [
         round(np.mean(blended_queries.values(mixed, *mixture, what)), 2 if what == "flagged" else 3)
@@ -911,7 +912,24 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
             on_lab_5_s,
         ),
         (r"Only (\d+) % of these queries .* half and half: (\d+) % are flagged", flagged),
-        (r"and less, (\.\d+) and (\.\d+), from these two", taken),
+        (
+            r"takes (\.\d+) from the walking thief and (\.\d+) from the one who blends; of the "
+            r"\.418 it takes (\.\d+) from",
+            taken,
+        ),
+        (
+            r"flag ([\d.]+) % of the queries and ([\d.]+) % of the honest",
+            [round(100 * caught[who] + 1e-9, 1) for who in ("thief", "honest")],
+        ),
+        (
+            r"takes nothing: (\.\d+) → (\.\d+)\.",
+            [round(one.mean, 3) for one in (noise.before, noise.naive)],
+        ),
+        (
+            r"claims (\.\d+) → (\.\d+)\. Over thirty seeds it is (\.\d+) → (\.\d+), and "
+            r"(\.\d+) for",
+            [*b.claimed, *(round(one.mean, 3) for one in (b.before, b.naive, b.knows.after))],
+        ),
         (r"the clone gets (\.\d+), nearly", on_demo_a((many, demo_a.BLENDING))),
         (
             r"included, and get (\.\d+) of the (\.\d+) .* the oracle gets (\.\d+) with these",
