@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
 import re
 from collections import Counter
@@ -11,7 +10,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from PIL import Image
 from reference import ROOT
 
 from autograder.authoring.self_study import starred_answers
@@ -172,12 +170,7 @@ def test_the_model_answer_to_lab_4_s_star_gets_what_it_says(capsys):
 
 @pytest.mark.slow
 def test_readme_s_picture_is_lab_2_s_without_the_shares_that_the_lab_asks_for():
-    stored, drawn = (
-        np.asarray(Image.open(io.BytesIO(png)).convert("L"), float)
-        for png in (results.PICTURE.read_bytes(), results.lab_picture())
-    )
-    # On another machine a boundary may lie a pixel further.
-    assert stored.shape == drawn.shape and np.abs(stored - drawn).mean() < 1, (
+    assert results.alike(results.PICTURE.read_bytes(), results.lab_picture()), (
         "docs/square.png is stale: python -m benchmarks.results --write"
     )
 
