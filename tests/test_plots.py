@@ -257,6 +257,13 @@ def test_a_mark_is_written_inside_the_figure(log_x):
     assert frame.y0 <= box.y0 and box.y1 <= frame.y1
 
 
+def test_a_place_that_is_no_number_has_its_name_on_the_axis_and_in_words():
+    picture = curves(log_x=True, ticks={5_000: "one per picture"})
+    names = [tick.get_text() for tick in axes_of(picture).get_xticklabels()]
+    assert names == ["100", "one per\npicture"]
+    assert "0.72 at one per picture" in picture.alt
+
+
 def test_a_curve_writes_the_numbers_asked_for_and_one_line_needs_no_legend():
     line = {"soft": LINES["soft"]}
     labels = {"title": "t", "xlabel": "x", "ylabel": "y"}
@@ -309,6 +316,7 @@ def test_dots_show_every_run():
     axes = axes_of(FIGURES["dots"]())
     assert [len(c.get_offsets()) for c in axes.collections] == [3, 1]
     assert np.allclose(axes.collections[0].get_offsets()[:, 0], [0.4, 0.5, 0.45])
+    assert len([line for line in axes.lines if np.ptp(line.get_ydata()) < 1]) == 1  # of the three
 
 
 def test_a_contact_sheet_shows_the_pictures_themselves():

@@ -40,7 +40,7 @@ from benchmarks import (
 )
 from benchmarks import thieves_by_defense as course
 from benchmarks.formatting import short
-from trickster import defenses
+from trickster import defenses, evaluation
 from trickster.api import Query
 from trickster.checks import fixtures, lab3, lab4, lab5, thresholds
 from trickster.scenario import Scenario
@@ -371,7 +371,7 @@ def test_no_kind_of_lie_withstands_every_thief_who_asks_and_none_overspends():
         kind: fidelity(kind, lies_by_query.best(found, kind, 3_000))
         for kind in lies_by_query.PLANES
     }
-    assert min(best, key=best.get) == "512 cells"  # what lab 5 recommends after the fact
+    assert min(best, key=best.get) == "512 cells"  # the least that lab 5 recommends in the end
     assert lies_by_query.best(found, "512 cells", 3_000) == lies_by_query.UNAWARE
 
 
@@ -590,6 +590,29 @@ def test_lab_5_shows_the_table_of_detectors_that_was_measured():
     assert shown == rows
 
 
+def test_lab_5_draws_what_was_measured_of_every_kind_of_lie():
+    (source,) = (ROOT / "solutions").glob("lab5_*/lab5_*.py")
+    text = source.read_text("utf-8")
+    drawn = ast.literal_eval(re.search(r"^MEASURED = (\{.*?^\})$", text, re.M | re.S)[1])
+    lies, named = stored("lies_by_query"), {}
+    for budget in (6_000, 3_000):
+        named[f"best thief, {budget:,} queries"] = [
+            lies_by_query.values(lies, kind, budget, lies_by_query.best(lies, kind, budget))
+            for kind in lies_by_query.PLANES
+        ]
+    named["believes every answer, 3,000 queries"] = [
+        lies_by_query.values(lies, kind, 3_000, lies_by_query.UNAWARE)
+        for kind in lies_by_query.PLANES
+    ]
+    assert list(drawn) == list(named)
+    for name, row in named.items():
+        found = [evaluation.bootstrap_interval(runs)[:3] for runs in row]
+        assert np.allclose(drawn[name], found, atol=6e-4), name
+    told = lies_by_query.values(lies, lies_by_query.ANY, 3_000, lies_by_query.ORACLE)
+    level = re.search(r'"oracle": ([\d.]+)\},  # who sends 3,000', text)[1]
+    assert float(level) == pytest.approx(np.mean(told), abs=6e-4)
+
+
 def of_demo_b(what: str, *conditions: str, seeds: int = 30) -> list[float]:
     """Means over the first ``seeds`` seeds; lab 4 runs the first 20 again."""
     found = [(job[0], result[what]) for job, result in stored("demo_b") if job[1] < seeds]
@@ -769,37 +792,42 @@ def quotes():
         ],
     )
     lies = stored("lies_by_query")
-    best_thieves = [
-        np.mean(lies_by_query.values(lies, kind, budget, lies_by_query.best(lies, kind, budget)))
-        for budget in lies_by_query.BUDGETS
-        for kind in lies_by_query.PLANES
-    ]
-    believing = [
-        np.mean(lies_by_query.values(lies, kind, 3_000, lies_by_query.UNAWARE))
-        for kind in lies_by_query.PLANES
-    ]
-    yield "lab5", r"believes every answer" + r" \| (\.\d+)" * 6, believing
     yield (
         "lab5",
-        r"\| 3,000 queries, best thief"
-        + r" \| (\.\d+)" * 6
-        + r" \| \| 6,000 queries, best thief"
-        + r" \| (\.\d+)" * 6,
-        best_thieves,
-    )
-    yield (
-        "lab5",
-        r"an oracle gets (\.\d+) from 3,000 queries and (\.\d+) from 6,000, a thief of an "
-        r"undefended service (\.\d+) and (\.\d+)",
+        r"from 6,000 queries the copying thief has (\.\d+), where the oracle .*? has (\.\d+) from "
+        r"3,000 \(and (\.\d+) from 6,000\)",
         [
-            np.mean(lies_by_query.values(lies, lies_by_query.ANY, budget, thief))
-            for thief in (lies_by_query.ORACLE, lies_by_query.UNDEFENDED)
-            for budget in lies_by_query.BUDGETS
+            np.mean(lies_by_query.values(lies, *one))
+            for one in (
+                ("one a picture", 6_000, lies_by_query.COPYING),
+                (lies_by_query.ANY, 3_000, lies_by_query.ORACLE),
+                (lies_by_query.ANY, 6_000, lies_by_query.ORACLE),
+            )
+        ],
+    )
+    mixed, half_of_ten = stored("blended_queries"), (10, 0.5)
+    yield (
+        "lab5",
+        r"gives (\.\d+) in place of (\.\d+) behind eight cells, for only (\d+) % of these queries "
+        r"are flagged\. \(The ten pictures alone give (\.\d+)\.\)",
+        [
+            np.mean(blended_queries.values(mixed, *half_of_ten, blended_queries.UNAWARE)),
+            np.mean(blended_queries.values(mixed, 0, 0.0, blended_queries.UNAWARE)),
+            100 * np.mean(blended_queries.values(mixed, *half_of_ten, "flagged")),
+            np.mean(blended_queries.values(mixed, 10, 1.0, blended_queries.UNAWARE)),
         ],
     )
     yield (
         "lab5",
-        r"fall by at least (\.\d+) with fresh shapes, (\.\d+) with the other pool, and (\.\d+)",
+        r"in each query gets (\.\d+) of the (\.\d+) of an undefended service, behind 512 cells",
+        [
+            np.mean(demo_a.values(stored("demo_a"), *one))
+            for one in ((demo_a.FINE, demo_a.BLENDING), ("no defence", demo_a.NAIVE))
+        ],
+    )
+    yield (
+        "lab5",
+        r"\| fresh shapes \| (\.\d+) \| \| the other pool \| (\.\d+) \| \|.*?\) \| (\.\d+) \|",
         [bar.full for bar in (thresholds.KNOWING_SHAPES, thresholds.KNOWING_HIDDEN)]
         + [thresholds.ORACLE.full],
     )

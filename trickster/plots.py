@@ -211,17 +211,19 @@ def curves(
     log_y: bool = False,
     marks: Mapping[str, float] | None = None,
     numbered: Sequence[float] = (),
+    ticks: Mapping[float, str] | None = None,
     apart: float = 1.0,
 ) -> Picture:
     """One line for each name through its means, with intervals as bars.
 
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines; the means at
-    the ``numbered`` xs are written beside their points. Each line is drawn at ``apart`` times the
-    xs of the line before it, so that bars at the same x can be told apart.
+    the ``numbered`` xs are written beside their points; on a log axis, ``ticks`` names xs that are
+    no numbers. Each line is drawn at ``apart`` times the xs of the line before it, so that bars at
+    the same x can be told apart.
     """
     figure, axes = new_axes(title, xlabel, ylabel)
     axes.set_yscale("log" if log_y else "linear")
-    readings, digits = [], ".2g" if log_y else ".2f"
+    readings, digits, named = [], ".2g" if log_y else ".2f", ticks or {}
     for i, (name, points) in enumerate(lines.items()):
         xs = sorted(points)
         mean = np.array([points[x].mean for x in xs])
@@ -229,7 +231,7 @@ def curves(
         bars = np.where(np.isfinite(bars), bars, 0)
         at = np.array(xs) * apart ** (i - (len(lines) - 1) / 2)
         axes.errorbar(at, mean, yerr=bars, label=name, capsize=3, **line_style(i))
-        first, last = (f"{mean[j]:{digits}} at {xs[j]:g}" for j in (0, -1))
+        first, last = (f"{mean[j]:{digits}} at {named.get(xs[j], f'{xs[j]:g}')}" for j in (0, -1))
         readings.append(f"{name} from {first} to {last}")
         for x in sorted(set(numbered) & set(xs)):
             told, side = f"{points[x].mean:{digits}} at {x:g}", {"xytext": (-8, -4), "ha": "right"}
@@ -240,8 +242,8 @@ def curves(
         axes.text(0.01, level, name, fontsize=9, va="bottom", transform=axes.get_yaxis_transform())
     if log_x:
         axes.set_xscale("log")
-        ticks = sorted({x for points in lines.values() for x in points})
-        axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
+        xs = sorted({x for points in lines.values() for x in points})
+        axes.set_xticks(xs, [textwrap.fill(named.get(x, f"{x:,g}"), 10) for x in xs])
         axes.minorticks_off()
     if len(lines) > 1:
         axes.legend(frameon=False)
@@ -293,18 +295,19 @@ def dots(
     xlabel: str,
     marks: Mapping[str, float] | None = None,
 ) -> Picture:
-    """One row of dots for each series, a dot for each run and a line at their mean."""
+    """One row of dots for each series: a dot for each run and, of several, a line at the mean."""
     figure, axes = new_axes(title, xlabel, "", size=(7, 0.6 * len(series) + 1.4))
     readings = []
     for i, (name, values) in enumerate(series.items()):
         values = np.asarray(values, dtype=float)
-        spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0]
+        several = len(values) > 1
+        spread = np.linspace(-0.18, 0.18, len(values)) if several else [0]
         style = {key: look for key, look in line_style(i).items() if key != "linestyle"}
         axes.scatter(values, -i + np.asarray(spread), s=22, **style)
-        axes.plot([values.mean()] * 2, [-i - 0.3, -i + 0.3], color="0.2", linewidth=1.5)
-        readings.append(
-            f"{name}: mean {values.mean():.2f}, from {values.min():.2f} to {values.max():.2f}"
-        )
+        if several:
+            axes.plot([values.mean()] * 2, [-i - 0.3, -i + 0.3], color="0.2", linewidth=1.5)
+        mean, ends = f"{values.mean():.2f}", f"from {values.min():.2f} to {values.max():.2f}"
+        readings.append(f"{name}: mean {mean}, {ends}" if several else f"{name}: {mean}")
     for name, x in (marks or {}).items():
         axes.axvline(x, color="0.4", linestyle=":", linewidth=1)
         side = "left" if x < np.mean(axes.get_xlim()) else "right"  # of the text lies at the line
