@@ -84,7 +84,7 @@ def _demo_a(results: Results) -> list[Row]:
             None, None, None, None,
         ),
         Row(
-            "Demo A: keyed lies, 512 cells", "demo A", None, before, stolen(ours),
+            "Lab 5's 512 cells, demo A's theft", "demo A", None, before, stolen(ours),
             best({who: SAME if who == demo_a.NAIVE else who for who in tried}),
             best({demo_a.ORACLE: "", demo_a.COLOURED_ORACLE: demo_a.COLOURING}),
             best({demo_a.REAL_PICTURES: demo_a.REAL_PICTURES}), tuple(kept),

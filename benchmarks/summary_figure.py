@@ -25,8 +25,8 @@ class Mark(NamedTuple):
 
 
 MARKS = {
-    "before": Mark("undefended", "o", "0.25", hollow=True),
-    "naive": Mark("unaware thief", "s", COLOURS[0]),
+    "before": Mark("unaware, undefended", "o", "0.25", hollow=True),
+    "naive": Mark("unaware, defended", "s", COLOURS[0]),
     "knows": Mark("informed thief", "^", COLOURS[1]),
     "oracle": Mark("oracle", "*", COLOURS[2]),
     "real": Mark("thief with real pictures", "D", COLOURS[3]),
