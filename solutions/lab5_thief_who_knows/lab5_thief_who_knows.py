@@ -413,11 +413,10 @@ print(
 # clone: more than a third of its answers are still lies, and half of the answers are gone.
 #
 # Where lies are the minority (29 % of the answers), the same method leaves out nearly all of them, and gains about
-# .03 in either run. (The pools differ much: believing everything leaves .512 with one, .328 with the other.) With half
-# of 3,000 answers, 95 % of them true, it reaches .540 and .358. That is little: in exercise 6, 1,000 true answers that
-# nobody has selected give .616. So which answers are kept, or the few lies among them, must matter. A likely reason
-# is that the method keeps what the first clone knew already, and that the answers that would have taught it something
-# look as unlikely as lies.
+# .03 in either run. (The pools differ much: believing everything leaves .512 with one, .328 with the other.) With
+# half of 3,000 answers, 95 % of them true, it reaches .540 and .358. That is little: in exercise 6, 1,000 true
+# answers that nobody has selected give .616. A likely reason: the method keeps what the first clone knew already, and
+# answers that would have taught it something look as unlikely as lies.
 #
 # The oracle gets nearly everything in either case: lab 3's detector leaves so many truthful answers that a thief who
 # could find them would need no others. The un-lier, who has to find out, does about as well.
@@ -768,10 +767,8 @@ plots.dots(
 # changes with every picture: one permutation leaves .163 and reversed answers .187, one permutation per picture .397.
 # Eight cells scatter from .122 to .441, and four runs cannot place them: three of the four are about as high as one
 # per picture. "Yours" is with the reference eight cells as well, with other planes and permutations; on the same
-# pools and coins it gets .352, from .267 to .406. So it matters where the planes fall and how each cell is permuted,
-# and a mean of four runs says little about eight cells. But with 60 % lies, the two lies that follow one rule
-# everywhere do the most harm to a thief who asks for nothing but answers. What they cost a thief who *chooses* the
-# questions comes last in this lab.
+# pools and coins it gets .352, from .267 to .406. So it matters where the planes fall and how each cell is permuted.
+# What these lies cost a thief who *chooses* the questions comes last in this lab.
 #
 # </details>
 
@@ -856,8 +853,7 @@ playground(
 #
 # **Idea.** Put it together: score each picture, compare the score with a threshold chosen on honest pictures as
 # customers send them, and answer with a keyed lie below it. Honest users may lose at most 1.5 points of
-# accuracy, and at most 3 % of their pictures may be treated as weird. The honest pictures that outlier exposure
-# flags by mistake cost more accuracy than those that lab 3's score flags, so leave some room.
+# accuracy, and at most 3 % of their pictures may be treated as weird. Leave some room.
 #
 # The check takes half a minute. It runs your code as two services, each with a key of its own, and sends thieves who
 # have read it:
@@ -877,7 +873,7 @@ playground(
 # | fresh shapes, the oracle included (six pools, since what it gets varies) | .065 |
 #
 # > **Predict.** Which of these thieves will be the best one, and what fidelity will the oracle reach? The cell after
-# > the check shows all of them.
+# > the check shows all of them, with other pools and another key: compare only within one table.
 
 # %%
 my_best, my_oracle = "no guess yet", "no guess yet"  # for example "un-lier", 0.4
@@ -979,8 +975,6 @@ plots.dots(
 #
 # A defence does not end thefts; it raises their price. By how much? Compare the oracle behind your defence with
 # thieves who send fewer queries to an undefended service. And let a thief own 100 real pictures again.
-#
-# The numbers differ from the check's, which has its own pools, pictures and keys: compare only within one table.
 #
 # > **Predict.** The oracle sends 3,000 queries to your service. How many to an undefended one would teach as much?
 # > Work it out from exercise 3's table, then read it off the figure.
