@@ -191,7 +191,7 @@ def table(found: list[Row]) -> str:
         "clones.\n\n"
         "- *Claimed*: the demo's own single run.\n"
         "- *Unaware*: believes every answer.\n"
-        "- *Informed*: the best who know the code, not the key, and own at most one real "
+        "- *Informed*: the best of those who know the code, not the key, and own at most one real "
         "picture.\n"
         "- *Oracle*: is told which answers are lies, and learns from the others; "
         "undoing lies can gain more.\n"
