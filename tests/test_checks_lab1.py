@@ -4,6 +4,7 @@ import copy
 import re
 import warnings
 from contextlib import nullcontext
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -821,6 +822,21 @@ def service(
 def test_api_reference(names):
     assert the_same(under_secrets(lab1.api, names["API"])) == 4.0
     assert the_same(under_secrets(lab1.api, service())) == 4.0
+
+
+def test_api_that_answers_under_a_lock():
+    """Slow where many ask at once, but right: `used` can still be read while the model answers."""
+
+    class API(service()):
+        def __init__(self, predict, budget):
+            super().__init__(predict, budget)
+            self.lock = Lock()
+
+        def query(self, x):
+            with self.lock:
+                return super().query(x)
+
+    assert the_same(under_secrets(lab1.api, API)) == 4.0
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,8 @@ def reliability(
 ) -> Picture:
     """Accuracy against confidence in ``bins`` equal bins, and how many answers each bin holds.
 
-    A model is calibrated where the line is on the diagonal. Bins of fewer than ``FEW`` answers are
-    hollow points beside the line: their accuracy is mostly chance.
+    A model is calibrated where the line is on the diagonal; the bars are the 95 % sampling error.
+    Bins of fewer than ``FEW`` answers are hollow points: their accuracy is mostly chance.
     """
     confidence = posteriors.max(axis=1)
     right = posteriors.argmax(axis=1) == y
@@ -176,10 +176,12 @@ def reliability(
     below = figure.axes[1]
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
     few = count[seen] < FEW
-    axes.plot(mean[~few], hit[~few], marker="o", color=COLOURS[0], label="measured")
+    error = 1.96 * np.sqrt(hit * (1 - hit) / count[seen])
+    dot = {"marker": "o", "color": COLOURS[0]}
+    axes.errorbar(mean[~few], hit[~few], error[~few], label="measured (bars: 95 %)", **dot)
     if few.any():
-        hollow = {"marker": "o", "linestyle": "", "color": COLOURS[0], "fillstyle": "none"}
-        axes.plot(mean[few], hit[few], **hollow, label=f"fewer than {FEW} answers")
+        dot |= {"linestyle": "", "fillstyle": "none", "label": f"fewer than {FEW} answers"}
+        axes.plot(mean[few], hit[few], **dot)
     axes.set(ylim=(-0.05, 1.05))
     axes.legend(frameon=False)
     centres = (np.arange(bins) + 0.5) / bins
@@ -192,12 +194,11 @@ def reliability(
     below.set_ylim(top=1.25 * count.max())
     below.yaxis.set_major_formatter("{x:,.0f}")
     gaps = (mean - hit)[~few] if not few.all() else mean - hit
-    under = float(gaps[np.argmax(np.abs(gaps))])
     numbers = ", ".join(f"{m:.2f}: {n:,}" for m, n in zip(mean, count[seen], strict=True))
     return Picture(
         figure,
         f"{title}: accuracy against confidence in {seen.sum()} bins. The largest gap, confidence "
-        f"minus accuracy, is {under:+.2f}. Answers by mean confidence of the bin: {numbers}.",
+        f"minus accuracy, is {max(gaps, key=abs):+.2f}. Answers by mean confidence of the bin: {numbers}.",
     )
 
 

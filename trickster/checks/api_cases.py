@@ -116,9 +116,9 @@ def charges_first(part: Part, make_api: MakeApi) -> None:
         else "You charge first, but give the charge back when the answer fails. A customer could "
         "then hang up on purpose, just before the end. What is charged stays charged."
         if seen == charged and used == before
-        else "You count a query after answering it. Whatever interrupts the answer, or comes "
-        "in meanwhile, then goes unpaid: two requests at one moment spend the same unit twice. "
-        "Check, charge, answer, in this order.",
+        else "You count a query after answering it. An answer that is interrupted then goes "
+        "unpaid, and a request that comes in while the model computes spends the same unit "
+        "again. Check, charge, answer, in this order.",
     )
 
 
