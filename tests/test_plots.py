@@ -370,6 +370,7 @@ def test_a_frontier_names_its_points_and_rings_the_chosen_one():
     ring = [line for line in axes.lines if line.get_fillstyle() == "none"]
     assert len(ring) == 1 and ring[0].get_xydata().tolist() == [[0.88, 0.3]]
     assert "2%: utility 0.880, fidelity 0.30" in picture.alt and "Chosen: 2%." in picture.alt
-    other = plots.frontier(points, title="T", xlabel="accuracy lost (paired)")
-    assert "2%: accuracy lost 0.880" in other.alt
+    other = plots.frontier(points, title="T", xlabel="accuracy lost (paired)", limit=0.885)
+    assert "2%: accuracy lost 0.880" in other.alt and "Limit: 0.885." in other.alt
+    assert [0.885, 0.885] in [list(line.get_xdata()) for line in axes_of(other).lines]
     assert not [line for line in axes_of(other).lines if line.get_fillstyle() == "none"]

@@ -396,19 +396,21 @@ def frontier(
     chosen: str | None = None,
     xlabel: str = "utility (honest users' accuracy)",
     ylabel: str = "fidelity of the clone",
+    limit: float | None = None,
 ) -> Picture:
-    """Named points with intervals both ways, joined in their order; ``chosen`` gets a ring."""
+    """Named points with intervals both ways, joined in their order; ``chosen`` gets a ring.
+
+    A dotted line is drawn where x is at its ``limit``.
+    """
     figure, axes = new_axes(title, xlabel, ylabel)
-    xs, ys = ([pair[i].mean for pair in points.values()] for i in (0, 1))
-    spans = [
-        [
-            [p[i].mean - p[i].low for p in points.values()],
-            [p[i].high - p[i].mean for p in points.values()],
-        ]
-        for i in (0, 1)
-    ]
-    xerr, yerr = (np.where(np.isfinite(span), span, 0) for span in spans)
+    spans = np.array([[(p.mean, p.low, p.high) for p in pair] for pair in points.values()])
+    (xs, ys), low, high = spans.transpose(2, 1, 0)
+    errors = np.stack([[xs, ys] - low, high - [xs, ys]], axis=1)
+    xerr, yerr = np.where(np.isfinite(errors), errors, 0)
     axes.errorbar(xs, ys, xerr=xerr, yerr=yerr, capsize=3, **line_style(0))
+    if limit is not None:
+        axes.axvline(limit, color="0.4", linestyle=":", linewidth=1.5, label=f"limit: {limit:g}")
+        axes.legend(frameon=False)
     axes.set_ylim(bottom=0)
     # Names stand behind the bars, and apart from each other where points lie close together.
     lowest = -np.inf
@@ -426,7 +428,8 @@ def frontier(
         f"{n}: {across} {x:.3f}, fidelity {y:.2f}" for n, x, y in zip(points, xs, ys, strict=True)
     )
     ring = f" Chosen: {chosen}." if chosen else ""
-    return Picture(figure, f"{title}. {readings}.{ring}")
+    line = "" if limit is None else f" Limit: {limit:g}."
+    return Picture(figure, f"{title}. {readings}.{ring}{line}")
 
 
 def _pixels(picture: np.ndarray) -> np.ndarray:
