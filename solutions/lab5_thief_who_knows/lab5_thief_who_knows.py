@@ -317,7 +317,7 @@ plots.dots(
 # <details><summary><b>Read the result</b></summary>
 #
 # After un-lying, more than 95 % of the answers are true, and nine tenths of the drop are gone: the thief who knows
-# reaches .619 instead of .287, and an undefended service gives away .659. (Lab 3's un-lier had .629; two seeds cannot
+# reaches .619 instead of .287, and an undefended service gives away .659. (Lab 3's un-lier had .630; two seeds cannot
 # tell the two apart.) A reversed answer still holds the truth, in another order, and whoever knows the order loses
 # only the few rows that were decided wrongly. (This thief looks at nothing but the answers, and does not find lies
 # that look like truths about another class, such as the rolled ones of lab 3. A thief who also looks at the pictures
