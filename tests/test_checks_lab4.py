@@ -806,6 +806,11 @@ def test_layered_wrong_ways_are_named(made, points, words):
         ),
         (making(), (4, 4.8), "turns them round"),
         (making(wrong=lambda p: np.roll(p, 3, axis=1), k=10), (4, 4.9), "do not fit their"),
+        (
+            making(wrong=lambda p: np.roll(p, 1, axis=1), tell=defenses.hard_labels),
+            (4, 4.95),
+            "names the class behind it",
+        ),
         (making(wrong=least_likely), (4, 4.8), "the thief leaves them out"),
     ],
 )

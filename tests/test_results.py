@@ -713,7 +713,8 @@ def quotes():
     )
     yield (
         "lab4",
-        r"loses (\.\d+) on average to such labels, and (\.\d+) to those of reversed answers",
+        r"such labels cost the thief who has read the code (\.\d+) on average, and those of "
+        r"reversed answers (\.\d+)",
         [
             calibration.values_of(stored("calibrate_defenses"), "read", f"{lie}, labels").mean()
             for lie in ("rolled by one", "reversed")
@@ -729,12 +730,14 @@ def quotes():
     )
     yield (
         "lab4",
-        r"(\.\d+) in place of (\.\d+) from labels behind lies with ten accounts "
-        r"\(without a defence, (\.\d+) in place of (\.\d+)\), though small loss "
-        r"gains it nothing either \((\.\d+)\)",
-        of_both_clones(
-            ("layered", "10 accounts"), ("none", "does not know"), ("layered", "small loss")
-        )[:5],
+        r"this lab's clone \| (\.\d+) \| (\.\d+) \| \| "
+        r"\| lab 2's best \| (\.\d+) \| (\.\d+) \| (\.\d+) \|",
+        [
+            of_both_clones(
+                ("layered", "10 accounts"), ("none", "does not know"), ("layered", "small loss")
+            )[i]
+            for i in (3, 1, 2, 0, 4)
+        ],
     )
     yield (
         "lab4",
@@ -767,12 +770,12 @@ def quotes():
     )
     yield (
         "lab4",
-        r"for one point: all of it for a drop of fidelity of (\.\d+), part of it from (\.\d+)",
+        r"fidelity of the best falls by (\.\d+) \(a part: by (\.\d+)\)",
         [thresholds.LAYERED_DROP.full, thresholds.LAYERED_DROP.some],
     )
     yield (
         "lab4",
-        r"full points for a drop of (\.\d+), part of them from (\.\d+)",
+        r"fidelity of their best way falls by (\.\d+) \(a part: by (\.\d+)\)",
         [thresholds.LAYERED_READ.full, thresholds.LAYERED_READ.some],
     )
     yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [thresholds.HONEST_LOSS]

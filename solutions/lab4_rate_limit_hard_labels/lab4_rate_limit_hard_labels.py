@@ -354,7 +354,7 @@ lab4.counterexample(counterexample)
 # $$y - \beta\,\big(\sigma(\gamma\,\mathrm{logit}(y)) - 1/2\big), \qquad
 # \mathrm{logit}(y) = \log\frac{y}{1 - y}, \qquad \sigma(z) = \frac{1}{1 + e^{-z}}.$$
 #
-# Probabilities above one half shrink, and those below grow. Whatever is negative after that becomes 0, and each row
+# Probabilities above one half shrink, and those below grow. Whatever is negative after that becomes 0; then each row
 # is divided by its sum. The largest class nearly always stays the largest, but unlikely classes are raised, and
 # different small probabilities can become equal. A network that learns these numbers learns less.
 
@@ -610,9 +610,9 @@ plots.curves(
 #
 # The soft thief, who trains for as many steps as with 3,000 answers, reaches .521 at the left end of the curves, and
 # .677 at the right end: that is about three quarters, after a tenth of the queries. (Lab 2's curve ends higher, since
-# its clones train for 790 steps, and these for 470.) Labels and a limit together keep this thief at .367 on the first
-# day; on the tenth they have 3,000 labels, and .634. The second 300 answers raise the soft thief from .521 to .592;
-# the last 1,500 raise them from .633 to .677, by less.
+# its clones train for 790 steps, and these for 470.) If the service sends labels only, the limit leaves a thief .367 on
+# the first day; on the tenth they have 3,000 labels, and .634. The second 300 answers raise the soft thief from .521
+# to .592; the last 1,500 raise them from .633 to .677, by less.
 #
 # </details>
 
@@ -940,15 +940,22 @@ print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
 # in any 24 hours. Honest accuracy may fall by .015 at most. The same picture gets the same answer, whoever asks,
 # whenever, and in whatever batch.
 #
-# **What the check does.** Four thieves with 3,000 answers each attack your service, keep to the terms, and do not know
-# how you defend. One learns from the probabilities, one from the labels, one sends 1,000 pictures three times and
-# averages, and one uses a new account every day. The best of them counts, for one point: all of it for a drop of
-# fidelity of .20, part of it from .12. One point is for a thief who *has read your code*, and knows how you mislead but
-# not when. They turn lies round where the answers give them away, or where an answer does not fit its picture, or they
-# leave answers out; the best of these ways counts: full points for a drop of .15, part of them from .10. The other
-# points: half a point each for answering customers and for the cap on an account, one each for the customers' accuracy
-# and for steady answers. Honest customers ask at the same time. The pictures come mixed, from many accounts, over
-# weeks.
+# **What the check does.** Customers and thieves use your service at the same time. Their pictures come mixed, from
+# many accounts, over weeks.
+#
+# | part | full points | points |
+# |---|---|---|
+# | customers are answered | every request | .5 |
+# | customers' accuracy | falls by .015 at most | 1 |
+# | the same picture, the same answer | always | 1 |
+# | one greedy account | gets at most 1,000 answers in 24 hours | .5 |
+# | four thieves who do not know how you defend | fidelity of the best falls by .20 (a part: by .12) | 1 |
+# | a thief who *has read your code* | fidelity of their best way falls by .28 (a part: by .15) | 1 |
+#
+# All thieves keep to the terms and get 3,000 answers. Of the four, one learns from the probabilities, one from the
+# labels, one sends 1,000 pictures three times and averages, and one uses a new account every day. The reader of your
+# code knows how you mislead, but not when. They turn lies round where the answers give them away, or where an answer
+# does not fit its picture, or they leave answers out.
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -1026,7 +1033,8 @@ lab4.layered(make_layered)
 # A thief who also looks at the pictures needs only one thing: a lie that tells which class was behind it. If you
 # always name, say, the next class in the list, they turn your lies round, even behind labels in part.
 # </details>
-#
+
+# %% [markdown]
 # ## What each layer adds
 #
 # (Ten minutes, to read and run.) The thief with ten accounts now meets three services. (The check has its own pools
@@ -1085,14 +1093,15 @@ print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}."
 #
 # </details>
 #
-# **And a thief who knows?** So far, no thief of this lab has known that some answers are lies. Lab 3 ended with one who
-# does: the *un-lier* has read the service's code, notices which answers are reversed, and reverses them back. Behind
-# labels there is nothing to reverse: the name of the least likely class does not reveal the most likely one. (A lie
-# that always names the next class does reveal it, and a thief who also looks at the pictures finds out which answers do
-# not fit. In 20 runs of the check, the thief who has read the code loses .17 on average to such labels, and .45 to
-# those of reversed answers.) A thief who knows *that* there are lies can still leave answers out: those that a first
-# clone, trained on all of them, finds least likely (*small loss* keeps the better half). The *oracle* is no thief; it
-# is told which answers are lies, and trains on the others.
+# **And a thief who knows?** So far, no thief of this lab has known that some answers are lies. Now there are two:
+#
+# | thief | knows | does |
+# |---|---|---|
+# | un-lier (lab 3) | how the service misleads | notices which answers are reversed, reverses them back |
+# | small loss | that there are lies | trains a first clone on all answers, keeps the half that it finds likeliest |
+#
+# Behind labels the un-lier has nothing to reverse: the name of the least likely class does not reveal the most likely
+# one. The *oracle* is no thief: it is told which answers are lies, and trains on the others.
 #
 # > **Predict.** The oracle leaves out all lies. What fidelity does it reach behind lies and labels together: as much
 # > as behind lies alone?
@@ -1161,6 +1170,9 @@ plots.bars(
 # clone finds unlikely, gets .231. The oracle loses a little to the labels on average: it gets .614 in place of .661,
 # though the ranges overlap.
 #
+# A lie that always names the next class does reveal the class behind it. In 20 runs of the check, such labels cost the
+# thief who has read the code .17 on average, and those of reversed answers .45.
+#
 # </details>
 #
 # **Explain it before you open the next fold.** Of what small loss keeps, a larger share is true than of all answers.
@@ -1177,9 +1189,14 @@ plots.bars(
 #
 # **Three warnings.**
 #
-# - All thieves of this lab train the same small clone, and lab 2's best gets more out of the same answers: in the
-#   course's own measurements, over five seeds, .388 in place of .254 from labels behind lies with ten accounts
-#   (without a defence, .746 in place of .693), though small loss gains it nothing either (.242).
+# - All thieves of this lab train the same small clone. Lab 2's best gets more out of the same answers. The course's own
+#   measurements, over five seeds and with ten accounts:
+#
+#   | | no defence | labels behind lies | with small loss |
+#   |---|---|---|---|
+#   | this lab's clone | .693 | .254 | |
+#   | lab 2's best | .746 | .388 | .242 |
+#
 # - Lies are for weird queries only: with 100 real pictures of clothes, and nothing else, a thief still gets .715
 #   behind labels and lies (.748 without a defence), in the same measurements.
 # - It has not been shown that no thief can do better. The oracle says how much there is to win: whoever could tell

@@ -170,9 +170,10 @@ def _advice(best: str) -> str:
         )
     if best == LOOKS:
         return (
-            "The thief knows how your service misleads, notices which answers do not fit their "
-            "pictures, and turns them round. With your code, nobody should be able to work out "
-            "from a misleading answer which class was the likeliest."
+            "Your lie names the class behind it. The thief knows how your service misleads, "
+            "notices which answers do not fit their pictures, and turns them round. With your "
+            "code, nobody should be able to work out from a misleading answer which class was the "
+            "likeliest."
         )
     if best == LEAVES_OUT:
         return (
