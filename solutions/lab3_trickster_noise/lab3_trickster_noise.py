@@ -208,9 +208,8 @@ plots.bars(
 # %% [markdown]
 # <details><summary><b>Read the result</b></summary>
 #
-# Each pair of bars shows the same thief without and with noise. The noisy bar is a little lower, and both are far
-# above chance. A third of the answers are wrong, and yet the thief with soft labels falls only from .677 to .634, and
-# the one with hard labels from .628 to .610.
+# A third of the answers are wrong, and yet the thief with soft labels falls only from .677 to .634, and the one with
+# hard labels from .628 to .610.
 #
 # Is the small difference chance? The two clones of a seed share their pictures and their starting weights, so compare
 # them seed by seed. In all eight pairs the noisy clone is worse, by .018 to .080 with soft labels and by .004 to .044
@@ -386,10 +385,8 @@ plots.histograms(
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# In the first figure, clothes and shapes form two hills that overlap, and 56 % of the shapes lie to the left of the
-# dotted line. In the second, the victim is less confident about shapes on the whole, but it is just as unsure about
-# many clothes, so the dotted line has to lie far to the left and few shapes lie beyond it. If 2 % of honest users may
-# be flagged, MSP catches 15 % of the shapes, energy 32 % and k-NN 56 %.
+# If 2 % of honest users may be flagged, MSP catches 15 % of the shapes, energy 32 % and k-NN 56 %. In both figures,
+# the shapes that are caught lie to the left of the dotted line.
 #
 # MSP asks how sure the victim is which of ten kinds it sees. It is unsure about some clothes too, such as a shirt
 # that might be a coat, so a threshold that spares nearly all clothes must be low. Most shapes lie above it: training
@@ -538,15 +535,13 @@ for name, one in weird.items():
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 3 |
 #
-# **Idea.** *The same picture must always get the same lie*, even after the service was restarted: true answers never
-# change, so whoever asks twice would see which ones are lies. *Similar pictures should get similar lies*: training
-# averages over similar pictures, and lies that point in all directions may cancel, as the noise of exercise 1 did.
-# Exercise 5 measures how much that matters. Besides, a lie should look like any other answer.
+# **Idea.** Write one lie that meets four demands. Three ways are in hint 1, if you want them.
 #
-# Four demands, then: a distribution with another class on top than the victim's own; similar lies about similar answers
-# (the check here cannot see that); different answers to different inputs (the check wants at least five different
-# classes on top, over all rows); and nothing random. Write one lie that meets them. Three ways are in hint 1, if you
-# want them.
+# - *It looks like any other answer*: a distribution, with another class on top than the victim's own.
+# - *Different inputs get different lies*: the check wants at least five different classes on top, over all rows.
+# - *Nothing is random*, even after a restart. True answers never change, so whoever asks twice would see which are lies.
+# - *Similar answers get similar lies*. Training averages over similar pictures, and lies that point in all directions
+#   may cancel, as noise did. The check here cannot see that; exercise 5 measures how much it matters.
 
 
 # %% solution="misinform"
@@ -849,7 +844,6 @@ plots.frontier(
 # Follow the line from the top: each point has a stricter threshold than the one before. At first the line falls almost
 # straight down: up to a rate of 1 %, the fidelity falls from .677 to .325, and honest users lose next to nothing. The
 # last step, to 5 %, goes to the right: it takes .018 from honest users, and crosses the dotted line. So 2 % is chosen.
-# Every point has its price, and the owner has to choose one.
 #
 # </details>
 #
@@ -864,8 +858,8 @@ plots.frontier(
 #
 # The table says that the step lowers the fidelity by .039 [.015, .081] and the utility by .001 [.000, .003]. The first
 # interval does not contain 0, so probably yes; but four values of one sign occur by chance in one of eight cases, so
-# repeat it before you pay for it. Had the interval contained 0, you would not know, and might as well take the cheaper
-# rate. (The rate was picked on the same pictures that its utility is reported on; with five candidates, that flatters
+# repeat it before you pay for it.
+# (The rate was picked on the same pictures that its utility is reported on; with five candidates, that flatters
 # it only a little.)
 #
 # </details>
