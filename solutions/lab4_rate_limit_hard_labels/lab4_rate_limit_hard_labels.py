@@ -31,7 +31,7 @@
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you open
-# the next fold. Nobody grades a guess, but run that cell even if you have none: later cells print it.
+# the next fold. Nobody grades a guess, but run that cell even if you have none: later cells print most.
 
 # %% [markdown]
 # **If you are stuck** on an exercise, use the library's version and go on. You get no points for that exercise.
@@ -411,13 +411,16 @@ print("three classes:", two_alike[0], "become", reverse_sigmoid(two_alike)[0].ro
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# They could try to invert the formula, since it is public. But it is not one-to-one: near 0 its curve turns
-# back, so that .001 and .117 become the same, as the last line shows. It is simpler to throw the bent probabilities
-# away and learn from the labels, which are nearly all true. Bending takes the soft thief from .633 to .528, and the
-# label thief hardly falls, from .585 to .580. So a thief who switches to labels loses hardly more than if the service
-# had sent labels only. In the course's own measurements, with 3,000 answers and over ten seeds, the soft thief went
-# from .697 to .615, and the label thief from .669 to .671. A defence tested against a single thief looks better than
-# it is: what counts is what the best thief is left with.
+# The simplest is to throw the bent probabilities away and learn from the labels, which are nearly all true. Bending
+# takes the soft thief from .633 to .528, and the label thief hardly falls, from .585 to .580. So a thief who
+# switches to labels loses hardly more than if the service had sent labels only. In the course's own measurements,
+# with 3,000 answers and over ten seeds, the soft thief went from .697 to .615, and the label thief from .669 to
+# .671.
+#
+# A thief who knows the formula could try more. It is not one-to-one: near 0 its curve turns back, so that .001 and .117
+# become the same, as the last line shows. An answer therefore has several origins; but a clone that has learnt from the
+# labels can say which of them is likely. A defence tested against a single thief looks better than it is: what counts
+# is what the best thief is left with, and this lab has not sent the best one here.
 #
 # </details>
 
