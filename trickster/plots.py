@@ -193,12 +193,12 @@ def reliability(
     below.set(xlabel="confidence (largest probability)", ylabel="answers", xlim=(-0.02, 1.02))
     below.set_ylim(top=1.25 * count.max())
     below.yaxis.set_major_formatter("{x:,.0f}")
-    gaps = (mean - hit)[~few] if not few.all() else mean - hit
+    gap = max((mean - hit)[~few] if not few.all() else mean - hit, key=abs)
     numbers = ", ".join(f"{m:.2f}: {n:,}" for m, n in zip(mean, count[seen], strict=True))
     return Picture(
         figure,
         f"{title}: accuracy against confidence in {seen.sum()} bins. The largest gap, confidence "
-        f"minus accuracy, is {max(gaps, key=abs):+.2f}. Answers by mean confidence of the bin: {numbers}.",
+        f"minus accuracy, is {gap:+.2f}. Answers by mean confidence of the bin: {numbers}.",
     )
 
 
