@@ -185,11 +185,8 @@ def reliability(
     axes.set(ylim=(-0.05, 1.05))
     axes.legend(frameon=False)
     centres = (np.arange(bins) + 0.5) / bins
-    below.bar(centres[seen], count[seen], 0.9 / bins, color=COLOURS[0])
-    for at, number in zip(centres[seen], count[seen], strict=True):
-        below.annotate(
-            f"{number:,}", (at, number), (0, 2), textcoords="offset points", ha="center", fontsize=8
-        )
+    drawn = below.bar(centres[seen], count[seen], 0.9 / bins, color=COLOURS[0])
+    below.bar_label(drawn, fmt="{:,.0f}", padding=2, fontsize=8)
     below.set(xlabel="confidence (largest probability)", ylabel="answers", xlim=(-0.02, 1.02))
     below.set_ylim(top=1.25 * count.max())
     below.yaxis.set_major_formatter("{x:,.0f}")
