@@ -229,6 +229,13 @@ def test_fresh_noise_averages_out():
     assert error(25) < 0.4 * error(1)
 
 
+def test_noise_does_not_choose_the_token_that_others_are_read_against():
+    model = Drawn(60, 8)
+    for seed in range(10):
+        api = TokenAPI(model, TopTokens(noise=2.0, seed=seed))
+        assert np.isfinite(exact.logits_through_top_k(api, [1])).sum() > 4, seed
+
+
 def test_the_error_of_a_theft_is_0_for_all_and_1_for_nothing():
     logits = np.random.default_rng(0).normal(size=(3, 50))
     assert exact.theft_error(logits + np.arange(3)[:, None], logits) == pytest.approx(0)

@@ -311,10 +311,10 @@ def logits_through_top_k(
     (Carlini et al. 2024.)
     """
     logits = np.full(api.vocabulary_size, np.nan)
-    _, told = api.query(prompt)
+    token, told = api.query(prompt)
     if not told:
         return logits
-    top = max(told, key=told.get)
+    top = _reference(token, told)
     logits[top] = 0.0
     others = [token for token in range(api.vocabulary_size) if token != top]
     at_once = max(1, len(told) - 1)
@@ -333,10 +333,10 @@ def logits_one_by_one(api: TokenService, prompt: Sequence[int]) -> np.ndarray:
     Raises one token at a time, by 3, 5, 8 and so on until it is told: some queries for each.
     """
     logits = np.full(api.vocabulary_size, np.nan)
-    _, told = api.query(prompt)
+    token, told = api.query(prompt)
     if not told:
         return logits
-    top = max(told, key=told.get)
+    top = _reference(token, told)
     logits[list(told)] = [value - told[top] for value in told.values()]
     for token in np.flatnonzero(np.isnan(logits)).tolist():
         for raised in STEPS:
@@ -354,10 +354,10 @@ def logits_by_banning(api: TokenService, prompt: Sequence[int]) -> np.ndarray:
     most likely ones beside it.
     """
     logits = np.full(api.vocabulary_size, np.nan)
-    _, told = api.query(prompt)
+    token, told = api.query(prompt)
     if not told:
         return logits
-    top = max(told, key=told.get)
+    top = _reference(token, told)
     new = list(told)
     while new and top in told:
         logits[new] = [told[token] - told[top] for token in new]
@@ -386,6 +386,11 @@ def logits_from_tokens(
             low, high = (low, middle) if chosen == token else (middle, high)
         logits.append(-(low + high) / 2 if token != top else 0.0)
     return np.array(logits)
+
+
+def _reference(token: int, told: dict[int, float]) -> int:
+    """The next token, if it is told: noise may make another's log-probability the largest."""
+    return token if token in told else max(told, key=told.get)
 
 
 class Averaged:
