@@ -236,6 +236,13 @@ def test_curves_can_be_drawn_apart_and_say_the_same():
     assert beside.alt == picture.alt
 
 
+def test_paired_lines_share_a_colour_and_differ_by_dash_and_marker():
+    looks = [picture.line_style(i, paired=True) for i in range(4)]
+    assert [one["linestyle"] for one in looks] == ["-", "--", "-", "--"]
+    assert looks[0]["color"] == looks[1]["color"] != looks[2]["color"] == looks[3]["color"]
+    assert len({one["marker"] for one in looks}) == 4
+
+
 def test_the_names_of_marks_among_dots_stay_inside_the_figure():
     marks = {"published .2": 0.2, "published .5": 0.5}
     picture = plots.dots({"runs": [0.2, 0.5]}, title="t", xlabel="x", marks=marks)

@@ -58,12 +58,16 @@ class Picture:
         return self.alt
 
 
-def line_style(i: int) -> dict:
-    """How line ``i`` looks: it differs from the others without colour, too."""
+def line_style(i: int, paired: bool = False) -> dict:
+    """How line ``i`` looks: it differs from the others without colour, too.
+
+    paired : two lines share a colour, the first of them solid, the second dashed.
+    """
+    colour, dash = (i // 2, i % 2) if paired else (i, i)
     return {
-        "color": COLOURS[i % len(COLOURS)],
+        "color": COLOURS[colour % len(COLOURS)],
         "marker": MARKERS[i % len(MARKERS)],
-        "linestyle": DASHES[i % len(DASHES)],
+        "linestyle": DASHES[dash % len(DASHES)],
     }
 
 

@@ -211,13 +211,14 @@ def curves(
     numbered: Sequence[float] = (),
     ticks: Mapping[float, str] | None = None,
     apart: float = 1.0,
+    paired: bool = False,
 ) -> Picture:
     """One line for each name through its means, with intervals as bars.
 
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines; the means at
     the ``numbered`` xs are written beside their points; on a log axis, ``ticks`` names xs that are
     no numbers. Each line is drawn at ``apart`` times the xs of the line before it, so that bars at
-    the same x can be told apart.
+    the same x can be told apart. ``paired``: each two lines share a colour.
     """
     figure, axes = new_axes(title, xlabel, ylabel)
     axes.set_yscale("log" if log_y else "linear")
@@ -228,7 +229,7 @@ def curves(
         bars = [mean - [points[x].low for x in xs], [points[x].high for x in xs] - mean]
         bars = np.where(np.isfinite(bars), bars, 0)
         at = np.array(xs) * apart ** (i - (len(lines) - 1) / 2)
-        axes.errorbar(at, mean, yerr=bars, label=name, capsize=3, **line_style(i))
+        axes.errorbar(at, mean, yerr=bars, label=name, capsize=3, **line_style(i, paired))
         first, last = (f"{mean[j]:{digits}} at {named.get(xs[j], f'{xs[j]:g}')}" for j in (0, -1))
         readings.append(f"{name} from {first} to {last}")
         for x in sorted(set(numbered) & set(xs)):
