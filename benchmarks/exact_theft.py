@@ -28,6 +28,8 @@ PART = "exact_theft"
 QUERIES = (784, 785)  # of the softmax regression with 784 inputs
 DECIMALS, COUNTS = (12, 6, 4, 3, 2, 1), (65, 130, 1_000)
 KEYHOLE = ("directions", "from_all_logits", "width", "logits", "projection", "queries", "tokens")
+FLOAT32 = 1e-5  # of a logit's spread: more than a model that computes in float32 leaves
+STEPS = (0.5, 1.0, 2.0, 5.0)  # by which a service lets its customers raise a word
 BARS = 10  # runs of the checks with a bar for each seed of the other measurements
 TELLINGS: dict[str, Callable[[], services.Telling]] = {
     "undefended": lambda: TopTokens(5),
@@ -134,6 +136,60 @@ def telling(name: str, seed: int) -> Measurement:
     }
 
 
+class FixedSteps:
+    """A service that returns next tokens alone, and takes two biases only: a ban and one step."""
+
+    def __init__(self, logits: np.ndarray, step: float):
+        self._logits, self.step, self.used = logits, step, 0
+
+    def query(self, banned: list[int], raised: int | None = None) -> int:
+        """The next token, with some tokens banned and one raised."""
+        self.used += 1
+        logits = self._logits.copy()
+        logits[banned] -= services.MOST_BIAS
+        if raised is not None:
+            logits[raised] += self.step
+        return int(logits.argmax())
+
+
+def read_by_steps(service: FixedSteps, vocabulary: int) -> np.ndarray:
+    """All logits up to a constant: banning shows their order, and raising each how far it climbs.
+
+    A token that climbs to between two others was one step below them: equations for least squares.
+    (One that does not climb at all lies farther than a step below the next: as if two steps.)
+    """
+    order: list[int] = []
+    for _ in range(vocabulary):
+        order.append(service.query(order))
+    rows, right = np.zeros((2 * vocabulary, vocabulary)), np.zeros(2 * vocabulary)
+    passed = 0  # how many tokens stay above the one that is raised
+    for rank in range(1, vocabulary):
+        low, high = passed, rank
+        while low < high:
+            middle = (low + high) // 2
+            wins = service.query(order[:middle], order[rank]) == order[rank]
+            low, high = (low, middle) if wins else (middle + 1, high)
+        passed = low
+        if passed:
+            rows[rank, rank] = 1
+            rows[rank, [passed - 1, passed]] -= 0.5
+            right[rank] = -service.step
+        if rank < vocabulary - 1:  # where nothing else is known, neighbours lie evenly
+            rows[vocabulary + rank, rank - 1 : rank + 2] = -0.1, 0.2, -0.1
+    found = np.empty(vocabulary)
+    found[order] = np.linalg.lstsq(rows, right, rcond=None)[0]
+    return found
+
+
+def fixed_steps(step: float, seed: int) -> Measurement:
+    """Error of all logits of one prompt behind such a service, and the queries that it takes."""
+    model = language_model.load_shipped()
+    (logits,) = model.logits(model.random_prompts(1, seed=seed)).astype(np.float64)
+    service = FixedSteps(logits, step)
+    found = read_by_steps(service, len(logits))
+    return {"error": exact.theft_error(found, logits), "queries": service.used}
+
+
 # --- the bars of fit_rounded ------------------------------------------------------------------
 
 
@@ -174,7 +230,7 @@ def bar(answer: str, decimals: int, run: int) -> Measurement:
 
 MEASURES = {
     "softmax": softmax, "rounding": rounding, "relu": relu, "keyhole": keyhole,
-    "telling": telling, "bar": bar,
+    "telling": telling, "fixed_steps": fixed_steps, "bar": bar,
 }  # fmt: skip
 
 
@@ -192,6 +248,7 @@ def jobs(seeds: int = 5) -> list[Job]:
         found += [("rounding", d, n, seed) for d in DECIMALS for n in COUNTS]
         found += [("relu", seed), ("keyhole", seed)]
         found += [("telling", name, seed) for name in TELLINGS]
+        found += [("fixed_steps", step, seed) for step in STEPS]
         for number in range(BARS):
             runs = [(answer, decimals) for answer in ANSWERS for decimals in (2, 1)]
             found += [("bar", *one, seed * BARS + number) for one in runs]
@@ -229,6 +286,10 @@ def section(results: Results) -> str:
         "What a language model's service tells, and the error of the best thief's logits (0 is "
         "all of them, 1 is nothing):",
         _tellings(results),
+        "A service that returns next tokens alone, and lets its customers ban words or raise one "
+        "by a fixed step: the error of all logits of a prompt. *Queries*: without fixed steps, "
+        f"exercise 6's bisection takes {1 + 16 * 1_023:,}.",
+        _fixed_steps(results),
         f"Bars of lab 6's check of `fit_rounded`: fidelity, from the lowest to the highest of "
         f"{len(values(results, 'value', 'bar', RIGHT[0], 1))} runs with secrets of their own.",
         _bars(results),
@@ -243,7 +304,7 @@ def _findings(results: Results) -> str:
     of = {name: values(results, name, "keyhole") for name in KEYHOLE}
     all_right = bool((of["directions"] + 1 == of["width"]).all())
     logits_right = bool((of["from_all_logits"] + 1 == of["width"]).all())
-    exact_logits = "exact" if of["logits"].max() < 1e-9 else "not exact"
+    exact_logits = "exact" if of["logits"].max() < FLOAT32 else "not exact"
     rows = [
         (
             "softmax regression, d + 1 queries",
@@ -298,9 +359,18 @@ def _tellings(results: Results) -> str:
     for name in TELLINGS:
         thieves = ("raise", "ban", "average")
         by_thief = {thief: values(results, thief, "telling", name).mean() for thief in thieves}
-        best = min(by_thief, key=by_thief.__getitem__)
+        best = min(by_thief, key=lambda thief: round(by_thief[thief], 6))  # on ties, the first
         rows.append((name, f"{by_thief[best]:.3f}", best))
     return markdown_table(("service", "error of the best theft", "thief"), rows, left=(0, 2))
+
+
+def _fixed_steps(results: Results) -> str:
+    rows = []
+    for step in STEPS:
+        error, queries = (values(results, w, "fixed_steps", step) for w in ("error", "queries"))
+        spread = f"{error.min():.3f} to {error.max():.3f}"
+        rows.append((f"{step:g}", f"{error.mean():.3f}", spread, f"{queries.mean():,.0f}"))
+    return markdown_table(("step", "error", "lowest to highest", "queries"), rows)
 
 
 def _bars(results: Results) -> str:
