@@ -644,10 +644,17 @@ def one_decimal(logits, bias):
     return [token, {t: float(np.round(value, 1)) for t, value in told.items()}]
 
 
+def three_fixed_steps(logits, bias):
+    """A ban, a nudge, a must: a ruler for a thief who looks at next tokens, whom no check tries."""
+    steps = np.array([-100.0, 0.0, 1.0, 100.0])
+    nearest = {t: float(steps[np.abs(steps - value).argmin()]) for t, value in bias.items()}
+    return services.bias_moves_the_token_only(logits, nearest)
+
+
 @pytest.mark.slow
 def test_tell_right_ways(names):
     moves = services.bias_moves_the_token_only
-    for right in (names["tell"], no_numbers_with_a_bias, one_decimal, moves):
+    for right in (names["tell"], no_numbers_with_a_bias, one_decimal, three_fixed_steps, moves):
         assert the_same(under_secrets(lab6.tell, right)) == 3.0
 
 

@@ -842,6 +842,12 @@ def quotes():
         r"of the answers that they leave, only (\d+) % are true",
         [100 * np.mean(lies_by_query.values(lies, "64 cells", 3_000, lies_by_query.FAR, "true"))],
     )
+    by_steps = stored("exact_theft"), "error", "fixed_steps", 1.0
+    yield (
+        "lab6",
+        r"banned or raised by 1, a thief reads all logits of a prompt with an error of (\.\d+)",
+        [exact_theft.values(*by_steps).mean()],
+    )
     bar = thresholds.SPENT_FIDELITY
     believed = calibration.values_of(stored("calibrate_training"), "spend", "shapes").mean()
     yield (

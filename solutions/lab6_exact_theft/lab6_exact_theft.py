@@ -12,8 +12,8 @@
 # [Open this lab in Colab]({{colab_url}})
 #
 # **You will**
-# - recover a softmax regression, correct to twelve decimals, from 785 pictures of noise, and see what lab 3's
-#   Trickster could do about it;
+# - recover every weight of a softmax regression from pictures of noise, and see what lab 3's Trickster could do
+#   about it;
 # - measure what rounding takes from a thief who solves, and what a better thief takes back;
 # - find all neurons of a ReLU network from the points where its answers bend;
 # - read the hidden size and the last layer of a language model from a service that returns only its
@@ -296,15 +296,13 @@ noise = np.random.default_rng(0).random((785, 784))
 sent = {"noise": noise, "mixtures": 0.98 * x_test[0] + 0.02 * noise, "honest pictures": x_test}
 for name, rows in sent.items():
     print(f"{name:20} answered with lies: {(similarity(rows) < threshold).mean():.1%}")
+print(f"\n{'':20}{'lies':10}{'agreement':>9}{'largest error of a weight':>27}")
 with progress.bar("Six thefts", 6):
     for name, solver in solvers.items():
         for lie, service in tricksters.items():
             found = solver(service.client(name).query)
-            print(
-                f"{name:20} lies {lie:10} agreement {agreement(*found, x_test, victim_says):.4f}",
-                end="",
-            )
-            print(f", largest error of a weight {largest_error(*found):.1e}")
+            agrees, error = agreement(*found, x_test, victim_says), largest_error(*found)
+            print(f"{name:20}{lie:10}{agrees:9.4f}{error:27.1e}")
             progress.advance()
 print(f"(your prediction: {my_survivors})")
 
@@ -317,10 +315,10 @@ print(f"(your prediction: {my_survivors})")
 # The Trickster stops the thief who believes it. Nearly every answer is a lie, and an agreement of .03, far *below*
 # chance, shows that the lies have a system. Anyone who knows the system turns them back. The few truthful answers do
 # not fit the other equations then, and are left out: 1,000 queries instead of 785, and no weight is off by more than
-# 2e-14. A key stops this thief, too: their weights are off by up to 14. (They could still search for the lies, which
+# 1e-13. A key stops this thief, too: weights are off by more than 10. (They could still search for the lies, which
 # takes more queries: lab 5.)
 #
-# Neither lie stops the mixtures, whose weights are off by 2e-11 at most. Each query is nearly a real picture, so it is
+# Neither lie stops the mixtures, whose weights are off by 1e-10 at most. Each query is nearly a real picture, so it is
 # answered truthfully, and 785 truthful answers are enough. A key decides *which* lie is told, and here none is told.
 # An equation does not care what the picture shows. What gives this thief away is not any single query but that all 785
 # are nearly the same, and that there are 785 of them: think of lab 4.
@@ -561,6 +559,7 @@ picture = plots.curves(
     log_x=True,
     log_y=True,
     apart=1.03,  # bars side by side
+    paired=True,  # one colour for the same answers; dashed: solved
 )
 picture.figure.axes[0].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 picture
@@ -572,13 +571,13 @@ picture
 # <details><summary><b>Read the result</b></summary>
 #
 # Against the thief of exercise 1, one decimal looks like a defence: .907 at best, however many queries they send.
-# Against a thief who expects rounding it is only a price: .951 from 300 queries, .989 from 10,000. The second thief
-# compares probabilities, not logarithms. A probability of .000004 that is returned as 0 is almost right; read as .05,
-# it is more than ten thousand times too large, and that is what the logarithm sees.
+# Against a thief who expects rounding it is only a price: .95 from 300 queries, .989 from 10,000, where labels do as
+# well (.992; the intervals overlap). The second thief compares probabilities, not logarithms. A probability of .000004
+# that is returned as 0 is almost right; read as .05, it is more than ten thousand times too large.
 #
 # With 65 queries there are as many equations as unknowns, so the thief who solves has to satisfy each wrong logarithm
 # exactly: .172. To the thief who fits, a 0 only says "as low as you like", and the slight penalty picks the smallest
-# weights that do it: .727. (At 130 queries, though, the rows cross: .799 against .845. With three models, the
+# weights that do it: .73. (At 130 queries, though, the rows cross: .8 against .845. With three models, the
 # intervals overlap.) Judge a defence by the thief who knows it.
 #
 # </details>
@@ -719,7 +718,8 @@ def neuron_at(query, x, v):
     Returns (d + 1,): weights and bias, of any length, perhaps with the opposite sign.
     """
     step = 1e-6
-    aside = 100 * step * np.sqrt(len(x)) * v / np.linalg.norm(v)  # off the kink, along the line
+    # Along the line, so far off the kink that no step of the gradient crosses it again.
+    aside = 100 * step * np.sqrt(len(x)) * v / np.linalg.norm(v)
     ### BEGIN SOLUTION
     gradients = []
     for place in (x + aside, x - aside):
@@ -737,8 +737,8 @@ lab6.neuron_at(neuron_at)
 # <details><summary>Hint 1: a gradient</summary>
 #
 # At a place <code>x0</code>, query <code>x0</code> and <code>x0 + step * np.eye(d)</code>, which
-# is one row for each input. Differences divided by <code>step</code> are the gradient: exact, since
-# <code>f</code> is linear there.
+# is one row for each input. Differences divided by <code>step</code> are the gradient, without any error of
+# approximation, since <code>f</code> is linear there.
 # </details>
 #
 # <details><summary>Hint 2: the jump</summary>
@@ -846,9 +846,10 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 # <details><summary><b>Read the result</b></summary>
 #
 # Each of the two gradients takes 784 differences and the one value that they are taken from: 785 queries, so 1,570
-# for a neuron. Sixteen neurons take 25,120; the walk and the least squares need only the other 310. Nothing was
-# learnt: each weight is measured, and on 1,000 fresh inputs, whose answers run from -8 to 9, the copy is off by
-# .00002 at most.
+# for a neuron. Sixteen neurons take 25,120; a walk along another line and the least squares need only the other 310.
+# Nothing was learnt: each weight is measured. Why only to four or five decimals, and to twelve in exercise 1?
+# Answers are exact to about 1e-15 of their size, but their differences are divided by 1e-6, which leaves about eight
+# decimals of a weight, and a bias adds up 784 weights, each times a coordinate of the kink.
 #
 # With labels alone, the same attack finds nothing. An answer that is only +1 or -1 is flat everywhere except where it
 # jumps, so its slope does not change where a neuron switches. But labels stop *this* attack only: there is one now
@@ -889,11 +890,11 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 # - With fewer prompts than hidden units there is no cliff at all: after the first value, none is ten
 #   times the next one. Then return `None`.
 #
-# > **Predict.** The hidden state has 64 numbers. Just before the last layer, a *layer normalisation* makes
-# > its mean 0. How many singular values will stand before the cliff?
+# > **Predict.** The model has 235,200 weights. For each number of the hidden state, 1,024 of them turn tokens into
+# > vectors at the start, and 1,024 more are in the last layer. Roughly how long is the hidden state?
 
 # %%
-my_cliff = "no guess yet"
+my_size = "no guess yet"
 
 
 # %% solution="hidden_size"
@@ -945,6 +946,7 @@ my_cliffless = "no guess yet"  # for example: noise, and 40 prompts
 # %% provided="cliffs"
 prompts = assistant.random_prompts(200, seed=1)
 logits = assistant.logits(prompts)
+cliff = exact.hidden_size(logits)  # yours should find the same
 logprobs = log_softmax(logits.astype(float))
 noisy = logprobs + np.random.default_rng(0).normal(0, 0.1, logprobs.shape)
 seen = {
@@ -971,33 +973,34 @@ def centred_values(matrix):
 for name, matrix in seen.items():
     values = centred_values(matrix)
     print(f"{name:28} {hidden_size(matrix)!s:6}", end="")
-    if len(values) > 63:
-        print(f"value 63 is {values[62]:.1f}, {values[62] / values[63]:.3g} times value 64", end="")
+    if len(values) > cliff:
+        last, following = values[cliff - 1 : cliff + 1]
+        print(f"value {cliff} is {last:.1f}, {last / following:.3g} times the next", end="")
     if name in size_of_errors:
         size = size_of_errors[name]
         print(
             f"; errors of {size:.1g} reach about {size * (np.sqrt(200) + np.sqrt(V)):.2g}", end=""
         )
     print()
-print(f"(your predictions: {my_cliff} in the first row; no cliff in: {my_cliffless})")
+print(f"(your predictions: hidden size {my_size}; no cliff in: {my_cliffless})")
 
 shown = [name for name in seen if name not in ("log-probabilities", "40 prompts only")]
 plots.spectrum(
     {name: centred_values(seen[name]) for name in shown},
     title="Singular values of 200 prompts' logits",
-    marks={"63": 63},
+    marks={str(cliff): cliff},
 )
 
 # %% [markdown]
-# **Explain it before you open the next fold.** Why do three decimals hide nothing, while noise of deviation .1 hides
-# the cliff?
+# **Explain it before you open the next fold.** Widths are seldom odd. Just before the last layer, this model's *layer
+# normalisation* makes the mean of the hidden state 0. Which width do you report? And why do three decimals hide
+# nothing, while noise of deviation .1 hides the cliff?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# The cliff comes after value 63, one less than the hidden state is long: numbers whose mean is 0 have one dimension
-# less. Anyone who reads 63 and knows that this model normalises without adding a bias concludes 64. (With a bias, or
-# with the RMS normalisation of many newer models, the cliff would come after 64. Had you left each row's constant in,
-# log-probabilities would show 64, for the wrong reason.)
+# The cliff comes after value 63: numbers whose mean is 0 have one dimension less, so the hidden state has 64. (The
+# count of weights allowed for at most 114. With a bias, or with the RMS normalisation of many newer models, the cliff
+# would come after 64. Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
 #
 # The errors of three decimals reach .013, far below value 63, which is 5.3. Those of one decimal reach 1.3, so
 # value 63 is only 4.4 times value 64, and your function asks for ten. The noise reaches 4.6, almost as far as value 63
@@ -1154,7 +1157,7 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # - *bias, no log-probabilities*: the next token follows the bias, and nothing else is returned;
 # - *log-probabilities, no bias*: the five most likely tokens are returned, and a bias is ignored.
 #
-# Three thieves attack each of them, and the best counts: an error of 0 means that they read all the logits, 1 none.
+# Three thieves attack each of them: an error of 0 means that they read all the logits, 1 none.
 #
 # - *raise* raises four tokens at a time, as in exercise 5;
 # - *ban* bans the tokens that it has read, all but the most likely one, so that four new ones appear;
@@ -1164,8 +1167,8 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # held-out text, and the *calibration error* of the most likely token (lab 1).
 #
 # The tokens that are not returned share what is left evenly: if the five have a probability of .9 in all, each of the
-# other 1,019 gets .1/1,019. So even the undefended service shows a higher perplexity than the model itself (exercise
-# 4). Where no probability is returned, users are assumed to guess .3 for the token that they see.
+# other 1,019 gets .1/1,019. (A user who is told more than .95 in all keeps .05 for the rest.) So even the undefended
+# service shows a higher perplexity than the model itself. Where none is returned, users guess .3 for the token.
 #
 # > **Predict.** Which of the four changes close the hole, and which of them cost honest users something?
 
@@ -1189,38 +1192,46 @@ held_out_logits, next_tokens = (part[:1_000] for part in assistant.held_out_logi
 
 
 def stolen_from(telling):
-    """Error of the best thief's logits, over two prompts each: 0 is all, 1 is nothing."""
+    """Error of each thief's logits, over two prompts: 0 is all, 1 is nothing."""
     errors = {}
     for name, thief in thieves.items():
         found = [thief(TokenAPI(assistant, telling), prompt) for prompt in prompts[:2].tolist()]
         errors[name] = exact.theft_error(found, logits[:2])
-    best = min(errors, key=errors.get)
-    return errors[best], best
+    return errors
 
 
-def honest_price(telling):
-    """Perplexity and calibration error of what honest users receive."""
+def read_once(telling):
+    """What honest users make of one answer each: probabilities (n, V)."""
     p = np.zeros((len(next_tokens), V))
     for row, one in zip(p, held_out_logits.astype(float), strict=True):
         token, logprobs = telling(one, {})
         known = {t: np.exp(value) for t, value in logprobs.items()} or {token: 0.3}
-        row[:] = max(1e-9, 1 - sum(known.values())) / (V - len(known))
+        row[:] = max(0.05, 1 - sum(known.values())) / (V - len(known))
         row[list(known)] = list(known.values())
-    p /= p.sum(axis=1, keepdims=True)
-    surprise = -np.log(p[np.arange(len(p)), next_tokens]).mean()
-    return np.exp(surprise), evaluation.expected_calibration_error(p, next_tokens)
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def honest_price(telling):
+    """Perplexity and calibration error for honest users; means over five draws of noise."""
+    first = held_out_logits[0].astype(float)
+    measured = []
+    for _ in range(1 if telling(first, {}) == telling(first, {}) else 5):
+        p = read_once(telling)
+        surprise = -np.log(p[np.arange(len(p)), next_tokens]).mean()
+        off = evaluation.expected_calibration_error(p, next_tokens)
+        measured.append((np.exp(surprise), off))
+    return np.mean(measured, axis=0)
 
 
 def compare(options):
-    """One line for each way to answer."""
+    """One line for each way to answer: the thefts, and the price."""
+    heads = "".join(f"{name:>14}" for name in [*thieves, "perplexity", "calibration"])
+    print(f"{'':28}{'error of each thief':>42}{'honest users get':>28}\n{'':28}{heads}")
     with progress.bar(f"Attacking {len(options)} services", len(options)):
         for name, telling in options.items():
-            (error, best), (perplexity, off) = stolen_from(telling), honest_price(telling)
-            print(
-                f"{name:28} best theft {error:.3f} ({best}); perplexity {perplexity:5.1f}, ", end=""
-            )
-            silent = not telling(held_out_logits[0].astype(float), {})[1]
-            print(f"calibration error {off:.3f}{' (both rest on the .3)' if silent else ''}")
+            errors, (perplexity, off) = stolen_from(telling).values(), honest_price(telling)
+            cells = "".join(f"{error:14.3f}" for error in errors)
+            print(f"{name:28}{cells}{perplexity:14.1f}{off:14.3f}")
             progress.advance()
 
 
@@ -1233,17 +1244,16 @@ off = np.abs(read - (logits[0][tokens] - logits[0].max())).max()
 print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.used()} queries")
 
 # %% [markdown]
-# **Explain it before you open the next fold.** Why does noise hurt honest users more than thieves? And what do the
-# last two services take from honest users that these two numbers do not show?
+# **Explain it before you open the next fold.** Who pays for noise: a user who asks once, or a thief who asks nine
+# times? And what do the last two services take from honest users that these two numbers do not show?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# - *Rounded to 1 decimal* leaves the hole open: the logits are off by only .013 of their spread (the other two thieves
-#   are close behind). It costs 1.1 of perplexity, and the calibration error even falls, from .047 to .041. (It does
-#   hide exercise 4's cliff from your function if there are only 200 prompts; the extension at the end tries more.)
-# - *Fresh noise of deviation .5* leaves it open as well. An honest user asks once and gets noise of .5 on each
-#   number: perplexity 66.4 instead of 34.4. A thief asks nine times, which divides the noise by three: an error of
-#   .082.
+# - *Rounded to 1 decimal* leaves the hole open: the logits are off by only .013 of their spread. It costs honest users
+#   nothing that these two numbers show. (It does hide exercise 4's cliff from your function if there are only 200
+#   prompts; the extension at the end tries more.)
+# - *Fresh noise of deviation .5* leaves it open as well. Honest users ask once, and their perplexity rises from 34.3 to
+#   39.9. A thief asks nine times, which divides the noise by three: an error of .082 instead of .250.
 # - *Bias, no log-probabilities* leaves nothing to read directly, but customers who need probabilities have none.
 #   The perplexity of 159.6 rests on our assumption that they guess .3.
 # - *Log-probabilities, no bias* stops these thieves, too (.977). It costs nothing *in these two numbers*, because
@@ -1266,9 +1276,9 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # - one bans what is known;
 # - one averages the answers to many queries.
 #
-# (None of them reads next tokens by bisection; you will see below what that costs. Other thieves may still get
-# through.) Honest users send their queries in between. A function that does no better than a service without any
-# defence earns no points.
+# (None of them looks at the next token, which must follow the bias; you will see below what it gives away. Other
+# thieves may still get through.) Honest users send their queries in between. A function that does no better than a
+# service without any defence earns no points.
 
 
 # %% solution="tell"
@@ -1324,7 +1334,7 @@ with progress.bar("Bisecting for 80 prompts", 80):
         progress.advance()
 bisected = np.array(bisected)
 if len(np.unique(bisected)) < 100:
-    print("no cliff to look for: your service shows an order of the tokens at most, and no numbers")
+    print("no cliff to look for: this thief reads no numbers from your service (others may)")
 else:
     directions, ranked = hidden_size(bisected), centred_values(bisected)
     print(f"directions {directions}; value 63 is {ranked[62] / ranked[63]:.0f} times value 64")
@@ -1346,10 +1356,13 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # The hole is narrower, not closed. Each next token says on which side of a threshold *that the thief has chosen* a
 # logit lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all
 # logits, with the last layer, about 24 instead of .37: 64 times as much *for this thief*, who takes one token at a
-# time. (Published thieves need fewer queries: Carlini and others 2024.) A provider can limit the bias: a list of
-# banned words, or two or three fixed steps, shows an order of the tokens and no numbers, but then nobody can nudge a
-# word by a little. (If your function does so already, the bisection above found no cliff.) Or they can limit, or
-# watch, many queries with the same prompt (lab 4).
+# time. (Published thieves need fewer queries: Carlini and others 2024.)
+#
+# A provider can limit the bias. If words can only be banned, next tokens show an order and no numbers. Fixed steps
+# protect less than it seems: ban all tokens above a certain one, raise another by the step, and the answer says whether
+# the two lie farther apart than that. With a thousand tokens, such answers are a ruler. Where words can only be banned
+# or raised by 1, a thief reads all logits of a prompt with an error of .045, from half as many queries as bisection
+# takes. What remains is to limit, or watch, many queries with the same prompt (lab 4).
 #
 # </details>
 
@@ -1361,15 +1374,15 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # | ●●○○○ | 8 minutes | 2 |
 #
 # Choose *one* of the services of exercises 1, 3 and 5. In five to eight sentences: what should *Ostrich &
-# Daughters* change, what does the change cost honest users, and which thief does it *not* stop? Support each
-# claim with a number from this notebook.
+# Daughters* change, how much is stolen before and after, and what does it cost honest users (one point)? Which thief
+# does it *not* stop (one point)? Support each claim with a number from this notebook.
 
 # %% [markdown] written="advice" points=2
 # ### BEGIN SOLUTION
 # The softmax regression of exercise 1 gives away every weight for 785 exact answers to noise (agreement 1.0000).
 # I would round to two decimals, which costs honest users little (0.2 % of clothes change their class) and holds the
 # thief who solves at .260 from 65 queries on exercise 2's small models. But it is a price and not a defence: there,
-# twice as many queries give .966, and a thief who fits the rounded probabilities gets .991 from the same 130. Labels
+# twice as many queries give .966, and a thief who fits the rounded probabilities gets .99 from the same 130. Labels
 # only are a higher price (there .605 from 300 queries, but .992 from 10,000), and customers would lose the
 # probabilities. A detector of unusual pictures does not help: it lies to noise, but a thief who knows how turns the
 # lies back, mixtures with one real picture get the truth, and both reach 1.0000. A limit has to lie well below 785
@@ -1387,8 +1400,8 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # attack (published attacks from labels alone need far more queries) and cost those customers who need the score;
 # a limit of 1,500 answers a day makes it 17 days, ten accounts make that two. The language model: with
 # log-probabilities that ignore the bias, the best theft's error rises from 0 to .98 and honest users keep their
-# perplexity (34.4) and calibration error (.047), while noise of .5 would cost them 66.4 and .075 and leave the
-# averaging thief an error of .08. What remains: next tokens alone give exercise 6's thief the hidden size for 2.30
+# perplexity (34.3) and calibration error (.044), while noise of .5 would raise the perplexity to 39.9 and leave
+# the averaging thief an error of .08. What remains: next tokens alone give exercise 6's thief the hidden size for 2.30
 # dollars instead of .04, and all logits of 80 prompts for about 24 instead of .37 (published thieves need fewer
 # queries).
 # ### END MARK SCHEME
