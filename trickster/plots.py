@@ -216,9 +216,8 @@ def curves(
     """One line for each name through its means, with intervals as bars.
 
     ``lines`` maps a name to ``{x: Interval}``; ``marks`` draws labelled level lines; the means at
-    the ``numbered`` xs are written beside their points; on a log axis, ``ticks`` names xs that are
-    no numbers. Each line is drawn at ``apart`` times the xs of the line before it, so that bars at
-    the same x can be told apart. ``paired``: each two lines share a colour.
+    ``numbered`` xs are written beside their points; on a log axis, ``ticks`` names xs. Each line is
+    drawn at ``apart`` times the xs of the one before; ``paired``: each two share a colour.
     """
     figure, axes = new_axes(title, xlabel, ylabel)
     axes.set_yscale("log" if log_y else "linear")
