@@ -214,7 +214,7 @@ def section(results: Results) -> str:
         f"{_table(results, LAB_3)}\n\n"
         f"The same clone, trained for {EPOCHS * LONGER} epochs:\n\n"
         f"{_table(results, LONG)}\n\n"
-        "The clone of lab 2's reference theft, trained as long, which sees the means of 2 by 2 "
+        "A clone that lab 2's thieves may try, trained as long, which sees the means of 2 by 2 "
         f"pixels:\n\n{_table(results, LAB_2)}\n\n"
         f"Answered with lies, and what honest users lose. {'; '.join(flagged)}."
     )

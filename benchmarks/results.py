@@ -45,6 +45,7 @@ PARTS = {
     "detectors": "Detectors on the course's ground and on demo A's",
     "star_answers": "What a model answer to lab 2's stars gets",
     "longer_training": "Lab 1's network, trained for longer",
+    "longer_thefts": "Lab 2's budget curve, trained for longer",
     "peers": "Beside a well-known library",
     "exact_theft": "Exact theft (lab 6)",
     "lab_costs": "What the labs cost",

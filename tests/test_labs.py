@@ -34,6 +34,7 @@ TRIED_ELSEWHERE = {
 }
 # How long an experiment takes that stands outside the exercises: "(Five minutes, to read and run.)"
 SPOKEN = {"Three": 3, "Five": 5, "Six": 6, "Ten": 10}
+LONG_ANSWERS = {(2, "steal"): 17}  # lines: a whole thief, with two helpers
 every_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 
 
@@ -195,4 +196,5 @@ def test_scaffolds_leave_the_heart_to_the_student(lab):
             assert 1 <= len(regions) <= 2, grade_id(cell)  # a class may have two methods
             for region in regions:
                 lines = [line for line in region.lines if line.strip()]
-                assert 1 <= len(lines) <= 15, grade_id(cell)
+                most = LONG_ANSWERS.get((lab.number, grade_id(cell)), 15)
+                assert 1 <= len(lines) <= most, grade_id(cell)

@@ -1,18 +1,18 @@
 # %% [markdown] after="steal_test"
-# This thief wins all three stars. It is the thief of exercise 4 with three changes:
+# This thief wins all three stars. It sees the squares that exercise 4's model answer finds by asking, and trains longer:
 #
 # | | mean fidelity at the check |
 # |---|---|
-# | exercise 4's thief: means of 2x2 squares, 80 epochs | about .80 |
-# | means of 4x4 squares | .852 |
-# | and 200 epochs | .896 |
+# | means of 4x4 squares, 80 epochs | .852 |
+# | 200 epochs | .896 |
 # | and every second shape mirrored | .924 |
 #
 # (Means of five runs of the check; the last thief's lowest is .915. A theft takes it five seconds.)
 #
-# - **Coarser squares.** The check's services see only the means of 4x4 squares. A clone that sees the same 49 numbers
-#   of each picture has nothing else to learn from, and nothing else to be misled by.
-# - **Longer training.** Such a clone goes on learning from its answers long after 80 epochs.
+# - **4x4 squares.** The check's services see no more. A clone that sees the same 49 numbers of each picture has nothing
+#   else to learn from, and nothing else to be misled by.
+# - **Longer training.** Such a clone goes on learning from its answers long after 80 epochs. (The model answer also has
+#   200, but of large batches: an eighth of the steps.)
 # - **Mirrored shapes.** You own no clothes, but you know that most of them are symmetric. A shape whose left half is
 #   repeated on the right is more like them. Only every second shape is mirrored: from mirrored shapes alone, a clone
 #   would never learn what each side of a picture does by itself.

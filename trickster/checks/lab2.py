@@ -185,6 +185,7 @@ def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
 # --- exercise 4 --------------------------------------------------------------------
 
 STEAL_BUDGET = 3_000
+POOR_POOLS = 0.56  # the three others end below it, and shapes with any training above
 THEFTS = (1, 2, 3)
 
 
@@ -205,8 +206,8 @@ def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
         clone_cases.look_twice(sheet, interval.mean)
         part.award(
             STOLEN_FIDELITY.share(interval.mean),
-            f"{interval.mean:.3f}, runs from {min(values):.3f} to {max(values):.3f} "
-            f"({len(values)} services){_stars(interval.mean)}",
+            f"{interval.mean:.3f} on average, services {', '.join(f'{v:.3f}' for v in values)}"
+            f"{_stars(interval.mean)}",
             f"at least {STOLEN_FIDELITY.full}; a point each at "
             f"{', '.join(map(str, STOLEN_FIDELITY.rungs[:-1]))}, and shares of a point between",
             STOLEN_FIDELITY.usual,
@@ -269,19 +270,19 @@ def _why_low(mean: float, spent: int) -> str:
         )
     if spent < 0.9 * STEAL_BUDGET:
         return f"Only {spent:,} of {STEAL_BUDGET:,} queries were used: each unused one is lost."
-    if mean < STOLEN_FIDELITY.rungs[1]:
+    if mean < POOR_POOLS:
         return "Look at the comparison of pools above: what you ask about matters most."
     return (
         "The pool is well chosen. Now the clone: is it trained long enough, and with soft labels? "
-        "Which network copes best with pictures that it was not trained on, and how much detail "
-        "does it need to see of them?"
+        "And how much detail of a picture does it need to see? Some of your queries could tell you "
+        "how much the service sees."
     )
 
 
 # --- exercise 5 --------------------------------------------------------------------
 
 
-@check("Exercise 5, audit", 4, withholds=("trickster.evaluation.bootstrap_interval",))
+@check("Exercise 5, audit", 3, withholds=("trickster.evaluation.bootstrap_interval",))
 def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
     """Every seed once, and for each measurement its mean and a percentile bootstrap interval."""
     runs = measurement_cases.runs()
@@ -304,7 +305,7 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
             "",
             "Run each seed once, with that seed, and average each measurement over the runs.",
         )
-    with sheet.part("a 95 % interval of the mean", 2) as part:
+    with sheet.part("a 95 % interval of the mean", 1) as part:
         if not table:
             raise NotMeasured("there is no table to look at, see above.")
         measurement_cases.interval(part, table, runs)
@@ -314,6 +315,24 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
         others = measurement_cases.lopsided_runs()
         table = _table(audit(lambda seed: dict(others[int(seed)]), list(others)))
         measurement_cases.percentiles(part, table, others)
+
+
+@check("Exercise 5, compare", 1, withholds=("trickster.evaluation.bootstrap_interval",))
+def compare(sheet: Sheet, compare: Callable[..., Any]) -> None:
+    """The drop seed by seed with its interval, and the share of all pairs that reach a claim."""
+    drawn = measurement_cases.conditions()
+    result = compare(drawn.undefended.tolist(), drawn.defended.tolist(), drawn.claimed)
+    try:
+        (mean, low, high), share = returned(result, "compare")
+        found = [float(value) for value in (mean, low, high, share)]
+    except (TypeError, ValueError):
+        raise Missed(
+            "compare must return two things: (mean, low, high) of the drop, and a share."
+        ) from None
+    with sheet.part("the drop, seed by seed", 0.5) as part:
+        measurement_cases.paired_drop(part, found[:3], drawn)
+    with sheet.part("the share of all pairs", 0.5) as part:
+        measurement_cases.share_of_pairs(part, found[3], drawn)
 
 
 def _table(result: Any) -> dict[str, tuple[float, float, float]]:

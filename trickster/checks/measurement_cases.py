@@ -217,3 +217,60 @@ def _why_elsewhere(found: np.ndarray, wanted: np.ndarray, values: np.ndarray) ->
         f"Each resample draws {len(values)} runs with replacement, as many as there are, and takes "
         "their mean; the ends are the 2.5th and the 97.5th percentile of these means."
     )
+
+
+# --- exercise 5, compare -----------------------------------------------------------
+
+
+class Conditions(NamedTuple):
+    """An experiment without and with a defence ``(n,)``, the same seeds, and a claimed drop."""
+
+    undefended: np.ndarray
+    defended: np.ndarray
+    claimed: float
+
+
+def conditions() -> Conditions:
+    """Runs whose seeds move both alike, so that all pairs differ far more than those of a seed."""
+    rng = draws.rng("compare")
+    n = int(rng.integers(15, 25))
+    seeds = rng.normal(0, 0.06, n)
+    undefended, defended = (level + seeds + rng.normal(0, 0.015, n) for level in (0.55, 0.4))
+    pairs = np.sort(np.subtract.outer(undefended, defended).ravel())
+    place = int(len(pairs) * rng.uniform(0.85, 0.95))
+    return Conditions(undefended, defended, float(pairs[place : place + 2].mean()))
+
+
+def paired_drop(part: Part, found: list[float], drawn: Conditions) -> None:
+    """Mean and interval of the differences seed by seed."""
+    drops = drawn.undefended - drawn.defended
+    mean, low, high = found
+    half = float(1.96 * drops.std(ddof=1) / np.sqrt(len(drops)))
+    width = (high - low) / (2 * half)
+    part.expect(
+        abs(mean - drops.mean()) < 1e-9 and low < mean < high and 0.75 < width < 1.35,
+        f"{mean:.3f} [{low:.3f}, {high:.3f}]",
+        f"{drops.mean():.3f}, and a half-width near {half:.3f}",
+        "",
+        "That is the interval of all pairs, or of the two means apart: take the difference of the "
+        "two runs with the same seed first, and bootstrap these differences."
+        if width >= 1.35
+        else "Take the difference of the two runs with the same seed, undefended minus defended, "
+        "and bootstrap the mean of these differences.",
+    )
+
+
+def share_of_pairs(part: Part, share: float, drawn: Conditions) -> None:
+    """Of all n * n pairs, not of the n seeds, and no count."""
+    pairs = np.subtract.outer(drawn.undefended, drawn.defended)
+    wanted, n = float(np.mean(pairs >= drawn.claimed)), len(pairs)
+    part.expect(
+        abs(share - wanted) < 1e-9,
+        f"{share:.3g} of the pairs",
+        f"{wanted:.3f} of {n * n}",
+        "",
+        "That is a count: divide it by the number of pairs."
+        if share > 1
+        else f"Each of the {n} undefended runs makes a pair with each of the {n} defended ones, "
+        "whatever their seeds; which of these differences are the claimed drop or more?",
+    )

@@ -5,8 +5,8 @@
 # [expect]
 # repairs = ["deleted", "reordered"]
 # fidelity_test = 1
-# audit_test = 4
-# total = 5
+# audit_test = 3
+# total = 4
 # stopped = ""
 # ///
 

@@ -6,8 +6,8 @@
 # [expect]
 # repairs = ["duplicated"]
 # fidelity_test = 1
-# audit_test = 4
-# total = 5
+# audit_test = 3
+# total = 4
 # stopped = ""
 # ///
 

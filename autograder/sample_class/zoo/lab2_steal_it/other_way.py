@@ -5,7 +5,8 @@
 # train_clone_test = 4
 # fidelity_test = 1
 # steal_test = 7
-# audit_test = 4
+# audit_test = 3
+# compare_test = 1
 # total = 18
 # [marks]
 # verdict = 2
@@ -43,10 +44,10 @@ def steal(api, pools, budget, seed=0):
     answers = np.concatenate([api.query(pool[part]) for part in np.array_split(order, 10)])
 
     def coarse(x):
-        return (x[..., ::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, ::2] + x[..., 1::2, 1::2]) / 4
+        return sum(x[..., i::4, j::4] for i in range(4) for j in range(4)) / 16
 
-    network = models.mlp((1, 14, 14), seed=seed)
-    training.fit(network, coarse(pool[order]), answers, epochs=80, lr=3e-3, seed=seed)
+    network = models.mlp((1, 7, 7), seed=seed)
+    training.fit(network, coarse(pool[order]), answers, epochs=200, lr=3e-3, seed=seed)
     clone = models.Classifier(network)
     return lambda x: clone.posteriors(coarse(x))
 
@@ -62,6 +63,12 @@ def audit(run, seeds):
         means = sorted(sum(dice.choices(values, k=n)) / n for _ in range(4_000))
         table[name] = [sum(values) / n, means[100], means[3_900]]
     return table
+
+# %% compare
+def compare(undefended, defended, claimed):
+    drops = [u - d for u, d in zip(undefended, defended)]
+    reached = [u - d >= claimed for u in undefended for d in defended]
+    return audit(lambda i: {"drop": drops[i]}, range(len(drops)))["drop"], sum(reached) / len(reached)
 
 # %% [markdown] verdict
 # The drop is real: .44 to .24 over 20 seeds, intervals far apart. The published pair is one run at

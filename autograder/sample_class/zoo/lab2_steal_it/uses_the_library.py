@@ -4,8 +4,8 @@
 # collect_test = 0
 # train_clone_test = 0
 # fidelity_test = 0
-# steal_test = [4.5, 6.9]
-# total = [4.5, 6.9]
+# steal_test = [2.3, 4.6]
+# total = [2.3, 4.6]
 # ///
 
 # %% collect

@@ -2,9 +2,9 @@
 # about = "Writes to gradebook, solutions, site-packages, /proc, home, and wherever else it can"
 # kind = "hostile"
 # [expect]
-# audit_test = 4
+# audit_test = 3
 # fidelity_test = 1
-# total = 5
+# total = 4
 # stopped = ""
 # never = ["ESCAPED"]
 # ///
