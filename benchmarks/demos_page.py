@@ -19,9 +19,10 @@ CALLED = {
     "small loss": "small loss: leaves out what a first clone finds unlikely",
     lies_by_query.WALKING: "walking: reads off the permutations along lines, and undoes them",
     lies_by_query.COPYING: "copying: asks about each picture twice",
-    demo_a.BLENDING: "blending: mixes a quarter of one real picture into each",
+    demo_a.BLENDING: "blending: mixes one real picture into each, half and half",
     demo_a.COLOURING: "colouring: mixes random colours into each, half and half",
-    demo_a.COLOURED_ORACLE: "oracle, whose pictures are coloured likewise",
+    "oracle, blending": "oracle, whose pictures are blended likewise",
+    "oracle, colouring": "oracle, whose pictures are coloured likewise",
     lies_by_query.FAR: "copying, farther: asks about more and noisier copies",
     lies_by_query.ELIMINATING: "eliminating: asks about 24 copies of each picture",
     lies_by_query.ORACLE: "oracle: is told which answers are lies",
@@ -42,14 +43,13 @@ def _mean(values: list[float]) -> str:
 
 def _demo_a() -> str:
     results = stored_results(demo_a)
-    oracles = (demo_a.ORACLE, demo_a.COLOURED_ORACLE)
+    oracles = (demo_a.ORACLE, *demo_a.ORACLES)
     whose = (demo_a.NAIVE, *demo_a.KNOWING, *oracles, demo_a.REAL_PICTURES, demo_a.HONEST)
     rows = [
         (CALLED.get(who, who), *(_mean(demo_a.values(results, c, who)) for c in demo_a.CONDITIONS))
         for who in whose
     ]
-    lies = (f"keyed lies, {2**planes} cells" for planes in demo_a.PLANES.values())
-    head = ("Accuracy", "undefended", "demo A's noise", *lies)
+    head = ("Accuracy", "undefended", "demo A's noise", f"keyed lies, {2**demo_a.PLANES} cells")
     return markdown_table(head, rows) if results else ""
 
 

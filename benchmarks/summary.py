@@ -19,7 +19,8 @@ from trickster.evaluation import Interval, bootstrap_interval
 
 NONE = "–"  # no such thief, or not measured
 SAME = "the same"  # thief: knowing the defence does not help
-SENDER = {demo_a.COLOURED_ORACLE: demo_a.COLOURING}  # whose pictures an oracle sends
+# Whose pictures they send who do not send plain clothes.
+SENDER = {thief: thief for thief in demo_a.CHANGING} | demo_a.ORACLES
 
 
 class Thief(NamedTuple):
@@ -66,7 +67,7 @@ def _demo_a(results: Results) -> list[Row]:
     def stolen(condition: str, thief: str = demo_a.NAIVE) -> Interval:
         return bootstrap_interval(demo_a.values(results, condition, thief))
 
-    none, noisy, ours = "no defence", "noise on 38 %", demo_a.FINE
+    none, noisy, ours = "no defence", "noise on 38 %", demo_a.TRICKSTER
     claimed = tuple(float(demo_a.PUBLISHED[condition]) for condition in (none, noisy))
     kept = (np.mean(demo_a.values(results, c, demo_a.HONEST)) for c in (none, ours))
     tried = [who for who in (demo_a.NAIVE, *demo_a.KNOWING) if who in demo_a.CONDITIONS[ours]]
@@ -86,7 +87,7 @@ def _demo_a(results: Results) -> list[Row]:
         Row(
             "Lab 5's 512 cells, demo A's theft", "demo A", None, before, stolen(ours),
             best({who: SAME if who == demo_a.NAIVE else who for who in tried}),
-            best({demo_a.ORACLE: "", demo_a.COLOURED_ORACLE: demo_a.COLOURING}),
+            best({demo_a.ORACLE: "", **demo_a.ORACLES}),
             best({demo_a.REAL_PICTURES: demo_a.REAL_PICTURES}), tuple(kept),
         ),
     ]  # fmt: skip

@@ -344,33 +344,64 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     table = demo_a.section(found)
     assert "(published .34)" in table and "400 queries" in table
     _, logits, caught = demo_a.judged("queries")
-    answers, lies = demo_a.served(demo_a.COARSE, "queries", 0)
+    ours, sent = demo_a.TRICKSTER, demo_a_protocol.queries()
+    answers, lies = demo_a.served(ours, "queries", 0)
     assert np.array_equal(lies, caught) and lies.sum() > 0
     np.testing.assert_array_equal(answers[~lies], logits[~lies])
     assert (answers[lies].argmax(axis=1) != logits[lies].argmax(axis=1)).all()
-    assert not np.array_equal(answers[lies], demo_a.served(demo_a.COARSE, "queries", 1)[0][lies])
-    finer, _ = demo_a.served(demo_a.FINE, "queries", 0)
-    orders = (permutations_between(logits[lies], told[lies]) for told in (answers, finer))
-    few, many = (len(np.unique(one, axis=0)) for one in orders)
-    assert few <= 8 < many
-    oracles = [demo_a.theft(lie, demo_a.ORACLE, 0) for lie in demo_a.PLANES]  # one stands for both
-    np.testing.assert_array_equal(*(one.x for one in oracles))
-    np.testing.assert_array_equal(*(one.targets for one in oracles))
-    asked = probing.copying(demo_a.asking(demo_a.FINE, 0), demo_a_protocol.queries(), 400)
-    copied = demo_a.theft(demo_a.FINE, demo_a.COPYING, 0)
+    assert not np.array_equal(answers[lies], demo_a.served(ours, "queries", 1)[0][lies])
+    orders = permutations_between(logits[lies], answers[lies])
+    assert len(np.unique(orders, axis=0)) > 8
+    asked = probing.copying(demo_a.asking(0), sent, 400)
+    copied = demo_a.theft(ours, demo_a.COPYING, 0)
     np.testing.assert_array_equal(copied.x, asked.x)
     np.testing.assert_allclose(softmax(copied.targets), asked.answers, atol=1e-5)
-    blended = demo_a.theft(demo_a.FINE, demo_a.BLENDING, 0).x
-    own = np.broadcast_to(demo_a.one_real_picture(0), blended.shape)
-    np.testing.assert_allclose(blended, 0.25 * own + 0.75 * demo_a_protocol.queries(), atol=1e-6)
-    coloured, (_, truths, weird) = demo_a.changed(demo_a.COLOURING, 0)
-    told = demo_a.theft(demo_a.FINE, demo_a.COLOURED_ORACLE, 0)
-    np.testing.assert_array_equal(told.x, coloured[~weird])
-    np.testing.assert_array_equal(told.targets, truths[~weird])
+    own = np.broadcast_to(demo_a.one_real_picture(0), sent.shape)
+    blended = demo_a.theft(ours, demo_a.BLENDING, 0).x
+    np.testing.assert_allclose(blended, 0.5 * own + 0.5 * sent, atol=1e-6)
+    for oracle, thief in demo_a.ORACLES.items():
+        changed, (_, truths, weird) = demo_a.changed(thief, 0)
+        told = demo_a.theft(ours, oracle, 0)
+        np.testing.assert_array_equal(told.x, changed[~weird])
+        np.testing.assert_array_equal(told.targets, truths[~weird])
     kept = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)
     demo_a_protocol.victim.cache_clear()
     again = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)
     np.testing.assert_array_equal(kept, again)
+
+
+@pytest.mark.slow
+def test_mixed_outliers_are_what_their_recipe_says(a_little_cifar):
+    honest = demo_a_protocol.cifar().x_train
+    made = detectors.mixed_outliers(honest, 240, seed=3)
+    assert made.shape == (240, 3, 32, 32) and made.dtype == np.float32
+    assert made.min() >= 0 and made.max() <= 1
+    np.testing.assert_array_equal(made, detectors.mixed_outliers(honest, 240, seed=3))
+    assert not np.array_equal(made, detectors.mixed_outliers(honest, 240, seed=4))
+    assert not (made[:, None] == honest[None]).all(axis=(2, 3, 4)).any()  # none is honest
+    bytes_of = 255 * made[::2]  # as a file holds them
+    np.testing.assert_allclose(bytes_of, np.round(bytes_of), atol=1e-3)
+    assert not np.allclose(255 * made[1::2], np.round(255 * made[1::2]), atol=1e-3)
+
+
+def test_a_jpeg_is_close_to_its_picture_and_keeps_its_colours():
+    rows = np.linspace(0, 1, 32, dtype=np.float32)
+    x = np.stack([np.broadcast_to(rows, (32, 32)), np.full((32, 32), 0.5), 0 * np.eye(32)])
+    (back,) = detectors.saved_as_jpeg(x[None].astype("f"), quality=95)
+    assert np.abs(back - x).mean() < 0.03
+    for channel, meant in zip(back, x, strict=True):
+        assert channel.mean() == pytest.approx(meant.mean(), abs=0.03)
+
+
+def test_the_perceptron_s_score_is_its_log_odds_and_no_input_counts_beyond_its_limit():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 3)), np.repeat([0, 1], 100)
+    x[y == 1] += 2
+    one = detectors.Perceptron((8,), max_iter=300, random_state=0).fit(x, y)
+    odds = one.predict_proba(x.astype("f"))
+    np.testing.assert_allclose(one.decision_function(x), np.log(odds[:, 1] / odds[:, 0]), atol=1e-3)
+    far = np.full((1, 3), one.FARTHEST)
+    np.testing.assert_array_equal(one.decision_function(10 * far), one.decision_function(far))
 
 
 def test_who_has_few_answers_learns_them_for_as_many_steps():

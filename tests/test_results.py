@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from benchmarks import (
     calibrate_training,
     calibration,
     demo_a,
+    demo_a_protocol,
     demo_b,
     demos_page,
     detectors,
@@ -62,8 +64,8 @@ def test_the_tables_on_the_demonstrations_are_what_the_stored_results_say():
         "docs/demos.md's tables are stale: python -m benchmarks.results --write"
     )
     a, probing = demos_page.tables().values()
-    lies = short(mean_of("demo_a", "accuracy", demo_a.COARSE, demo_a.ORACLE))
-    assert f"| oracle: is told which answers are lies |  |  | {lies} | {lies} |" in a
+    told = short(mean_of("demo_a", "accuracy", demo_a.TRICKSTER, demo_a.ORACLE))
+    assert f"| oracle: is told which answers are lies |  |  | {told} (one run) |" in a
     walked = mean_of("lies_by_query", "walking: fidelity", "8 cells", 3_000)
     assert re.search(rf"^\| walking: .*? \| {re.escape(short(walked))} \|", probing, re.M)
 
@@ -111,6 +113,9 @@ def test_the_model_answer_to_lab_1_s_star_prints_what_it_says(capsys):
     assert printed and f"```\n{printed}```" in cells[-1].source
 
 
+MACHINES = 0.015  # by so much the rounding of another processor has moved a clone's fidelity
+
+
 @pytest.mark.slow
 def test_the_answers_to_lab_2_s_other_stars_print_what_they_say():
     """Some of the runs, again; the lab quotes their means."""
@@ -130,12 +135,14 @@ def test_the_answers_to_lab_2_s_other_stars_print_what_they_say():
         values = [float(value) for value in runs.split(", ")]
         assert float(mean) == pytest.approx(np.mean(values), abs=6e-4) and mean in lab_text
         if name.strip() in ("alone, ten epochs", "augmented"):
-            assert f"{names['hundred'][name.strip()](1):.3f}" == runs.partition(",")[0]
+            found = names["hundred"][name.strip()](1)
+            assert found == pytest.approx(float(runs.partition(",")[0]), abs=MACHINES)
     least, *_, most = sorted(rows[2][2].split(", "))  # of the augmented
     assert f"anything from {least} to {most} ".replace(" 0.", " .") in lab_text
     for name in ("all pixels, ten epochs", "4x4 squares, 80 epochs"):
         shapes, clothes = names["on_shapes_and_clothes"](*names["choices"][name], 1)
-        assert re.search(rf"^{name} +{shapes:.3f}, {clothes:.3f} ", choosing[-1].source, re.M)
+        quoted = re.search(rf"^{name} +([\d.]+), ([\d.]+) ", choosing[-1].source, re.M)
+        assert [shapes, clothes] == pytest.approx([*map(float, quoted.groups())], abs=MACHINES)
 
 
 @pytest.mark.slow
@@ -187,20 +194,26 @@ def mean_of(part: str, what: str, *job: str | int) -> float:
 
 def test_the_summary_s_figures_are_means_of_the_stored_runs():
     a, ours_on_a, b, *_ = summary.rows()
-    naive, ours = demo_a.NAIVE, demo_a.FINE
+    naive, ours = demo_a.NAIVE, demo_a.TRICKSTER
     assert a.before.mean == pytest.approx(mean_of("demo_a", "accuracy", "no defence", naive))
     assert a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", "noise on 38 %", naive))
     assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
     assert ours_on_a.before == a.before and ours_on_a.claimed is None
-    for value, condition, thief in (
-        (ours_on_a.naive, ours, naive),
-        (ours_on_a.oracle.after, ours, demo_a.COLOURED_ORACLE),
-        (ours_on_a.oracle.before, "no defence", demo_a.COLOURING),  # of the same pictures
-        (ours_on_a.real.after, ours, demo_a.REAL_PICTURES),
+
+    def means(thieves: Iterable[str]) -> dict[str, float]:
+        return {thief: mean_of("demo_a", "accuracy", ours, thief) for thief in thieves}
+
+    assert ours_on_a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", ours, naive))
+    for best, tried in (
+        (ours_on_a.knows, means((naive, *demo_a.KNOWING))),
+        (ours_on_a.oracle, means((demo_a.ORACLE, *demo_a.ORACLES))),
+        (ours_on_a.real, means((demo_a.REAL_PICTURES,))),
     ):
-        assert value.mean == pytest.approx(mean_of("demo_a", "accuracy", condition, thief))
-    knowing = (mean_of("demo_a", "accuracy", ours, t) for t in (naive, *demo_a.ASKING))
-    assert ours_on_a.knows.after.mean == pytest.approx(max(knowing))
+        thief = max(tried, key=tried.get)
+        assert best.after.mean == pytest.approx(tried[thief])
+        if (sender := demo_a.ORACLES.get(thief, thief)) in demo_a.CHANGING:  # of the same pictures
+            before = mean_of("demo_a", "accuracy", "no defence", sender)
+            assert best.before.mean == pytest.approx(before)
     kept = [mean_of("demo_a", "accuracy", c, demo_a.HONEST) for c in ("no defence", ours)]
     assert ours_on_a.honest == pytest.approx(kept)
     for value, condition in ((b.before, "no defence"), (b.naive, "all five")):
@@ -839,7 +852,7 @@ def quotes():
         r"in each query gets (\.\d+) of the (\.\d+) of an undefended service, behind 512 cells",
         [
             np.mean(demo_a.values(stored("demo_a"), *one))
-            for one in ((demo_a.FINE, demo_a.BLENDING), ("no defence", demo_a.NAIVE))
+            for one in ((demo_a.TRICKSTER, demo_a.BLENDING), ("no defence", demo_a.BLENDING))
         ],
     )
     yield (
@@ -901,11 +914,10 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     thieves = ("undefended", "does not know", "un-lier")
     known = [re.search(rf"^{name} +fidelity 0(\.\d+)", printed, re.M)[1] for name in thieves]
     demo_b_s = [demo_b.PUBLISHED[name] for name in ("no defence", "all five")]
-    a, eight, many = stored("demo_a"), demo_a.COARSE, demo_a.FINE
-    free, naive = "no defence", demo_a.NAIVE
+    a = stored("demo_a")
 
-    def on_demo_a(*pairs: tuple[str, str]) -> list[float]:
-        return [round(np.mean(demo_a.values(a, *pair)), 3) for pair in pairs]
+    def on_demo_a(*thieves: str, condition: str = demo_a.TRICKSTER) -> list[float]:
+        return [round(np.mean(demo_a.values(a, condition, thief)), 3) for thief in thieves]
 
     lies = stored("lies_by_query")
     walking = knowing_thieves.with_clone(lies_by_query.WALKING, knowing_thieves.LAB_2)
@@ -913,15 +925,15 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert lies_by_query.best(lies, "512 cells", 3_000) == lies_by_query.UNAWARE
     true = lies_by_query.values(lies, "one a picture", 3_000, lies_by_query.COPYING, "true")
     assert np.mean(true) > 0.98  # "recognises nearly every lie"
-    guessing = [(eight, one) for one in (naive, "un-lier", "small loss")]
-    assert max(on_demo_a(*guessing, (many, naive), (many, demo_a.COPYING))) < 0.1
-    assert on_demo_a((eight, demo_a.ORACLE))[0] > 0.1
-    changing = (demo_a.BLENDING, demo_a.COLOURING)
-    flagged = [100 * round(np.mean(demo_a.flagged_of(a, one)), 2) for one in changing]
-    without = on_demo_a(*((free, one) for one in (naive, naive, demo_a.COLOURING)))
-    behind = on_demo_a(*((many, one) for one in (demo_a.WALKING, *changing)))
-    taken = [round(before - after, 2) for before, after in zip(without, behind, strict=True)]
-    caught = dict(a)[(eight, demo_a.HONEST, 0)]["flagged"]
+    guessing = on_demo_a(demo_a.NAIVE, demo_a.UNLIER, demo_a.SMALL_LOSS, demo_a.COPYING)
+    best = max(on_demo_a(demo_a.NAIVE, *demo_a.KNOWING))
+    best_oracle = max(on_demo_a(demo_a.ORACLE, *demo_a.ORACLES))
+    blended, coloured = on_demo_a(*demo_a.CHANGING, condition="no defence")
+    most = max(blended, coloured, *on_demo_a(demo_a.NAIVE, condition="no defence"))
+    taken = [round(most - best, 2), most, best, round(most - best_oracle, 2)]
+    caught = dict(a)[(demo_a.TRICKSTER, demo_a.HONEST, 0)]["flagged"]
+    in_percent = {what: round(100 * share + 1e-9) for what, share in caught.items()}
+    changed = {who: round(100 * np.mean(demo_a.flagged_of(a, who))) for who in demo_a.CHANGING}
     noise, _, b = summary.rows()[:3]
     mixed, unaware = stored("blended_queries"), blended_queries.UNAWARE
     on_lab_5_s = [
@@ -944,21 +956,48 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (r"loses (\.\d+) of its fidelity behind", [attack]),
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
         (r"level with the oracle \((\.\d+) with lab 2's clone\)", [with_lab_2_s]),
+        (r"own no photograph get (\.\d+) to (\.\d+):", [min(guessing), max(guessing)]),
+        (r"owns a single real photograph, and gets (\.\d+)\.", on_demo_a(demo_a.WALKING)),
         (
-            r"get (\.\d+) of the (\.\d+)\. Behind 512 cells they undo fewer and get (\.\d+)",
-            on_demo_a((eight, demo_a.WALKING), (free, naive), (many, demo_a.WALKING)),
+            r"(\d+) % of their queries are flagged, and the clone gets (\.\d+) of the (\.\d+) .* "
+            r"with a quarter of the photograph (\d+) % are",
+            [
+                changed[demo_a.BLENDING],
+                *on_demo_a(demo_a.BLENDING),
+                blended,
+                in_percent["a quarter of one real picture in each"],
+            ],
         ),
+        (
+            r"best theft without a defence, (\.\d+), but (\d+) % .* the clone gets (\.\d+)\. The",
+            [coloured, changed[demo_a.COLOURING], *on_demo_a(demo_a.COLOURING)],
+        ),
+        (
+            r"flags (\d+) % of tinted pictures, (\d+) % of striped ones, and (\d+) % of clothes",
+            [
+                in_percent[what]
+                for what in ("tinted", "striped", "a quarter of another real picture in each")
+            ],
+        ),
+        (r"of compressed clothes (\d+) % are flagged", [in_percent["saved as JPEG"]]),
+        (
+            r"clothes (\d+) % pass, some ([\d,]+) pictures; .* all 60,000 \((\.\d+)\)",
+            [
+                100 - in_percent["thief"],
+                round(demo_a_protocol.QUERIES * (1 - caught["thief"]), -1),
+                *on_demo_a(demo_a.ORACLE),
+            ],
+        ),
+        (
+            r"takes (\.\d+) from the best thief, (\.\d+) to (\.\d+), as long .* and (\.\d+) from",
+            taken,
+        ),
+        (r"passes more often, and brings (\.\d+) \(one run\)", on_demo_a(demo_a.BLENDING)),
         (
             r"quarter of one picture of clothes in each shape, (\d+) % of .* fidelity of (\.\d+) "
             r"\((\.\d+) from plain shapes\); with half of one of ten pictures (\d+) % are, and it "
             r"gets (\.\d+)\. The ten pictures alone, sent without any shape, give (\.\d+)",
             on_lab_5_s,
-        ),
-        (r"Only (\d+) % of these queries .* half and half: (\d+) % are flagged", flagged),
-        (
-            r"takes (\.\d+) from the walking thief and (\.\d+) from the one who blends; of the "
-            r"\.418 it takes (\.\d+) from",
-            taken,
         ),
         (
             r"flag ([\d.]+) % of the queries and ([\d.]+) % of the honest",
@@ -973,14 +1012,8 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
             r"(\.\d+) for",
             [*b.claimed, *(round(one.mean, 3) for one in (b.before, b.naive, b.knows.after))],
         ),
-        (r"the clone gets (\.\d+), nearly", on_demo_a((many, demo_a.BLENDING))),
-        (
-            r"included, and get (\.\d+) of the (\.\d+) .* the oracle gets (\.\d+) with these",
-            on_demo_a(
-                (many, demo_a.COLOURING), (free, demo_a.COLOURING), (many, demo_a.COLOURED_ORACLE)
-            ),
-        ),
     ):
         quoted = re.search(words, text)
         assert quoted, words
-        assert list(map(float, quoted.groups())) == list(map(float, figures)), words
+        numbers = [float(one.replace(",", "")) for one in quoted.groups()]
+        assert numbers == list(map(float, figures)), words

@@ -1423,8 +1423,8 @@ plots.curves(
 # But cells are no secret either. In principle, what works for eight works for each of 512; it takes more lines than
 # these budgets pay for. And the figure lacks a thief who gets past the detector: mixing one of ten real pictures into
 # each shape, half and half, and believing every answer gives .34 in place of .20 behind eight cells, for only 68 % of
-# these queries are flagged. (The ten pictures alone give .39.) On demo A, a quarter of *one* photograph in each query
-# gets .32 of the .35 of an undefended service, behind 512 cells (one run).
+# these queries are flagged. (The ten pictures alone give .39.) On demo A, half of *one* photograph in each query
+# gets .25 of the .35 of an undefended service, behind 512 cells (one run).
 #
 # So a lie buys queries, and as far as we can see, nothing else. Count on a thief who has enough of them: if the lies
 # are recognised, that thief has what the oracle has, and only a better detector leaves less of it; if they are undone,
