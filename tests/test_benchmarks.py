@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from light_jobs import measured
 from PIL import Image
 from scipy import stats
@@ -368,6 +369,7 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     demo_a_protocol.victim.cache_clear()
     again = demo_a_protocol.victim().logits(demo_a_protocol.cifar().x_test)
     np.testing.assert_array_equal(kept, again)
+    assert torch.full((1,), 1e-40) != 0, "Training has left this thread without denormal numbers."
 
 
 @pytest.mark.slow

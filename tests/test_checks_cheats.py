@@ -110,7 +110,7 @@ def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
         return defenses.hard_labels(right(x, posteriors, features))
 
     result = lab4.layered(cheats.as_service(lambda: labels), **LAB4)
-    assert result == 5.0 and result.remarks == ()
+    assert result >= 4.5 and result.remarks == ()  # whoever reads the code turns some lies back
 
 
 @pytest.mark.slow
