@@ -129,7 +129,7 @@ def unsupported(lab: Lab) -> list[str]:
 
 @every_lab
 def test_every_number_in_the_text_is_printed_or_stored(lab):
-    assert unsupported(lab) == []
+    assert unsupported(lab) == [], "\n".join(unsupported(lab))
 
 
 @pytest.mark.parametrize(

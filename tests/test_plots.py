@@ -381,3 +381,12 @@ def test_a_frontier_names_its_points_and_rings_the_chosen_one():
     assert "2%: accuracy lost 0.880" in other.alt and "Limit: 0.885." in other.alt
     assert [0.885, 0.885] in [list(line.get_xdata()) for line in axes_of(other).lines]
     assert not [line for line in axes_of(other).lines if line.get_fillstyle() == "none"]
+
+
+def test_bars_of_a_group_stand_close_and_can_have_their_means_written():
+    half, more, less = (Interval(mean, mean - 0.1, mean + 0.1, 3) for mean in (0.5, 0.6, 0.25))
+    groups = {"a": {"x": half, "y": more}, "b": {"x": less}}
+    axes = axes_of(plots.bars(groups, title="t", ylabel="y", numbered=True))
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+    assert np.allclose(middles, [-0.2, 1, 0.2])  # y's only bar stands over its name
+    assert {".50", ".60", ".25"} <= {text.get_text() for text in axes.texts}

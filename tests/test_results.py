@@ -766,16 +766,6 @@ def quotes():
             for i in (3, 1, 2, 0, 4)
         ],
     )
-    yield (
-        "lab4",
-        r"still gets (\.\d+) behind labels and lies \((\.\d+) without a defence\)",
-        [
-            np.mean(
-                knowing_thieves.values(stored("knowing_thieves"), defense, knowing_thieves.ALONE)
-            )
-            for defense in ("layered", "none")
-        ],
-    )
     ablated = ("no defence", "noise alone", "all five")
     stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)
     served = of_demo_b("honest_accuracy", *ablated, seeds=20)

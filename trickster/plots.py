@@ -254,36 +254,36 @@ def bars(
     title: str,
     ylabel: str,
     chance: float | None = None,
+    numbered: bool = False,
 ) -> Picture:
-    """Grouped bars with intervals: ``{series: {category: Interval}}``.
+    """Grouped bars with intervals: ``{series: {category: Interval}}``; ``numbered``: with means.
 
     The first series has all categories. One called "" is not in the legend, as suits a single one.
     """
     categories = list(next(iter(groups.values())))
-    width = 0.8 / len(groups)
+    by = [[name for name in groups if c in groups[name]] for c in categories]
+    width, readings = 0.8 / len(groups), []
     figure, axes = new_axes(title, "", ylabel, size=(1.4 * len(categories) + 2, 3.6))
-    readings = []
     for i, (name, values) in enumerate(groups.items()):
         there = [c for c in categories if c in values]
-        at = np.array([categories.index(c) for c in there]) + (i - (len(groups) - 1) / 2) * width
+        at = [j + (n.index(name) - (len(n) - 1) / 2) * width for j, n in enumerate(by) if name in n]
         mean = np.array([values[c].mean for c in there])
-        error = [
-            [values[c].mean - values[c].low for c in there],
-            [values[c].high - values[c].mean for c in there],
-        ]
-        axes.bar(
+        error = [mean - [values[c].low for c in there], [values[c].high for c in there] - mean]
+        drawn = axes.bar(
             at, mean, width, yerr=np.where(np.isfinite(error), error, np.nan), capsize=3,
             label=name, color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)],
             edgecolor="white", ecolor="0.2",
         )  # fmt: skip
+        if numbered:
+            axes.bar_label(drawn, [f"{m:.2f}".lstrip("0") for m in mean], fontsize=8, padding=2)
         heights = ", ".join(f"{c} {m:.2f}" for c, m in zip(there, mean, strict=True))
         readings.append(f"{name}: {heights}" if name else heights)
     axes.set_xticks(range(len(categories)), [textwrap.fill(c, 15) for c in categories])
     if chance is not None:
         axes.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # never over a bar
-    marks = None if chance is None else {"chance": chance}
-    return Picture(figure, f"{title} ({ylabel}). {'; '.join(readings)}.{_marked(marks)}")
+    marked = _marked(chance and {"chance": chance})
+    return Picture(figure, f"{title} ({ylabel}). {'; '.join(readings)}.{marked}")
 
 
 def dots(

@@ -13,7 +13,7 @@
 #
 # **You will**
 # - build the defences that every checklist names: rounding, fewer classes, labels only, rate limits;
-# - bend probabilities so that they tell a thief less, and find the thief who does not mind;
+# - bend probabilities so that they tell a thief less, and meet the thief who bends them back;
 # - measure what each of them takes from different thieves;
 # - audit a public demonstration, one mechanism at a time;
 # - put a defence of your own together, see which thief it withstands, and advise an owner with numbers.
@@ -257,6 +257,12 @@ for name in ("probabilities", *rungs):
 soft = {name: interval.mean for name, interval in by_rung["soft thief"].items()}
 lost = ", ".join(f"{name} {soft['probabilities'] - soft[name]:.3f}" for name in rungs)
 print(f"Your guess: {my_losses}. What each takes from the soft thief: {lost}.")
+sent = scenario.victim.posteriors(np.concatenate([pool(seed)[:1_500] for seed in SEEDS]))
+changed = {
+    name: rung(sent, None).argmax(axis=1) != sent.argmax(axis=1) for name, rung in rungs.items()
+}
+shares = ", ".join(f"{name} {rows.mean():.1%}" for name, rows in changed.items())
+print(f"Your guess in exercise 1: {my_changing_rungs}. Answers whose class changes: {shares}.")
 plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fidelity", chance=0.1)
 
 # %% [markdown]
@@ -384,27 +390,58 @@ lab4.reverse_sigmoid(reverse_sigmoid)
 # </details>
 #
 # > **Predict.** The service bends every answer with the default `beta` and `gamma`. What does that take from the
-# > soft thief, and what from the label thief?
+# > soft thief, and what from the label thief? And from one who knows the formula?
 
 # %%
-my_bent = "no guess yet"  # for example 0.2 and 0.1
+my_bent = "no guess yet"  # for example 0.2, 0.1 and 0
 
 # %% provided="bent"
-# Trains 6 clones: about five seconds.
+# Trains 15 clones, and searches for what was bent: about ten seconds.
+from trickster.unbending import unbent
+
+
+def bending(p, query=None):
+    return reverse_sigmoid(p).astype(np.float32)
+
+
+def through_the_formula(seed):
+    """Learn from the labels; then, twice, from what this clone and the formula say was bent."""
+    x, told = attacks.collect(scenario.api(defenses=[bending]).client("thief"), pool(seed), 1_500)
+    clone = clone_of(x, told, "hard", seed)
+    for _ in range(2):
+        clone = clone_of(x, unbent(told, clone.posteriors(x)), "soft", seed)
+    return fidelity_of(clone)
+
+
 print("a confident answer:", np.array([0.91, *[0.01] * 9]), "becomes")
 print(reverse_sigmoid(np.array([[0.91, *[0.01] * 9]]))[0].round(2))
 bent = {}
-with progress.bar("Training 6 clones", 6):
+with progress.bar("Training 15 clones", 15):
     for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
-        bent[thief] = defended(lambda p, query: reverse_sigmoid(p).astype(np.float32), labels)
+        bent[thief] = defended(bending, labels)
+    through = bootstrap_interval(through_the_formula(seed) for seed in SEEDS)
 for thief, labels in (("soft thief", "soft"), ("label thief", "hard")):
     plain = undefended(1_500, labels)
     print(f"{thief:11} undefended {plain}, bent {bent[thief]}")
+print(f"who knows the formula:                 bent {through}")
 taken = [undefended(1_500, "soft").mean - bent["soft thief"].mean]
 taken += [undefended(1_500, "hard").mean - bent["label thief"].mean]
-print(f"Your guess: {my_bent}. Measured: {taken[0]:.3f} and {taken[1]:.3f}.")
+taken += [undefended(1_500, "soft").mean - through.mean]
+measured = f"{taken[0]:.3f}, {taken[1]:.3f} and {taken[2]:.3f}"
+print(f"Your guess: {my_bent}. Measured: {measured}.")
 two_alike = np.array([[0.001, 0.117, 0.882]])
 print("three classes:", two_alike[0], "become", reverse_sigmoid(two_alike)[0].round(3))
+two_classes = {
+    y: reverse_sigmoid(np.array([[y, 1 - y]]))[0, 0]
+    for y in (1e-4, 1e-3, 0.005, 0.025, 0.117, 0.5, 0.9)
+}
+plots.curves(
+    {"bent": {y: bootstrap_interval([value]) for y, value in two_classes.items()}},
+    title="Of two classes: what a probability becomes",
+    xlabel="probability",
+    ylabel="bent",
+    log_x=True,
+)
 
 # %% [markdown]
 # **Explain it before you open the next fold.** What should the soft thief do?
@@ -417,10 +454,12 @@ print("three classes:", two_alike[0], "become", reverse_sigmoid(two_alike)[0].ro
 # with 3,000 answers and over ten seeds, the soft thief went from .697 to .615, and the label thief from .669 to
 # .671.
 #
-# A thief who knows the formula could try more. It is not one-to-one: near 0 its curve turns back, so that .001 and .117
-# become the same, as the last line shows. An answer therefore has several origins; but a clone that has learnt from the
-# labels can say which of them is likely. A defence tested against a single thief looks better than it is: what counts
-# is what the best thief is left with, and this lab has not sent the best one here.
+# A thief who knows the formula gets more. It is not one-to-one: near 0 its curve turns back, so that .001 and .117
+# become the same, and an answer has many origins. That does not protect it: a clone that has learnt from the labels
+# says which of them is likely. So this thief searches, for each answer, for probabilities that bend to it, takes
+# those that the clone finds likeliest, trains a second clone on them, and repeats this once. That gives .635, about
+# as much as if nothing had been bent (.633). A defence tested against a single thief looks better than it is: what
+# counts is what the best thief is left with.
 #
 # </details>
 
@@ -612,10 +651,10 @@ plots.curves(
 # <details><summary><b>Read the result</b></summary>
 #
 # The soft thief, who trains for as many steps as with 3,000 answers, reaches .521 at the left end of the curves, and
-# .677 at the right end: that is about three quarters, after a tenth of the queries. (Lab 2's curve ends higher, since
+# .678 at the right end: that is about three quarters, after a tenth of the queries. (Lab 2's curve ends higher, since
 # its clones train for 790 steps, and these for 470.) If the service sends labels only, the limit leaves a thief .367 on
 # the first day; on the tenth they have 3,000 labels, and .634. The second 300 answers raise the soft thief from .521
-# to .592; the last 1,500 raise them from .633 to .677, by less.
+# to .592; the last 1,500 raise them from .633 to .678, by less.
 #
 # </details>
 
@@ -716,7 +755,7 @@ print(
 # No shop would pay 6.65 for an answer, which is 665 a day; nor 1,997 to open an account, which is what it pays for more
 # than five years of answers. A limit makes a theft slower and slightly more expensive. It protects the model only where
 # accounts are hard to get, or answers worth that much to a customer. And what the thief buys is not the model but a
-# clone with a fidelity of .677.
+# clone with a fidelity of .678.
 #
 # </details>
 
@@ -898,6 +937,12 @@ more = bootstrap_interval(noise - limit for noise, limit in both)
 print(f"in the stack, the noise takes more than the rate limit by {more}")
 weakest = min(changes, key=lambda name: changes[name].mean)
 print(f"Your guess: {my_spoiler}. Measured: {weakest}.")
+plots.dots(
+    in_the_stack,
+    title="What each mechanism takes as a part of all five, with the same seed (20 seeds)",
+    xlabel="drop of the clone's accuracy",
+    marks={"no effect": 0},
+)
 
 # %% [markdown]
 # **Your verdict.** In four to eight sentences: which mechanisms work, which do nothing and why, what do honest
@@ -1000,7 +1045,7 @@ def make_layered(bank, honest):
 
 # %% [markdown]
 # > **Predict.** A thief with ten accounts keeps to all limits, and learns from whatever they get. Without a defence
-# > their clone has a fidelity of .677. What does it reach behind your stack?
+# > their clone has a fidelity of .678. What does it reach behind your stack?
 
 # %%
 my_fidelity = "no guess yet"  # for example 0.5
@@ -1096,24 +1141,26 @@ print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}."
 #
 # </details>
 #
-# **And a thief who knows?** So far, no thief of this lab has known that some answers are lies. Now there are two:
+# **And a thief who knows?** So far, no thief of this lab has known that some answers are lies. Now there are three:
 #
 # | thief | knows | does |
 # |---|---|---|
 # | un-lier (lab 3) | how the service misleads | notices which answers are reversed, reverses them back |
 # | small loss | that there are lies | trains a first clone on all answers, keeps the half that it finds likeliest |
+# | 100 real pictures | that lies are for weird queries | sends pictures of clothes, and nothing else |
 #
 # Behind labels the un-lier has nothing to reverse: the name of the least likely class does not reveal the most likely
 # one. The *oracle* is no thief: it is told which answers are lies, and trains on the others.
 #
-# > **Predict.** The oracle leaves out all lies. What fidelity does it reach behind lies and labels together: as much
-# > as behind lies alone?
+# > **Predict.** What does the oracle reach behind lies and labels together: as much as behind lies alone? And a thief
+# > whose 100 pictures are real: more than the oracle, or less?
 
 # %%
 my_oracle = "no guess yet"  # as much, a little less, or far less
+my_real = "no guess yet"  # more or less
 
 # %% provided="who_knows"
-# Trains 21 clones: about fifteen seconds.
+# Trains 27 clones: about fifteen seconds.
 threshold = ood.choose_threshold(ood.score_knn(honest, bank, k=1), 0.02)
 # For each service: what becomes of an answer, and a thief who knows.
 lying = {
@@ -1122,7 +1169,9 @@ lying = {
 }
 runs = {name: {"does not know": [], thief: [], "oracle": []} for name, (_, thief) in lying.items()}
 collected = {}  # for each seed: pictures, answers before they become labels, which are lies
-with progress.bar("Training 21 clones", 21):
+REAL = "100 real pictures"  # which neither the victim nor the threshold has seen
+real = {"labels only": [], "lies, labels only": []}
+with progress.bar("Training 27 clones", 27):
     for seed in SEEDS:
         features, posteriors = scenario.victim.features_and_posteriors(pool(seed))
         lies = ood.score_knn(features, bank, k=1) < threshold
@@ -1138,6 +1187,18 @@ with progress.bar("Training 21 clones", 21):
             for thief, one in sets.items():
                 clone = clone_of(one.x, one.answers, "soft", seed)
                 runs[name][thief].append(fidelity_of(clone))
+        own = half + np.random.default_rng(seed).choice(half, 100, replace=False)
+        x, p = dataset.x_test[own], scenario.victim.posteriors(dataset.x_test[own])
+        weird = ood.score_knn(scenario.victim.features(x), bank, k=1) < threshold
+        answers = {
+            "labels only": p,
+            "lies, labels only": np.where(weird[:, None], defenses.misinform(p), p),
+        }
+        for name, given in answers.items():
+            clone = clone_of(x, hard_labels(given).astype(np.float32), "soft", seed)
+            others = np.delete(np.arange(2 * half), own)
+            agree = evaluation.fidelity(clone.labels(dataset.x_test[others]), victim_says[others])
+            real[name].append(agree)
         rows = {picture.tobytes(): row for row, picture in enumerate(got.x)}
         kept = [rows[picture.tobytes()] for picture in sets["small loss"].x]
         print(
@@ -1150,31 +1211,41 @@ stolen |= {
     name: {thief: bootstrap_interval(values) for thief, values in thieves.items()}
     for name, thieves in runs.items()
 }
+for name, values in real.items():
+    stolen[name][REAL] = bootstrap_interval(values)
 for name, thieves in stolen.items():
     print(f"{name:18}", ",  ".join(f"{thief} {value}" for thief, value in thieves.items()))
 alone, both = (stolen[name]["oracle"].mean for name in lying)
 print(f"Your guess: {my_oracle}. Measured: {both:.3f} behind both, {alone:.3f} behind lies alone.")
+owner = stolen["lies, labels only"][REAL].mean
+print(
+    f"Your guess: {my_real}. Measured: {owner:.3f} with 100 real pictures, {both:.3f} the oracle."
+)
 plots.bars(
     {
         thief: {name: thieves[thief] for name, thieves in stolen.items() if thief in thieves}
-        for thief in ("does not know", "un-lier", "small loss", "oracle")
+        for thief in ("does not know", "un-lier", "small loss", "oracle", REAL)
     },
     title="Four services, and thieves who know different things (three seeds)",
     ylabel="fidelity",
     chance=0.1,
+    numbered=True,
 )
 
 # %% [markdown]
 # <details><summary><b>Read the result</b></summary>
 #
 # Where there are no lies there is nothing to know, and one bar is enough: labels alone leave .634. Lies alone take
-# the fidelity down to .287 as long as the thief does not know. The un-lier is back at .660, nearly as much as without a
+# the fidelity down to .288 as long as the thief does not know. The un-lier is back at .661, nearly as much as without a
 # defence. Both together leave .264. A thief who knows only *that* some answers are lies, and leaves out what a first
-# clone finds unlikely, gets .231. The oracle loses a little to the labels on average: it gets .614 in place of .661,
+# clone finds unlikely, gets .231. The oracle loses a little to the labels on average: it gets .615 in place of .661,
 # though the ranges overlap.
 #
 # A lie that always names the next class does reveal the class behind it. In 20 runs of the check, such labels cost the
 # thief who has read the code .17 on average, and those of reversed answers .45.
+#
+# Behind the whole stack, the thief with real pictures does best. Lies are for weird queries, and theirs are hardly ever
+# weird: the labels of 100 of them give .720, and .725 where there are no lies.
 #
 # </details>
 #
@@ -1200,10 +1271,9 @@ plots.bars(
 #   | this lab's clone | .693 | .254 | |
 #   | lab 2's best | .746 | .388 | .242 |
 #
-# - Lies are for weird queries only: with 100 real pictures of clothes, and nothing else, a thief still gets .715
-#   behind labels and lies (.748 without a defence), in the same measurements.
+# - Lies are for weird queries only: a thief who owns real pictures hardly meets any.
 # - It has not been shown that no thief can do better. The oracle says how much there is to win: whoever could tell
-#   the lies from the truths would get .614. The last section of this lab tries one more way, and lab 5 goes on from
+#   the lies from the truths would get .615. The last section of this lab tries one more way, and lab 5 goes on from
 #   here.
 
 # %% [markdown]
@@ -1224,19 +1294,19 @@ plots.bars(
 # %% [markdown] written="recommendation" points=2
 # ### BEGIN SOLUTION
 # Send labels only, since the customers need no more. Alone this takes little from a thief with many answers (.634
-# instead of .677 with 3,000), more from one with few (.367 instead of .521 with 300), and nothing from one who uses
+# instead of .678 with 3,000), more from one with few (.367 instead of .521 with 300), and nothing from one who uses
 # labels anyway. Leave out the rounding: beside labels it is pointless. Keep a limit of 300 a day for each account:
 # it refuses none of the shops' requests, and one account then needs 10 days and 35 in money for 3,000 answers; on
 # the first day, with 300 labels, its clone has only .367. Do not rely on it: ten accounts need one day and 80,
 # which is little for a model of 20,000. Do not set a global limit: on the day of a theft it refused a quarter of
 # the shops' requests. What protects the model is to mislead on weird queries, with a threshold that flags 2 % of
-# held-out honest pictures. The same 3,000 answers then give a fidelity of .264 instead of .677, and honest accuracy
+# held-out honest pictures. The same 3,000 answers then give a fidelity of .264 instead of .678, and honest accuracy
 # falls from .889 to .885. The misleading label must not reveal the class behind it: if it always names the next
 # class, a thief who looks at the pictures turns a part of the lies round. Here the labels earn their place: with
-# probabilities, a thief who knows how the service misleads gets .660; behind labels, knowing that there are lies
+# probabilities, a thief who knows how the service misleads gets .661; behind labels, knowing that there are lies
 # gave no more (.231 with small loss). This will not stop a thief who owns real pictures of clothes, since those are
-# not weird: 100 of them are enough for .715. Nor will it stop one who finds a way to tell which answers are lies:
-# the oracle gets .614.
+# not weird: 100 of them are enough for .720. Nor will it stop one who finds a way to tell which answers are lies:
+# the oracle gets .615.
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three numbers from the notebook that support it, among
@@ -1345,7 +1415,7 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 # image even explains them better than the victim (loss 1.01 against 1.08): such a thief looks for the wrong network.
 # With $r = .58$ the victim explains them better, 1.01 against 1.07, so the answers do tell the two apart. And yet the
 # clone that starts from random weights gets only .192. The small network is not to blame: started from the truths
-# (.556, after few steps), it ends at .606, with a loss of 1.12 instead of 1.23. So this network has better weights, by
+# (.556, after few steps), it ends at .613, with a loss of 1.12 instead of 1.23. So this network has better weights, by
 # the loss as well, and from random ones the search does not come near them. That does not acquit the loss. It prefers
 # the victim to its mirror image, but only by .06; whether it prefers a good clone to a bad one is still open.
 #
@@ -1375,13 +1445,13 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** Rounding to one decimal took nothing that three seeds could show. Sending only labels takes little from
-# a thief with many answers (.634 instead of .677 with 3,000) and much from one with few (.367 instead of .521 with
-# 300). (A thief who solves equations is another matter: lab 6.) A limit sets a price, and a thief with enough
-# accounts can pay it within a day. A limit for everybody together makes honest customers pay. A stack of defences
-# can be weaker than its strongest part, and it can be much stronger: labels are a poor defence on their own, and,
-# against the thieves of this lab, a good one behind a lie. What the answers to weird queries say matters more than
-# how much they contain.
+# **Shown.** Rounding to one decimal took nothing that three seeds could show, and bending nothing from a thief who
+# knows the formula. Sending only labels takes little from a thief with many answers (.634 instead of .678 with
+# 3,000) and much from one with few (.367 instead of .521 with 300). (A thief who solves equations is another
+# matter: lab 6.) A limit sets a price, and a thief with enough accounts can pay it within a day. A limit for
+# everybody together makes honest customers pay. A stack of defences can be weaker than its strongest part, and it
+# can be much stronger: labels are a poor defence on their own, and, against the thieves of this lab, a good one
+# behind a lie. What the answers to weird queries say matters more than how much they contain.
 #
 # **Not shown.** That labels behind lies cannot be used. Two ways to do it failed, though the second, the noise model,
 # had a loss that tells the victim from its mirror image, and a clone that can learn from it: training from random
