@@ -680,6 +680,11 @@ def quotes():
             for budget in longer_thefts.BUDGETS
         ],
     )
+    rises = np.subtract(
+        *(longer_thefts.values(stored("longer_thefts"), budget) for budget in (5_000, 3_000))
+    )
+    assert list(rises > 0) == [True, True, False]
+    yield "lab2", r"the rise is \+(\.\d+), \+(\.\d+) and -(\.\d+): three", np.abs(rises)
     yield "lab2", r"\(about (\.\d+) to (\.\d+)\)", [served[0], served[2]]
     yield "lab3", r"with (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
     yield (

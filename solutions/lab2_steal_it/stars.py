@@ -37,9 +37,10 @@ def steal(api, pools, budget, seed=0, side=4, epochs=200, mirror=True):
 # %% [markdown]
 # Leave out one change at a time (`side=2`, `epochs=80`, `mirror=False`) and see what each of them brings.
 #
-# **Where it ends.** The squares suit this check. The victim of this lab sees every pixel, and there all three changes together bring nothing: .762, against .759 for a
-# thief with all pixels, 80 epochs and no mirror (three seeds). Which theft is best depends on the service. Measure on
-# the one that you attack; the last ★ of this lab says how a thief without clothes can do that.
+# **Where it ends.** The squares suit this check. The victim of this lab sees every pixel, and there all three changes
+# together bring nothing: .762, against .759 for a thief with all pixels, 80 epochs and no mirror (three seeds). Which
+# theft is best depends on the service. Measure on the one that you attack; the last ★ of this lab says how a thief
+# without clothes can do that.
 
 # %% [markdown] after="★ Extension: a thief who makes their own queries"
 # Five seeds, each with 100 shapes of its own, and the same 100 shapes without the augmentation:

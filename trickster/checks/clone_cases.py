@@ -125,8 +125,8 @@ def soft_labels(part: Part, train: Callable[..., Any], drawn: Doubts) -> None:
         0.4 < first < 1 and doubt - SHARPER < copied < doubt + FLATTER,
         f"a victim that says {sure:.2f} and {doubt:.2f} is copied as {first:.2f} and "
         f"{second:.2f} on average, on pictures that the clone had not seen",
-        f"the first above .4, the second between {doubt - SHARPER:.2f} and {doubt + FLATTER:.2f} "
-        "of both together",
+        f"the first above .4; the second's share of the two between {doubt - SHARPER:.2f} and "
+        f"{doubt + FLATTER:.2f}",
         "0.6 and 0.3",
         TOO_LITTLE
         if first < 0.4
