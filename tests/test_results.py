@@ -745,7 +745,7 @@ def quotes():
     )
     yield (
         "lab4",
-        r"such labels cost the thief who has read the code (\.\d+) on average, and those of "
+        r"labels of such lies cost the reader of the code (\.\d+) on average, and labels of "
         r"reversed answers (\.\d+)",
         [
             calibration.values_of(stored("calibrate_defenses"), "read", f"{lie}, labels").mean()
@@ -762,13 +762,18 @@ def quotes():
     )
     yield (
         "lab4",
-        r"this lab's clone \| (\.\d+) \| (\.\d+) \| \| "
-        r"\| lab 2's best \| (\.\d+) \| (\.\d+) \| (\.\d+) \|",
+        r"this lab's clone \| (\.\d+) \| (\.\d+) \| (\.\d+) \| "
+        r"\| the same, 80 epochs \| (\.\d+) \| (\.\d+) \| (\.\d+) \| "
+        r"\| lab 2's, coarser pictures, 80 epochs \| (\.\d+) \| (\.\d+) \| (\.\d+) \|",
         [
-            of_both_clones(
-                ("layered", "10 accounts"), ("none", "does not know"), ("layered", "small loss")
-            )[i]
-            for i in (3, 1, 2, 0, 4)
+            np.mean(knowing_thieves.values(found, defense, knowing_thieves.with_clone(thief, one)))
+            for found in [stored("knowing_thieves")]
+            for one in knowing_thieves.CLONES
+            for defense, thief in (
+                ("none", "does not know"),
+                ("layered", "10 accounts"),
+                ("layered", "small loss"),
+            )
         ],
     )
     ablated = ("no defence", "noise alone", "all five")

@@ -27,7 +27,10 @@
 # Such lists are common. [MITRE ATLAS](https://atlas.mitre.org) names *Passive AI Output Obfuscation*
 # (AML.M0002) and *Restrict Number of AI Model Queries* (AML.M0004), and OWASP's
 # [LLM10:2025](https://genai.owasp.org/llmrisk/llm102025-unbounded-consumption/) recommends measures of both
-# kinds. You will measure how much they help.
+# kinds.
+#
+# **Your numbers** may differ from those in the folds in the third decimal, and sometimes in the second: another
+# processor trains slightly different clones. Trust yours, and ask whether the conclusion still holds.
 #
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess into
 # the small cell below the question, run the experiment, and explain the difference to yourself before you open
@@ -436,7 +439,10 @@ two_classes = {
     for y in (1e-4, 1e-3, 0.005, 0.025, 0.117, 0.5, 0.9)
 }
 plots.curves(
-    {"bent": {y: bootstrap_interval([value]) for y, value in two_classes.items()}},
+    {
+        "bent": {y: bootstrap_interval([value]) for y, value in two_classes.items()},
+        "left alone": {y: bootstrap_interval([y]) for y in two_classes},
+    },
     title="Of two classes: what a probability becomes",
     xlabel="probability",
     ylabel="bent",
@@ -449,17 +455,17 @@ plots.curves(
 # <details><summary><b>Read the result</b></summary>
 #
 # The simplest is to throw the bent probabilities away and learn from the labels, which are nearly all true. Bending
-# takes the soft thief from .633 to .528, and the label thief hardly falls, from .585 to .580. So a thief who
+# takes the soft thief from .633 to .531, and the label thief hardly falls, from .586 to .580. So a thief who
 # switches to labels loses hardly more than if the service had sent labels only. In the course's own measurements,
 # with 3,000 answers and over ten seeds, the soft thief went from .697 to .615, and the label thief from .669 to
 # .671.
 #
-# A thief who knows the formula gets more. It is not one-to-one: near 0 its curve turns back, so that .001 and .117
-# become the same, and an answer has many origins. That does not protect it: a clone that has learnt from the labels
-# says which of them is likely. So this thief searches, for each answer, for probabilities that bend to it, takes
-# those that the clone finds likeliest, trains a second clone on them, and repeats this once. That gives .635, about
-# as much as if nothing had been bent (.633). A defence tested against a single thief looks better than it is: what
-# counts is what the best thief is left with.
+# A thief who knows the formula gets more. The formula is not one-to-one: near 0 its curve turns back, so that .001
+# and .117 become the same, and an answer has many origins. That does not protect it: a clone that has learnt from the
+# labels says which of them is likely. So this thief searches, for each answer, for probabilities that bend to it,
+# takes those that the clone finds likeliest, trains a second clone on them, and repeats this once. That gives .635,
+# about as much as if nothing had been bent (.633). A defence tested against a single thief looks better than it is:
+# what counts is what the best thief is left with.
 #
 # </details>
 
@@ -651,10 +657,10 @@ plots.curves(
 # <details><summary><b>Read the result</b></summary>
 #
 # The soft thief, who trains for as many steps as with 3,000 answers, reaches .521 at the left end of the curves, and
-# .678 at the right end: that is about three quarters, after a tenth of the queries. (Lab 2's curve ends higher, since
-# its clones train for 790 steps, and these for 470.) If the service sends labels only, the limit leaves a thief .367 on
-# the first day; on the tenth they have 3,000 labels, and .634. The second 300 answers raise the soft thief from .521
-# to .592; the last 1,500 raise them from .633 to .678, by less.
+# .678 at the right end: that is about three quarters, after a tenth of the queries. (Lab 2's curve ends higher: it
+# goes on to 5,000 answers, and its clones train for 790 steps, these for 470.) If the service sends labels only, the
+# limit leaves a thief .367 on the first day; on the tenth they have 3,000 labels, and .634. The second 300 answers
+# raise the soft thief from .521 to .592; the last 1,500 raise them from .633 to .678, by less.
 #
 # </details>
 
@@ -869,8 +875,8 @@ plots.dots(
 #
 # "Hard labels" and renormalising never change which class is largest, and this thief uses nothing else. So they do
 # exactly nothing: in their rows, all dots are at 0. Rounding does change it, where it makes two classes equal: then the
-# first of them wins. That helps some clones, by up to .11, and harms others, by up to .10. Over 20 seeds no effect
-# shows: -.011 [-.037, .016]. Without any defence, clones lie anywhere from .31 to .54: a single run, such as the
+# first of them wins. That helps some clones and harms others, by up to .10 either way. Over 20 seeds no effect
+# shows: -.010 [-.036, .017]. Without any defence, clones lie anywhere from .31 to .54: a single run, such as the
 # demonstration's, shows little.
 #
 # </details>
@@ -950,15 +956,15 @@ plots.dots(
 
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
-# Noise and rate limit work. Alone, the noise takes more than three times what the rate limit takes: .236 [.201,
-# .270] against .072 [.042, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two
-# share the work, .110 [.079, .140] and .083 [.042, .123], and there 20 seeds show no difference: .027 [-.017,
-# .071]. The whole stack is weaker than the noise alone: its clone reaches .24, which is .044 [.008, .080] better.
+# Noise and rate limit work. Alone, the noise takes more than three times what the rate limit takes: .237 [.203,
+# .271] against .073 [.044, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two
+# share the work, .109 [.078, .140] and .082 [.042, .123], and there 20 seeds show no difference: .027 [-.018,
+# .070]. The whole stack is weaker than the noise alone: its clone reaches .24, which is .044 [.008, .080] better.
 # The reason is the "hard labels", which send the true argmax in 40 % of the answers and so undo the noise there:
 # added to the noise, they make the clone better by .122 [.091, .155], and the stack without them is stronger by
 # .073 [.033, .108]. Alone, hard labels and renormalising never change the largest class, which is all the thief
 # uses, so they do exactly nothing. Rounding does change it, where two classes become equal, but for better about as
-# often as for worse: -.011 [-.037, .016], no effect that 20 seeds can show. The rate limit leaves 60 % of the
+# often as for worse: -.010 [-.036, .017], no effect that 20 seeds can show. The rate limit leaves 60 % of the
 # answers, and what it takes is simply the price of having fewer. Honest users pay for the noise, with every query:
 # their accuracy falls from .974 to .902 with noise alone, and to .924 with the stack. What the rate limit costs
 # them, this experiment cannot show.
@@ -1002,8 +1008,9 @@ plots.dots(
 #
 # All thieves keep to the terms and get 3,000 answers. Of the four, one learns from the probabilities, one from the
 # labels, one sends 1,000 pictures three times and averages, and one uses a new account every day. The reader of your
-# code knows how you mislead, but not when. They turn lies round where the answers give them away, or where an answer
-# does not fit its picture, or they leave answers out.
+# code knows how you mislead, but not which answers are lies: for that they would need the bank and the victim's
+# features, which are not in the code. They turn lies round where the answers give them away, or where an answer does
+# not fit its picture, or they leave answers out.
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -1136,12 +1143,14 @@ print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}."
 # <details><summary><b>Read the result</b></summary>
 #
 # Not the limits: each of the ten accounts behaves like a customer. Labels alone take little from a thief with 3,000
-# answers. So the large step comes from the lies about weird queries (the next table shows them alone), and it costs
-# honest users less than half a point. *What* those answers say matters more than how much they contain.
+# answers. So the large step comes from the lies about weird queries (the bars of the next experiment show them
+# alone), and it costs honest users less than half a point. *What* those answers say matters more than how much they
+# contain.
 #
 # </details>
 #
-# **And a thief who knows?** So far, no thief of this lab has known that some answers are lies. Now there are three:
+# **And a thief who knows?** The thieves that you trained did not know that some answers are lies; only the check's
+# reader of your code did. Here are three who know, each in their own way:
 #
 # | thief | knows | does |
 # |---|---|---|
@@ -1149,8 +1158,9 @@ print(f"Your guess: {my_fidelity}. Measured: {by_stack['your stack'].mean:.3f}."
 # | small loss | that there are lies | trains a first clone on all answers, keeps the half that it finds likeliest |
 # | 100 real pictures | that lies are for weird queries | sends pictures of clothes, and nothing else |
 #
-# Behind labels the un-lier has nothing to reverse: the name of the least likely class does not reveal the most likely
-# one. The *oracle* is no thief: it is told which answers are lies, and trains on the others.
+# Behind labels the un-lier has no ten numbers to reverse. (The check's reader also tried to renumber the classes, and
+# found no way that fits these lies.) The *oracle* is no thief: it is told which answers are lies, and trains on the
+# others.
 #
 # > **Predict.** What does the oracle reach behind lies and labels together: as much as behind lies alone? And a thief
 # > whose 100 pictures are real: more than the oracle, or less?
@@ -1241,11 +1251,12 @@ plots.bars(
 # clone finds unlikely, gets .231. The oracle loses a little to the labels on average: it gets .615 in place of .661,
 # though the ranges overlap.
 #
-# A lie that always names the next class does reveal the class behind it. In 20 runs of the check, such labels cost the
-# thief who has read the code .17 on average, and those of reversed answers .45.
+# Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 20 runs of the check,
+# labels of such lies cost the reader of the code .17 on average, and labels of reversed answers .45.
 #
 # Behind the whole stack, the thief with real pictures does best. Lies are for weird queries, and theirs are hardly ever
-# weird: the labels of 100 of them give .720, and .725 where there are no lies.
+# weird: the labels of 100 of them give .720. Without lies they give .725, and 3,000 shapes .634: whoever can photograph
+# a hundred clothes needs no shapes.
 #
 # </details>
 #
@@ -1263,13 +1274,14 @@ plots.bars(
 #
 # **Three warnings.**
 #
-# - All thieves of this lab train the same small clone. Lab 2's best gets more out of the same answers. The course's own
-#   measurements, over five seeds and with ten accounts:
+# - All thieves of this lab train the same small clone, and briefly: for ten epochs of 3,000 answers. Longer training
+#   gets more out of the same answers. The course's own measurements, over five seeds and with ten accounts:
 #
 #   | | no defence | labels behind lies | with small loss |
 #   |---|---|---|---|
-#   | this lab's clone | .693 | .254 | |
-#   | lab 2's best | .746 | .388 | .242 |
+#   | this lab's clone | .693 | .254 | .233 |
+#   | the same, 80 epochs | .764 | .392 | .233 |
+#   | lab 2's, coarser pictures, 80 epochs | .746 | .388 | .242 |
 #
 # - Lies are for weird queries only: a thief who owns real pictures hardly meets any.
 # - It has not been shown that no thief can do better. The oracle says how much there is to win: whoever could tell
@@ -1414,7 +1426,7 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 # With $r = 1/2$ the two explain the labels equally well. With $r = .4$, while 58 % of the answers are lies, the mirror
 # image even explains them better than the victim (loss 1.01 against 1.08): such a thief looks for the wrong network.
 # With $r = .58$ the victim explains them better, 1.01 against 1.07, so the answers do tell the two apart. And yet the
-# clone that starts from random weights gets only .192. The small network is not to blame: started from the truths
+# clone that starts from random weights gets only .194. The small network is not to blame: started from the truths
 # (.556, after few steps), it ends at .613, with a loss of 1.12 instead of 1.23. So this network has better weights, by
 # the loss as well, and from random ones the search does not come near them. That does not acquit the loss. It prefers
 # the victim to its mirror image, but only by .06; whether it prefers a good clone to a bad one is still open.
