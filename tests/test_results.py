@@ -614,13 +614,15 @@ def test_lab_5_draws_what_was_measured_of_every_kind_of_lie():
             lies_by_query.values(lies, kind, budget, lies_by_query.best(lies, kind, budget))
             for kind in lies_by_query.PLANES
         ]
-    named["believes every answer, 3,000 queries"] = [
+    named["believes all, 3,000 queries"] = [
         lies_by_query.values(lies, kind, 3_000, lies_by_query.UNAWARE)
         for kind in lies_by_query.PLANES
     ]
     assert list(drawn) == list(named)
     for name, row in named.items():
-        found = [evaluation.bootstrap_interval(runs)[:3] for runs in row]
+        budget = 6_000 if "6,000" in name else 3_000
+        free = lies_by_query.values(lies, lies_by_query.ANY, budget, lies_by_query.UNDEFENDED)
+        found = [evaluation.bootstrap_interval(runs)[:3] for runs in (free, *row)]
         assert np.allclose(drawn[name], found, atol=6e-4), name
     told = lies_by_query.values(lies, lies_by_query.ANY, 3_000, lies_by_query.ORACLE)
     level = re.search(r'"oracle": ([\d.]+)\},  # who sends 3,000', text)[1]
@@ -839,7 +841,7 @@ def quotes():
     yield (
         "lab5",
         r"gives (\.\d+) in place of (\.\d+) behind eight cells, for only (\d+) % of these queries "
-        r"are flagged\. \(The ten pictures alone give (\.\d+)\.\)",
+        r"are flagged\. \(No gain yet: the ten pictures alone give (\.\d+)\.\)",
         [
             np.mean(blended_queries.values(mixed, *half_of_ten, blended_queries.UNAWARE)),
             np.mean(blended_queries.values(mixed, 0, 0.0, blended_queries.UNAWARE)),

@@ -326,7 +326,7 @@ plots.dots(
 # Why do the clouds settle on the truths? Pictures of one class have similar answers, so the true answers that name it
 # form a fairly tight cloud. The *least* likely class is more a matter of chance. It comes out on top when an answer
 # is reversed, so the reversed answers that name one class come from pictures of several classes, and their cloud is
-# looser: the log-determinant printed above is 13.1 instead of 10.8. That is only about an eighth along each axis, but
+# looser: the log-determinant printed above is 13.1 instead of 10.8. That is only about a seventh along each axis, but
 # nine axes multiply to about three times the volume, and a tighter cloud explains its rows better. A random start
 # holds some truths of each class, and from one round to the next their cloud becomes tighter and wins more of its
 # rows.
@@ -413,10 +413,10 @@ print(
 # clone: more than a third of its answers are still lies, and half of the answers are gone.
 #
 # Where lies are the minority (29 % of the answers), the same method leaves out nearly all of them, and gains about
-# .03 in either run. (The pools differ much: believing everything leaves .512 with one, .328 with the other.) With
-# half of 3,000 answers, 95 % of them true, it reaches .540 and .358. That is little: in exercise 6, 1,000 true
-# answers that nobody has selected give .616. A likely reason: the method keeps what the first clone knew already, and
-# answers that would have taught it something look as unlikely as lies.
+# .03 in either run. (Believing everything leaves .512 in one run and .328 in the other, although undefended both pools
+# are worth nearly the same.) With half of 3,000 answers, 95 % of them true, it reaches .540 and .358. That is little:
+# in exercise 6, 1,000 true answers that nobody has selected give .616. A likely reason: the method keeps what the
+# first clone knew already, and answers that would have taught it something look as unlikely as lies.
 #
 # The oracle gets nearly everything in either case: lab 3's detector leaves so many truthful answers that a thief who
 # could find them would need no others. The un-lier, who has to find out, does about as well.
@@ -642,9 +642,9 @@ print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
 #
 # Adding the nearest neighbour alone to outlier exposure costs a little with shapes and letters and 15 points with the
 # grey clothes, but it gains about ten with the pool that is kept back for grading. (The check above uses a public
-# pool in its place. The reference flags 72 % of that one, and about 80 % of the one kept back.) Which score helps
-# depends on the thief, so choosing one after seeing a thief's pictures is the mistake that lab 3 warned of. (We have
-# seen that pool, so our own choice is not a clean one either; yours, made before the check, is.)
+# pool in its place.) Which score helps depends on the thief, so choosing one after seeing a thief's pictures is the
+# mistake that lab 3 warned of. (We have seen that pool, so our own choice is not a clean one either; yours, made
+# before the check, is.)
 #
 # </details>
 
@@ -855,10 +855,10 @@ playground(
 # customers send them, and answer with a keyed lie below it. Honest users may lose at most 1.5 points of
 # accuracy, and at most 3 % of their pictures may be treated as weird. Leave some room.
 #
-# The check takes half a minute. It runs your code as two services, each with a key of its own, and sends thieves who
-# have read it:
+# The check takes half a minute. It runs your code as two services, each with a key of its own, and sends these
+# thieves, the last of whom runs your code:
 #
-# - one who believes every answer, and one who keeps labels only;
+# - one who believes every answer (*soft labels* in its table), and one who keeps labels only (*hard labels*);
 # - the un-lier, and small-loss selection;
 # - one who tries 40 keys at home (the table's second row), and trains a clone only if a key repeats half of the lies.
 #
@@ -939,7 +939,7 @@ print(f"Your guess: {my_best}, and the oracle at {my_oracle}.")
 print(f"Measured: {my_thief}, and the oracle at {np.mean(knowing['oracle']):.3f}.")
 plots.dots(
     knowing,
-    title="Thieves who have read your code, one dot for each run",
+    title="What is left behind your defence, one dot for each run",
     xlabel="fidelity",
     marks={"chance": 0.1},
 )
@@ -954,15 +954,18 @@ plots.dots(
 # </details>
 
 # %% [markdown]
-# **Explain it before you open the next fold.** All of these thieves have read your code. Why does knowing it not help
-# them here?
+# **Explain it before you open the next fold.** Your code is public. What does it tell a thief who lacks the key? And
+# which of these thieves uses that?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# Thieves who are not told end up close together, whether they use the code or not: means of .21 to .23, where the two
-# runs of one thief differ by more. Which is the best is chance, in the check's table as well. The code tells how lies
-# are made, but a thief without the key has to guess which answers are lies and how each of them was permuted. A wrong
-# guess spoils true answers as well, and few of those are left. Only the oracle, who need not guess, stands apart: .519.
+# None of the thieves in this figure uses your code. Two take the answers as they come, small loss sorts them, and the
+# un-lier undoes lab 3's lie, which you no longer tell. They end up close together: means of .21 to .23, where the two
+# runs of one thief differ by more. Which of them is the best is chance, in the check's table as well. The check's fifth
+# thief does run your code, with 40 keys, and repeats too few of the lies.
+#
+# The code does tell one thing: if you use cells, many pictures share a permutation. Exercise 7's thief will use that.
+# Only the oracle, who need not guess, stands apart: .519.
 #
 # </details>
 
@@ -1271,9 +1274,9 @@ for kind in ("yours", "one per picture") if len(ends) else ():
 # %% [markdown]
 # Now both thieves steal. The copying thief uses your `ask_twice`. The walking one is the library's: it walks as yours
 # does, and copes with several edges on a line, and with a true class that changes. Then it has up to eight
-# permutations, and thousands of answers. Under which of the permutations, if any, was an answer told? You have solved
-# that: it is exercise 1, with up to nine versions of an answer in place of two. The library fits its first clouds to
-# the truths found on the lines, and takes the likeliest version.
+# permutations, and some two thousand answers. Under which of the permutations, if any, was an answer told? You have
+# solved that: it is exercise 1, with up to nine versions of an answer in place of two. The library fits its first
+# clouds to the truths found on the lines, and takes the likeliest version.
 #
 # > **Predict.** Each thief has 3,000 queries in all, walking and copies included. What fidelity will the better of
 # > these two reach behind your defence? And behind one permutation for each picture? (The oracle, who pays nothing
@@ -1295,7 +1298,7 @@ def copying(ask, x, real):
     pictures = x[: len(x) // 2]
     answers, lies = ask_twice(ask, pictures)
     print(
-        f"copies: {np.mean(lies):.0%} of {len(lies):,} answers prove to be lies, "
+        f"  copies: {np.mean(lies):.0%} of {len(lies):,} answers prove to be lies, "
         f"{np.sum(~lies):,} are kept"
     )
     return pictures[~lies], answers[~lies]
@@ -1305,7 +1308,7 @@ def walking(ask, x, real):
     """The library's: ten lines at a time, until the permutations repeat; then undone."""
     pictures, answers, _ = probing.walking(ask, real, x, len(x))
     true = np.abs(answers - victim.posteriors(pictures)).max(axis=1) < 0.01
-    print(f"walks: {len(true):,} answers are believed in the end, {true.mean():.0%} are true")
+    print(f"  walks: {len(true):,} answers are believed in the end, {true.mean():.0%} are true")
     return pictures, answers
 
 
@@ -1315,6 +1318,7 @@ x, _, _ = shapes(0)
 real = x_choose[np.random.default_rng(0).integers(len(x_choose))]
 with progress.bar("Choosing questions, training 6 clones", 6):
     for kind in ("yours", "one per picture"):
+        print(f"{kind}:")
         found = [thief(service(kind), x, real) for thief in THIEVES.values()]
         sets = (TrainingSet(*one, seed=0) for one in found)
         for name, value in zip(THIEVES, fidelities(*map(same_number_of_steps, sets)), strict=True):
@@ -1367,10 +1371,11 @@ plots.dots(
 
 # %% provided="more_kinds_of_lies"
 AT = {"1 permutation": 1} | {f"{n:,} cells": n for n in (8, 64, 512, 4_096)}
-AT["one per picture"] = 32_768  # where it stands in the figure
+AT = {"no lie": 1 / 8} | AT | {"one per picture": 32_768}  # where they stand in the figure
 # Fidelity: the mean of five keys, and its 95 % interval.
 MEASURED = {
     "best thief, 6,000 queries": [
+        (0.756, 0.739, 0.770),
         (0.738, 0.716, 0.753),
         (0.626, 0.555, 0.666),
         (0.340, 0.308, 0.373),
@@ -1379,6 +1384,7 @@ MEASURED = {
         (0.535, 0.516, 0.550),
     ],
     "best thief, 3,000 queries": [
+        (0.692, 0.661, 0.725),
         (0.673, 0.647, 0.702),
         (0.552, 0.461, 0.617),
         (0.331, 0.298, 0.360),
@@ -1386,7 +1392,8 @@ MEASURED = {
         (0.262, 0.206, 0.318),
         (0.429, 0.386, 0.463),
     ],
-    "believes every answer, 3,000 queries": [
+    "believes all, 3,000 queries": [
+        (0.692, 0.661, 0.725),
         (0.175, 0.165, 0.188),
         (0.208, 0.186, 0.229),
         (0.220, 0.166, 0.278),
@@ -1404,11 +1411,11 @@ plots.curves(
         name: {at: Interval(*one, 5) for at, one in zip(AT.values(), row, strict=True)}
         for name, row in MEASURED.items()
     },
-    title="What a keyed lie leaves to thieves (bars: 95 % of five keys)",
+    title="What a keyed lie leaves to thieves (bars: 95 % intervals, five keys)",
     xlabel="cells, each with a permutation of its own",
     ylabel="fidelity",
     log_x=True,
-    ticks={32_768: "one per picture"},
+    ticks={1 / 8: "no lie", 32_768: "one per picture"},
     marks={"oracle": 0.556},  # who sends 3,000 queries
     apart=1.12,
 )
@@ -1416,22 +1423,22 @@ plots.curves(
 # %% [markdown]
 # <details><summary><b>Our choice</b></summary>
 #
-# At these budgets, a few hundred cells or more; these runs cannot tell 512 from 4,096. Fewer cells can be read off by
-# walking, and one permutation for each picture shows itself in every copy: from 6,000 queries the copying thief has
-# .54, where the oracle of exercise 2, who pays for no copies, has .56 from 3,000 (and .65 from 6,000).
+# At these budgets, a few hundred cells or more: there the best thief with 3,000 queries is the one who believes every
+# answer, so the curves meet. (These runs cannot tell 512 from 4,096.) Fewer cells can be read off by walking, and one
+# permutation for each picture shows itself in every copy: from 6,000 queries the copying thief has .54, where the
+# oracle behind the same detector, who pays for no copies, has .56 from 3,000 (and .65 from 6,000). Behind a single
+# permutation the walking thief stands *above* the oracle: .67 from 3,000 queries, where an undefended service gives
+# away .69. Who undoes lies has more true answers than one who is told which to leave out.
 #
 # But cells are no secret either. In principle, what works for eight works for each of 512; it takes more lines than
 # these budgets pay for. And the figure lacks a thief who gets past the detector: mixing one of ten real pictures into
 # each shape, half and half, and believing every answer gives .34 in place of .20 behind eight cells, for only 68 % of
-# these queries are flagged. (The ten pictures alone give .39.) On demo A, half of *one* photograph in each query
-# gets .25 of the .35 of an undefended service, behind 512 cells (one run).
+# these queries are flagged. (No gain yet: the ten pictures alone give .39.) On demo A, half of *one* photograph in each
+# query gets .25 of the .35 of an undefended service, behind 512 cells (one run).
 #
-# So a lie buys queries, and as far as we can see, nothing else. Count on a thief who has enough of them: if the lies
-# are recognised, that thief has what the oracle has, and only a better detector leaves less of it; if they are undone,
-# it is what an undefended service gives away. That is why the check asks for a drop against the oracle.
-#
-# Neither the walking nor the copying thief is among those that the check of exercise 5 sends. That list was not long
-# enough, and no list of thieves ever is.
+# So a lie buys queries, and as far as we can see, nothing else. A thief who has enough of them and recognises the lies
+# has what the oracle has, and only a better detector leaves less. That is why the check asks for a drop against the
+# oracle. Exercise 5's list of thieves was not long enough, and no such list ever is.
 #
 # </details>
 #
@@ -1440,14 +1447,15 @@ plots.curves(
 # <details><summary><b>What we would change</b></summary>
 #
 # That thieves who are not told get little. With eight cells the walking thief, told nothing, has about what the
-# oracle has. (With 512 cells the sentence still held for the five thieves of the figure.) What is left against the
-# walking thief is a factor of the same size as against the oracle: .496 is about what 300 undefended queries give.
+# oracle has, and what is left against that thief is a factor of the same size: .496 is about what 300 undefended
+# queries give.
 #
 # </details>
 #
-# **★ If you have time.** Ungraded. Behind 64 cells the better of the two thieves gets .33. Make one thief of your
-# two functions who does better with 3,000 queries: walk where lies are shared, and leave out what a larger change
-# shows to be a lie. `service` above shows how to ask; `CellLie.fit(key, weird_features, planes=6)` has 64 cells.
+# **★ If you have time.** Ungraded. Behind 64 cells the better of the two thieves gets .33. Make one thief of both
+# ideas who does better with 3,000 queries: walk where lies are shared, and leave out what a larger change shows to be a
+# lie. `service` above shows how to ask; `CellLie.fit(key, weird_features, planes=6)` has 64 cells. `probing.walk` copes
+# with several edges, `probing.noisy(0.03)` makes larger changes, and `probing.reordered` compares.
 # (Larger changes alone are not enough: of the answers that they leave, only 13 % are true. We have not tried the
 # two together.)
 
@@ -1456,21 +1464,21 @@ plots.curves(
 #
 # **Shown.** A defence must be measured against thieves who know it: lab 3's drop vanishes when its lies are undone. A
 # lie that depends on a secret key was not undone by the five thieves of exercise 5, who take the answers as they
-# come. With lies to 60 % of the queries, chosen by a coin, the two that follow one rule everywhere did more harm to a
-# thief who believes every answer than the one that changes with each picture (four runs). But a thief who chooses the
-# questions reads shared permutations off, and recognises those that are not shared. So a lie buys queries, and the
-# oracle is the number to look at: a thief who recognises the lies has about that much, at twice the queries. Against
-# the oracle no lie helps, but a better detector does, and one that has learnt from outliers made of honest pictures
-# finds most of the shapes without having seen any.
+# come. Lies that follow one rule everywhere did more harm to a thief who believes every answer than lies that change
+# with each picture (four runs). But a thief who chooses the questions reads shared permutations off, and recognises
+# those that are not shared. So a lie buys queries. A thief who recognises the lies has about what the oracle has, at
+# twice the queries; one who undoes them may have more, up to what an undefended service gives away. Against the oracle
+# no lie helps, but a better detector does, and one that has learnt from outliers made of honest pictures finds most of
+# the shapes without having seen any.
 #
 # **Not shown.** That the thieves of this lab are the best ones. All train the same small clone; none combines walking
 # with copies (the ★ of exercise 7 asks for one), or mixes real pictures into the shapes, which gets a third of them
 # past the detector (*Our choice*); and one who owns a hundred real pictures needs no trick at all. Nor what it is
 # worth to remember queries: a service could notice two pictures one step apart, or a line that is being halved,
-# unless the thief spreads them over accounts (lab 4). A detector that finds one thief may miss the next: lab 3's
-# finds half of the shapes, and hardly any of demo A's queries. And anyone who gets hold of the key can undo every lie
-# ever sent under it, so a service should change its key from time to time; but then a repeated query gets a different
-# lie, which tells the thief that it was one.
+# unless the thief spreads them over accounts (lab 4). A detector that finds one thief may miss the next (exercise 3's
+# table). And anyone who gets hold of the key has every permutation, and only exercise 1's choice is left: which answer
+# was told under which. So a service should change its key from time to time; but then a repeated query gets a
+# different lie, which tells the thief that it was one.
 #
 # **In the real world.** A cipher is published and attacked for years before anybody relies on it. Defences against
 # model theft are younger, and mostly measured by their authors against thieves who do not know them. If you read such

@@ -1,4 +1,4 @@
-"""What lab 5 tries with a whole defence: honest users, and thieves who have read its code.
+"""What lab 5 tries with a whole defence: honest users, and thieves, one of whom runs its code.
 
 Two services run the student's defence, each with a key of its own. :func:`try_out` asks both about
 everything, mixed, and now and then as the thieves ask a service that they run themselves, with

@@ -126,7 +126,7 @@ def keyed_lie(sheet: Sheet, keyed_lie: Callable[..., Any]) -> None:
 
 @check("Exercise 5, defend", 3, withholds=("trickster.defenses.Trickster",))
 def defend(sheet: Sheet, defend: Callable[..., Any], budget: int = PANEL_BUDGET) -> None:
-    """Two services with keys of their own, honest users, and thieves who have read the code."""
+    """Two services with keys of their own, honest users, and thieves, one of whom runs the code."""
     must_be_on_clothes(defend)
     tried, kept, steady, caught = None, 0.0, 0.0, 1.0
     with sheet.part("the same question, the same answer", 0.25) as part:
