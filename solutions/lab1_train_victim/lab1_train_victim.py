@@ -98,7 +98,7 @@ from trickster.scenario import Scenario
 # ## What is at stake
 #
 # Before you build the service, see what it will be up against. The next cell plays a customer of the finished
-# service (the course brings one along). This customer has no pictures of clothes. They buy 500 answers, all
+# service (the course comes with one). This customer has no pictures of clothes. They buy 500 answers, all
 # about random shapes, and fit a *linear* model to them: ten weighted sums of the pixels, the simplest
 # classifier there is. Such a copy is called a *clone*.
 #
@@ -155,8 +155,9 @@ names = np.bincount(bought.argmax(axis=1), minlength=10)
 print(f"most common answer: {kinds[names.argmax()]}, {names.max()} of {len(bought)}")
 by_kind = np.array([agrees[meant.argmax(axis=1) == kind].mean() for kind in range(10)])
 print("agreement:", ", ".join(f"{kinds[i]} {by_kind[i]:.0%}" for i in np.argsort(-by_kind)))
-names = np.bincount(called[meant.argmax(axis=1) == by_kind.argmin()], minlength=10)
-print(f"{kinds[by_kind.argmin()]} is mostly called {kinds[names.argmax()]}")
+for kind in np.argsort(by_kind)[:2]:
+    names = np.bincount(called[meant.argmax(axis=1) == kind], minlength=10)
+    print(f"{kinds[kind]} is mostly called {kinds[names.argmax()]}")
 plots.pictures(
     np.concatenate([typical(shapes, bought), typical(clothes, meant)]),
     2 * kinds,
@@ -168,12 +169,15 @@ plots.pictures(
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# Shapes are called *Sneaker* or *Ankle boot* if they are dark at the upper left and light at the right, and
-# *T-shirt/top* if they are light at the shoulders. The same is true of the clothes. So the answers tell which pixels
-# speak for which kind, and a linear model needs no more. Half of the shapes are called *Bag*, but each answer has ten
-# probabilities and says something about every kind. The rows differ most for the trousers, which have no gap between
-# the legs in the upper one. That may be why the clone agrees on only 3 % of them. Other shapes do as well: 57.5 % and
-# 57.2 %.
+# Shapes are called *Ankle boot* if they are dark at the upper left and light at the right, *T-shirt/top* if they are
+# lighter above than below, and *Bag* if they are lighter below. The same is true of the clothes. So the answers tell
+# roughly which pixels speak for which kind, and a linear model can use that. The upper bag is pale because half of
+# the shapes are called *Bag*, so that their average is close to that of all. But each answer has ten probabilities
+# and says something about every kind.
+#
+# The likeness is rough. The upper trousers have no gap between the legs, and the upper shirt is light only at the
+# upper left. That may be why the clone calls most trousers *Dress* and most shirts *Coat*, and agrees on only 3 % and
+# 5 % of them. Other shapes do as well: 57.5 % and 57.2 %.
 #
 # </details>
 #
@@ -430,7 +434,7 @@ plots.losses(my_losses, held_out_losses or None, title="Loss of each epoch")
 #
 # After 16 epochs with the same seed, the training loss is .05. The held-out loss has risen to .44 (with two other
 # seeds, to .43 and .42), and yet the accuracy is not lower: it is 89.0 %. (The difference is about 40 of 5,000
-# pictures, which may be chance.) So the network is right no less often, but where it is wrong it is much more
+# pictures, which may be chance.) So the network is right no less often, but where it is wrong it is probably more
 # confident. Exercise 4 measures such overconfidence.
 #
 # (The training loss begins above the other one because it is the mean over the epoch, measured with dropout. The
@@ -591,17 +595,17 @@ print(f"Your guess: {my_mistakes}.")
 #
 # Mistake 1 shows in the very first answer, because it does not sum to 1. A customer sees mistake 3 as soon as they
 # send a few pictures that they know. Mistake 2 shows only to someone who sends the same picture twice, which few
-# customers do: then a probability moves for 400 of 1,000 pictures, and for 45 even the class changes. Mistake 4
-# cannot be seen in the answers at all: the company notices it when its memory runs out, here 56 MB for every 1,000
-# answers that are kept.
+# customers do: then a probability moves by more than .01 for 400 of 1,000 pictures, and for 45 even the class
+# changes. Mistake 4 cannot be seen in the answers at all: the company notices it when its memory runs out, here
+# 56 MB for every 1,000 answers that are kept.
 #
 # The second variants: a softmax along the wrong axis also shows at once, since the rows do not sum to 1. An answer
 # that depends on its neighbours shows only if the same picture is sent in two different batches. A model left in the
 # wrong mode shows in whatever runs next: dropout left on makes the next answers those of mistake 2.
 #
 # A thief would want mistake 1, though it gains them less than it seems: the logarithms of the probabilities are
-# the logits, up to one constant per picture (lab 6 steals a model with them). Only where a probability is
-# rounded to 0 does the logit say more.
+# the logits, up to one constant per picture (lab 6 steals a model with them). All that the logits add is this
+# constant, and the values whose probability is rounded to 0.
 #
 # </details>
 #
@@ -642,7 +646,7 @@ plots.answers(
 # nothing. But they are not zero, down to the 2·10⁻¹⁷ of the ankle boot, and their logarithms give a thief the logits,
 # up to one constant. The second answer says "T-shirt, perhaps a shirt". In the third the first choice is wrong, and
 # the right class, coat, comes second with .28. This is typical: when the first choice is wrong, the second is right
-# in 73.3 % of the cases. (A guess among the nine other classes would be right in 11 %.)
+# in 73.3 % of the cases.
 #
 # A customer can use this to decide which pictures a person should look at. A thief can use it as well:
 # each answer relates one picture to several classes at once, so it teaches a clone more than a single
@@ -675,7 +679,7 @@ my_calibration = "no guess yet"  # "overconfident", "underconfident" or "about r
 
 # %% solution="expected_calibration_error"
 def expected_calibration_error(posteriors, y, bins=15):
-    """The expected calibration error (Guo et al. 2017), a float from 0 to 1.
+    """The expected calibration error (Naeini et al. 2015), a float from 0 to 1.
 
     posteriors, y : probabilities (n, k) and true labels (n,).
     bins : how many equal intervals of confidence; bin b is (b / bins, (b + 1) / bins].
@@ -720,6 +724,11 @@ print(
 )
 doubtful = (confidence > 0.5) & (confidence <= 0.7)
 print(f"from .5 to .7: {doubtful.mean():.1%} of the answers, {wrong[doubtful].mean():.1%} wrong")
+last = confidence > 14 / 15
+print(
+    f"last bin: {last.mean():.1%} of the answers, mean confidence {confidence[last].mean():.3f}, "
+    f"accuracy {1 - wrong[last].mean():.3f}"
+)
 gap = confidence.mean() - accuracy(posteriors, truth)
 print(f"Your guess: {my_calibration}. Measured: mean confidence minus accuracy is {gap:+.3f}.")
 plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
@@ -799,8 +808,9 @@ playground(reliability_at, temperature=Control("temperature", temperatures, star
 # so far. The order of its steps matters: first **check** the input, then **charge** for it, then
 # **answer**. A service that charges last leaves a gap between check and charge for as long as the model computes. A
 # second request that arrives in it finds the budget unspent. And a customer who receives the answers one by one can
-# hang up before the last. What is charged stays charged, even if `predict` fails: do not give it back, or hanging up
-# pays again.
+# hang up before the last. What is charged stays charged here, even if `predict` fails: with a refund, a customer
+# could hang up on purpose and pay nothing. (A real service may refund its own failures, but must tell them from a
+# customer who hung up.)
 #
 # Raise `InvalidQuery("a sentence")` for pictures that do not have the shape `(n, 1, 28, 28)`, for an
 # empty batch, for anything but floats, for NaN or infinite pixels, and for values outside [0, 1]. If a
@@ -876,8 +886,9 @@ for name, bad in {"bytes": (some * 255).astype("uint8"), "a flood": too_many}.it
 print("used:", shop.used)
 
 # %% [markdown]
-# Suppose that a service answers the first 5 pictures of each request, and that a customer's program sends 6 at a
-# time and assumes that row *i* answers picture *i*.
+# Cut once, a request just loses its last answer. It gets worse if the allowance comes back, as with a quota per
+# minute. Suppose that a service answers the first 5 pictures of each request. A customer's program sends 6 at a time,
+# puts all the rows that it receives one after another, and takes row *i* for the answer to picture *i*.
 
 # %%
 requests = np.split(fashion.x_test[:600], 100)
@@ -889,8 +900,8 @@ print(f"Measured: an accuracy of {cut:.3f}; with an answer to each picture, {who
 # %% [markdown]
 # And why charge before you answer? A customer with a budget of 5 sends two requests of 5 pictures at once, and the
 # service answers each in a thread of its own. What the customer gets depends on when the second thread runs. The
-# next cell tries every moment: it stops the first request before each line of `query` in turn, and lets the second
-# run there.
+# next cell tries every line: it stops the first request before each line of `query` in turn, and lets the second
+# run there. (Real threads can also switch inside a line.)
 #
 # > **Predict.** At which lines of *your* `query` will both requests be answered?
 
@@ -951,16 +962,17 @@ print(f"Your guess: {my_lines}.")
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# From the second request on, every row is taken for the answer to another picture, and the accuracy falls to .098, that
-# of guessing. The rows look like any others; only their number, 5 for 6 pictures, could tell the customer. And a
-# program that notices and repeats the whole request pays for the same five pictures twice. A refusal leaves the choice
-# to the customer, who can send five pictures and get five answers. (The refused requests above did not move the meter.)
+# A customer with 5 left loses one answer. If that happens again and again, then from the second request on every row
+# is taken for the answer to another picture, and the accuracy falls to .098, that of guessing. The rows look like any
+# others; only their number, 5 for 6 pictures, could tell the customer. And a program that notices and repeats the
+# whole request pays for the same five pictures twice. A refusal leaves the choice to the customer, who can send five
+# pictures and get five answers.
 #
 # A service that charges last gives 10 answers for a budget of 5 while the model computes, which takes most of the time.
-# Charging first narrows the gap but does not close it: after one thread has compared the price with the budget, and
-# before it has charged, another still finds the budget unspent. Check and charge must be *one* step. Real services use
-# a lock, as `OneStep` does, or a transaction of a database. The lock is free again before the model answers, so slow
-# answers keep nobody waiting.
+# Charging first narrows the gap but does not close it: after one thread has read what is left of the budget, and
+# before it has charged, another still finds the budget unspent. (If your `query` stores what is left in a variable,
+# the gap opens right after that line.) Check and charge must be *one* step. Real services use a lock, as `OneStep`
+# does, or a database transaction. The lock is free again before the model answers, so slow answers keep nobody waiting.
 #
 # </details>
 #
@@ -1024,9 +1036,9 @@ print(f"Your guess: {my_lines}.")
 # ## What was shown, and what was not
 #
 # **Shown.** A small network classifies 88.2 % (exercise 2) or 88.6 % (the shipped victim) of unseen pictures
-# correctly. 500 of its answers are enough for a linear clone that agrees with it on 56.5 to 57.5 % of the clothes
-# (three sets of shapes). Its probabilities tell more than its labels, and they are overconfident. A budget holds only
-# if check and charge are one step.
+# correctly. 500 answers of the shipped one are enough for a linear clone that agrees with it on 56.5 to 57.5 % of
+# the clothes (three sets of shapes). Its probabilities tell more than its labels, and they are overconfident. A
+# budget holds only if check and charge are one step.
 #
 # **Not shown.** Nothing here keeps a thief away. The API does exactly what it was built for, and in
 # lab 2 that is enough to lose the model. Exercise 5 asks for no lock: without one, your API is not safe with several
@@ -1043,6 +1055,8 @@ print(f"Your guess: {my_lines}.")
 # **Papers.**
 # - Xiao, Rasul and Vollgraf, [Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 #   Algorithms](https://arxiv.org/abs/1708.07747), arXiv, 2017.
+# - Naeini, Cooper and Hauskrecht, [Obtaining Well Calibrated Probabilities Using Bayesian
+#   Binning](https://ojs.aaai.org/index.php/AAAI/article/view/9602), AAAI 2015.
 # - Guo, Pleiss, Sun and Weinberger, [On Calibration of Modern Neural
 #   Networks](https://arxiv.org/abs/1706.04599), ICML 2017.
 # - Hinton, Vinyals and Dean, [Distilling the Knowledge in a Neural
