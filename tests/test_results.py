@@ -688,7 +688,7 @@ def quotes():
     assert list(rises > 0) == [True, True, False]
     yield "lab2", r"the rise is \+(\.\d+), \+(\.\d+) and -(\.\d+): three", np.abs(rises)
     yield "lab2", r"\(about (\.\d+) to (\.\d+)\)", [served[0], served[2]]
-    yield "lab3", r"with (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
+    yield "lab3", r"accuracy of (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
     yield (
         "lab3",
         r"lose at most (\d\.\d) points of accuracy, and at most (\d) % of them are .*? fall by at "

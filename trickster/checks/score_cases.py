@@ -173,7 +173,7 @@ def one_at_a_time(
         gaps[worst] < 1e-6,
         f"scores change by up to {gaps[worst]:.2g} ({worst}) when the batch changes",
         "less than 1e-6",
-        "about 1e-16",
+        "rounding only, below 1e-12",
         "A score must not depend on what else is in the batch: no means or ranks over rows.",
     )
 
@@ -186,7 +186,7 @@ def _same(part: Part, got: np.ndarray, want: np.ndarray, known: dict[str, np.nda
         off < 1e-5,
         f"largest difference from the formula {off:.2g}",
         "below 1e-5",
-        "about 1e-16",
+        "rounding only, below 1e-12",
         named[0] if named else "Compare your formula with the one in the text, on one row.",
     )
 
