@@ -758,7 +758,7 @@ lab6.neuron_at(neuron_at)
 
 # %% provided="one_neuron"
 measuring = scores.client("one neuron")
-neuron_at(measuring.query, start + (kinks[0] if kinks else 0) * v, v)
+neuron_at(measuring.query, start, v)  # not at a kink: this cell only counts the queries
 print(f"{measuring.used:,} queries for one neuron (your prediction: {my_queries})")
 
 # %% [markdown]
