@@ -50,7 +50,45 @@ def _demo_a() -> str:
         for who in whose
     ]
     head = ("Accuracy", "undefended", "demo A's noise", f"keyed lies, {2**demo_a.PLANES} cells")
-    return markdown_table(head, rows) if results else ""
+    return f"{markdown_table(head, rows)}\n\n{_flagged()}\n\n{_taken()}" if results else ""
+
+
+def _flagged() -> str:
+    """One sentence on how many of each kind of query the keyed lies' detector flags."""
+    results = stored_results(demo_a)
+    found = next(r["flagged"] for job, r in results if job[:2] == (demo_a.TRICKSTER, demo_a.HONEST))
+    sent = {"plain clothes": found["thief"]}
+    sent |= {
+        f"the {who} thief's queries": np.mean(demo_a.flagged_of(results, who))
+        for who in demo_a.CHANGING
+    }
+    others = {what: share for what, share in found.items() if what not in ("thief", "honest")}
+    told, further = (
+        ", ".join(f"{what} {100 * share:.0f} %" for what, share in shares.items())
+        for shares in (sent, others)
+    )
+    return (
+        f"*Flagged by the detector*: of {told}; of clothes changed in ways that no thief here "
+        f"used, {further}; of honest pictures {100 * found['honest']:.1f} %."
+    )
+
+
+def _taken() -> str:
+    """One sentence on what the keyed lies leave to the best thief of each kind."""
+    results, none, ours = stored_results(demo_a), *list(demo_a.CONDITIONS)[::2]
+
+    def best(condition: str, *thieves: str) -> float:
+        found = (demo_a.values(results, condition, thief) for thief in thieves)
+        return round(max(np.mean(values) for values in found if values), 3)
+
+    before = best(none, demo_a.NAIVE, *demo_a.CHANGING)
+    after = best(ours, demo_a.NAIVE, *demo_a.KNOWING)
+    told = best(ours, demo_a.ORACLE, *demo_a.ORACLES)
+    return (
+        f"*Taken by the keyed lies* from the best thief with at most one photograph: "
+        f"{short(before)} → {short(after)}; from the best who is told which answers are lies: "
+        f"{short(before)} → {short(told)}."
+    )
 
 
 def _probing() -> str:

@@ -97,9 +97,8 @@ def page() -> str:
     summary = load("summary")
     sections = [INTRODUCTION]
     if rows := summary.rows():
-        alt = load("summary_figure").figure(rows).alt
-        picture = f"![{alt}]({RESULTS.name}/summary.png)"
-        sections.append(f"## Claimed and measured\n\n{summary.section(rows)}\n\n{picture}\n")
+        chart = _chart(rows, RESULTS.name)
+        sections.append(f"## Claimed and measured\n\n{summary.section(rows)}\n\n{chart}\n")
     for name, title in PARTS.items():
         part = load(name)
         results = stored_results(part)
@@ -115,6 +114,11 @@ def page() -> str:
             body += f"\n\n![{alt}](results/{figure.name})"
         sections.append(f"## {title}\n\n*`benchmarks/{name}.py`; {machines}.*\n\n{body}\n")
     return "\n".join(sections)
+
+
+def _chart(rows: list, folder: str) -> str:
+    """The summary's picture, in a page from which its folder is reached like this."""
+    return f"![{load('summary_figure').figure(rows).alt}]({folder}/summary.png)"
 
 
 def _machines(provenances: Sequence[dict[str, object]]) -> Iterator[str]:
@@ -151,7 +155,8 @@ def filled(text: str, name: str, block: str) -> str:
 def readme(text: str) -> str:
     """README with its table as the stored results say."""
     summary = load("summary")
-    return filled(text, "measured", summary.table(summary.rows()))
+    rows = summary.rows()
+    return filled(text, "measured", summary.table(rows, _chart(rows, "benchmarks/results")))
 
 
 def demos_page(text: str) -> str:

@@ -18,9 +18,21 @@ from benchmarks.store import Results, stored_results
 from trickster.evaluation import Interval, bootstrap_interval
 
 NONE = "–"  # no such thief, or not measured
+ONCE = "one run"
 SAME = "the same"  # thief: knowing the defence does not help
 # Whose pictures they send who do not send plain clothes.
 SENDER = {thief: thief for thief in demo_a.CHANGING} | demo_a.ORACLES
+# What README's readers, who do not know the thieves by their names, are told instead.
+HOW = {
+    demo_a.UNLIER: "turns lies back",
+    demo_a.SMALL_LOSS: "leaves out unlikely answers",
+    lies_by_query.WALKING: "asks along lines",
+    lies_by_query.COPYING: "asks twice",
+    lies_by_query.FAR: "asks about altered copies",
+    lies_by_query.ELIMINATING: "asks about many copies",
+    demo_a.BLENDING: "mixes in a real picture",
+    demo_a.COLOURING: "mixes in colours",
+}
 
 
 class Thief(NamedTuple):
@@ -33,7 +45,12 @@ class Thief(NamedTuple):
     @property
     def notes(self) -> str:
         """``blending, one run``: who it is, and whether that was tried only once."""
-        return ", ".join(filter(None, (self.name, "one run" * (self.after.n == 1))))
+        return ", ".join(filter(None, (self.name, ONCE * (self.after.n == 1))))
+
+    @property
+    def explained(self) -> Thief:
+        """The same, called by what they do."""
+        return self._replace(name=HOW.get(self.name.removesuffix(" thief"), self.name))
 
 
 class Row(NamedTuple):
@@ -48,6 +65,7 @@ class Row(NamedTuple):
     oracle: Thief | None  # who is told which answers are lies
     real: Thief | None  # who owns some real pictures
     honest: tuple[float, float] | None  # None: taken to lose nothing
+    honest_once: bool = False  # measured with one seed
 
     @property
     def lost(self) -> float:
@@ -67,11 +85,15 @@ def _demo_a(results: Results) -> list[Row]:
     def stolen(condition: str, thief: str = demo_a.NAIVE) -> Interval:
         return bootstrap_interval(demo_a.values(results, condition, thief))
 
+    def seeds(condition: str, thief: str) -> set[int]:
+        return {job[2] for job, _ in results if job[:2] == (condition, thief)}
+
     none, noisy, ours = "no defence", "noise on 38 %", demo_a.TRICKSTER
     claimed = tuple(float(demo_a.PUBLISHED[condition]) for condition in (none, noisy))
     kept = (np.mean(demo_a.values(results, c, demo_a.HONEST)) for c in (none, ours))
     tried = [who for who in (demo_a.NAIVE, *demo_a.KNOWING) if who in demo_a.CONDITIONS[ours]]
-    before = stolen(none)
+    met = seeds(ours, demo_a.NAIVE)  # undefended the same thefts, to compare like with like
+    same = [one for one in results if one[0][2] in met]
 
     def best(names: dict[str, str]) -> Thief:
         who = max(names, key=lambda thief: stolen(ours, thief).mean)
@@ -81,14 +103,16 @@ def _demo_a(results: Results) -> list[Row]:
 
     return [  # the noise's detector is granted
         Row(
-            "Demo A: zero-mean noise", "demo A", claimed, before, stolen(noisy),
+            "Demo A: zero-mean noise", "demo A", claimed, stolen(none), stolen(noisy),
             None, None, None, None,
         ),
         Row(
-            "Lab 5's 512 cells, demo A's theft", "demo A", None, before, stolen(ours),
+            "Lab 5's 512 cells, demo A's theft", "demo A", None,
+            bootstrap_interval(demo_a.values(same, none, demo_a.NAIVE)), stolen(ours),
             best({who: SAME if who == demo_a.NAIVE else who for who in tried}),
             best({demo_a.ORACLE: "", **demo_a.ORACLES}),
             best({demo_a.REAL_PICTURES: demo_a.REAL_PICTURES}), tuple(kept),
+            len(seeds(ours, demo_a.HONEST)) == 1,
         ),
     ]  # fmt: skip
 
@@ -127,7 +151,7 @@ def _course(results: Results) -> list[Row]:
     for defense, name in (
         ("Trickster", "Lab 3: Trickster"),
         ("layered", "Lab 4: layered stack"),
-        ("keyed lies", f"Lab 5: keyed lies, {lies_by_query.COURSE}"),
+        ("keyed lies", f"Lab 5: {lies_by_query.COURSE}"),
         (FINER, f"Lab 5: {lies_by_query.FINER}"),
     ):
         knows = most(defense, course.NAIVE, *course.KNOWING)
@@ -163,42 +187,41 @@ def _who_ask_on_purpose(defense: str) -> list[Thief]:
     return made
 
 
-def table(found: list[Row]) -> str:
-    """README's table, in whole per cent, behind a list that says how to read it."""
+def table(found: list[Row], chart: str) -> str:
+    """README's part: how to read the rows, the chart, and below a fold the table, in per cent."""
     head = (
-        "Defence", "Claimed", "Unaware thief", "Informed thief", "Oracle",
-        "With real pictures", "Honest users lose",
+        "Defence", "Claimed", "Unaware", "Informed", "Oracle", "Real pictures",
+        "Honest users lose (points)",
     )  # fmt: skip
     lines = [
         (
             row.name,
             arrow(*row.claimed) if row.claimed else "",
-            arrow(row.before.mean, row.naive.mean),
+            _best(Thief("", row.naive, row.before)),
             *map(_best, (row.knows, row.oracle, row.real and row.real._replace(name=""))),
-            f"{100 * row.lost:.1f} points" if row.honest else "nothing (assumed)",
+            f"{100 * row.lost:.1f}" + f" ({ONCE})" * row.honest_once
+            if row.honest
+            else "0 (assumed)",
         )
         for row in found
     ]
-    seeds = {row.whose: row.before.n for row in found}
-    runs = ", ".join(f"{whose}: {'one run' if n == 1 else n}" for whose, n in seeds.items())
-    owned = {
-        row.whose: row.real.name.replace(" real", "").removesuffix(" pictures")
-        for row in found
-        if row.real
-    }
+    seeds, owned = {}, {}
+    for row in found:
+        seeds.setdefault(row.whose, row.before.n)
+        if row.real:
+            owned[row.whose] = row.real.name.replace(" real", "").removesuffix(" pictures")
+    runs = ", ".join(f"{whose} {ONCE if n == 1 else n}" for whose, n in seeds.items())
     return (
-        "**Accuracy** of the thief's clone, undefended → defended: means over seeds "
-        f"({runs}) unless it says *one run*. In the labs: {BUDGET:,} queries, the best of three "
-        "clones.\n\n"
-        "- *Claimed*: the demo's own single run.\n"
-        "- *Unaware*: believes every answer.\n"
-        "- *Informed*: the best of those who know the code, not the key, and own at most one real "
-        "picture.\n"
+        f"How often the clone is right: means over seeds ({runs}), or *{ONCE}*. "
+        f"Labs: {BUDGET:,} queries, the best of three clones.\n"
+        "- *Unaware*: believes every answer. "
+        "*Informed*: the best who know the code, not the key, and own at most one real picture.\n"
         "- *Oracle*: is told which answers are lies, and learns from the others; "
         "undoing lies can gain more.\n"
-        "- *With real pictures*: owns some "
-        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}); labs: the best of "
-        "three simple attacks.\n\n" + markdown_table(head, lines)
+        "- *Real pictures*: the thief owns some "
+        f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}); simple attacks.\n\n"
+        f"{chart}\n\n<details><summary>In numbers, undefended → defended, and what honest users "
+        f"lose</summary>\n\n{markdown_table(head, lines)}\n\n</details>"
     )
 
 
@@ -206,7 +229,7 @@ def _best(thief: Thief | None) -> str:
     """README's cell on the best thief of a kind."""
     if thief is None:
         return NONE
-    after = thief.after.mean
+    after, thief = thief.after.mean, thief.explained
     stolen = arrow(thief.before.mean, after) if thief.before else percent(after)
     return f"{stolen} ({thief.notes})" if thief.notes else stolen
 
@@ -244,11 +267,11 @@ def section(found: list[Row]) -> str:
             row.name,
             f"{short(row.claimed[0])} → {short(row.claimed[1])}" if row.claimed else "",
             spread(row.before),
-            spread(row.naive),
+            spread(row.naive) + f": {ONCE}" * (row.naive.n == 1),
             successful(row.knows),
             successful(row.oracle),
             successful(row.real),
-            f"{short(row.honest[0])} → {short(row.honest[1])}"
+            f"{short(row.honest[0])} → {short(row.honest[1])}" + f": {ONCE}" * row.honest_once
             if row.honest
             else "none lost (assumed)",
             row.before.n,

@@ -66,7 +66,9 @@ def figure(rows: list[Row]) -> Picture:
         axes.axhline(place - 0.5, color="0.9", lw=1, zorder=0)
     axes.axvline(CHANCE, color="0.6", ls=":", zorder=0)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
-    axes.set_xlabel("accuracy of the clone (dotted: guessing; dashed: as claimed)")
+    axes.set_xlabel(
+        "accuracy of the clone (lines: 95 % intervals; dotted: guessing; dashed: as claimed)"
+    )
     axes.set_xticks([i / 5 for i in range(6)], [percent(i / 5) for i in range(6)])
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color="0.92")
@@ -100,4 +102,4 @@ def _size(mark: Mark) -> int:
 
 def _alt(rows: list[Row]) -> str:
     """One sentence for those who cannot see the picture: the table beside it has all numbers."""
-    return f"The table as a chart: {len(rows)} defences, with a mark for each kind of thief."
+    return f"The table as a chart: a mark for each thief, behind {len(rows)} defences"

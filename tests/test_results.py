@@ -25,7 +25,6 @@ from benchmarks import (
     calibrate_training,
     calibration,
     demo_a,
-    demo_a_protocol,
     demo_b,
     demos_page,
     detectors,
@@ -198,7 +197,10 @@ def test_the_summary_s_figures_are_means_of_the_stored_runs():
     assert a.before.mean == pytest.approx(mean_of("demo_a", "accuracy", "no defence", naive))
     assert a.naive.mean == pytest.approx(mean_of("demo_a", "accuracy", "noise on 38 %", naive))
     assert a.claimed == (0.34, 0.38) and a.honest is None and a.real is None
-    assert ours_on_a.before == a.before and ours_on_a.claimed is None
+    met = {job[2] for job, _ in stored("demo_a") if job[:2] == (ours, naive)}
+    same = [mean_of("demo_a", "accuracy", "no defence", naive, seed) for seed in met]
+    assert ours_on_a.before.mean == pytest.approx(np.mean(same))  # of the same thefts
+    assert ours_on_a.before.n == ours_on_a.naive.n == len(met) and ours_on_a.claimed is None
 
     def means(thieves: Iterable[str]) -> dict[str, float]:
         return {thief: mean_of("demo_a", "accuracy", ours, thief) for thief in thieves}
@@ -323,6 +325,21 @@ def test_a_cell_of_readme_s_table_says_what_was_tried_once():
         for cell, thief in zip(cells[3:6], (row.knows, row.oracle, row.real), strict=True):
             assert ("one run" in cell) == bool(thief and thief.after.n == 1), cell
             assert ("→" in cell) == bool(thief and thief.before), cell
+        assert ("one run" in cells[2]) == (row.naive.n == 1) == (row.before.n == 1)
+        assert ("one run" in cells[6]) == row.honest_once
+    honest = {job[2] for job, _ in stored("demo_a") if job[:2] == (demo_a.TRICKSTER, demo_a.HONEST)}
+    assert summary.rows()[1].honest_once == (len(honest) == 1)
+
+
+def test_readme_s_table_calls_no_thief_by_a_name_that_it_does_not_explain():
+    accounts = {
+        row.knows.name for row in summary.rows() if row.knows and "accounts" in row.knows.name
+    }
+    assert accounts == {"10 accounts", "30 accounts"}
+    asking = (f"{thief} thief" for thief in lies_by_query.ASKING)
+    for name in {*demo_a.KNOWING, *demo_a.CHANGING, *asking, "un-lier", "small loss"}:
+        told = summary.Thief(name, evaluation.Interval(0.5, 0.5, 0.5, 1)).explained
+        assert told.name in summary.HOW.values(), name
 
 
 def test_what_readme_says_in_short():
@@ -339,11 +356,13 @@ def test_what_readme_says_in_short():
     assert lab_5.knows.name == "walking thief"
     assert lab_5.knows.after.mean > 0.95 * lab_5.oracle.after.mean > 2 * lab_5.naive.mean
     best = [summary.percent(row.knows.after.mean) for row in (lab_4, finer)]
-    assert "lab 4's labels ({}) and lab 5's 512 cells ({}) hold best".format(*best) in text
+    free = summary.percent(lab_4.before.mean)
+    assert "right on {} and {} of the clothes, undefended on {}.".format(*best, free) in text
     held = max(row.knows.after.high for row in (lab_4, finer))
     assert held < min(row.knows.after.low for row in (lab_3, lab_5))
-    lost = [round(100 * (row.real.before.mean - row.real.after.mean)) for row in labs]
-    assert f"lose {min(lost)} to {max(lost)} points" in text
+    left = [round(100 * row.real.after.mean) for row in labs]
+    (free,) = {summary.percent(row.real.before.mean) for row in labs}
+    assert f"a hundred still bring {min(left)} to {max(left)} %, undefended {free}." in text
     for row in labs[1:]:  # "The best clone behind labs 4 and 5"
         others = [row.naive, row.knows.after, row.oracle.after]
         assert row.real.after.low > max(one.high for one in others)
@@ -542,6 +561,18 @@ def test_the_guide_says_how_many_points_were_run_over_and_over():
     points = re.compile(r"^# %%.* points=(\d+)", re.MULTILINE)
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "solutions").glob("*/lab*.py"))
     assert every == sum(int(n) for text in sources for n in points.findall(text))
+
+
+def test_the_guide_names_the_right_answer_that_lies_close_to_its_bar():
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
+    assert "that all right answers but one lie more than three" in text
+    close = {
+        name: calibration.deviations(calibration.values_of(stored(part), check, name), bar.full)
+        for check, (part, bar) in QUOTED.items()
+        for name in getattr(CALIBRATED[part], "CLOSE", {}).get(check, ())
+    }
+    assert list(close) == ["nine rolls"]
+    assert f"moved by a pixel, lies {close['nine rolls']:.1f} above." in text
 
 
 @pytest.mark.parametrize("check", QUOTED)
@@ -927,15 +958,18 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert lies_by_query.best(lies, "512 cells", 3_000) == lies_by_query.UNAWARE
     true = lies_by_query.values(lies, "one a picture", 3_000, lies_by_query.COPYING, "true")
     assert np.mean(true) > 0.98  # "recognises nearly every lie"
+    # "little more than a guess (.10)"; "somewhat more"; "the best theft without a defence"
     guessing = on_demo_a(demo_a.NAIVE, demo_a.UNLIER, demo_a.SMALL_LOSS, demo_a.COPYING)
-    best = max(on_demo_a(demo_a.NAIVE, *demo_a.KNOWING))
-    best_oracle = max(on_demo_a(demo_a.ORACLE, *demo_a.ORACLES))
+    (walking,) = on_demo_a(demo_a.WALKING)
+    assert max(*guessing, *on_demo_a(demo_a.COLOURING)) < 0.15 and max(guessing) < walking < 0.2
     blended, coloured = on_demo_a(*demo_a.CHANGING, condition="no defence")
-    most = max(blended, coloured, *on_demo_a(demo_a.NAIVE, condition="no defence"))
-    taken = [round(most - best, 2), most, best, round(most - best_oracle, 2)]
+    assert coloured > max(blended, *on_demo_a(demo_a.NAIVE, condition="no defence"))
+    # "passes more often, and brings more"; "help more against colours"; "about as good a clone"
+    changed = {who: np.mean(demo_a.flagged_of(a, who)) for who in demo_a.CHANGING}
     caught = dict(a)[(demo_a.TRICKSTER, demo_a.HONEST, 0)]["flagged"]
-    in_percent = {what: round(100 * share + 1e-9) for what, share in caught.items()}
-    changed = {who: round(100 * np.mean(demo_a.flagged_of(a, who))) for who in demo_a.CHANGING}
+    assert changed[demo_a.BLENDING] < min(changed[demo_a.COLOURING], caught["thief"])
+    assert on_demo_a(demo_a.BLENDING)[0] > walking
+    assert abs(on_demo_a(demo_a.ORACLE)[0] - summary.rows()[0].before.mean) < 0.02
     noise, _, b = summary.rows()[:3]
     mixed, unaware = stored("blended_queries"), blended_queries.UNAWARE
     on_lab_5_s = [
@@ -958,52 +992,11 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         (r"loses (\.\d+) of its fidelity behind", [attack]),
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
         (r"level with the oracle \((\.\d+) with lab 2's clone\)", [with_lab_2_s]),
-        (r"own no photograph get (\.\d+) to (\.\d+):", [min(guessing), max(guessing)]),
-        (r"owns a single real photograph, and gets (\.\d+)\.", on_demo_a(demo_a.WALKING)),
-        (
-            r"(\d+) % of their queries are flagged, and the clone gets (\.\d+) of the (\.\d+) .* "
-            r"with a quarter of the photograph (\d+) % are",
-            [
-                changed[demo_a.BLENDING],
-                *on_demo_a(demo_a.BLENDING),
-                blended,
-                in_percent["a quarter of one real picture in each"],
-            ],
-        ),
-        (
-            r"best theft without a defence, (\.\d+), but (\d+) % .* the clone gets (\.\d+)\. The",
-            [coloured, changed[demo_a.COLOURING], *on_demo_a(demo_a.COLOURING)],
-        ),
-        (
-            r"flags (\d+) % of tinted pictures, (\d+) % of striped ones, and (\d+) % of clothes",
-            [
-                in_percent[what]
-                for what in ("tinted", "striped", "a quarter of another real picture in each")
-            ],
-        ),
-        (r"of compressed clothes (\d+) % are flagged", [in_percent["saved as JPEG"]]),
-        (
-            r"clothes (\d+) % pass, some ([\d,]+) pictures; .* all 60,000 \((\.\d+)\)",
-            [
-                100 - in_percent["thief"],
-                round(demo_a_protocol.QUERIES * (1 - caught["thief"]), -1),
-                *on_demo_a(demo_a.ORACLE),
-            ],
-        ),
-        (
-            r"takes (\.\d+) from the best thief, (\.\d+) to (\.\d+), as long .* and (\.\d+) from",
-            taken,
-        ),
-        (r"passes more often, and brings (\.\d+) \(one run\)", on_demo_a(demo_a.BLENDING)),
         (
             r"quarter of one picture of clothes in each shape, (\d+) % of .* fidelity of (\.\d+) "
             r"\((\.\d+) from plain shapes\); with half of one of ten pictures (\d+) % are, and it "
             r"gets (\.\d+)\. The ten pictures alone, sent without any shape, give (\.\d+)",
             on_lab_5_s,
-        ),
-        (
-            r"flag ([\d.]+) % of the queries and ([\d.]+) % of the honest",
-            [round(100 * caught[who] + 1e-9, 1) for who in ("thief", "honest")],
         ),
         (
             r"takes nothing: (\.\d+) → (\.\d+)\.",
