@@ -314,7 +314,8 @@ def a_little_cifar(tmp_path, monkeypatch):
                 )
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
     monkeypatch.setenv("TRICKSTER_DATA", str(tmp_path))
-    monkeypatch.setattr(demo_a_protocol, "QUERIES", 400)
+    monkeypatch.setattr(demo_a_protocol, "QUERIES", 200)
+    monkeypatch.setattr(demo_a, "EPOCHS", 1)
     monkeypatch.setattr(demo_a_protocol, "VICTIM", tmp_path / "kept" / "victim.safetensors")
     monkeypatch.setattr(demo_a, "MOST", demo_a.EPOCHS)
     monkeypatch.setattr(detectors, "BANK", 120)
@@ -343,7 +344,7 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     weird = found[-1]
     assert demo_a.run(weird[0]) == weird[1]
     table = demo_a.section(found)
-    assert "(published .34)" in table and "400 queries" in table
+    assert "(published .34)" in table and "200 queries" in table
     _, logits, caught = demo_a.judged("queries")
     ours, sent = demo_a.TRICKSTER, demo_a_protocol.queries()
     answers, lies = demo_a.served(ours, "queries", 0)
@@ -353,7 +354,7 @@ def test_demo_a_runs_on_pictures_of_one_s_own(a_little_cifar):
     assert not np.array_equal(answers[lies], demo_a.served(ours, "queries", 1)[0][lies])
     orders = permutations_between(logits[lies], answers[lies])
     assert len(np.unique(orders, axis=0)) > 8
-    asked = probing.copying(demo_a.asking(0), sent, 400)
+    asked = probing.copying(demo_a.asking(0), sent, 200)
     copied = demo_a.theft(ours, demo_a.COPYING, 0)
     np.testing.assert_array_equal(copied.x, asked.x)
     np.testing.assert_allclose(softmax(copied.targets), asked.answers, atol=1e-5)

@@ -24,13 +24,10 @@ LABS = list_labs(ROOT)
 # Checks of clones, half a minute each: `make grade` gives each solution all of their points under
 # a new secret, and a build under the public draw. Other answers get theirs in these files' tests.
 TRIED_ELSEWHERE = {
+    "train_victim_test",  # test_checks_lab1.py
     *("train_clone_test", "steal_test"),  # test_checks_lab2.py
-    *(
-        "trickster_test",
-        "spend_test",
-        "layered_test",
-        "defend_test",
-    ),  # test_checks_lab3.py, ..4.py, ..5.py
+    *("trickster_test", "spend_test"),  # test_checks_lab3.py
+    *("layered_test", "defend_test"),  # test_checks_lab4.py, ..5.py
 }
 # How long an experiment takes that stands outside the exercises: "(Five minutes, to read and run.)"
 SPOKEN = {"Three": 3, "Five": 5, "Six": 6, "Ten": 10}

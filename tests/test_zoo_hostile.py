@@ -34,6 +34,11 @@ TRIED_ELSEWHERE = {
     *("counts_its_calls", "counts_its_services"),  # test_checks_cheats.py
     "patches_what_drives_limiters",  # test_canned_answers.py
     *("answers_of_every_shape", "loops_in_call"),  # test_referee_hostile.py
+    *("equals_everything", "patches_builtins", "exits"),  # test_referee_hostile.py
+    *("writes_everywhere", "fills_the_disk", "allocates_50_gb"),  # test_sandbox.py
+    "loops_at_exit",  # test_grading_execution.py; in __del__ and then at exit: here
+    "sends_other_clothes",  # test_checks_lab3.py
+    "answers_later",  # make zoo alone; after a deadline: test_referee_hostile.py
     *("loops_in_cell", "prints_1_gb"),  # test_grading_execution.py, test_referee_hostile.py
     "forks_without_end",  # test_sandbox.py
     "remembers_keys",  # make zoo alone; others that remember: test_checks_lab5.py
