@@ -27,7 +27,8 @@ TRIED_ELSEWHERE = {
     "train_victim_test",  # test_checks_lab1.py
     *("train_clone_test", "steal_test"),  # test_checks_lab2.py
     *("trickster_test", "spend_test"),  # test_checks_lab3.py
-    *("layered_test", "defend_test"),  # test_checks_lab4.py, ..5.py
+    "layered_test",  # test_checks_lab4.py
+    *("keyed_lie_test", "defend_test"),  # test_checks_lab5.py
 }
 # How long an experiment takes that stands outside the exercises: "(Five minutes, to read and run.)"
 SPOKEN = {"Three": 3, "Five": 5, "Six": 6, "Ten": 10}
