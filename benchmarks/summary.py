@@ -205,12 +205,16 @@ def table(found: list[Row], chart: str) -> str:
         )
         for row in found
     ]
-    seeds, owned = {}, {}
+    seeds, fewer, owned = {}, {}, {}
     for row in found:
         seeds.setdefault(row.whose, row.before.n)
+        if 1 < row.before.n < seeds[row.whose]:
+            fewer[row.whose] = f" (lies {row.before.n})"
         if row.real:
             owned[row.whose] = row.real.name.replace(" real", "").removesuffix(" pictures")
-    runs = ", ".join(f"{whose} {ONCE if n == 1 else n}" for whose, n in seeds.items())
+    runs = ", ".join(
+        f"{whose} {ONCE if n == 1 else n}{fewer.get(whose, '')}" for whose, n in seeds.items()
+    )
     return (
         f"How often the clone is right: means over seeds ({runs}), or *{ONCE}*. "
         f"Labs: {BUDGET:,} queries, the best of three clones.\n"

@@ -64,7 +64,7 @@ def test_the_tables_on_the_demonstrations_are_what_the_stored_results_say():
     )
     a, probing = demos_page.tables().values()
     told = short(mean_of("demo_a", "accuracy", demo_a.TRICKSTER, demo_a.ORACLE))
-    assert f"| oracle: is told which answers are lies |  |  | {told} (one run) |" in a
+    assert f"| oracle: is told which answers are lies |  |  | {told} |" in a
     walked = mean_of("lies_by_query", "walking: fidelity", "8 cells", 3_000)
     assert re.search(rf"^\| walking: .*? \| {re.escape(short(walked))} \|", probing, re.M)
 
@@ -964,12 +964,12 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
     assert max(*guessing, *on_demo_a(demo_a.COLOURING)) < 0.15 and max(guessing) < walking < 0.2
     blended, coloured = on_demo_a(*demo_a.CHANGING, condition="no defence")
     assert coloured > max(blended, *on_demo_a(demo_a.NAIVE, condition="no defence"))
-    # "passes more often, and brings more"; "help more against colours"; "about as good a clone"
+    # "passes more often, and brings more"; "help more against colours"; "nearly as good a clone"
     changed = {who: np.mean(demo_a.flagged_of(a, who)) for who in demo_a.CHANGING}
     caught = dict(a)[(demo_a.TRICKSTER, demo_a.HONEST, 0)]["flagged"]
     assert changed[demo_a.BLENDING] < min(changed[demo_a.COLOURING], caught["thief"])
     assert on_demo_a(demo_a.BLENDING)[0] > walking
-    assert abs(on_demo_a(demo_a.ORACLE)[0] - summary.rows()[0].before.mean) < 0.02
+    assert abs(on_demo_a(demo_a.ORACLE)[0] - summary.rows()[0].before.mean) < 0.03
     noise, _, b = summary.rows()[:3]
     mixed, unaware = stored("blended_queries"), blended_queries.UNAWARE
     on_lab_5_s = [

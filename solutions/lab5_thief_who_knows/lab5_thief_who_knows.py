@@ -1434,7 +1434,7 @@ plots.curves(
 # these budgets pay for. And the figure lacks a thief who gets past the detector: mixing one of ten real pictures into
 # each shape, half and half, and believing every answer gives .34 in place of .20 behind eight cells, for only 68 % of
 # these queries are flagged. (No gain yet: the ten pictures alone give .39.) On demo A, half of *one* photograph in each
-# query gets .25 of the .35 of an undefended service, behind 512 cells (one run).
+# query gets .23 of the .36 of an undefended service, behind 512 cells (two runs).
 #
 # So a lie buys queries, and as far as we can see, nothing else. A thief who has enough of them and recognises the lies
 # has what the oracle has, and only a better detector leaves less. That is why the check asks for a drop against the
