@@ -12,10 +12,11 @@ from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import ROOT, reference
 
+from autograder import held_back
 from autograder.course import pick_labs
 from trickster import defenses, limiters, ood, withheld
 from trickster.api import RateLimited
-from trickster.checks import lab4, reader_cases
+from trickster.checks import draws, lab4, reader_cases
 from trickster.checks.result import SAME
 
 pytestmark = pytest.mark.usefixtures("library_answers")
@@ -210,6 +211,17 @@ def test_reverse_sigmoid_wrong_ways_are_named(wrong, points, words):
     result = the_same(under_a_secret(lab4.reverse_sigmoid, wrong))
     assert result == points
     assert words in in_words(result)
+
+
+def test_a_bend_that_is_added_is_named_also_where_it_leaves_rows_of_zeros():
+    def wrong(p, beta, gamma):
+        return bent(p, beta, gamma, sign=-1)
+
+    for number in range(20):
+        with draws.grading_with(bytes([number]) * draws.SHORTEST, held_back.load()):
+            result = lab4.reverse_sigmoid(wrong)
+        assert result == 0 and "The bend is subtracted" in in_words(result)
+        assert "Divide each row" not in in_words(result) and "Move 0 and 1" not in in_words(result)
 
 
 # --- exercise 4 --------------------------------------------------------------

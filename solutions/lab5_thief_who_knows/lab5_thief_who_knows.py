@@ -28,6 +28,7 @@
 #
 # **Predict, run, explain.** As in lab 3, write down a guess before you run an experiment. Nobody grades it, but
 # run that cell even if you have none: later cells print it. Results are folded: say what you see before you open one.
+# From exercise 3 on, the numbers depend on your detector: expect the folds' conclusions, not their digits.
 #
 # **If you are stuck**, use the library's function in place of yours and go on; you get no points for that
 # exercise. Run these lines in a cell *after* your own, so that they replace what you wrote. While the check of
@@ -133,9 +134,11 @@ SEEDS = (0, 1)
 
 
 def statistics_and_posteriors(x):
-    """The victim's statistics of all layers (n, 322), and its posteriors (n, 10)."""
+    """The victim's statistics of all layers (n, 322), and its posteriors (n, 10): read-only."""
     layers, posteriors = victim.statistics_and_posteriors(x)
-    return np.hstack(list(layers.values())), posteriors
+    statistics = np.hstack(list(layers.values()))
+    statistics.flags.writeable = posteriors.flags.writeable = False  # later cells use them again
+    return statistics, posteriors
 
 
 def as_customers_send(x, seed):
@@ -856,15 +859,15 @@ playground(
 # accuracy, and at most 3 % of their pictures may be treated as weird. Leave some room.
 #
 # The check takes half a minute. It runs your code as two services, each with a key of its own, and sends these
-# thieves, the last of whom runs your code:
+# thieves (the last one runs your code too):
 #
 # - one who believes every answer (*soft labels* in its table), and one who keeps labels only (*hard labels*);
 # - the un-lier, and small-loss selection;
 # - one who tries 40 keys at home (the table's second row), and trains a clone only if a key repeats half of the lies.
 #
-# The *best* of them counts, and last the oracle joins them: no thief who finds lies and leaves them out should
-# get more. Thieves who *undo* keyed lies are not among them; you will write one in exercise 7. Each trains for as
-# many steps as an undefended thief.
+# Of these the most successful counts. For the last row below, the oracle joins them: no thief who finds lies and leaves
+# them out should get more. Thieves who *undo* keyed lies are not among them; you will write one in exercise 7. Each
+# trains for as many steps as an undefended thief.
 #
 # | thieves with | accuracy and fidelity must both fall by at least |
 # | --- | ---: |

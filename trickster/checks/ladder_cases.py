@@ -252,21 +252,25 @@ def bent(part: Part, reverse_sigmoid: Callable[..., Any], p: np.ndarray) -> None
         found = array(found, "reverse_sigmoid", p.shape)
         if found.min() < -1e-9:
             raise Missed("Some of the answers are negative: np.maximum(..., 0) before the sum.")
-        sums_to_one(found, "Divide each row by its sum: sum(axis=1, keepdims=True).")
-        off = float(np.abs(found - _bent(p, beta, gamma)).max())
+        # A slip comes before its consequences: with the wrong sign, a row can be 0 throughout.
+        numbers = np.nan_to_num(found)
+        off = float(np.abs(numbers - _bent(p, beta, gamma)).max())
         if off > 1e-4:
-            why = _why_not_bent(found, p, beta, gamma)
+            why = _slip_of(numbers, p, beta, gamma)
+        if not why:
+            sums_to_one(found, "Divide each row by its sum: sum(axis=1, keepdims=True).")
+        if off > 1e-4:
             break
     part.expect(
         off < 1e-4,
         f"largest distance from the formula {off:.2g}, with beta {beta:.2f} and gamma {gamma:.2f}",
         "0",
         "below 1e-6",
-        why,
+        why or "Compare your formula with the one in the text, on one row.",
     )
 
 
-def _why_not_bent(found: np.ndarray, p: np.ndarray, beta: float, gamma: float) -> str:
+def _slip_of(found: np.ndarray, p: np.ndarray, beta: float, gamma: float) -> str:
     slips = {
         "These are nearly the posteriors as they came. The sigmoid is taken of gamma times the "
         "logit of y, log(y / (1 - y)), not of y itself.": p,
@@ -279,7 +283,7 @@ def _why_not_bent(found: np.ndarray, p: np.ndarray, beta: float, gamma: float) -
         "The logit of y is log(y / (1 - y)); this is log(y).": _bent(p, beta, gamma, "log"),
     }
     named = [slip for slip, values in slips.items() if np.allclose(found, values, atol=2e-3)]
-    return named[0] if named else "Compare your formula with the one in the text, on one row."
+    return named[0] if named else ""
 
 
 def bent_edges(part: Part, reverse_sigmoid: Callable[..., Any]) -> None:
@@ -302,5 +306,6 @@ def bent_edges(part: Part, reverse_sigmoid: Callable[..., Any]) -> None:
         f"largest distance from the formula {off:.2g} in {len(p)} rows of zeros and ones",
         "0",
         "below 1e-6",
-        "Move 0 and 1 to 1e-9 and 1 - 1e-9 before the logit is taken, no further.",
+        _slip_of(found, p, beta, gamma)
+        or "Move 0 and 1 to 1e-9 and 1 - 1e-9 before the logit is taken, no further.",
     )

@@ -133,7 +133,10 @@ def _why_not_right(right: np.ndarray, told: Told) -> str:
             "class by class, and choose anew, for every row, the version that its likeliest "
             "cloud explains better; ten rounds at least, from a random start."
         )
-    return "Take more rounds, and weigh a cloud by how many rows it holds."
+    return (
+        "Take more rounds, choose the *more* likely version in each, and weigh a cloud by how many "
+        "rows it holds."
+    )
 
 
 # --- leaving answers out --------------------------------------------------------------------
