@@ -82,6 +82,16 @@ def test_two_with_different_answers_are_told(release: NotebookNode) -> None:
     assert f"{NAME} was graded, and not {LAB}-Copy1.ipynb" in note.for_instructor
 
 
+def test_the_one_with_more_answers_is_graded_whatever_its_name(release: NotebookNode) -> None:
+    further = copy.deepcopy(release)
+    cell_of(further, "counter").source = "class Counter:\n    total = 0"
+    files = [FileText(NAME, text_of(release, ROOT_SUM))]
+    files.append(FileText("final.ipynb", text_of(further, ROOT_SUM)))
+    best, (note,) = choose(files, LAB, release)
+    assert best.name == "final.ipynb" and note.suspicious
+    assert f"final.ipynb was graded, and not {NAME}" in note.for_instructor
+
+
 def test_a_broken_file_beside_a_finished_one(release: NotebookNode) -> None:
     best, (note,) = choose(
         [FileText(NAME, ""), FileText(f"{LAB} (1).ipynb", text_of(release, ROOT_SUM))], LAB, release

@@ -230,7 +230,9 @@ def _placed(
     if len(first.who) > 1:
         notes.append(f"handed in by a group: {', '.join(one.shown for one in first.who)}")
     if len(files) > 1:
-        notes.append(f"{len(files)} notebooks, of which grading takes the finished one")
+        notes.append(
+            f"{len(files)} notebooks, of which grading takes the one with the most answers"
+        )
     if earlier:
         notes.append(f"{len(earlier)} earlier in the download: {_shown(earlier)}")
     if files[0].late and date is None and not _has_date(course, student, lab, action):

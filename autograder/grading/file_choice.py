@@ -1,8 +1,8 @@
 """Which of the files in a submission's folder is the notebook to grade.
 
 Browsers and learning-management systems rename what they store, and students hand in the release
-beside their work. The content decides, and the name where two notebooks have answers. Whatever is
-graded but the one file that was asked for is told in a `Note`.
+beside their work. The content decides, and the name between notebooks with as many answers.
+Whatever is graded but the one file that was asked for is told in a `Note`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def choose(
 def _best(
     files: Sequence[FileText], expected: str, lab: str, release: NotebookNode
 ) -> tuple[FileText, list[Note]]:
-    """The choice among several: with answers rather than without, then by its name."""
+    """The choice among several: with the most answers, then by its name."""
     known = [one for one in (_read(file, lab, release) for file in files) if one]
     by_name = {file.name: file for file in files}
     if not known:
@@ -63,7 +63,7 @@ def _best(
         names = ", ".join(sorted(by_name)[:MAX_NAMED])
         raise WrongNotebook(f"{expected} is missing, and no other file is of {lab}: {names}.")
     begun = [one for one in known if one.answers]
-    best = max(begun or known, key=lambda one: (one.file.name == expected, _order(one)))
+    best = max(known, key=lambda one: _order(one, expected))
     others = [one.file.name for one in begun if one.answers != best.answers]
     if others and best.answers:
         return best.file, [notes.several_files(best.file.name, others)]
@@ -95,7 +95,7 @@ def _answers(notebook: NotebookNode, release: NotebookNode) -> tuple[str, ...]:
     )
 
 
-def _order(one: _Read) -> tuple[int, list[tuple[int, str]]]:
-    """More answers first, then the latest copy: (2) is behind (1), and (10) behind (9)."""
+def _order(one: _Read, expected: str) -> tuple[int, bool, list[tuple[int, str]]]:
+    """More answers, then the expected name, then the latest copy: (10) rather than (9)."""
     numbers = [(int(n or -1), text) for n, text in re.findall(r"(\d+)|(\D+)", one.file.name)]
-    return len(one.answers), numbers
+    return len(one.answers), one.file.name == expected, numbers

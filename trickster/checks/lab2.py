@@ -273,7 +273,8 @@ def _why_low(mean: float, spent: int) -> str:
     if mean < POOR_POOLS:
         return "Look at the comparison of pools above: what you ask about matters most."
     return (
-        "The pool is well chosen. Now the clone: is it trained long enough, and with soft labels? "
+        "If all your queries go to good pools, look at the clone: is it trained long enough, and "
+        "with soft labels? "
         "And how much detail of a picture does it need to see? Some of your queries could tell you "
         "how much the service sees."
     )
