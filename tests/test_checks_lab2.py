@@ -401,7 +401,7 @@ def test_the_model_answer_to_the_stars_wins_them_and_is_no_remark(monkeypatch):
 def test_steal_in_two_lines_earns_a_part_and_is_told_what_is_left():
     result = lab2.steal(stealing("shapes"))
     assert 1.5 < result < 4.0
-    assert "Now the clone: is it trained long enough" in in_words(result)
+    assert "look at the clone: is it trained long enough" in in_words(result)
 
 
 @pytest.mark.slow

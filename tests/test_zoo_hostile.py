@@ -34,8 +34,9 @@ TRIED_ELSEWHERE = {
     *("counts_its_calls", "counts_its_services"),  # test_checks_cheats.py
     "patches_what_drives_limiters",  # test_canned_answers.py
     *("answers_of_every_shape", "loops_in_call"),  # test_referee_hostile.py
-    *("equals_everything", "patches_builtins", "exits"),  # test_referee_hostile.py
-    *("writes_everywhere", "fills_the_disk", "allocates_50_gb"),  # test_sandbox.py
+    *("equals_everything", "agrees_with_everything"),  # test_referee_hostile.py
+    *("patches_builtins", "returns_subclasses", "exits"),  # test_referee_hostile.py
+    *("writes_everywhere", "fills_the_disk", "allocates_50_gb", "kills"),  # test_sandbox.py
     "loops_at_exit",  # test_grading_execution.py; in __del__ and then at exit: here
     "sends_other_clothes",  # test_checks_lab3.py
     "peeks_at_frames",  # test_canned_answers.py
