@@ -1,6 +1,6 @@
 """A lab of the class of `make grade`, end to end: verdicts, marks, feedback and export.
 
-`.ci/run` grades the whole class after the tests.
+`.ci/run` grades the whole class after the tests, where there is time left.
 """
 
 from __future__ import annotations
