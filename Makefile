@@ -19,6 +19,7 @@ READY := $(VENV)/ready
 .PHONY: help setup lab self-study grade zoo test test-fast lint check build pins results site student-copy
 
 help:
+	@echo "make setup          install what is needed into .venv/; every target below does so at first"
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
 # A student copy has no solutions/, and nothing to do for an author.
 ifneq ($(wildcard solutions),)

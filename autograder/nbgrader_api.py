@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -197,9 +197,12 @@ class Page:
     notebook: str
     resources: dict[str, Any]
     options: dict[str, Any]  # of HTMLExporter
+    unmarked: frozenset[str] = frozenset()  # answers that wait for a mark
 
 
-def feedback_page(root: Path, course_root: Path, lab: str, student: str) -> Page:
+def feedback_page(
+    root: Path, course_root: Path, lab: str, student: str, unmarked: Iterable[str] = ()
+) -> Page:
     """What the gradebook adds to a graded notebook for its page."""
     config = _one(root, course_root, lab, student)
     exporter = Exporter(config=Config(Exporter={"default_preprocessors": []}))
@@ -218,7 +221,8 @@ def feedback_page(root: Path, course_root: Path, lab: str, student: str) -> Page
         graded = nbformat.read(path, as_version=4)
         notebook, found = exporter.from_notebook_node(graded, resources)
     found["nbgrader"].pop("db_url")
-    return Page(nbformat.writes(notebook), _plain(found), dict(config.HTMLExporter))
+    options = dict(config.HTMLExporter)
+    return Page(nbformat.writes(notebook), _plain(found), options, frozenset(unmarked))
 
 
 def _plain(values: Any) -> Any:

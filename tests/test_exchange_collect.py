@@ -153,7 +153,11 @@ def test_moodle_dates_come_from_the_worksheet_of_that_lab(desk: Desk) -> None:
     )
     roster = desk.table(worksheet)
     files = {moodle("Jane Doe", 501, "a.ipynb"): notebook("a")}
+    desk.collect(files, dry_run=True)
+    assert "Not known of 1: when it was handed in" in "\n".join(desk.said)
+    desk.said.clear()
     desk.collect(files, roster=roster, timezone="Europe/Berlin")
+    assert "Not known" not in "\n".join(desk.said)
     date = desk.course / "submitted" / "jane@x.edu" / LAB1 / "timestamp.txt"
     assert nbgrader_api.parse_utc(date.read_text()).isoformat() == "2026-05-04T19:05:00"
     other = {moodle("Bo Li", 999, "a.ipynb"): notebook("a", LAB2)}
@@ -294,6 +298,14 @@ def test_dates_decide_where_there_are_any(desk: Desk) -> None:
     kept = f"cy@x.edu/{LAB1}/2026-05-04 10.00.00/"
     assert desk.files("earlier")[f"{kept}{LAB1}.ipynb"] == notebook("4")
     assert desk.files("earlier")[f"{kept}timestamp.txt"] == b"2026-05-04 10:00:00 UTC\n"
+
+
+def test_an_empty_file_does_not_stand_in_the_way_of_a_later_one(desk: Desk) -> None:
+    name = moodle("Jane Doe", 501, "a.ipynb")
+    assert "the file is empty: ask for it anew" in reasons(desk.collect({name: b""}))
+    assert desk.files() == {}
+    assert desk.collect({name: notebook("a")}).refused == []
+    assert desk.files() == {f"Jane Doe/{LAB1}/{LAB1}.ipynb": notebook("a")}
 
 
 def test_what_the_instructor_put_there_stays_unless_told_otherwise(desk: Desk) -> None:

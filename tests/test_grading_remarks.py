@@ -26,6 +26,7 @@ from autograder.grading.code_remarks import MOST_CODE, MOST_DATA, literals, rema
 from autograder.grading.run import grade_class
 from autograder.records import CellRecord, GradingRecord
 from autograder.sample_class.runner import load_specimens
+from autograder.sample_class.specimen import solved
 
 REMARK = "Nobody guesses 3 that well."
 CHECK = """\
@@ -236,6 +237,18 @@ def test_solutions_and_the_zoo_s_honest_submissions_stay_far_below() -> None:
         data = zlib.compress(b"\n".join(map(literals, cells)), 9)
         code = zlib.compress("\n".join(cells).encode(), 9)
         assert len(data) < MOST_DATA / 3 and len(code) < MOST_CODE / 3
+
+
+def test_a_solution_of_the_course_that_is_handed_in_is_told() -> None:
+    """Marks, schemes and all; the same answers without them may be anybody's."""
+    course = read_course(ROOT)
+    lab = list_labs(ROOT)[1]
+    source = build_notebook(lab, course)
+    (sentence,) = remarks_on(source)
+    assert "only the course's own solutions have (BEGIN SOLUTION): collect, " in sentence
+    assert sentence.endswith(" more.")
+    release = nbformat.read(lab.release, as_version=4)
+    assert remarks_on(solved(source, release)) == () == remarks_on(release)
 
 
 def test_what_the_course_wrote_does_not_count() -> None:

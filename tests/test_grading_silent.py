@@ -234,6 +234,8 @@ def test_pages_name_exercises_and_the_report_students(tmp_path: Path) -> None:
     contents = page.partition("</ol>")[0].partition('<div id="toc">')[2]
     assert '<a href="#root_sum_test">Exercise 1</a> (Score: 4.0' in contents
     assert "Test cell" not in contents and "Written response" not in contents
+    # Ann's answer waits for its mark, in the contents and above the answer itself.
+    assert page.count("Not marked yet: 3.0 points") == 2 and "Score: 0.0 / 3.0" not in page
     assert ".rendered_html td {" in page.partition("</head>")[0]
     report = (root / "report.html").read_text("utf-8")
     rows = report.partition("Scores by student")[2].partition("</table>")[0]

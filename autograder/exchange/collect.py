@@ -163,6 +163,12 @@ def report(plan: Plan, say: Say, dry_run: bool) -> None:
             say(f"  {one.what}: {one.reason}.")
     if plan.left:
         say(f"Other files, which grading has no use for: {plan.left}.")
+    written = [placement for placement in plan.placements if placement.writes]
+    if undated := sum(one.who.system == "Moodle" and one.date is None for one in written):
+        say(
+            f"Not known of {undated}: when it was handed in, so that it cannot count as late. "
+            "Moodle's zip has no dates; its grading worksheet has (--roster)."
+        )
     counts = Counter(placement.action for placement in plan.placements)
     parts = [f"{counts[action]} {word}" for action, word in WORDS.items() if counts[action]]
     total = ", ".join(parts) or "no submission"

@@ -86,6 +86,9 @@ def make_plan(course: Class, found: Recognised) -> Plan:
         if hand_in.item.staged is None:
             without[tuple(_key(who) for who in hand_in.who)].append(hand_in)
             continue
+        if not hand_in.item.staged.stat().st_size:  # it would stand in a later one's way
+            plan.refused.append(Refused(hand_in.item.shown, "the file is empty: ask for it anew"))
+            continue
         with_notebook |= {_key(who) for who in hand_in.who}
         try:
             lab = lab_of(hand_in, course)

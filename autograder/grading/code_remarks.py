@@ -1,9 +1,10 @@
 """What an instructor should know of a submission's code before trusting its points.
 
-Nothing here costs points or shows in a student's page. A notebook's code may carry a table of
-pictures that everybody can download, or a model that was trained elsewhere: that shows in how much
-data it holds, counted after compression, so that neither prose nor long lists of zeros count much.
-What of the library it repeats is found in `library_text`.
+Nothing here costs points or shows in a student's page. Answers may be the course's own, which are
+public, marks and all. A notebook's code may carry a table of pictures that everybody can download,
+or a model that was trained elsewhere: that shows in how much data it holds, counted after
+compression, so that neither prose nor long lists of zeros count much. What of the library it
+repeats is found in `library_text`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from nbformat import NotebookNode
 
-from autograder.cells import role
+from autograder.cells import MARKER, grade_id, role
 from autograder.course import CourseError
 from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.grading.library_text import code_in, repeated, ways_around
@@ -26,6 +27,7 @@ from autograder.grading.required_cells import without_magics
 # in ten and 20,000 with none; 256 centres of 16 coarse features take 4,000.
 MOST_DATA = 3_000  # in strings and numbers
 MOST_CODE = 11_000  # of everything that code can read of itself: comments and names as well
+MOST_NAMED = 3
 LOOKING = Bounds("Looking through the code", computing=20, waiting=120)
 
 
@@ -35,16 +37,29 @@ def remarks_on(notebook: NotebookNode, withheld: Iterable[str] = ()) -> tuple[st
     `withheld` are the names of the library that tests of this notebook have withheld.
     """
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code" and _own(cell)]
+    copied = tuple(_on_solutions(notebook))
     try:
-        return within(LOOKING, _remarks, cells, sorted(withheld))
+        return *copied, *within(LOOKING, _remarks, cells, sorted(withheld))
     except OverLimit as error:
-        return (str(error),)
+        return *copied, str(error)
     except CourseError:  # a busy machine: no reason to fail the submission
-        return ("There was no time to look through its code.",)
+        return *copied, "There was no time to look through its code."
 
 
 def _own(cell: NotebookNode) -> bool:
     return role(cell) not in ("test", "provided")
+
+
+def _on_solutions(notebook: NotebookNode) -> Iterator[str]:
+    """The marks around answers in the course's own solutions, which no release has."""
+    marked = [cell for cell in notebook.cells if _own(cell) and MARKER.search(cell.source)]
+    if marked:
+        names = ", ".join(grade_id(cell) or "a cell of its own" for cell in marked[:MOST_NAMED])
+        more = f" and {len(marked) - MOST_NAMED} more" if len(marked) > MOST_NAMED else ""
+        yield (
+            "Answers have the marks that only the course's own solutions have "
+            f"({MARKER.search(marked[0].source)[0]}): {names}{more}."
+        )
 
 
 def _remarks(cells: list[str], withheld: list[str]) -> tuple[str, ...]:

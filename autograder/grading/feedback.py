@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,10 +17,18 @@ from autograder.cells import headings_of
 from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.nbgrader_api import Page
 
-# nbgrader's list of contents calls every test the same, and its page draws tables without lines.
+# nbgrader's list of contents calls every test the same, and what nobody has marked yet has 0.0
+# points; its page draws tables without lines.
 ENTRY = re.compile(
     r'(?P<link><a href="#(?P<name>[^"]*)">)(?:Test cell|Written response|Coding free-response)</a>'
+    r"(?P<points>(?: \(Score: [\d.]+ / (?P<most>[\d.]+)\))?)"
 )
+HEAD = re.compile(
+    r'(?P<before><a name="(?P<name>[^"]*)"></a>\s*<div class="panel-heading">'
+    r'<span class="nbgrader-label">[^<]*</span>\s*<span class="pull-right">\s*)'
+    r"Score: [\d.]+ / (?P<most>[\d.]+)"
+)
+UNMARKED = "Not marked yet: {most} points"
 END_OF_CONTENTS = "</ol>"
 STYLE = """<style>
 .rendered_html table { border-collapse: collapse; margin: 0.5em 0; }
@@ -85,7 +93,7 @@ def _html(page: Page) -> str:
 
 
 def _legible(page: Page) -> str:
-    return legible(nbgrader_api.render(page), headings_of(_notebook(page)))
+    return legible(nbgrader_api.render(page), headings_of(_notebook(page)), page.unmarked)
 
 
 def _small(text: str) -> str:
@@ -120,12 +128,23 @@ def _notebook(page: Page) -> NotebookNode:
     return nbformat.reads(page.notebook, as_version=4)
 
 
-def legible(text: str, headings: Mapping[str, str]) -> str:
-    """nbgrader's page with the exercises' headings in its contents, and lines in its tables."""
+def legible(text: str, headings: Mapping[str, str], unmarked: Collection[str] = ()) -> str:
+    """nbgrader's page with the exercises' headings in its contents, and lines in its tables.
+
+    Answers that wait for a mark say so, where nbgrader shows 0 points.
+    """
 
     def named(match: re.Match[str]) -> str:
-        name = html.unescape(match["name"])
-        return f"{match['link']}{html.escape(headings.get(name) or name)}</a>"
+        name, points = html.unescape(match["name"]), match["points"]
+        if name in unmarked and points:
+            points = f" ({UNMARKED.format(most=match['most'])})"
+        return f"{match['link']}{html.escape(headings.get(name) or name)}</a>{points}"
+
+    def headed(match: re.Match[str]) -> str:
+        if html.unescape(match["name"]) not in unmarked:
+            return match[0]
+        return match["before"] + UNMARKED.format(most=match["most"])
 
     contents, end, cells = text.partition(END_OF_CONTENTS)
-    return ENTRY.sub(named, contents).replace("</head>", f"{STYLE}</head>", 1) + end + cells
+    contents = ENTRY.sub(named, contents).replace("</head>", f"{STYLE}</head>", 1)
+    return contents + end + HEAD.sub(headed, cells)

@@ -326,9 +326,10 @@ class ClassRun:
         return record
 
     def _page(self, record: GradingRecord) -> nbgrader_api.Page | str:
+        unmarked = [cell.name for cell in record.cells if cell.waiting and cell.points is None]
         try:
             return nbgrader_api.feedback_page(
-                self.root, self.course_root, record.lab, record.student
+                self.root, self.course_root, record.lab, record.student, unmarked
             )
         except Exception as error:  # the score stands; the next page is written
             return reason_of(error)
