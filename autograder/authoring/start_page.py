@@ -33,11 +33,15 @@ Click a lab to open it, and work through its cells from top to bottom. Your work
 folder.
 
 The table shows the points that the checks in your notebooks gave when you last ran and saved them.
-To bring it up to date, click into the cell below and press Shift+Enter. {written} Grading runs all
-checks again, with fresh numbers.
+To bring it up to date, click into the cell below and press Shift+Enter. Grading runs all checks
+again, with fresh numbers.
+
+{written}
 
 This page is written anew at each start, so do not keep notes here."""
-MARKED = "Points for written answers come from your instructor."
+MARKED = """\
+Hand in the lab's notebook, such as `lab1_train_victim/lab1_train_victim.ipynb`. Points for written
+answers come from your instructor."""
 ALONE = """\
 Below each written question a model answer is folded: open it when you have written yours, and give
 yourself points."""
