@@ -96,7 +96,7 @@ def name_the_near(distances: Mapping[str, float]) -> str:
 
 
 HEAD = (
-    "check: answer", "is", "false verdicts, 95 %", "explained", "points", "measured", "bar",
+    "check: answer", "is", "false verdicts, 95 %", "explained", "points", "measured", "mean", "bar",
     "sd", "sd from the bar",
 )  # fmt: skip
 
@@ -140,6 +140,7 @@ def _row(
         f"{explained} of {len(runs)}" if wrong else "",
         low_to_high(f"{min(points):g}", f"{max(points):g}") + f" of {calibrated.points:g}",
         value_range(values) if len(values) else "",
+        short(values.mean()) if len(values) else "",
         *(
             (
                 short(threshold.full),

@@ -700,11 +700,35 @@ def quotes():
     yield "lab2", r"\| clone's accuracy \| (\.\d+) \| (\.\d+) \|", published
     thefts = {
         name: calibration.values_of(stored("calibrate_training"), "steal", name)
-        for name in ("reference", "10 epochs")
+        for name in calibrate_training.QUOTED["steal"]
     }
     scored = [thefts["reference"].min(), thefts["reference"].max()]
     yield "lab2", r"thief can score (\.\d+) or (\.\d+)", scored
     yield "lab2", r"ten epochs reach about (\.\d+)\.", [thefts["10 epochs"].mean()]
+    yield (
+        "lab2",
+        r"\| hard labels, 20 epochs \| (\.\d+) \| \| ten epochs \| (\.\d+) \| "
+        r"\| CNN, 8 epochs \| (\.\d+) \| \| 20 epochs \| (\.\d+) \| "
+        r"\| means of 2x2 squares, 80 epochs \| (\.\d+) \| "
+        r"\| means of 4x4 squares, 80 epochs \| (\.\d+)\\\* \| \| the model answer \| (\.\d+) \|",
+        [
+            *(
+                thefts[name].mean()
+                for name in ("hard labels", "10 epochs", "CNN, 8 epochs", "shapes", "half the size")
+            ),
+            mean_of("star_answers", "fidelity", "check", "4x4 squares, 80 epochs"),
+            thefts["reference"].mean(),
+        ],
+    )
+    yield (
+        "lab2",
+        r"ten epochs of a CNN reach (\.\d+), .*? that one reaches (\.\d+) \(means of ten seeds",
+        [
+            np.mean([one["fidelity"] for job, one in stored("peers") if job[:3] == theft])
+            for clone in ("cnn", "mlp")
+            for theft in [("ours", "Knockoff, random (probabilities)", clone)]
+        ],
+    )
     yield (
         "lab2",
         r"\| 6,320 \|" + len(longer_thefts.BUDGETS) * r" (\.\d+) \|",
