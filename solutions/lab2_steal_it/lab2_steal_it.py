@@ -1067,8 +1067,8 @@ plots.dots(
 #
 # <details><summary>What to expect</summary>
 #
-# On average the augmented pictures teach no more than the 100 shapes alone, and far less than 3,000 others. Over five
-# seeds, 100 shapes with 790 steps give .472 (the curve above has three seeds); augmented, they give .428, and anything
+# On average the augmented pictures teach no more than the 100 shapes alone, and far less than 3,000 different shapes.
+# Over five seeds, 100 shapes with 790 steps give .472 (the curve above has three seeds); augmented, they give .428, and anything
 # from .356 to .496 for a single set of 100. A moved picture still resembles the one that it was made from, and so does
 # the victim's answer. Steps of .3 in place of the usual <code>step=0.1</code> give .390, and training for 80 epochs in
 # place of ten gives .474, no more than without the augmentation. (Beside the curve's third thief, who trains too
@@ -1096,8 +1096,8 @@ plots.dots(
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** A few thousand queries, and no data of the victim's kind, are enough for a clone that agrees with it on 73
-# % of the clothes, and on about 80 % if it trains for long or is a network of the victim's kind. With 3,000 queries,
+# **Shown.** A few thousand queries, and no data of the victim's kind, are enough for a clone that agrees with it on
+# 73 % of the clothes, and on about 80 % if it trains for long or is a network of the victim's kind. With 3,000 queries,
 # the choice of the pool matters far more than the kind of label. With a few hundred, the length of training matters at
 # least as much as the kind of label. High fidelity alone does not prove a theft: an honest competitor, with pictures
 # of its own and without a single query, agrees with the victim on 86.7 %. A single run can mislead: the published
