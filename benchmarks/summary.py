@@ -17,6 +17,7 @@ from benchmarks.formatting import markdown_table, short, with_interval
 from benchmarks.store import Results, stored_results
 from trickster.evaluation import Interval, bootstrap_interval
 
+CHANCE = 0.1  # of ten classes
 NONE = "–"  # no such thief, or not measured
 ONCE = "one run"
 SAME = "the same"  # thief: knowing the defence does not help
@@ -209,14 +210,15 @@ def table(found: list[Row], chart: str) -> str:
     for row in found:
         seeds.setdefault(row.whose, row.before.n)
         if 1 < row.before.n < seeds[row.whose]:
-            fewer[row.whose] = f" (lies {row.before.n})"
+            fewer[row.whose] = f", with lies {row.before.n}"
         if row.real:
             owned[row.whose] = row.real.name.replace(" real", "").removesuffix(" pictures")
-    runs = ", ".join(
+    runs = "; ".join(
         f"{whose} {ONCE if n == 1 else n}{fewer.get(whose, '')}" for whose, n in seeds.items()
     )
     return (
-        f"How often the clone is right: means over seeds ({runs}), or *{ONCE}*. "
+        f"How often the clone is right (guessing: {percent(CHANCE)}). "
+        f"Means over seeds ({runs}), or *{ONCE}*. "
         f"Labs: {BUDGET:,} queries, the best of three clones.\n"
         "- *Unaware*: believes every answer. "
         "*Informed*: the best who know the code, not the key, and own at most one real picture.\n"

@@ -7,11 +7,10 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.summary import Row, percent
+from benchmarks.summary import CHANCE, Row, percent
 from trickster.evaluation import Interval
 from trickster.picture import COLOURS, Picture
 
-CHANCE = 0.1  # of ten classes
 SPREAD = 0.7  # of a row's height, for its marks
 
 
@@ -29,7 +28,8 @@ MARKS = {
     "naive": Mark("unaware, defended", "s", COLOURS[0]),
     "knows": Mark("informed thief", "^", COLOURS[1]),
     "oracle": Mark("oracle", "*", COLOURS[2]),
-    "real": Mark("thief with real pictures", "D", COLOURS[3]),
+    "owned": Mark("real pictures, undefended", "D", COLOURS[3], hollow=True),
+    "real": Mark("real pictures, defended", "D", COLOURS[3]),
 }
 
 
@@ -40,6 +40,7 @@ def clones(row: Row) -> dict[str, Interval]:
         "naive": row.naive,
         "knows": row.knows and row.knows.after,
         "oracle": row.oracle and row.oracle.after,
+        "owned": row.real and row.real.before,
         "real": row.real and row.real.after,
     }
     return {kind: value for kind, value in found.items() if value}
@@ -81,8 +82,8 @@ def figure(rows: list[Row]) -> Picture:
         for mark in MARKS.values()
     ]  # fmt: skip
     canvas.legend(
-        handles=handles, loc="lower center", ncols=len(MARKS), frameon=False, handletextpad=0.3,
-        columnspacing=1.2,
+        handles=handles, loc="lower center", ncols=len(MARKS) // 2, frameon=False,
+        handletextpad=0.3, columnspacing=1.2,
     )  # fmt: skip
     canvas.tight_layout(rect=(0, 0.07, 0.99, 1))
     return Picture(canvas, _alt(rows))
