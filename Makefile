@@ -24,9 +24,9 @@ help:
 # A student copy has no solutions/, and nothing to do for an author.
 ifneq ($(wildcard solutions),)
 	@echo "make self-study     the same, with a model answer folded below each written question"
-	@echo "make grade          grade a small sample class (2 minutes on two cores)"
+	@echo "make grade          grade a small sample class (2 to 3 minutes on two cores)"
 	@echo "make zoo            grade the whole zoo and compare every verdict (under 10 minutes)"
-	@echo "make test           run all tests (10 minutes)"
+	@echo "make test           run all tests (about 12 minutes on two cores)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"
 	@echo "make check          say whether anything that is committed is stale or leaks"
@@ -36,6 +36,7 @@ ifneq ($(wildcard solutions),)
 	@echo "make site           build a web site from the guides and the released labs, in build/site/"
 	@echo "make student-copy   write what students may have into build/student_copy/ (or TO=folder)"
 endif
+	@echo "On Linux and WSL, add TORCH=cpu the first time: it saves gigabytes of CUDA libraries."
 
 setup: $(READY)
 

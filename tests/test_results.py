@@ -176,9 +176,9 @@ def test_the_model_answer_to_lab_4_s_star_gets_what_it_says(capsys):
 
 
 @pytest.mark.slow
-def test_readme_s_picture_is_lab_2_s_without_the_shares_that_the_lab_asks_for():
+def test_readme_s_picture_is_what_lab_1_s_first_thief_sends():
     assert results.alike(results.PICTURE.read_bytes(), results.lab_picture()), (
-        "docs/square.png is stale: python -m benchmarks.results --write"
+        "docs/shapes.png is stale: python -m benchmarks.results --write"
     )
 
 
