@@ -346,6 +346,11 @@ def test_the_counts_on_the_first_page_are_true() -> None:
     (labs,) = re.findall(r"In these (\w+) labs", text)
     (submissions,) = re.findall(r"(\w+) sample submissions are graded", text)
     assert NUMBER[labs] == len(list_labs(ROOT))
+    rows = re.findall(r"\| (\d+) min \| (\d+) \|", text)
+    minutes, points = (sum(map(int, column)) for column in zip(*rows, strict=True))
+    (hours,) = re.findall(r"(\w+) hours of PyTorch notebooks", text)
+    assert len(rows) == len(list_labs(ROOT)) and NUMBER[hours] == round(minutes / 60)
+    assert f"\n{points} points. " in text
     assert NUMBER[submissions] == len(load_specimens(ROOT))
     (guide,) = re.findall(r"a sample class of (\w+) submissions", text_of("docs/instructors.md"))
     assert guide == submissions
