@@ -1068,12 +1068,12 @@ plots.dots(
 # <details><summary>What to expect</summary>
 #
 # On average the augmented pictures teach no more than the 100 shapes alone, and far less than 3,000 different shapes.
-# Over five seeds, 100 shapes with 790 steps give .472 (the curve above has three seeds); augmented, they give .428, and anything
-# from .356 to .496 for a single set of 100. A moved picture still resembles the one that it was made from, and so does
-# the victim's answer. Steps of .3 in place of the usual <code>step=0.1</code> give .390, and training for 80 epochs in
-# place of ten gives .474, no more than without the augmentation. (Beside the curve's third thief, who trains too
-# little and gets .180 here, the augmentation would seem to double the fidelity and more. The paper starts from real
-# pictures, and wants a clone with which to find adversarial examples.)
+# Over five seeds, 100 shapes with 790 steps give .472 (the curve above has three seeds); augmented, they give .428,
+# and anything from .356 to .496 for a single set of 100. A moved picture still resembles the one that it was made
+# from, and so does the victim's answer. Steps of .3 in place of the usual <code>step=0.1</code> give .390, and
+# training for 80 epochs in place of ten gives .474, no more than without the augmentation. (Beside the curve's third
+# thief, who trains too little and gets .180 here, the augmentation would seem to double the fidelity and more. The
+# paper starts from real pictures, and wants a clone with which to find adversarial examples.)
 # </details>
 
 # %% [markdown]
