@@ -929,7 +929,7 @@ def quotes():
     by_steps = stored("exact_theft"), "error", "fixed_steps", 1.0
     yield (
         "lab6",
-        r"banned or raised by 1, a thief reads all logits of a prompt with an error of (\.\d+)",
+        r"raise a less likely B by 1.*? reads all logits of a prompt with an error of (\.\d+)",
         [exact_theft.values(*by_steps).mean()],
     )
     bar = thresholds.SPENT_FIDELITY

@@ -200,6 +200,13 @@ for n in (100, 200, 400, 600, 700, 750, 784, 785, 800):
     agrees = agreement(weights, bias, x_test, victim_says)
     guess = f" (your prediction: {my_errors[n]})" if n in my_errors else ""
     print(f"{n} queries: agreement {agrees:.4f}, largest error of a weight {errors[n]:.1e}{guess}")
+clothes = x_test[:785]  # instead of noise
+from_clothes = exact.least_squares(clothes, service.client("785 clothes").query(clothes))
+print(
+    f"785 clothes: largest error {largest_error(from_clothes.weights, from_clothes.bias):.1e}",
+    end=", ",
+)
+print(f"pixels that are 0 in all of them: {(clothes == 0).all(axis=0).sum()}")
 plots.curves(
     {"your thief": {n: Interval(error, error, error, 1) for n, error in errors.items()}},
     title="From 784 to 785 equations",
@@ -210,17 +217,19 @@ plots.curves(
 )
 
 # %% [markdown]
-# **Explain it before you open the next fold.** Why does a single query make so much difference? And why is noise
-# good enough here, although it taught a clone almost nothing in lab 2?
+# **Explain it before you open the next fold.** Why does a single query make so much difference? And why does noise,
+# which taught a clone almost nothing in lab 2, serve better here than real clothes?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# The error does not shrink gradually, as it does when a model learns. It falls off a cliff. (The agreement, printed
-# beside it, does climb gradually: a thief who is content with an agreement of .9 needs no cliff.) With 784 equations
-# for 785 unknowns, there are still many solutions; least squares takes the smallest, which is wrong in its weights
-# and still chooses the same class for more than 99 % of the clothes. One more equation, and only one solution is left.
-# It is exact up to rounding, so one run is enough: other noise gives the same weights. Noise serves as well as any
-# other pool, since nothing is generalised; the equations only have to be independent.
+# The error does not shrink gradually, as it does when a model learns. It falls off a cliff. (The agreement does climb
+# gradually: a thief who is content with .84 stops at 600.) With 784 equations for 785 unknowns, there are still many
+# solutions; least squares takes the smallest, which is wrong in its weights and still chooses the same class for more
+# than 99 % of the clothes. One more equation, and only one solution is left. It is exact up to rounding, so one run
+# is enough: other noise gives the same weights.
+#
+# Nothing is generalised; the equations only have to be independent. Those of clothes are not: two pixels are 0 in all
+# 785, so no answer depends on their weights. Pixels of noise are hardly ever 0.
 #
 # And the number that softmax ignores? Solving is linear: had you left it in, it would have changed the weights of
 # all classes by the same vector, which no posterior shows.
@@ -481,8 +490,8 @@ for decimals in (2, 1):
 # it ten probabilities? (Where answers are rounded to 0, it may lie infinitely far away; a slight penalty on large
 # weights brings it back.)
 #
-# > **Predict.** With one decimal, the thief who solves had .172 from 65 queries, and .907 at best. What will the thief
-# > who takes no logarithms have from 65? And from 10,000?
+# > **Predict.** With one decimal, the thief who solves had .172 from 65 queries, and .907 at best. What agreement will
+# > the thief who takes no logarithms reach from 65? And from 10,000?
 
 # %%
 my_fit = {65: "no guess yet", 10_000: "no guess yet"}  # agreements
@@ -558,7 +567,7 @@ picture = plots.curves(
     wrong,
     title="What rounding takes, and what a better thief takes back",
     xlabel="queries",
-    ylabel="1 - agreement (three models)",
+    ylabel="share of digits with another class",
     log_x=True,
     log_y=True,
     apart=1.03,  # bars side by side
@@ -609,13 +618,13 @@ picture
 # ### 3a: where?
 #
 # `f` takes several positions at once. Where it has no kink, the slopes at both ends of an interval and the slope
-# across it are the same: call such an interval *straight*. If it has one kink, the straight lines through both ends
-# cross exactly there. Lines cross somewhere even if there are more kinks. So evaluate `f` just before and just after
-# the crossing (a millionth of the interval away), and accept it only if the first value lies on the one line and the
-# second on the other.
+# across it are the same: call such an interval *straight*. If it has one kink, the two lines that leave its ends, each
+# with the slope measured there, cross exactly at the kink. Lines cross somewhere even if there are more kinks. So
+# evaluate `f` just before and just after the crossing (a millionth of the interval away), and accept it only if the
+# first value lies on the one line and the second on the other.
 #
-# In float64 no two slopes are ever equal to the last digit, so the scaffold says what counts as the same: `straight`
-# and `narrow` are given, and a value lies on a line if it is off by at most `tolerance`.
+# Two measured slopes are hardly ever equal to the last digit, so the scaffold says what counts as the same:
+# `straight` and `narrow` are given, and a value lies on a line if it is off by at most `tolerance`.
 
 
 # %% solution="find_kinks"
@@ -851,7 +860,7 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 #
 # Each of the two gradients takes 784 differences and the one value that they are taken from: 785 queries, so 1,570
 # for a neuron. Sixteen neurons take 25,120; a walk along another line and the least squares need only the other 310.
-# Nothing was learnt: each weight is measured. Why only to four or five decimals, and to twelve in exercise 1?
+# Nothing was learnt: each weight is measured. Why only to five decimals, and to twelve in exercise 1?
 # Answers are exact to about 1e-15 of their size, but their differences are divided by 1e-6, which leaves about eight
 # decimals of a weight, and a bias adds up 784 weights, each times a coordinate of the kink.
 #
@@ -1038,7 +1047,7 @@ plots.spectrum(
 # > **Predict.** How many queries does it take to learn all 1,024 logits of one prompt, up to a constant?
 
 # %%
-my_price = "no guess yet"
+my_keyhole = "no guess yet"  # queries for one prompt
 
 
 # %% solution="logits_through_top_k"
@@ -1125,25 +1134,25 @@ gain = assistant.network.norm.weight.detach().double().numpy()
 last_layer = (head * gain) @ (np.eye(64) - 1 / 64)
 error = exact.projection_error(basis, last_layer)
 print(f"share of the last layer that is missing from the stolen columns: {error:.1e}")
-print(f"{thief.used // 80} queries a prompt (your prediction: {my_price}), {thief.used:,} in all")
+print(f"{thief.used // 80} queries a prompt (your prediction: {my_keyhole}), {thief.used:,} in all")
 print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 
 # %% [markdown]
-# **Explain it before you open the next fold.** The service never returns more than five numbers. Which of its
-# features gives the other 1,019 away?
+# **Explain it before you open the next fold.** An answer has five log-probabilities. Why does it give only four new
+# logits, and not five?
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# It is the logit bias, which lets the thief choose the tokens that are among the five. The most likely token is in
-# every answer, so four others can be read against it: 1 query finds it, and the other 1,023 take a quarter as many,
-# rounded up, which makes 257. You have the hidden size that its owner keeps secret, and all that the answers depend
-# on in the last layer, up to a linear map, for less than the price of a postcard.
+# Each answer has a normaliser of its own, which only a difference within that answer removes. So one of the five
+# places goes to the most likely token, which is in every answer. 1 query finds it, and the other 1,023 tokens take a
+# quarter as many, rounded up, which makes 257. You have the hidden size that its owner keeps secret, and all that the
+# answers depend on in the last layer, up to a linear map, for less than the price of a postcard.
 #
 # </details>
 #
 # **In the real world.** In 2024, researchers did this to two production models (hidden sizes 1,024 and 2,048) for
-# less than 20 dollars, and told the providers before they published. Their paper describes how the providers
-# changed their APIs (Carlini and others 2024); exercise 6 asks you to do the same.
+# less than 20 dollars, and told the providers before they published, so that these could change their APIs (Carlini
+# and others 2024). What would you have changed?
 
 # %% [markdown]
 # ## Exercise 6: can you close it?
@@ -1253,8 +1262,8 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# - *Rounded to 1 decimal* leaves the hole open: the logits are off by only .013 of their spread. It costs honest users
-#   nothing that these two numbers show. (It does hide exercise 4's cliff from your function if there are only 200
+# - *Rounded to 1 decimal* leaves the hole open: even *ban*, the best thief here, is off by only .013. It costs honest
+#   users nothing that these two numbers show. (It does hide exercise 4's cliff from your function if there are only 200
 #   prompts; the extension at the end tries more.)
 # - *Fresh noise of deviation .5* leaves it open as well. Honest users ask once, and their perplexity rises from 34.3 to
 #   39.9. A thief asks nine times, which divides the noise by three: an error of .082 instead of .250.
@@ -1365,16 +1374,23 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # The hole is narrower, not closed. Each next token says on which side of a threshold *that the thief has chosen* a
 # logit lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all
 # logits, with the last layer, about 24 instead of .37: 64 times as much *for this thief*, who takes one token at a
-# time. (Published thieves need fewer queries: Carlini and others 2024.)
+# time.
 #
 # A provider can limit the bias. If words can only be banned, next tokens show an order and no numbers. Fixed steps
-# protect less than it seems: ban all tokens above a certain one, raise another by the step, and the answer says
-# whether the two lie farther apart than that. With a thousand tokens, such answers are a ruler. Where words can only
-# be banned or raised by 1, a thief reads all logits of a prompt with an error of .045, from half as many queries as
-# bisection takes (measured by the course with five prompts, not in this notebook). What remains is to limit, or watch,
-# many queries with the same prompt (lab 4).
+# protect less than it seems. Ban every token that is likelier than A, raise a less likely B by 1, and look: if B comes,
+# it lies less than 1 below A; if A comes, more. With a thousand tokens there is an A for almost every place, so such
+# answers measure distances like a ruler. This thief reads all logits of a prompt with an error of .045, from half as
+# many queries as bisection takes (measured by the course with five prompts, not in this notebook). What remains is to
+# limit, or watch, many queries with the same prompt (lab 4).
 #
 # </details>
+#
+# **In the real world.** The researchers of 2024 proposed to allow a bias *or* log-probabilities, not both in one
+# request: their attack would cost ten times as much. OpenAI's users met another change early in 2024: [a bias no
+# longer changes the log-probabilities](https://github.com/chawins/pal/issues/2). Your `tell` is probably one of the
+# two. Do they cost honest users anything? [Multiple-choice
+# tests](https://github.com/EleutherAI/lm-evaluation-harness/issues/1433) have a use for both features: raise A, B, C
+# and D, and read them.
 
 # %% [markdown]
 # ## Exercise 7: advise the provider
@@ -1390,7 +1406,7 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # %% [markdown] written="advice" points=2
 # ### BEGIN SOLUTION
 # The softmax regression of exercise 1 gives away every weight for 785 exact answers to noise (agreement 1.0000). I
-# would round to two decimals, which costs honest users little (at most 0.2 % of clothes change their class) and holds
+# would round to two decimals, which costs honest users little (about 0.1 % of clothes change their class) and holds
 # the thief who solves at .260 from 65 queries on exercise 2's small models. But it is a price and not a defence:
 # there, twice as many queries give .966, and a thief who fits the rounded probabilities gets .99 from the same 130.
 # Labels only are a higher price (there .61 from 300 queries, but .99 from 10,000), and customers would lose the
@@ -1463,15 +1479,20 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 #     title="1,000 prompts",
 #     marks={"63": 63},
 # )
+# for name, matrix in {"noise": with_noise, "1 decimal": many.round(1)}.items():
+#     ranked = centred_values(matrix)  # 120 values
+#     drops = ranked[1:119] / ranked[2:]
+#     two = np.argsort(-drops)[:2]
+#     print(name, ", ".join(f"{drops[i]:.2f} times after {i + 2}" for i in two))
 # ```
 #
-# How much steeper is the step after 63? Is it the only one?
+# How much steeper is the step after 63? Which drop comes next?
 #
 # <details><summary>What to expect</summary>
 #
-# With noise and 200 prompts the drop after 63 is 1.5 times, hardly more than the drops beside it. With 1,000 it is
-# more than two and a half times, and no other after the first value is even one and a half. With one decimal it grows
-# from 4.4 times to about nine. A thief who compares the drops with each other, and not with a fixed ten, reads the
+# With noise and 200 prompts the drop after 63 is 1.5 times, hardly more than the next largest. With 1,000 it is more
+# than two and a half times, and the next largest still less than one and a half. With one decimal it grows from 4.4
+# times to about nine. A thief who compares the drops with each other, and not with a fixed ten, reads the
 # hidden size through both.
 # </details>
 
@@ -1498,8 +1519,9 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # - The cheapest thief who sees next tokens alone.
 # - The layers of a transformer below its last one, for which we know of no exact attack.
 #
-# Exact thefts ran once, on one model each; what depends on chance ran on three small ones. And a service without
-# any of these holes can still be learnt from (labs 2 to 4).
+# Only exercise 2 ran on three models. Everything else ran once, on one model each; exercise 6's table uses two prompts
+# (and five draws of noise for honest users), its bisection 80. And a service without any of these holes can still be
+# learnt from (labs 2 to 4).
 
 # %% [markdown]
 # **Papers.**
