@@ -833,6 +833,16 @@ def quotes():
             )
         ],
     )
+    yield (
+        "lab4",
+        r"mixed with shapes gave (\.\d+) without a defence and (\.\d+) behind the stack; 100 alone "
+        r"gave (\.\d+) and (\.\d+)",
+        [
+            np.mean(knowing_thieves.values(stored("knowing_thieves"), defense, thief))
+            for thief in (knowing_thieves.MIXED, knowing_thieves.ALONE)
+            for defense in ("none", "layered")
+        ],
+    )
     ablated = ("no defence", "noise alone", "all five")
     stolen = of_demo_b("clone_accuracy", *ablated, seeds=20)
     served = of_demo_b("honest_accuracy", *ablated, seeds=20)
