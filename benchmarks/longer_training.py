@@ -19,12 +19,12 @@ from benchmarks import answers, cli
 from benchmarks.formatting import markdown_table, short
 from benchmarks.store import Job, Measurement, Results
 from trickster import data
-from trickster.evaluation import accuracy
-from trickster.models import Classifier
+from trickster.evaluation import accuracy, expected_calibration_error
+from trickster.models import Classifier, softmax
 
 PART = "longer_training"
 EPOCHS = 16  # the lab itself shows 8
-MEASURED = ("training loss", "held-out loss", "accuracy")
+MEASURED = ("training loss", "held-out loss", "accuracy", "mean confidence", "calibration error")
 
 
 def run(job: Job) -> Measurement:
@@ -35,7 +35,14 @@ def run(job: Job) -> Measurement:
     losses = lab["train_victim"](network, fashion.x_train, fashion.y_train, epochs, seed=seed)
     logits = Classifier(network).logits(fashion.x_test)
     held_out = F.cross_entropy(torch.tensor(logits), torch.tensor(fashion.y_test)).item()
-    found = (losses[-1], held_out, float(accuracy(logits, fashion.y_test)))
+    posteriors = softmax(logits)
+    found = (
+        losses[-1],
+        held_out,
+        float(accuracy(logits, fashion.y_test)),
+        float(posteriors.max(axis=1).mean()),
+        expected_calibration_error(posteriors, fashion.y_test),
+    )
     return dict(zip(MEASURED, found, strict=True))
 
 

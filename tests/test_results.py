@@ -697,6 +697,15 @@ def quotes():
             100 * longer_training.values(longer, "accuracy")[0],
         ],
     )
+    yield (
+        "lab1",
+        r"(\.\d+) after 16 \(with two other seeds, (\.\d+) and (\.\d+)\)\. Its accuracy rises by "
+        r"less than a point, but its mean confidence from \.\d+ to (\.\d+)",
+        [
+            *longer_training.values(longer, "calibration error"),
+            longer_training.values(longer, "mean confidence")[0],
+        ],
+    )
     yield "lab2", r"\| clone's accuracy \| (\.\d+) \| (\.\d+) \|", published
     thefts = {
         name: calibration.values_of(stored("calibrate_training"), "steal", name)
