@@ -1386,9 +1386,9 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # </details>
 #
 # **In the real world.** The researchers of 2024 proposed to allow a bias *or* log-probabilities, not both in one
-# request: their attack would cost ten times as much. OpenAI's users met another change early in 2024: [a bias no
-# longer changes the log-probabilities](https://github.com/chawins/pal/issues/2). Your `tell` is probably one of the
-# two. Do they cost honest users anything? [Multiple-choice
+# request. The theft would then cost them ten times as much, not 64 times. OpenAI's users met another change early in
+# 2024: [a bias no longer changes the log-probabilities](https://github.com/chawins/pal/issues/2). Your `tell` is
+# probably one of the two. Do they cost honest users anything? [Multiple-choice
 # tests](https://github.com/EleutherAI/lm-evaluation-harness/issues/1433) have a use for both features: raise A, B, C
 # and D, and read them.
 
