@@ -299,10 +299,11 @@ def extrapolated(head: float) -> str:
     table = markdown_table(["Submissions", f"Machines of {CORES} cores", "Minutes", "Limit"], rows)
     return (
         f"Extrapolated, not measured, for real labs: a notebook takes a worker {SECONDS_EACH} s of "
-        f"one core, as `grade` assumes, and the head {head:.2f} s, as measured above. Nothing else "
-        f"runs on these cores, all workers are there from the beginning, and the network costs "
-        f"nothing.\n\n{table}\n\nThe head does one submission at a time, since one process writes "
-        f"the gradebook: more than {SECONDS_EACH / head:.0f} workers are of no use."
+        f"one core, as `grade` assumes, and the head {head:.2f} s of processor time, as in the run "
+        f"of a whole class. Nothing else runs on these cores, all workers are there from the "
+        f"beginning, and the network costs nothing.\n\n{table}\n\nThe head does one submission at "
+        f"a time, since one process writes the gradebook: more than {SECONDS_EACH / head:.0f} "
+        f"workers are of no use."
     )
 
 

@@ -106,7 +106,7 @@ def page() -> str:
             sections.append(f"## {title}\n\nNot measured yet: `python -m benchmarks.{name}`.\n")
             continue
         provenances, _ = read_results(RESULTS / f"{name}.jsonl")
-        machines = "; later ".join(_machines(provenances))
+        machines = "; later ".join(dict.fromkeys(_machines(provenances)))
         body = part.section(results)
         figure = RESULTS / f"{name}.png"
         if hasattr(part, "figure") and figure.exists():
