@@ -775,6 +775,8 @@ def quotes():
             for lie in ("reversed", "rolled by one", "largest and smallest swapped")
         ],
     )
+    least = calibration.values_of(stored("calibrate_defenses"), "trickster", "least likely class")
+    yield "lab3", r"\*least\* likely class cost the best thief (\.\d+)", [least.mean()]
     survived = stored("right_answers")
     yield (
         "lab3",

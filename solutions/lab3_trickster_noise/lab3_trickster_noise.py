@@ -173,7 +173,7 @@ my_fidelity = "no guess yet"  # for example 0.3
 
 # %% provided="demo_a"
 # Trains 16 clones: about ten seconds.
-results, noisy_by_seed = {"no defence": {}, "noise": {}}, {}
+differences, noisy_by_seed = {}, {}
 with progress.bar("Training 16 clones", 16):
     for labels in ("soft", "hard"):
         clean, noisy = [], []
@@ -183,15 +183,13 @@ with progress.bar("Training 16 clones", 16):
             clean.append(theft(x, posteriors, labels, seed))
             noisy.append(theft(x, wrong, labels, seed))
         clean, noisy = fidelities(clean), fidelities(noisy)
-        noisy_by_seed[labels] = noisy
-        results["no defence"][f"{labels} labels"] = bootstrap_interval(clean)
-        results["noise"][f"{labels} labels"] = bootstrap_interval(noisy)
+        differences[f"{labels} labels"], noisy_by_seed[labels] = clean - noisy, noisy
         print(
             f"{labels} labels: fidelity {clean.mean():.3f} undefended, {noisy.mean():.3f} with noise"
         )
         print("  seed by seed:", ", ".join(f"{a:.3f} to {b:.3f}" for a, b in zip(clean, noisy)))
         print("  difference:  ", ", ".join(f"{a - b:.3f}" for a, b in zip(clean, noisy)))
-print(f"Your guess: {my_fidelity}. Measured: {results['noise']['soft labels'].mean:.3f}.")
+print(f"Your guess: {my_fidelity}. Measured: {noisy_by_seed['soft'].mean():.3f}.")
 x, _, posteriors = pool("shapes", 0)
 wrong = zero_mean_noise(posteriors, 2.0, np.random.default_rng(0))
 changed = np.mean(wrong.argmax(axis=1) != posteriors.argmax(axis=1))
@@ -201,11 +199,11 @@ many = np.mean(
 print(f"{changed:.0%} of the noisy answers name another class than the victim does")
 settled = np.mean(many.argmax(axis=1) == posteriors.argmax(axis=1))
 print(f"the mean of 50 noisy answers names the victim's class in {settled:.0%} of the cases")
-plots.bars(
-    results,
-    title="Noise on every answer to the thief, sigma 2",
-    ylabel="fidelity (whiskers: bootstrap, four seeds)",
-    chance=0.1,
+plots.dots(
+    differences,
+    title="What noise of sigma 2 on every answer takes from the thief",
+    xlabel="fidelity lost (a dot for each seed, a line at the mean)",
+    marks={"nothing": 0.0},
 )
 
 # %% [markdown]
@@ -215,8 +213,9 @@ plots.bars(
 # hard labels from .628 to .610.
 #
 # Is the small difference chance? The two clones of a seed share their pictures and their starting weights, so compare
-# them seed by seed. In all eight pairs the noisy clone is worse, by .018 to .080 with soft labels and by .004 to .044
-# with hard ones. So noise does take something, but little.
+# them seed by seed. With each of the four seeds the noisy clone is worse, by .018 to .080 with soft labels and by .004
+# to .044 with hard ones. The two kinds share their pictures and their noise, so these are four pairs, not eight. Noise
+# probably takes something, but little.
 #
 # </details>
 
@@ -230,14 +229,13 @@ plots.bars(
 # public notebook, one run each, worth as evidence? Three to six sentences.
 #
 # ### BEGIN SOLUTION
-# A network that is trained on noisy answers learns their mean over similar pictures. The noise has mean
-# zero, so over many pictures it averages out: the mean of 50 noisy answers names the victim's class in
-# 94 % of the cases. Not exactly: the mean of the noisy *probabilities* is flatter than the true answer, though
-# nearly always with the same class on top. So noise mainly costs the soft thief the extra that soft labels gave:
-# they fall from .677 to .634, about what hard labels give without noise (.628), while hard labels fall only to
-# .610. The notebook's two numbers are four points apart, but another seed alone changes an undefended clone by
-# more than that (here between .653 and .729). So one run of each shows neither that the noise helped nor that it
-# hurt.
+# A network that is trained on noisy answers learns their mean over similar pictures. The noise has mean zero,
+# so over many pictures it averages out: the mean of 50 noisy answers names the victim's class in 94 % of the
+# cases. Not exactly: the mean of the noisy *probabilities* is flatter than the true answer, though nearly
+# always with the same class on top. So noise costs little: soft labels fall from .677 to .634, hard ones from
+# .628 to .610. The notebook's two numbers are four points apart, but another seed alone changes an undefended
+# clone by more than that (here between .653 and .729). So one run of each shows neither that the noise helped
+# nor that it hurt.
 #
 # ### BEGIN MARK SCHEME
 # One point: training averages, and what has mean zero averages out (a network trained with cross-entropy fits
@@ -513,7 +511,8 @@ playground(
 )
 
 # %% [markdown]
-# When you have tried it, run the next cell: it prints all pools side by side.
+# When you have tried it, run the next cell: it prints all pools side by side, and shows some whom the threshold for 2 %
+# flags and some whom it does not. Can you see why?
 
 # %% provided="flagged_by_pool"
 scores = score_knn(victim.features(x_choose), bank, K)
@@ -522,6 +521,17 @@ print("share of each pool that is flagged, at three allowed shares of honest use
 for name, one in weird.items():
     flagged = {rate: np.mean(one["k-NN"] < at) for rate, at in thresholds.items()}
     print(f"  {name:8}" + "".join(f"{share:6.0%} at {rate:.1%}" for rate, share in flagged.items()))
+shapes, caught = pool("shapes", 0)[0], weird["shapes"]["k-NN"] < thresholds[0.02]
+order = np.argsort(normal["k-NN"])  # the honest pictures, the most unusual ones first
+plots.contact_rows(
+    {
+        "honest, flagged": x_honest[order[:10]],
+        "honest, ordinary": x_honest[order[half // 2 :]],
+        "shapes, flagged": shapes[caught],
+        "shapes, not flagged": shapes[~caught],
+    },
+    title="Flagged or not, by the threshold for 2%",
+)
 
 # %% [markdown]
 # <details><summary>What to expect</summary>
@@ -656,6 +666,9 @@ lab3.trickster(trickster)
 # </details>
 #
 # Now what you predicted in exercise 4. The same queries are flagged each time; what changes is the answer to them.
+#
+# From here on, the numbers in the folds are for reversed answers, and from exercise 7 on for the attack of exercise 6's
+# last hint. If you lie or attack in another way, yours differ: explain your own.
 
 
 # %% provided="alike"
@@ -720,16 +733,18 @@ plots.bars(
 # Noise costs the thief little, .633 is left of .659: on average it leaves the victim's class on top. A random order is
 # always wrong, and leaves .444. Your lies, wrong just as often, leave .287. It is tempting to say that a clone learns
 # lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly less: two draws
-# on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason. Reversed
-# answers also put the victim's *least* likely class on top; whether that is the reason was not measured.
+# on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason. What is on top
+# matters too: in 20 runs of this exercise's check, an answer that names nothing but the victim's *least* likely class
+# cost the best thief .37, as much as a reversed one. (Why that class misleads so much was not measured.)
 #
 # </details>
 #
 # <details><summary>Which of the three lies in exercise 4's hint costs a thief most?</summary>
 #
 # The reversed ones. In 20 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
-# rolled ones, and .26 to answers whose largest and smallest probability are swapped. Swapping leaves the other eight
-# probabilities in place, and presumably a thief with soft labels still learns from these.
+# rolled ones, and .26 to answers whose largest and smallest probability are swapped. Swapped and reversed answers
+# have the same class on top, so a thief with hard labels learns the same from both. The difference lies in the other
+# eight probabilities: swapping leaves them in place, and a thief with soft labels learns from them.
 # </details>
 #
 # > **Predict.** Here are the three kinds of thief again, with 3,000 answers each. The averaging thief spends them on
@@ -911,7 +926,8 @@ plots.frontier(
 #
 # A thief who believes the answers to 3,000 shapes gets about .16. These bars are for the check's services, whose
 # classes are harder to learn; in a rehearsal against your own service, the same attack scores much higher. Use
-# `rehearse` (a few seconds) to compare attacks, and the check (about ten) to see where you stand, as often as you like.
+# `rehearse` (a few seconds; it also shows ten of your pictures) to compare attacks, and the check (about ten) to see
+# where you stand, as often as you like.
 #
 # - **You may use** the shapes, the hundred pictures and what you make of them; what you know about the *method*, how
 #   queries are scored and answers reversed; an un-lier of your own.
@@ -958,6 +974,8 @@ def attack(spend, seed, defended=True):
 def rehearse(spend, seed=0):
     stolen, flagged = attack(spend, seed)
     print(f"{flagged:.0%} of the queries were flagged; fidelity {fidelities([stolen])[0]:.3f}")
+    some = np.random.default_rng(seed).permutation(len(stolen.x))[:10]
+    return plots.contact_rows({"ten of them": stolen.x[some]}, title="What the clone is trained on")
 
 
 # %% solution="spend"
@@ -1025,8 +1043,7 @@ lab3.spend(spend)
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 2 |
 #
-# The check has attacked the library's defence. The next cell puts your attack beside the three simple ones, on your own
-# service, with its defence and without.
+# The next cell puts your attack beside the three simple ones, on your own service, with its defence and without.
 #
 # > **Predict.** What does your defence take from your attack: how much more would it get without? And does it help a
 # > thief to add 2,900 shapes to the hundred pictures, without the defence and behind it?
@@ -1107,8 +1124,6 @@ plots.bars(
 # hint, loses next to nothing either: .012.
 #
 # </details>
-#
-# The next cell asks you what follows for the owner.
 
 # %% [markdown] written="limits" points=2
 # What does the table say about this defence, and what is one thing that you would measure next as the owner? Use
@@ -1117,12 +1132,13 @@ plots.bars(
 # ### BEGIN SOLUTION
 # Against a thief with shapes only, the defence works: fidelity falls from .659 to .287. A hundred real pictures undo
 # that. Alone they give .745 behind the defence and .744 without it, because only 2 % of them are flagged (by
-# construction; of other customers' pictures it is 1.2 %): a detector that spares honest customers spares this thief as
-# well. If the thief adds shapes, the wrong answers to these mislead the clone, which reaches .650 instead of .807,
-# less than the hundred pictures get alone. My attack changes the real pictures so little that 6 % are flagged; it
-# reaches .792, far more than 3,000 shapes get from my service without its defence. So the defence raises the price of
-# a theft, since the thief now needs real pictures, but it does not prevent one. Next I would measure how the theft
-# depends on the number of real pictures: if ten are nearly as good as a hundred, the defence is worth little.
+# construction; of other customers' pictures it is 1.2 %): a detector that spares honest customers spares this thief
+# as well. If the thief adds shapes, the wrong answers to these mislead the clone, which reaches .650 instead of
+# .807, less than the hundred pictures get alone. My attack changes the real pictures so little that 6 % are flagged;
+# it reaches .792, far more than 3,000 shapes get from my service without its defence. So the defence raises the
+# price of a theft for a thief who believes the answers, but it does not prevent one: real pictures get around it.
+# Next I would measure how the theft depends on the number of real pictures: if ten are nearly as good as a hundred,
+# the defence is worth little.
 #
 # ### BEGIN MARK SCHEME
 # One point: the numbers for shapes against 100 real pictures, and the reason (held-out real pictures are
@@ -1168,6 +1184,7 @@ with progress.bar("Putting answers right, then training 8 clones", 10):
         x, features, posteriors = pool("shapes", seed)
         answers = trickster(x, posteriors, features)
         lies = (answers != posteriors).any(axis=1)
+        undone = undo(answers[lies]).argmax(axis=1) == posteriors[lies].argmax(axis=1)
         got = theft(x, answers, seed=seed)
         thieves["undefended"].append(theft(x, posteriors, seed=seed))
         thieves["does not know"].append(got)
@@ -1177,7 +1194,8 @@ with progress.bar("Putting answers right, then training 8 clones", 10):
         truthful = adaptive_attacks.oracle(got, lies)
         thieves["oracle"].append(theft(truthful.x, truthful.answers, seed=seed))
         print(
-            f"pool {seed}: {lies.mean():.0%} of the answers are lies; the un-lier has the right class "
+            f"pool {seed}: {lies.mean():.0%} of the answers are lies, and `undo` gives {undone.mean():.0%} "
+            "of them their class back (100% if it fits your lie);\n  the un-lier has the right class "
             f"for {right[lies].mean():.1%} of the lies, and for {right[~lies].mean():.1%} of the truths"
         )
     found = {name: fidelities(thefts) for name, thefts in thieves.items()}
@@ -1232,8 +1250,16 @@ plots.bars(
 # again, and so on (*Jacobian-based augmentation*; Papernot et al.). The library has this thief:
 #
 # ```python
-# service = scenario.api(defenses=[lambda p, query: trickster(query.x, p, query.features)])
+# real, flagged = x_choose[:100], []
+#
+# def defense(p, query):
+#     answers = trickster(query.x, p, query.features)
+#     flagged.extend((answers != p).any(axis=1))
+#     return answers
+#
+# service = scenario.api(defenses=[defense])
 # clone = attacks.steal_jacobian(service.client("thief"), real, 3_000)
+# print(f"{fidelity(clone.labels(x_honest), honest_posteriors):.3f}, {np.mean(flagged):.0%} flagged")
 # ```
 #
 # How much does your defence take from this thief? How many of their queries does it flag, and why? Does your own attack
@@ -1260,14 +1286,14 @@ plots.bars(
 # measured on pictures that were not used to set the threshold. The check measured the drop on the best of several
 # thieves.
 #
-# **Refuted.** That no thief gets around the defence: you have met two who do, yourself, with 100 real pictures (.792),
-# and one who knows how you lie (.630).
+# **Refuted.** That no thief gets around the defence: you have met two who do, yourself, with 100 real pictures (.792
+# with the last hint's attack), and one who knows how you lie (.630).
 #
-# **Not shown.** Why reversed answers hurt more than random lies; and whether customers with unusual clothes bear more of
-# the cost than others, which should be measured before a real service is defended like this. All thieves of this lab
-# trained the same small clone. Lab 2's best gets more out of the same answers: in the course's own measurements, over
-# five seeds, .388 in place of .271 for a thief who does not know, and .729 in place of .670 for the un-lier (undefended
-# .746 in place of .693).
+# **Not shown.** Why naming the least likely class hurts more than naming a random wrong one; and whether customers
+# with unusual clothes bear more of the cost than others, which should be measured before a real service is defended
+# like this. All thieves of this lab trained the same small clone. Lab 2's best gets more out of the same answers: in
+# the course's own measurements, over five seeds, .388 in place of .271 for a thief who does not know, and .729 in
+# place of .670 for the un-lier (undefended .746 in place of .693).
 
 # %% [markdown]
 # **Is it allowed?** Try thefts only on services that are your own, or whose owner has agreed: most terms of
