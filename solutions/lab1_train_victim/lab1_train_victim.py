@@ -777,9 +777,9 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # nearly all answers lie in bins that err in the same direction. Gaps of both signs would cancel in that difference, but
 # not in the error.
 #
-# A network like yours of exercise 2 becomes more overconfident with more training: its error is .033 after 8 epochs
-# and .059 after 16 (with two other seeds, .055 and .061). Its accuracy rises by less than a point, but its mean
-# confidence from .915 to .949.
+# More training makes the network of exercise 2 more overconfident: its error is .033 after 8 epochs and .059 after 16
+# (with two other seeds, .055 and .061). Its accuracy rises by less than a point, but its mean confidence from .915
+# to .949.
 #
 # The confidence is still useful. Of the answers with a confidence above .9, only 3.3 % are wrong; of
 # those between .5 and .7, nearly half are. But most answers have a high confidence, 77.6 % of them above
