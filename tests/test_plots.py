@@ -254,6 +254,20 @@ def test_the_names_of_marks_among_dots_stay_inside_the_figure():
         assert frame.x0 <= box.x0 and box.x1 <= frame.x1
 
 
+@pytest.mark.parametrize("others", [(0.54, 0.66), (0.61, 0.66), (0.66, 0.66), (0.1, 0.1)])
+def test_the_names_of_marks_among_dots_do_not_cover_each_other(others):
+    marks = {"chance": 0.1} | dict(zip(("oracle", "undefended"), others, strict=True))
+    picture = plots.dots(
+        {"one thief": [0.16], "another": [0.5]}, title="t", xlabel="x", marks=marks
+    )
+    picture.png()
+    axes = axes_of(picture)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert all(box.y1 <= axes.get_window_extent().y1 for box in boxes)
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 def test_a_mark_is_written_inside_the_figure(log_x):
     picture = curves(log_x=log_x, marks={"chance": 0.1})

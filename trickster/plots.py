@@ -25,9 +25,8 @@ def pictures(
 ) -> Picture:
     """A contact sheet of pictures ``(n, c, h, w)`` in [0, 1], with a caption under each."""
     rows = -(-len(x) // columns)
-    figure = Figure(
-        figsize=(columns * 0.95, rows * (1.2 if captions else 0.95) + 0.3 * bool(title))
-    )
+    height = rows * (1.2 if captions else 0.95) + 0.3 * bool(title)
+    figure = Figure(figsize=(columns * 0.95, height))
     for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.axis("off")
         if i < len(x):
@@ -111,10 +110,9 @@ def boundaries(
         copied = clone(places)[:, 1].reshape(101, 101)
         wrong = (copied > 0.5) != (truth > 0.5)
         axes.contourf(ticks, ticks, wrong, levels=[0.5, 1], colors=[COLOURS[4]], alpha=0.45)
-        axes.contour(ticks, ticks, truth, levels=[0.5], colors="black", linewidths=2)
-        axes.contour(
-            ticks, ticks, copied, levels=[0.5], colors=COLOURS[1], linestyles="--", linewidths=2
-        )
+        half = {"levels": [0.5], "linewidths": 2}
+        axes.contour(ticks, ticks, truth, colors="black", **half)
+        axes.contour(ticks, ticks, copied, colors=COLOURS[1], linestyles="--", **half)
         labels = victim(queries).argmax(axis=1)
         for label, marker in enumerate("ox"):
             at = queries[labels == label][:, 0, 0].T
@@ -133,9 +131,8 @@ def boundaries(
         ),
     ]
     columns = len(keys) if len(clones) > 2 else 2
-    figure.legend(
-        handles=keys, loc="upper center", bbox_to_anchor=(0.5, 0.12), ncols=columns, frameon=False
-    )
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.12)}
+    figure.legend(handles=keys, ncols=columns, frameon=False, **below)
     figure.suptitle(title, fontsize=11, y=1.05 if len(clones) > 1 else 0.99)
     return Picture(figure, f"{title}. Agreement of clone and victim: {', '.join(readings)}.")
 
@@ -306,12 +303,19 @@ def dots(
             axes.plot([values.mean()] * 2, [-i - 0.3, -i + 0.3], color="0.2", linewidth=1.5)
         mean, ends = f"{values.mean():.2f}", f"from {values.min():.2f} to {values.max():.2f}"
         readings.append(f"{name}: mean {mean}, {ends}" if several else f"{name}: {mean}")
-    for name, x in (marks or {}).items():
+    named, end, above, top = sorted((marks or {}).items(), key=lambda one: one[1]), -np.inf, 0, 0.45
+    for _, x in named:
         axes.axvline(x, color="0.4", linestyle=":", linewidth=1)
-        side = "left" if x < np.mean(axes.get_xlim()) else "right"  # of the text lies at the line
-        axes.text(x, 0.45, f" {name} ", fontsize=9, va="bottom", ha=side)
+    low, high = axes.get_xlim()
+    for name, x in named:
+        side = "left" if x < (low + high) / 2 else "right"  # of the text lies at the line
+        width = 0.0125 * (high - low) * len(f" {name} ")  # no less than it takes
+        left = x if side == "left" else x - width
+        above = above + 0.3 if left < end else 0  # not over the name before
+        end, top = max(end, left + width), max(top, 0.45 + above)
+        axes.text(x, 0.45 + above, f" {name} ", fontsize=9, va="bottom", ha=side)
     axes.set_yticks([-i for i in range(len(series))], list(series))
-    axes.set_ylim(-len(series) + 0.5, 0.8)
+    axes.set_ylim(-len(series) + 0.5, top + 0.35)
     return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
 
 
@@ -351,18 +355,15 @@ def spectrum(
     for i, (name, group) in enumerate(series.items()):
         values = np.asarray(group, dtype=float)
         values = values[values > 0]
-        axes.plot(
-            range(1, len(values) + 1), values, label=name, markevery=5, markersize=4,
-            **line_style(i),
-        )  # fmt: skip
+        style = {"markevery": 5, "markersize": 4} | line_style(i)
+        axes.plot(range(1, len(values) + 1), values, label=name, **style)
         drops = values[1:-1] / values[2:]
         rank = int(drops.argmax())
         readings.append(f"{name}: the largest drop, {drops[rank]:.3g} times, after {rank + 2}")
+    inside = {"va": "top", "transform": axes.get_xaxis_transform()}
     for name, at in (marks or {}).items():
         axes.axvline(at + 0.5, color="0.4", linestyle=":", linewidth=1)
-        axes.text(
-            at + 0.5, 1, f" {name}", fontsize=9, va="top", transform=axes.get_xaxis_transform()
-        )
+        axes.text(at + 0.5, 1, f" {name}", fontsize=9, **inside)
     axes.set_yscale("log")
     axes.legend(frameon=False)
     return Picture(figure, f"{title}. {'; '.join(readings)}.{_marked(marks)}")
@@ -445,6 +446,5 @@ def _strip(x: np.ndarray, columns: int) -> np.ndarray:
 
 def _marked(marks: Mapping[str, float] | None) -> str:
     """The part of an alternative text that reads the labelled level lines."""
-    if not marks:
-        return ""
-    return " Marked: " + ", ".join(f"{name} at {at:.2f}" for name, at in marks.items()) + "."
+    told = ", ".join(f"{name} at {at:.2f}" for name, at in (marks or {}).items())
+    return f" Marked: {told}." if told else ""
