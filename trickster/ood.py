@@ -6,7 +6,7 @@ in ``defenses``.
 
 Some scores are plain functions. Those that must first learn what is normal are classes: ``fit``
 makes one from training pictures, and calling it scores inputs. :class:`ByLayer` and
-:class:`Ranks` put several together. No score here has seen a thief's pictures.
+:class:`Ranks` put several together. No score here needs a thief's pictures.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@
 # **You will**
 # - attack the defence of lab 3 as somebody who has read its code;
 # - measure the worst case, a thief who is told which answers are lies;
-# - train a detector for strange queries that has never seen a thief's pictures;
+# - train a detector for strange queries that has never seen this thief's pictures;
 # - write a lie that depends on a secret key, and find out which lies do the most harm;
 # - build a defence, let thieves who know it attack it, and say what it is worth;
 # - choose the questions: find out which answers are lies, read off how they were permuted, and see what a lie buys.
@@ -319,7 +319,7 @@ plots.dots(
 # %% [markdown]
 # <details><summary><b>Read the result</b></summary>
 #
-# After un-lying, more than 95 % of the answers are true, and nine tenths of the drop are gone: the thief who knows
+# After un-lying, more than 95 % of the answers are true, and nine tenths of the drop is gone: the thief who knows
 # reaches .619 instead of .287, and an undefended service gives away .659. (Lab 3's un-lier had .630; two seeds cannot
 # tell the two apart.) A reversed answer still holds the truth, in another order, and whoever knows the order loses
 # only the few rows that were decided wrongly. (This thief looks at nothing but the answers, and does not find lies
@@ -449,7 +449,7 @@ print(
 # ### END SOLUTION
 
 # %% [markdown]
-# ## Exercise 3: a detector that has never seen a thief
+# ## Exercise 3: a detector that has never seen this thief
 #
 # | difficulty | time | points |
 # |---|---|---|
@@ -516,9 +516,9 @@ plots.contact_rows(shown, title="Made from honest pictures")
 # should go.
 #
 # Now train a classifier that tells honest pictures from outliers by their statistics. Noise, patches and
-# digits, which you can also make without knowing a thief, belong to the outliers. Scikit-learn's
-# `HistGradientBoostingClassifier` needs ten seconds for 24,000 rows; anything with a `decision_function`
-# will do.
+# digits belong to the outliers, too: lab 2's thieves sent them, so anybody expects them. The shapes stand for the
+# thief whom you do not know. Scikit-learn's `HistGradientBoostingClassifier` needs ten seconds for 24,000 rows;
+# anything with a `decision_function` will do.
 #
 # Two traps. Customers' pictures are not taken from your training set: they are a little brighter, darker or
 # noisier. Train on honest and weird pictures `as_customers_send` them, or the detector learns that noise
@@ -723,7 +723,7 @@ lab5.keyed_lie(keyed_lie)
 # </details>
 
 # %% [markdown]
-# > **Predict.** Which lie harms a thief who believes every answer most: one permutation for all, one for
+# > **Predict.** Which lie does most harm to a thief who believes every answer: one permutation for all, one for
 # > each of eight cells, or one for each picture?
 
 # %%
@@ -769,7 +769,7 @@ plots.dots(
 # The two lies that follow one rule everywhere cost a thief who believes every answer far more than the one that
 # changes with every picture: one permutation leaves .163 and reversed answers .187, one permutation per picture .397.
 # Eight cells scatter from .122 to .441, and four runs cannot place them: three of the four are about as high as one
-# per picture. "Yours" is with the reference eight cells as well, with other planes and permutations; on the same
+# per picture. With the reference, "yours" has eight cells, too, but other planes and permutations; on the same
 # pools and coins it gets .352, from .267 to .406. So it matters where the planes fall and how each cell is permuted.
 # What these lies cost a thief who *chooses* the questions comes last in this lab.
 #
@@ -827,23 +827,24 @@ playground(
 )
 
 # %% [markdown] written="agreement" points=2
-# Why do lies that follow one rule everywhere poison a clone more than lies that differ from picture to picture?
-# And what would a thief do against a single permutation? Use what lab 3 found about noise. Two to five
-# sentences.
+# Above, lies that follow one rule everywhere poison a clone more than lies that differ from picture to picture. What
+# is a likely reason? And what would a thief do against a single permutation? Think of what a clone makes of many
+# answers to similar pictures. Two to five sentences.
 #
 # ### BEGIN SOLUTION
-# A clone learns the mean of the answers to similar pictures. Lies that differ from picture to picture name
+# A clone learns about the mean of the answers to similar pictures. Lies that differ from picture to picture name
 # another class each time, so their mean is nearly flat, and where flat answers and truthful ones are mixed,
-# the truthful ones decide: that is lab 3's zero-mean noise again. Lies that agree have a mean that names a
-# wrong class, and what many answers say together, a clone believes. One permutation for everything agrees
-# most, but it is only a renaming: a thief who owns a few labelled pictures, or compares lies and truths
-# about similar pictures, finds it once and has undone every lie. Cells are a compromise: the same
-# comparison has to be made in each of them.
+# the truthful ones decide. Lies that agree have a mean that names a wrong class, and where they are the majority,
+# as here with 60 %, they outvote the truths. (That is likely, not shown: lab 3's orders by class agreed as well,
+# and cost hardly more than random ones.) One permutation for everything agrees most, but it is only a renaming: a
+# thief who owns a few labelled pictures, or compares lies and truths about similar pictures, finds it once and has
+# undone every lie. In cells, the same comparison has to be made in each.
 #
 # ### BEGIN MARK SCHEME
-# One point: training averages over similar pictures; lies that differ average out, as zero-mean noise did,
-# lies that agree do not. One point: a single permutation is one secret of few bits: found once (by
-# labelled pictures, by matching, by trying), it is undone everywhere. Half points are fine.
+# One point: training averages over similar pictures; lies that differ have a nearly flat mean and leave the truths
+# on top, lies that agree name a wrong class together. This is a likely reason, no more, so an answer that doubts it
+# with lab 3's orders by class is right, too. One point: a single permutation is one secret of few bits: found once
+# (by labelled pictures, by matching, by trying), it is undone everywhere. Half points are fine.
 # ### END MARK SCHEME
 # ### END SOLUTION
 
@@ -863,11 +864,12 @@ playground(
 #
 # - one who believes every answer (*soft labels* in its table), and one who keeps labels only (*hard labels*);
 # - the un-lier, and small-loss selection;
-# - one who tries 40 keys at home (the table's second row), and trains a clone only if a key repeats half of the lies.
+# - one who tries 40 keys at home (row *another key, another lie* of the check's result), and trains a clone only if
+#   a key repeats half of the lies.
 #
 # Of these the most successful counts. For the last row below, the oracle joins them: no thief who finds lies and leaves
-# them out should get more. Thieves who *undo* keyed lies are not among them; you will write one in exercise 7. Each
-# trains for as many steps as an undefended thief.
+# them out should get more. Thieves who *undo* keyed lies are not among them; you will write one in exercise 7. The
+# check's thieves all train for as many steps as an undefended one, but for 100 epochs at most.
 #
 # | thieves with | accuracy and fidelity must both fall by at least |
 # | --- | ---: |
@@ -876,7 +878,7 @@ playground(
 # | fresh shapes, the oracle included (six pools, since what it gets varies) | .065 |
 #
 # > **Predict.** Which of these thieves will be the best one, and what fidelity will the oracle reach? The cell after
-# > the check shows all of them, with other pools and another key: compare only within one table.
+# > the check shows all but the last, with other pools and another key: compare only within one table.
 
 # %%
 my_best, my_oracle = "no guess yet", "no guess yet"  # for example "un-lier", 0.4
@@ -963,9 +965,9 @@ plots.dots(
 # <details><summary><b>Read the result</b></summary>
 #
 # None of the thieves in this figure uses your code. Two take the answers as they come, small loss sorts them, and the
-# un-lier undoes lab 3's lie, which you no longer tell. They end up close together: means of .21 to .23, where the two
-# runs of one thief differ by more. Which of them is the best is chance, in the check's table as well. The check's fifth
-# thief does run your code, with 40 keys, and repeats too few of the lies.
+# un-lier undoes lab 3's lie, which you no longer tell. They end up close together: means of .21 to .23, while the two
+# runs of one thief differ by more than that. Which of them is the best is chance, in the check's table as well. The
+# check's fifth thief does run your code, with 40 keys, and repeats too few of the lies.
 #
 # The code does tell one thing: if you use cells, many pictures share a permutation. Exercise 7's thief will use that.
 # Only the oracle, who need not guess, stands apart: .519.
@@ -1335,9 +1337,9 @@ print(f"Your guess: {my_cells} and {my_pictures}.")
 print(f"Measured: {best_of['yours']:.3f} and {best_of['one per picture']:.3f}.")
 plots.dots(
     {
-        f"{kind}: {name}": [values[kind]]
-        for kind in ("yours", "one per picture")
+        f"{name}: {kind}": [values[kind]]
         for name, values in on_purpose.items()
+        for kind in ("yours", "one per picture")
     },
     title="Thieves who choose their questions, 3,000 queries in all, one run",
     xlabel="fidelity",
@@ -1351,18 +1353,18 @@ plots.dots(
 # <details><summary><b>Read the result</b></summary>
 #
 # "Yours" is here a lie with eight cells, as the reference tells it. (If you chose one permutation per picture, both
-# columns show what the next paragraph says of it. If you chose a single permutation, one edge is enough to undo
-# nearly every lie.) Eight cells mostly give a shape and its copy the same order, so the copying thief notices next to
-# nothing, and has spent half of the queries on copies (.159). But many pictures share that order: the permutations of
-# four lines fitted 43 % of the other lies. The walking thief collects more of them, and puts most lies right: 80 % of
-# the answers believed in the end are true. That gives .496, nearly as much as the oracle (.540) and more than twice
+# rows of each thief show what the next paragraph says of it. If you chose a single permutation, one edge is enough to
+# undo nearly every lie.) Eight cells mostly give a shape and its copy the same order, so the copying thief notices next
+# to nothing, and has spent half of the queries on copies (.159). But many pictures share that order: the permutations
+# of four lines fitted 43 % of the other lies. The walking thief collects more of them, and puts most lies right: 80 %
+# of the answers believed in the end are true. That gives .496, nearly as much as the oracle (.540) and more than twice
 # what is left for a thief who believes every answer (.180).
 #
-# One permutation for each picture does the reverse. What the walking thief finds at one edge holds nowhere else
-# (.157), but every lie shows: two queries tell it from a truth. The copying thief asks about 1,500 pictures and
-# keeps the 8 % whose answers did not change order, some 120. They teach the clone .359. The oracle, who pays for no
-# copies, has some 270. To a thief who believes every answer the kind of lie hardly matters any more: behind your
-# detector, which flags 91 % of the shapes, .180 and .178 are left.
+# One permutation for each picture does the reverse. What the walking thief finds at one edge holds nowhere else (.157),
+# but every lie shows: two queries tell it from a truth. The copying thief asks about 1,500 pictures and keeps the 8 %
+# whose answers did not change order, some 120. They teach the clone .359. (One run: over five keys, some 145 give .43.)
+# The oracle, who pays for no copies, has some 270. To a thief who believes every answer the kind of lie hardly matters
+# any more: behind your detector, which flags 91 % of the shapes, .180 and .178 are left.
 #
 # </details>
 #
@@ -1433,15 +1435,19 @@ plots.curves(
 # permutation the walking thief stands *above* the oracle: .67 from 3,000 queries, where an undefended service gives
 # away .69. Who undoes lies has more true answers than one who is told which to leave out.
 #
-# But cells are no secret either. In principle, what works for eight works for each of 512; it takes more lines than
-# these budgets pay for. And the figure lacks a thief who gets past the detector: mixing one of ten real pictures into
-# each shape, half and half, and believing every answer gives .34 in place of .20 behind eight cells, for only 68 % of
-# these queries are flagged. (No gain yet: the ten pictures alone give .39.) On demo A, half of *one* photograph in each
-# query gets .23 of the .36 of an undefended service, behind 512 cells (two runs).
+# But what works for eight cells works for 512, given more lines than these budgets pay for. And the figure lacks a
+# thief who gets past the detector: mixing one of ten real pictures into each shape, half and half, and believing every
+# answer gives .34 in place of .20 behind eight cells, for only 68 % of these queries are flagged. (No gain yet: the ten
+# pictures alone give .39.) On demo A, half of *one* photograph in each query gets .23 of the .36 of an undefended
+# service, behind 512 cells (two runs).
 #
-# So a lie buys queries, and as far as we can see, nothing else. A thief who has enough of them and recognises the lies
-# has what the oracle has, and only a better detector leaves less. That is why the check asks for a drop against the
-# oracle. Exercise 5's list of thieves was not long enough, and no such list ever is.
+# So a lie that permutes buys queries, and as far as we can see, nothing else. A thief who has enough of them and
+# recognises the lies has what the oracle has, and only a better detector leaves less. That is why the check asks for a
+# drop against the oracle. Exercise 5's list of thieves was not long enough, and no such list ever is.
+#
+# All lies in the figure permute. One that *invents* its ten numbers, say with a second, secret model (Kariyappa and
+# Qureshi, below), leaves nothing to put back in order; but a jump at the detector's edge may still betray it. We have
+# not measured how soon.
 #
 # </details>
 #
@@ -1466,25 +1472,31 @@ plots.curves(
 # ## What was shown, and what was not
 #
 # **Shown.** A defence must be measured against thieves who know it: lab 3's drop vanishes when its lies are undone. A
-# lie that depends on a secret key was not undone by the five thieves of exercise 5, who take the answers as they
-# come. Lies that follow one rule everywhere did more harm to a thief who believes every answer than lies that change
-# with each picture (four runs). But a thief who chooses the questions reads shared permutations off, and recognises
-# those that are not shared. So a lie buys queries. A thief who recognises the lies has about what the oracle has, at
-# twice the queries; one who undoes them may have more, up to what an undefended service gives away. Against the oracle
-# no lie helps, but a better detector does, and one that has learnt from outliers made of honest pictures finds most of
-# the shapes without having seen any.
+# lie that depends on a secret key was not undone by the five thieves of exercise 5, who take the answers as they come.
+# Lies that follow one rule everywhere did more harm to a thief who believes every answer than lies that change with
+# each picture (four runs, 60 % lies). But a thief who chooses the questions reads shared permutations off, and
+# recognises those that are not shared. So a lie that permutes buys queries. A thief who recognises the lies has about
+# what the oracle has, at twice the queries; one who undoes them may have more, up to what an undefended service gives
+# away. Against the oracle no lie helps, but a better detector does, and one that has learnt from other outliers, most
+# of them made of honest pictures, finds nine out of ten shapes.
 #
-# **Not shown.** That the thieves of this lab are the best ones. All train the same small clone; none combines walking
-# with copies (the ★ of exercise 7 asks for one), or mixes real pictures into the shapes, which gets a third of them
-# past the detector (*Our choice*); and one who owns a hundred real pictures needs no trick at all. Nor what it is
-# worth to remember queries: a service could notice two pictures one step apart, or a line that is being halved,
-# unless the thief spreads them over accounts (lab 4). A detector that finds one thief may miss the next (exercise 3's
-# table). And anyone who gets hold of the key has every permutation, and only exercise 1's choice is left: which answer
-# was told under which. So a service should change its key from time to time; but then a repeated query gets a
-# different lie, which tells the thief that it was one.
+# **Not shown.**
+# - That the thieves of this lab are the best ones. All train the same small clone; none combines walking with copies
+#   (the ★ of exercise 7 asks for one), or mixes real pictures into the shapes, which gets a third of them past the
+#   detector (*Our choice*); and one who owns a hundred real pictures needs no trick at all.
+# - What a lie is worth that invents its numbers.
+# - Whether walking works where pixels come in 8 bits: after eight halvings the two pictures differ by less than one
+#   step (1/255) in every pixel. A thief could change single pixels by one step instead; we have not tried it.
+# - What it is worth to remember queries: a service could notice two pictures one step apart, or a line that is being
+#   halved, unless the thief spreads them over accounts (lab 4).
+# - Whom the detector misses: one that finds one thief may miss the next (exercise 3's table).
+#
+# **The key.** Anyone who gets hold of it has every permutation, and only exercise 1's choice is left: which answer was
+# told under which. So a service should change its key from time to time; but then a repeated query gets a different
+# lie, which tells the thief that it was one.
 #
 # **In the real world.** A cipher is published and attacked for years before anybody relies on it. Defences against
-# model theft are younger, and mostly measured by their authors against thieves who do not know them. If you read such
+# model theft are younger, and often measured only against thieves who do not know them. If you read such
 # a paper, look for the thief who has read it, too. In MITRE's ATLAS this theft is AML.T0024.002, *Extract AI Model*,
 # and answers like these are the mitigation AML.M0002, *Passive AI Output Obfuscation*.
 #

@@ -81,7 +81,7 @@ def small_loss(sheet: Sheet, small_loss: Callable[..., Any]) -> None:
 
 
 @check(
-    "Exercise 3, a detector that has seen no thief",
+    "Exercise 3, a detector that has never seen this thief",
     4,
     withholds=("trickster.pools.outliers", "trickster.ood.OutlierExposure"),
 )
