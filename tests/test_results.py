@@ -15,6 +15,7 @@ from reference import ROOT
 
 from autograder.authoring.self_study import starred_answers
 from autograder.authoring.source import build_notebook
+from autograder.cells import grade_id
 from autograder.course import pick_labs, read_course
 from benchmarks import (
     answers,
@@ -102,9 +103,12 @@ def test_the_model_answer_to_lab_2_s_stars_gets_what_it_says():
 @pytest.mark.slow
 def test_the_model_answer_to_lab_1_s_star_prints_what_it_says(capsys):
     (lab,) = pick_labs(ROOT, ["lab1"])
-    (cells,) = starred_answers(lab, build_notebook(lab, read_course(ROOT))).values()
+    notebook = build_notebook(lab, read_course(ROOT))
+    (cells,) = starred_answers(lab, notebook).values()
     scenario = Scenario("fashion")
     names = dict(answers.solution("lab1"), victim=scenario.victim, fashion=scenario.data)
+    (given,) = (cell.source for cell in notebook.cells if grade_id(cell) == "calibration")
+    exec(given.split("\n\n\nerror = ")[0], names)  # a function that the answer calls
     for cell in cells:
         if cell.cell_type == "code":
             exec(cell.source, names)
