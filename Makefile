@@ -23,7 +23,7 @@ help:
 	@echo "make lab            open a working copy of the labs in JupyterLab (in my_labs/)"
 # A student copy has no solutions/, and nothing to do for an author.
 ifneq ($(wildcard solutions),)
-	@echo "make self-study     the same, with a model answer folded below each written question"
+	@echo "make self-study     the same, with model answers to written questions and stars folded in"
 	@echo "make grade          grade a small sample class (2 to 3 minutes on two cores)"
 	@echo "make zoo            grade the whole zoo and compare every verdict (under 10 minutes)"
 	@echo "make test           run all tests (about 12 minutes on two cores)"

@@ -352,7 +352,7 @@ def test_what_readme_says_in_short():
     assert noise.naive.high > noise.before.low  # "A's noise takes nothing from the thief"
     assert b.knows.name == "30 accounts" and b.knows.after.high > b.before.mean
     labs = lab_3, lab_4, lab_5, finer = summary.rows()[3:]
-    for row in labs:  # "every defence fools a thief who believes all answers"
+    for row in labs:  # "the four lab defences below fool a thief who believes all answers"
         assert row.naive.mean < 0.6 * row.before.mean
         assert row.real.after.low > 0.8 * row.real.before.mean
     assert lab_3.knows.name == "un-lier"

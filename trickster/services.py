@@ -291,3 +291,6 @@ def no_bias(logits: np.ndarray, bias: Bias) -> Told:
 def bias_moves_the_token_only(logits: np.ndarray, bias: Bias) -> Told:
     """The bias decides which token comes next; the log-probabilities are those without it."""
     return int(biased(logits, bias).argmax()), most_likely(logits, 5)
+
+
+close_the_hole = bias_moves_the_token_only  # the name that lab 6 shows: it does not say how

@@ -14,7 +14,7 @@
 # **You will**
 # - recover every weight of a softmax regression from pictures of noise, and see what lab 3's Trickster could do
 #   about it;
-# - measure what rounding takes from a thief who solves, and what a better thief takes back;
+# - measure what rounding takes from a thief who solves equations, and what a better thief takes back;
 # - find all neurons of a ReLU network from the points where its answers bend;
 # - read the hidden size and the last layer of a language model from a service that returns only its
 #   five most likely tokens, narrow that hole, and measure what is left of it.
@@ -75,7 +75,7 @@
 # output_projection = exact.output_projection
 #
 # # Exercise 6
-# tell = services.bias_moves_the_token_only
+# tell = services.close_the_hole
 #
 # # Exercise 7: nothing later uses it
 # ```
@@ -229,7 +229,9 @@ plots.curves(
 # is enough: other noise gives the same weights.
 #
 # Nothing is generalised; the equations only have to be independent. Those of clothes are not: two pixels are 0 in all
-# 785, so no answer depends on their weights. Pixels of noise are hardly ever 0.
+# 785, so no answer depends on their weights, and least squares sets these to 0. Here that happens to be almost right,
+# since the victim's own are that small; had they been 3, none of these answers would have shown it. Pixels of noise
+# are hardly ever 0.
 #
 # And the number that softmax ignores? Solving is linear: had you left it in, it would have changed the weights of
 # all classes by the same vector, which no posterior shows.
@@ -400,11 +402,10 @@ playground(
 # |---|---|---|
 # | ●●●○○ | 14 minutes | 2 |
 #
-# In lab 4, rounding took nothing that the runs could show. Does it take something from a thief who solves? The
-# victims are now small enough to repeat the theft many times: three softmax regressions on the 8x8 digits, 64
+# In lab 4, rounding cost the thief nothing that the runs could show. Does it cost one who solves equations anything?
+# The victims are now small enough to repeat the theft many times: three softmax regressions on the 8x8 digits, 64
 # inputs, each trained on its own random half of the pictures. Here chance matters, so all numbers are means over the
-# three.
-# A probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
+# three. A probability that is rounded to 0 has no logarithm, so your thief takes it for half a rounding step.
 #
 # > **Predict.** With 65 exact answers, the agreement is 1. How many decimals must an answer have, so
 # > that 65 of them are still enough for .95?
@@ -573,7 +574,9 @@ picture = plots.curves(
     apart=1.03,  # bars side by side
     paired=True,  # one colour for the same answers; dashed: solved
 )
-picture.figure.axes[0].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+picture.figure.axes[0].legend(
+    frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=3.5
+)
 picture
 
 # %% [markdown]
@@ -1012,13 +1015,15 @@ plots.spectrum(
 # <details><summary><b>Read the result</b></summary>
 #
 # The cliff comes after value 63: numbers whose mean is 0 have one dimension less, so the hidden state has 64. (The
-# count of weights allowed for at most 114. With a bias, or with the RMS normalisation of many newer models, the cliff
-# would come after 64. Had you left each row's constant in, log-probabilities would show 64, for the wrong reason.)
+# count of weights allowed for at most 114. With a bias in the normalisation or the last layer, or with the RMS
+# normalisation of many newer models, the cliff would come after 64. Had you left each row's constant in,
+# log-probabilities would show 64, for the wrong reason.)
 #
-# The errors of three decimals reach .013, far below value 63, which is 5.3. Those of one decimal reach 1.3, so
-# value 63 is only 4.4 times value 64, and your function asks for ten. The noise reaches 4.6, almost as far as value 63
-# itself. And 40 prompts have 40 singular values, all of them before the cliff. Look at the figure: where your function
-# says `None`, the eye may still see a step at the same rank (see the extension at the end).
+# The errors of three decimals reach .013, far below value 63, which is 5.3. Those of one decimal reach 1.3, so value
+# 63 is only 4.4 times value 64, and your function asks for ten. The noise reaches 4.6, almost as far as value 63 (5.3;
+# the noise itself lifts it to 6.4). And 40 prompts have 40 singular values, all of them before the cliff. Look at the
+# figure: where your function says `None`, the eye may still see a step at the same rank (see the extension at the
+# end).
 #
 # </details>
 
@@ -1262,7 +1267,7 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# - *Rounded to 1 decimal* leaves the hole open: even *ban*, the best thief here, is off by only .013. It costs honest
+# - *Rounded to 1 decimal* leaves the hole open: the best thief here, *ban*, is off by only .013. It costs honest
 #   users nothing that these two numbers show. (It does hide exercise 4's cliff from your function if there are only 200
 #   prompts; the extension at the end tries more.)
 # - *Fresh noise of deviation .5* leaves it open as well. Honest users ask once, and their perplexity rises from 34.3 to
@@ -1337,7 +1342,7 @@ for name, telling in {"log-probabilities, no bias": services.no_bias, "yours": t
 # 1,024 logits of a prompt: 100 tokens will do, drawn at random.
 #
 # > **Predict.** With log-probabilities, four logits a query, 100 logits for each of 80 prompts cost .04 dollars (all
-# > of them, and so the last layer, cost .37). What do these 100 cost a thief who sees nothing but next tokens?
+# > of them, and so the last layer, cost .37). What do the same 8,000 cost a thief who sees nothing but next tokens?
 
 # %%
 my_narrowed = "no guess yet"  # in dollars
@@ -1373,15 +1378,16 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 #
 # The hole is narrower, not closed. Each next token says on which side of a threshold *that the thief has chosen* a
 # logit lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all
-# logits, with the last layer, about 24 instead of .37: 64 times as much *for this thief*, who takes one token at a
-# time.
+# logits, with the last layer, about 24 instead of .37: 61 and 64 times as much *for this thief*, who takes one token
+# at a time.
 #
-# A provider can limit the bias. If words can only be banned, next tokens show an order and no numbers. Fixed steps
-# protect less than it seems. Ban every token that is likelier than A, raise a less likely B by 1, and look: if B comes,
-# it lies less than 1 below A; if A comes, more. With a thousand tokens there is an A for almost every place, so such
-# answers measure distances like a ruler. This thief reads all logits of a prompt with an error of .045, from half as
-# many queries as bisection takes (measured by the course with five prompts, not in this notebook). What remains is to
-# limit, or watch, many queries with the same prompt (lab 4).
+# A provider can limit the bias. If words can only be banned, next tokens show an order and no numbers, as long as the
+# service returns the likeliest token. (If it draws the token at random, as many do, counting how often each comes
+# gives numbers again.) Fixed steps protect less than it seems. Ban every token that is likelier than A, raise a less
+# likely B by 1, and look: if B comes, it lies less than 1 below A; if A comes, more. With a thousand tokens there is
+# an A for almost every place, so such answers measure distances like a ruler. This thief reads all logits of a prompt
+# with an error of .045, from half as many queries as bisection takes (measured by the course with five prompts, not in
+# this notebook). What remains is to limit, or watch, many queries with the same prompt (lab 4).
 #
 # </details>
 #
@@ -1516,7 +1522,7 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 # - A *trained* ReLU network, or a service that takes only pixels from 0 to 1, where some neurons may never switch.
 # - Exercise 3's attack on answers in float32, or rounded ones, or on an unknown number of neurons.
 # - A search for keyed lies.
-# - The cheapest thief who sees next tokens alone.
+# - The cheapest thief who sees next tokens alone, and what counting reveals where they are drawn at random.
 # - The layers of a transformer below its last one, for which we know of no exact attack.
 #
 # Only exercise 2 ran on three models. Everything else ran once, on one model each; exercise 6's table uses two prompts

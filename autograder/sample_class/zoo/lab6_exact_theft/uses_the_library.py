@@ -48,4 +48,4 @@ logits_through_top_k = exact.logits_by_banning
 from trickster.exact import output_projection
 
 # %% tell
-tell = services.bias_moves_the_token_only
+tell = services.close_the_hole
