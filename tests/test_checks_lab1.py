@@ -776,7 +776,8 @@ def test_calibration_that_divides_by_zero():
 
 def service(
     order="check charge answer", count=len, checks=True, budget_check=True, whole=True,
-    floats=lambda x: x.dtype.kind == "f", black=True, fits=lambda used, budget: used <= budget,
+    floats=lambda x: x.dtype.kind == "f", dark=lambda x: x.min() < 0, black=True,
+    fits=lambda used, budget: used <= budget,
     told=lambda n, left: (n, left), answer=lambda p: p, refusal=InvalidQuery,
 ):  # fmt: skip
     """An API class with one thing done wrong or none."""
@@ -789,7 +790,7 @@ def service(
             if checks:
                 if x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) == 0:
                     raise refusal("shape")
-                if not floats(x) or not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+                if not floats(x) or not np.isfinite(x).all() or dark(x) or x.max() > 1:
                     raise refusal("pixels")
                 if not black and x.min() == 0:
                     raise refusal("black")
@@ -853,6 +854,7 @@ def test_api_that_answers_under_a_lock():
         (service(told=lambda n, left: (left, n)), 3, "what was asked, and what is left"),
         (service(fits=lambda used, budget: used < budget), 3, "> budget, not >="),
         (service(floats=lambda x: x.dtype == np.float32), 3, "64 bits are floats as well"),
+        (service(dark=lambda x: False), 4 - 1 / 8, "floats from -1 to 1: answered"),
         (service(black=False), 0, "Pixels of exactly 0 and 1 are allowed"),
         (service(answer=lambda p: p.round(2)), 3, "Return what predict answers"),
         (service(refusal=ValueError), 3, "raise InvalidQuery(...) yourself"),

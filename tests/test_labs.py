@@ -31,7 +31,7 @@ TRIED_ELSEWHERE = {
     *("keyed_lie_test", "defend_test"),  # test_checks_lab5.py
 }
 # How long an experiment takes that stands outside the exercises: "(Five minutes, to read and run.)"
-SPOKEN = {"Three": 3, "Five": 5, "Six": 6, "Ten": 10, "Fifteen": 15}
+SPOKEN = {"Two": 2, "Three": 3, "Five": 5, "Six": 6, "Ten": 10, "Fifteen": 15}
 LONG_ANSWERS = {(2, "steal"): 17}  # lines: a whole thief, with two helpers
 every_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 

@@ -39,7 +39,8 @@ class Model:
 
     def posteriors(self, x: np.ndarray) -> np.ndarray:
         squares = np.asarray(x, dtype=float).reshape(len(x), 7, 4, 7, 4).mean(axis=(2, 4))
-        return softmax((squares.reshape(len(x), 49) - 0.3) @ self._mixture)
+        with np.errstate(invalid="ignore"):  # a wrong service lets infinite pixels through
+            return softmax((squares.reshape(len(x), 49) - 0.3) @ self._mixture)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         self._watch()
@@ -187,20 +188,23 @@ def _refusal(
 
 
 def _no_pictures() -> dict[str, np.ndarray]:
-    """Six arrays that are no pictures, by what is wrong with them, in a drawn order."""
+    """Eight arrays that are no pictures, by what is wrong with them, in a drawn order."""
     rng = draws.rng("bad input")
     n, x = int(rng.integers(2, 9)), pictures(9, "bad input")
     side = int(rng.choice([14, 20, 24, 27, 29, 32, 64]))
     top = int(rng.choice([2, 10, 100, 255]))
     nan = x[:n].copy()
     nan[rng.integers(n), 0, rng.integers(28), rng.integers(28)] = np.nan
+    infinite = np.where(np.isnan(nan), np.float32(-np.inf), nan)
     kind = str(rng.choice(["uint8", "int32", "int64"]))
     cases = {
         "a picture without the batch axis": x[n],
         f"{side}x{side} pixels": rng.random((n, 1, side, side), np.float32),
         f"{kind} from 0 to 255": (x[:n] * 255).astype(kind),
         f"floats from 0 to {top}": np.minimum(x[:n] / x[:n].max(), 1) * np.float32(top),
+        "floats from -1 to 1": x[:n] * 2 - 1,
         "NaN": nan,
+        "a pixel of -infinity": infinite,
         "an empty batch": x[:0],
     }
     names = list(cases)

@@ -119,7 +119,7 @@ def rows_in_place(part: Part, ask: Ask, x: np.ndarray, want: np.ndarray) -> None
         + ", ".join(f"{gap:.2g} ({name})" for name, gap in gaps.items())
         + f"; {off:.0%} of the rows name another class than the model",
         "below 1e-4, and 0%",
-        "about 1e-7, and 0%",
+        "below 1e-5, and 0%",
         "An answer depends on its neighbours, or stands in another row than its picture: do not "
         "shuffle, softmax over dim=1, and join the batches in the order in which they came.",
     )

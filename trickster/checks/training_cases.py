@@ -287,7 +287,7 @@ def repeats_itself(part: Part, train: Train, there: Probes) -> None:
         f"training moved the logits by {went:.2g}; a second run ended {apart:.2g} away from the "
         "first" + (f"; another {ignored} gives the same weights" if ignored else ""),
         f"more than 0, and less than {APART:.0%} of that; other weights with other arguments",
-        "0.3, and less than .001",
+        "0.3 to 1, and less than .001",
         "The network was not trained at all."
         if not first.moved
         else OPTIONS[ignored]
