@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Refuses pixels above 1, but not below 0"
 # [expect]
-# api_test = 3.875
-# total = 3.875
+# api_test = 3.88
+# total = 3.88
 # ///
 
 # %% api
