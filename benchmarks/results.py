@@ -65,21 +65,23 @@ INTRODUCTION = """\
 # Results
 
 Written by `make results` from the files in [`results/`](results/); never edited by hand. Each part
-names the machine and the versions it was measured with; another machine may differ in the last
-digits, and its timings will. *Library* is a hash of the course library and its data. A complete
-part stays as it is when the library changes: parts with another hash were measured before or after
-such a change, and `git log benchmarks/results/PART.jsonl` says when.
+names the machine and the versions it was measured with. On another machine, or with another number
+of threads, a single training may come out differently by a percent, and timings will differ.
+*Library* is a hash of the course library and its data. A complete part stays as it is when the
+library changes: parts with another hash were measured before or after such a change, and `git log
+benchmarks/results/PART.jsonl` says when.
 
 **To measure a part again**, in the course's environment: `python -m benchmarks.results --again
 PART`, which also writes this page, README's table and the figures. What was interrupted goes on
 where it was, without `--again`. A quick look that leaves these results alone: a part's script with
 `--seeds 1` (or `--runs 1`) and `--results FOLDER`. After a change of the library that should not
 touch a part: its script with `--confirm`, which measures one job of each kind again, and keeps the
-others where nothing differs. Demo A and the detectors need CIFAR-10's
-pictures (their scripts' `--root FOLDER`, or the variable `TRICKSTER_DATA`), the comparison with a
-library needs it installed (`python -m pip install -e ".[peers]"`). On two cores the whole defences
-take seven hours, the checks of labs 1 to 3 several; each of the others less than half an
-hour.
+others where nothing differs (on another processor, which rounds differently and so trains other
+networks: where no number differs by more than the standard deviation of its kind's runs). Demo A
+and the detectors need CIFAR-10's pictures (their scripts' `--root FOLDER`, or the variable
+`TRICKSTER_DATA`), the comparison with a library needs it installed (`python -m pip install -e
+".[peers]"`). On two cores the whole defences take seven hours, the checks of labs 1 to 3 several;
+each of the others less than half an hour.
 """
 
 

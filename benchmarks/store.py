@@ -17,6 +17,7 @@ from contextlib import closing
 from functools import partial
 from itertools import count
 from pathlib import Path
+from statistics import stdev
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +31,9 @@ from trickster.files import write_atomically
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("numpy", "scikit-learn", "scipy", "torch")
 CONFIRMED = "confirmed"  # in a line of provenance: how many jobs gave the same with this version
+NEARLY = "nearly"  # how many of them only nearly, on another processor
+PROCESSOR = "processor"
+ENOUGH_RUNS = 5  # of a kind of job, for their spread to be known
 
 Job = tuple[Any, ...]
 Measurement = dict[str, Any]
@@ -64,7 +68,9 @@ def measure(
     confirm : keep what another version of the library has measured where this one finds the same.
         Jobs that differ in their last part alone, as a rule the number of a run, are of one kind:
         the first one stored of each kind is measured again. Where anything differs, all of its
-        kind is measured anew.
+        kind is measured anew. Another processor rounds differently, and trains other networks: of
+        a job that was measured on one, each number may differ by one standard deviation of those
+        that the kind's stored runs have.
 
     Where something is to be measured and what is stored came from another version of the library,
     all of it is put aside: one table must not mix two versions. A version is the code that the
@@ -79,10 +85,12 @@ def measure(
     if provenances and provenances[-1]["library"] != here["library"]:
         if confirm and not again:
             _must_be_all(path, stored, jobs)
-            same, changed = _compare_kinds(
-                stored, jobs, lambda some: _run_all(some, run, workers, chunk)
+            elsewhere = _measured_elsewhere(path, here[PROCESSOR])
+            same, nearly, changed = _compare_kinds(
+                stored, jobs, elsewhere, lambda some: _run_all(some, run, workers, chunk)
             )
-            provenances = [*provenances, here | {CONFIRMED: len(same)}]
+            confirmed = {CONFIRMED: len(same | nearly), **({NEARLY: len(nearly)} if nearly else {})}
+            provenances = [*provenances, here | confirmed]
             _confirm(path, provenances[-1], changed)
             missing = [job for job in jobs if job not in stored or job[:-1] in changed]
         elif missing:
@@ -127,10 +135,24 @@ def provenance(part: str) -> dict[str, Any]:
         "library": library_hash(part),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
+        PROCESSOR: processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def processor() -> str:
+    """Which processor this is, as far as that decides how it rounds; "" where nobody can say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    fields = {
+        name.strip(): value.strip() for name, _, value in (one.partition(":") for one in lines)
+    }
+    wanted = ("vendor_id", "cpu family", "model", "stepping")
+    return " ".join(fields[name] for name in wanted if name in fields) or platform.processor()
 
 
 def _set_aside(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]) -> None:
@@ -157,19 +179,71 @@ def _must_be_all(path: Path, stored: dict[Job, Measurement], jobs: Sequence[Job]
 def _compare_kinds(
     stored: dict[Job, Measurement],
     jobs: Sequence[Job],
+    elsewhere: set[Job],
     measured: Callable[[list[Job]], Iterable[tuple[Job, Measurement]]],
-) -> tuple[set[Job], set[Job]]:
-    """Of which kinds the first stored job measures the same again, and of which not."""
+) -> tuple[set[Job], set[Job], set[Job]]:
+    """Of which kinds the first stored job measures the same again, of which nearly, and not.
+
+    Only a job that was measured ``elsewhere``, on another processor, can be nearly the same.
+    """
     first: dict[Job, Job] = {}
     for job in jobs:
         if job in stored:
             first.setdefault(job[:-1], job)
-    same = {
-        job[:-1]
-        for job, result in measured(list(first.values()))
-        if json.loads(json.dumps(result)) == stored[job]
-    }
-    return same, first.keys() - same
+    same, nearly = set(), set()
+    for job, result in measured(list(first.values())):
+        found, kind = json.loads(json.dumps(result)), job[:-1]
+        if found == stored[job]:
+            same.add(kind)
+        elif job in elsewhere:
+            runs = [one for other, one in stored.items() if other[:-1] == kind]
+            if _agree(found, stored[job], runs):
+                nearly.add(kind)
+    return same, nearly, first.keys() - same - nearly
+
+
+def _agree(found: Any, before: Any, runs: Sequence[Any]) -> bool:
+    """Whether two measurements differ in numbers alone, by one standard deviation of the runs.
+
+    Where too few runs have such a number, it must be the same.
+    """
+    if isinstance(before, dict):
+        return (
+            isinstance(found, dict)
+            and found.keys() == before.keys()
+            and all(
+                _agree(found[k], before[k], [r[k] for r in runs if isinstance(r, dict) and k in r])
+                for k in before
+            )
+        )
+    if isinstance(before, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(before)
+            and all(
+                _agree(f, b, [r[i] for r in runs if isinstance(r, list) and len(r) > i])
+                for i, (f, b) in enumerate(zip(found, before, strict=True))
+            )
+        )
+    if not (_is_number(found) and _is_number(before)):
+        return found == before
+    values = [value for value in runs if _is_number(value)]
+    return abs(found - before) <= (stdev(values) if len(values) >= ENOUGH_RUNS else 0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _measured_elsewhere(path: Path, here: str) -> set[Job]:
+    """Stored jobs that another processor has measured, or nobody knows which."""
+    found, processor = set(), ""
+    for _, line in _read_lines(path):
+        if "job" not in line:
+            processor = line.get(PROCESSOR, "")
+        elif processor != here:
+            found.add(_as_job(line["job"]))
+    return found
 
 
 def _confirm(path: Path, provenance: dict[str, Any], changed: set[Job]) -> None:
@@ -181,6 +255,8 @@ def _confirm(path: Path, provenance: dict[str, Any], changed: set[Job]) -> None:
     ]
     write_atomically(path, "".join([*staying, json.dumps(provenance) + "\n"]))
     rest = f"; {len(changed)} do not, and are measured anew" if changed else ""
+    if nearly := provenance.get(NEARLY):
+        rest = f", {nearly} of them but for what another processor rounds differently{rest}"
     print(f"{path.name}: {provenance[CONFIRMED]} kinds of job give the same as before{rest}.")
 
 

@@ -180,6 +180,57 @@ def test_a_kind_that_another_library_measures_otherwise_is_measured_anew(tmp_pat
     assert "1 kinds of job give the same as before; 1 do not" in capsys.readouterr().out
 
 
+class Trained:
+    """What training may give: .7, a spread of .02, and a shift that a processor brings."""
+
+    def __init__(self, shift=0.0, told=True):
+        self.shift, self.told = shift, told
+
+    def __call__(self, job):
+        value = 0.7 + 0.02 * (-1) ** job[1] + self.shift
+        return {"points": 5.0, "values": [value, None], "told": self.told}
+
+
+RUNS = [("clone", number) for number in range(6)]
+
+
+def _on_another_processor(path, processor="another one"):
+    head, *lines = path.read_text().splitlines()
+    old = json.dumps({**json.loads(head), "library": "an older one", "processor": processor})
+    path.write_text("\n".join([old, *lines]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("run", "stays"),
+    [
+        (Trained(0.015), True),  # less than the runs' standard deviation of .022
+        (Trained(0.03), False),
+        (Trained(0.015, told=False), False),  # words and verdicts must be the same
+    ],
+)
+def test_what_another_processor_measured_may_differ_by_a_standard_deviation(
+    tmp_path, capsys, run, stays
+):
+    path = tmp_path / "toy.jsonl"
+    before = store.measure("toy", RUNS, Trained(), folder=tmp_path)
+    _on_another_processor(path)
+    found = store.measure("toy", RUNS, run, folder=tmp_path, confirm=True)
+    assert found == (before if stays else [(job, run(job)) for job in RUNS])
+    provenances, _ = store.read_results(path)
+    assert provenances[-1].get("nearly") == (1 if stays else None)
+    assert ("another processor rounds differently" in capsys.readouterr().out) is stays
+
+
+def test_on_the_same_processor_and_of_few_runs_nothing_may_differ(tmp_path):
+    for runs, processor in ((RUNS, store.processor()), (RUNS[:3], "another one")):
+        folder = tmp_path / processor
+        folder.mkdir()
+        store.measure("toy", runs, Trained(), folder=folder)
+        _on_another_processor(folder / "toy.jsonl", processor)
+        found = store.measure("toy", runs, Trained(0.001), folder=folder, confirm=True)
+        assert found == [(job, Trained(0.001)(job)) for job in runs]
+
+
 def test_a_quick_look_does_not_cost_what_another_library_measured(tmp_path, monkeypatch, capsys):
     path = tmp_path / "demo_b.jsonl"
     store.measure("demo_b", [*JOBS, ("all five", 0)], Counted(), folder=tmp_path)
