@@ -1359,7 +1359,7 @@ plots.bars(
 # <details><summary><b>Read the result</b></summary>
 #
 # "Yours" is here a lie with eight cells, as the reference tells it. (If you chose one permutation per picture, both
-# rows of each thief show what the next paragraph says of it. If you chose a single permutation, one edge is enough to
+# bars of each thief show what the next paragraph says of it. If you chose a single permutation, one edge is enough to
 # undo nearly every lie.) Eight cells mostly give a shape and its copy the same order, so the copying thief notices next
 # to nothing, and has spent half of the queries on copies (.159). But many pictures share that order: the permutations
 # of four lines fitted 43 % of the other lies. The walking thief collects more of them, and puts most lies right: 80 %
