@@ -28,6 +28,9 @@
 # In [MITRE ATLAS](https://atlas.mitre.org), the catalogue of lab 1, the theft is called *Extract AI Model*
 # (AML.T0024.002), and a defence that changes the answers is *Passive AI Output Obfuscation* (AML.M0002).
 #
+# **Your numbers** may differ from those in the folds in the third decimal, and sometimes in the second: another
+# processor trains slightly different clones. Trust yours, and ask whether the conclusion still holds.
+#
 # **Predict, run, explain.** Before most experiments you are asked to predict the result. Write your guess
 # into the small cell below the question, run the experiment, and explain the difference to yourself before
 # you open the fold with the result. Nobody grades a guess, but run that cell even if you have none: later cells print

@@ -26,6 +26,9 @@
 # the key. Every thief of this lab may know the code. They lack the key, the victim, and what was computed with
 # it: the fitted detector and its threshold.
 #
+# **Your numbers** may differ from those in the folds in the third decimal, and sometimes in the second: another
+# processor trains slightly different clones. Trust yours, and ask whether the conclusion still holds.
+#
 # **Predict, run, explain.** As in lab 3, write down a guess before you run an experiment. Nobody grades it, but
 # run that cell even if you have none: later cells print it. Results are folded: say what you see before you open one.
 # From exercise 3 on, the numbers depend on your detector: expect the folds' conclusions, not their digits.
