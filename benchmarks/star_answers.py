@@ -30,13 +30,14 @@ from trickster.scenario import Scenario
 
 PART = "star_answers"
 CHECK, SHIPPED = "check", "shipped victim"
+ALL_PIXELS = "all pixels, 80 epochs"
 THIEVES: dict[str, dict[str, Any]] = {
+    ALL_PIXELS: {"side": 1, "epochs": 80, "mirror": False},
     "4x4 squares, 80 epochs": {"epochs": 80, "mirror": False},
     "4x4 squares, 200 epochs": {"mirror": False},
     (MODEL_ANSWER := "the model answer: also half of the shapes mirrored"): {},
 }
-ALL_PIXELS = "all pixels, 80 epochs"
-AGAINST_SHIPPED = {ALL_PIXELS: {"side": 1, "epochs": 80, "mirror": False}, MODEL_ANSWER: {}}
+AGAINST_SHIPPED = {name: THIEVES[name] for name in (ALL_PIXELS, MODEL_ANSWER)}
 SEEDS = (1, 2, 3)
 
 
@@ -106,8 +107,8 @@ def section(results: Results) -> str:
     return (
         f"Fidelity at exercise 4's check: means over its three services, with "
         f"{plural(secrets, 'secret')}. The model answer is in `solutions/lab2_steal_it/stars.py`; "
-        "those who learn alone get it. The thief it starts from, with 2x2 squares, is below among "
-        "the graded checks (steal: half the size).\n\n"
+        "those who learn alone get it. A thief with 2x2 squares and 80 epochs is below, among the "
+        "graded checks (steal: half the size).\n\n"
         f"{markdown_table(head, rows)}\n\n"
         "Against the shipped victim of the labs, three seeds: "
         + "; ".join(f"{name} {value}" for name, value in shipped.items())

@@ -722,20 +722,29 @@ def quotes():
         "lab2",
         r"\| hard labels, 20 epochs \| (\.\d+) \| \| ten epochs \| (\.\d+) \| "
         r"\| CNN, 8 epochs \| (\.\d+) \| \| 20 epochs \| (\.\d+) \| "
+        r"\| 80 epochs \| (\.\d+)\\\* \| "
         r"\| means of 2x2 squares, 80 epochs \| (\.\d+) \| "
         r"\| means of 4x4 squares, 80 epochs \| (\.\d+)\\\* \| \| the model answer \| (\.\d+) \|",
         [
             *(
                 thefts[name].mean()
-                for name in ("hard labels", "10 epochs", "CNN, 8 epochs", "shapes", "half the size")
+                for name in ("hard labels", "10 epochs", "CNN, 8 epochs", "shapes")
             ),
+            mean_of("star_answers", "fidelity", "check", star_answers.ALL_PIXELS),
+            thefts["half the size"].mean(),
             mean_of("star_answers", "fidelity", "check", "4x4 squares, 80 epochs"),
             thefts["reference"].mean(),
         ],
     )
     yield (
         "lab2",
-        r"ten epochs of a CNN reach (\.\d+), .*? that one reaches (\.\d+) \(means of ten seeds",
+        r"8 epochs of a CNN \((\.\d+)\) bring more than ten of the small network \((\.\d+)\), but "
+        r"less than 20 \((\.\d+)\)",
+        [thefts[name].mean() for name in ("CNN, 8 epochs", "10 epochs", "shapes")],
+    )
+    yield (
+        "lab2",
+        r"ten epochs of a CNN reach (\.\d+)\. The small network reaches (\.\d+) with ten \(both",
         [
             np.mean([one["fidelity"] for job, one in stored("peers") if job[:3] == theft])
             for clone in ("cnn", "mlp")
