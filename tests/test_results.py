@@ -497,6 +497,17 @@ def test_the_guide_says_how_often_the_checks_were_run():
     assert quoted and set(runs.values()) == {int(quoted[1])}
 
 
+def test_the_guide_says_what_the_clone_of_squares_earns():
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
+    ((low, high, full, all_of_them, runs),) = re.findall(
+        r"it earns (\d) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs", text
+    )
+    near = ("steal", "half the size")
+    points = [result["points"] for job, result in stored("calibrate_training") if job[:2] == near]
+    assert len(points) == int(runs) and points.count(int(full)) == int(all_of_them)
+    assert (round(min(points)), round(max(points))) == (int(low), int(high))
+
+
 def test_the_guide_says_how_often_other_pictures_refuse_a_right_answer():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     quoted = re.search(r"the limits refused a right answer in none of (\d+) runs", text)
