@@ -334,11 +334,17 @@ def test_a_link_an_option_and_a_command_that_do_not_exist_are_found(tmp_path):
 def test_instructors_are_told_of_the_hardest_exercises() -> None:
     heads = {lab.number: lab.source.read_text(encoding="utf-8") for lab in list_labs(ROOT)}
     hardest = [number for number, text in heads.items() for _ in re.findall("●{4}", text)]
-    (told,) = re.findall(
-        r"(\w+) have four dots, (.*?)\. Mistakes", " ".join(text_of("docs/instructors.md").split())
-    )
+    guide = " ".join(text_of("docs/instructors.md").split())
+    (told,) = re.findall(r"(\w+) have four dots: (.*?)\. The longest is", guide)
     assert NUMBER[told[0].lower()] == len(hardest)
     assert set(map(int, re.findall(r"lab (\d)", told[1]))) == set(hardest)
+    ((lab, number, minutes),) = re.findall(
+        r"The longest is lab (\d)'s exercise (\d) \((\d+) minutes\)", guide
+    )
+    head = r"## Exercise (\d)(?:(?!## ).)*?\| [●○]{5} \| (\d+) minutes"
+    times = {(at, one): int(takes) for at, text in heads.items()
+             for one, takes in re.findall(head, text, re.DOTALL)}  # fmt: skip
+    assert len(times) > 30 and max(times.values()) == int(minutes) == times[int(lab), number]
 
 
 def test_the_counts_on_the_first_page_are_true() -> None:
