@@ -1054,11 +1054,24 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         )
     ]
     lost = [row.real.before.mean - row.real.after.mean for row in summary.rows()[3:]]
+    knowing, ten = stored("knowing_thieves"), knowing_thieves.MANY_ACCOUNTS
+    behind = [(name, knowing_thieves.NAIVE) for name in ("none", "Trickster", "keyed lies")]
+    behind.insert(2, ("layered", ten))
+    clones = [
+        round(np.mean(knowing_thieves.values(knowing, defense, who)), 3)
+        for defense, thief in behind
+        for who in (thief, knowing_thieves.with_clone(thief, knowing_thieves.LONG))
+    ]
     for words, figures in (
         (r"under the defence, from (\.\d+) to (\.\d+)", demo_a.PUBLISHED.values()),
         (r"a fall from (\.\d+) to (\.\d+)", demo_b_s),
         (r"take (\.\d+) to (\.\d+) from the best", [round(min(lost), 2), round(max(lost), 2)]),
         (r"loses (\.\d+) of its fidelity behind", [attack]),
+        (
+            r"\| undefended \| (\.\d+) \| (\.\d+) \| .*? (\.\d+) \| (\.\d+) \| .*? "
+            r"(\.\d+) \| (\.\d+) \| .*? (\.\d+) \| (\.\d+) \| \*\*Real pictures",
+            clones,
+        ),
         (r"(\.\d+) undefended, (\.\d+) for a thief .* (\.\d+) for the one who does", known),
         (r"level with the oracle \((\.\d+) with lab 2's clone\)", [with_lab_2_s]),
         (
