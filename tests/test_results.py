@@ -971,7 +971,20 @@ def quotes():
         r"of the answers that they leave, only (\d+) % are true",
         [100 * np.mean(lies_by_query.values(lies, "64 cells", 3_000, lies_by_query.FAR, "true"))],
     )
-    by_steps = stored("exact_theft"), "error", "fixed_steps", 1.0
+    theft = stored("exact_theft")
+    one_short = 100 * exact_theft.values(theft, "fidelity", "softmax", 784)
+    yield (
+        "lab6",
+        r"for (\d+\.\d) % to (\d+\.\d) % with other noise",
+        [one_short.min(), one_short.max()],
+    )
+    four_decimals = exact_theft.values(theft, "solved", "rounding", 4, 65)
+    yield (
+        "lab6",
+        r"five other draws of noise gave (\.\d+) to (\.\d+)",
+        [four_decimals.min(), four_decimals.max()],
+    )
+    by_steps = theft, "error", "fixed_steps", 1.0
     yield (
         "lab6",
         r"raise a less likely B by 1.*? reads all logits of a prompt with an error of (\.\d+)",

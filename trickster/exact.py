@@ -373,7 +373,7 @@ def logits_from_tokens(
     """Logits of some ``tokens``, less that of the most likely one, from next tokens alone.
 
     For each, how much bias makes it the next token, found by ``steps`` bisections: no
-    log-probabilities are needed, and ``1 + steps`` queries for each token.
+    log-probabilities are needed. Asks once, and ``steps`` times for each token but the most likely.
     (Morris et al., "Language Model Inversion", 2024, and Carlini et al. 2024, for faster ways.)
     """
     top, _ = api.query(prompt)
