@@ -1,6 +1,7 @@
 """Lab 3's checks: right answers of several kinds pass, and each wrong one is named."""
 
 import re
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -35,6 +36,11 @@ def noise_of(p, noise, axis=1):
 
 
 UNTOLD = np.random.default_rng()
+
+
+def noisy_in_place(p, sigma, rng):
+    p[:] = noise_of(p, rng.normal(0, sigma, p.shape))
+    return p.copy()
 
 
 def clipped(p, sigma, rng):
@@ -72,6 +78,7 @@ def test_zero_mean_noise_right_ways(names):
             "another gives others: False",
         ),
         (clipped, 0, "add the noise to them"),
+        (noisy_in_place, 1, "writes into the posteriors"),
     ],
 )
 def test_zero_mean_noise_wrong_ways_are_named(wrong, points, words):
@@ -132,6 +139,18 @@ def by_columns(features, bank, k):
     return np.sort(sides[0] @ sides[1].T, axis=1)[:, -k]
 
 
+def knn_in_place(which, features, bank, k):
+    given = (features, bank)[which]
+    given /= np.linalg.norm(given, axis=1, keepdims=True)
+    return knn(features, bank, k)
+
+
+def energy_in_place(z):
+    top = z.max(axis=1, keepdims=True)
+    z -= top
+    return energy(z) + top[:, 0]
+
+
 def euclidean(features, bank, k):
     return -np.sort(np.linalg.norm(features[:, None] - bank, axis=2), axis=1)[:, k - 1]
 
@@ -159,6 +178,9 @@ def euclidean(features, bank, k):
         ((msp, energy, half_divided), 3, "Divide the rows of the bank"),
         ((msp, energy, euclidean), 3, "This is a Euclidean distance"),
         ((msp, energy, by_columns), 2, "The lengths of columns were taken"),
+        ((msp, energy, partial(knn_in_place, 0)), 3, "score_knn writes into the features"),
+        ((msp, energy, partial(knn_in_place, 1)), 3, "score_knn writes into the bank"),
+        ((msp, energy_in_place, knn), 3, "score_energy writes into the logits"),
     ],
 )
 def test_scores_wrong_ways_are_named(given, points, words):
@@ -375,6 +397,50 @@ def test_trickster_that_does_nothing():
     words = in_words(result)
     assert "nothing is defended yet. Recognise" in words
     assert words.count("nothing is defended yet: see above") == 4 and words.count("0% of") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["posteriors", "features", "pictures"])
+def test_trickster_that_writes_into_its_inputs_loses_a_point(what):
+    right = by_features()
+
+    def trickster(x, posteriors, features):
+        answers = right(x.copy(), posteriors.copy(), features.copy())
+        {"pictures": x, "posteriors": posteriors, "features": features}[what][:] *= 1
+        return answers
+
+    result = lab3.trickster(trickster, **SMALL)
+    assert result == 4.0
+    assert in_words(result).count(f"trickster writes into the {what} that it is given") == 1
+
+
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.03])
+def test_trickster_with_a_threshold_from_the_request_is_named(share):
+    def trickster(x, posteriors, features):
+        scores = ood.score_knn(features, fixtures.bank(), 1)
+        weird = scores < np.quantile(scores, share)
+        return np.where(weird[:, None], defenses.misinform(posteriors), posteriors)
+
+    for result in under_a_secret(partial(lab3.trickster, **TINY), trickster):
+        assert result < 3.0
+        assert "always flags the same share of it, whoever asks" in in_words(result)
+
+
+def test_trickster_with_a_threshold_that_flags_few_is_told_to_look_at_scores():
+    right = by_features()
+
+    def trickster(x, posteriors, features):
+        some = (1e4 * posteriors.max(axis=1, keepdims=True)).astype(int) % 20 == 0
+        return np.where(some, right(x, posteriors, features), posteriors)
+
+    result = lab3.trickster(trickster, **TINY)
+    assert result == 0.0
+    assert "whoever asks" not in in_words(result) and "by their score" in in_words(result)
+
+
+def test_trickster_that_allows_too_many_honest_users_is_told_how_many():
+    words = in_words(lab3.trickster(by_features(share=0.1), **TINY))
+    assert "not from the pool, and allow about 2 % of them below it" in words
 
 
 @pytest.mark.slow

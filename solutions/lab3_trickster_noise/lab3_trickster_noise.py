@@ -99,14 +99,24 @@ y_honest = dataset.y_test[half:]
 honest_features, honest_posteriors = victim.features_and_posteriors(x_honest)
 bank = victim.features(dataset.x_train[:12_000])  # of normal pictures, to compare with
 K = 1  # compare with the nearest of them
+
+
+def locked(*arrays):
+    """The arrays, which nobody can write into from now on: later cells use them again."""
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
+locked(bank, honest_features, honest_posteriors)
 print(f"honest users' accuracy without a defence: {accuracy(honest_posteriors, y_honest):.4f}")
 
 
 @cache
 def pool(name, seed, n=3_000):
-    """Query pictures with the victim's features and posteriors for them."""
+    """Query pictures with the victim's features and posteriors for them: read-only."""
     x = scenario.pool(name, min(n, 1_500) if name == "digits" else n, seed=seed)
-    return (x, *victim.features_and_posteriors(x))
+    return locked(x, *victim.features_and_posteriors(x))
 
 
 def theft(x, answers, labels="soft", seed=0):
@@ -974,7 +984,7 @@ def attack(spend, seed, defended=True):
     flagged = []
 
     def defense(posteriors, query):
-        answers = trickster(query.x, posteriors, query.features)
+        answers = trickster(query.x, posteriors.copy(), query.features)
         flagged.extend((answers != posteriors).any(axis=1))
         return answers
 
@@ -1265,7 +1275,7 @@ plots.bars(
 # real, flagged = x_choose[:100], []
 #
 # def defense(p, query):
-#     answers = trickster(query.x, p, query.features)
+#     answers = trickster(query.x, p.copy(), query.features)
 #     flagged.extend((answers != p).any(axis=1))
 #     return answers
 #

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trickster.checks import draws
-from trickster.checks.distributions import distributions
+from trickster.checks.distributions import distributions, given_read_only
 from trickster.checks.result import Missed, NotMeasured, Part, array
 from trickster.models import softmax
 
@@ -35,7 +35,7 @@ def fresh_noise(part: Part, noise: Answer) -> None:
     rng = draws.rng("noise", "fresh")
     clean, sigma, seed = _question(rng), float(rng.uniform(1.5, 2.5)), draws.seed("noise", "fresh")
     got, again, other = (
-        distributions(noise(clean, sigma, np.random.default_rng(s)), "It", *clean.shape)
+        distributions(noise(clean.copy(), sigma, np.random.default_rng(s)), "It", *clean.shape)
         for s in (seed, seed, seed + 1)
     )
     different, repeats = len(np.unique(got.round(9), axis=0)), np.array_equal(got, again)
@@ -49,6 +49,8 @@ def fresh_noise(part: Part, noise: Answer) -> None:
         "Draw an array of the posteriors' shape from rng, and from nothing else. Noise on the "
         "logits needs no clipping: the softmax takes care of the range.",
     )
+    if part.share:
+        given_read_only(noise, "zero_mean_noise", clean, sigma, np.random.default_rng(seed))
 
 
 def normal_noise(part: Part, noise: Answer) -> None:
@@ -58,7 +60,9 @@ def normal_noise(part: Part, noise: Answer) -> None:
     sigmas = float(rng.uniform(1.5, 2.5)), float(rng.uniform(0.3, 0.6))
     means, spreads, tails = [], [], 0.0
     for sigma in sigmas:
-        got = distributions(noise(clean, sigma, np.random.default_rng(seed)), "It", *clean.shape)
+        got = distributions(
+            noise(clean.copy(), sigma, np.random.default_rng(seed)), "It", *clean.shape
+        )
         logs = np.log(np.maximum(got, 1e-300)) - np.log(clean)
         shift = (logs - logs[:, :1])[:, 1:]  # differences of logits: free of the normaliser
         means.append(float(shift.mean()) / sigma)
@@ -174,9 +178,17 @@ def another_class(part: Part, p: np.ndarray, found: np.ndarray) -> float:
     top, given = p.argmax(axis=1)[clear], found.argmax(axis=1)[clear]
     same, classes = float(np.mean(given == top)), len(np.unique(given))
     most = 0.5 if same < 0.5 and classes >= 5 else 0.0
+    sure, usual = float(found.max(axis=1).mean()), float(p.max(axis=1).mean())
+    shows = (
+        f"; the largest probability is {sure:.2f} on average, and {usual:.2f} in true answers, "
+        "which shows at a glance but costs no points here"
+        if sure < usual / 2
+        else ""
+    )
     part.award(
         1.0 if same == 0 and classes >= 5 else most,
-        f"{same:.1%} of the rows still name the true class; {classes} classes are named in all",
+        f"{same:.1%} of the rows still name the true class; {classes} classes are named in all"
+        + shows,
         "0.0%, and at least 5 classes",
         "0.0%, and 8 to 10",
         _why_right(p, found, top, given),

@@ -14,7 +14,7 @@ import numpy as np
 from trickster import evaluation
 from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
-from trickster.checks.distributions import distributions
+from trickster.checks.distributions import distributions, given_read_only
 from trickster.checks.fixtures import HELD_OUT, NOTHING, held_out
 from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import DROP, HONEST_FLAGGED, HONEST_LOSS, POOR_POOL
@@ -23,6 +23,11 @@ from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request,
 PANEL_POOLS = 2  # of each kind
 PANEL_BUDGET = 3_000
 SMALLEST, LARGEST = 16, 400  # pictures in a request, but for those that come alone
+OF_THE_REQUEST = (
+    "A threshold that is taken from the request always flags the same share of it, whoever asks: "
+    "take it once, before the first request, from the held-out honest scores."
+)
+LARGE = 100  # pictures in a request that shows which share of it is flagged
 ALONE = 24
 STEADY = 1e-3  # differences that rounding makes
 UNSTEADY = 0.001  # of the pictures: a score may lie on the threshold by a rounding
@@ -85,16 +90,35 @@ def plan(crowd: Crowd) -> list[Request]:
     return [part[i] for part in (first, later) for i in rng.permutation(len(part))]
 
 
-def must_defend(caught: float, first: bool = False) -> None:
-    """Nobody earns points for what a service without any defence does as well."""
-    if caught < NOTHING and not first:
+def must_defend(caught: float, first: Table | None = None) -> None:
+    """Nobody earns points for what a service without any defence does as well.
+
+    The ``first`` part that asks is given the table, and says why nothing is defended.
+    """
+    if caught >= NOTHING:
+        return
+    if first is None:
         raise NotMeasured("nothing is defended yet: see above.")
-    if caught < NOTHING:
-        raise Missed(
-            f"{caught:.0%} of the weird inputs get another answer than the victim's own: nothing "
-            "is defended yet. Recognise weird inputs by their score, and answer those with "
-            "misinform(posteriors)."
-        )
+    advice = (
+        OF_THE_REQUEST
+        if _same_share_of_each(first)
+        else "Recognise weird inputs by their score, and answer those with misinform(posteriors)."
+    )
+    raise Missed(
+        f"{caught:.0%} of the weird inputs get another answer than the victim's own: nothing is "
+        f"defended yet. {advice}"
+    )
+
+
+def _same_share_of_each(table: Table) -> bool:
+    """Whether one share, within a picture, is flagged of every large request."""
+    lowest, highest = 0.0, 1.0
+    for request in table.requests:
+        if (n := len(request.rows)) >= LARGE:
+            given = table.given[request.round, request.rows]
+            flagged = fixtures.differs(given, table.crowd.posteriors[request.rows]).sum()
+            lowest, highest = max(lowest, (flagged - 1) / n), min(highest, (flagged + 1) / n)
+    return 0 < lowest <= highest
 
 
 def must_serve(table: Table) -> None:
@@ -119,7 +143,7 @@ def same_answers(part: Part, table: Table, caught: float) -> None:
     """Every third picture: in the same request again, beside others, and some of them alone."""
     if table.error is not None:
         raise table.error
-    must_defend(caught, first=True)
+    must_defend(caught, first=table)
     again = np.concatenate([one.rows for one in table.requests if one.round == AGAIN])
     alone = [one.rows[0] for one in table.requests if one.round == AMID and len(one.rows) == 1]
     changed = {
@@ -139,8 +163,23 @@ def same_answers(part: Part, table: Table, caught: float) -> None:
         "Answers change when asked again: whoever repeats a question and averages gets the truth. "
         "Draw nothing at random, and count nothing."
         if shares["in the same request again"] > UNSTEADY
-        else "An answer depends on its neighbours in the batch: decide for each input by itself.",
+        else "An answer depends on its neighbours in the batch: decide for each input by itself."
+        + (f" {OF_THE_REQUEST}" if _same_share_of_each(table) else ""),
     )
+
+
+def must_leave_its_inputs(trickster: Callable[..., Any], table: Table) -> None:
+    """Raises :class:`Missed` for a defence that writes into what it is given."""
+    rng = draws.rng("a request that is read-only")
+    kinds = table.crowd.rows(HONEST), table.crowd.rows("shapes")
+    asked = table.crowd.take(np.concatenate([rng.choice(rows, SMALLEST * 4) for rows in kinds]))
+    given = {"pictures": asked.x, "posteriors": asked.posteriors, "features": asked.features}
+    for what in ("posteriors", "features", "pictures"):
+
+        def locked(one: np.ndarray, what: str = what) -> Any:
+            return trickster(*(given | {what: one}).values())
+
+        given_read_only(locked, "trickster", given[what], what=what)
 
 
 # --- honest users -------------------------------------------------------------------
@@ -185,7 +224,10 @@ def what_to_do(given: np.ndarray, flagged: float, caught: float) -> str:
             "the comparison is the wrong way round: scores are higher for normal inputs, so weird "
             "is a score *below* the threshold."
         )
-    return "pick the threshold from the held-out honest scores, not from the pool."
+    return (
+        "pick the threshold from the held-out honest scores, not from the pool, and allow about "
+        "2 % of them below it."
+    )
 
 
 # --- the thieves --------------------------------------------------------------------

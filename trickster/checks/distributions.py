@@ -27,9 +27,9 @@ def distributions(value: Any, what: str, n: int, k: int = 10) -> np.ndarray:
         )
     if off > 1e-3 or found.min() < -1e-9:
         raise Missed(
-            f"{what} returned rows that are no distributions: smallest value {found.min():.3g}, "
-            f"largest distance of a row's sum from 1 {off:.3g}. Probabilities are at least 0 and "
-            f"sum to 1{_how(found)}"
+            f"{what} returned rows that are no distributions: the smallest value is "
+            f"{found.min():.3g}, the largest distance of a row's sum from 1 is {off:.3g}. "
+            f"Probabilities are at least 0 and sum to 1{_how(found)}"
         )
     return found
 
@@ -40,14 +40,21 @@ def _how(found: np.ndarray) -> str:
     return ". Of logits, take the softmax." if found.min() < -2 else "."
 
 
-def given_read_only(
-    function: Callable[..., Any], name: str, p: np.ndarray, *more: Any
-) -> np.ndarray:
-    """What a student's function makes of posteriors that nobody may write into, as an array.
+OWN = ("bank", "logits")  # no defence passes these on
 
-    Raises :class:`Missed` where it tries.
+
+def given_read_only(
+    function: Callable[..., Any],
+    name: str,
+    given: np.ndarray,
+    *more: Any,
+    what: str = "posteriors",
+) -> np.ndarray:
+    """What a student's function makes of values that nobody may write into, as an array.
+
+    Raises :class:`Missed`, with ``what`` these are, where it tries.
     """
-    locked = p.copy()
+    locked = given.copy()
     locked.flags.writeable = False
     try:
         return array(function(locked, *more), name)
@@ -55,9 +62,9 @@ def given_read_only(
         if "read-only" not in str(error):
             raise
         raise Missed(
-            f"{name} writes into the posteriors that it is given, which others still need: the "
-            "service keeps them, and the next defence gets them. Begin with a copy, or with a new "
-            "array, and write into that."
+            f"{name} writes into the {what} that it is given, which others still need"
+            f"{'' if what in OWN else ': the service keeps them, and the next defence gets them'}. "
+            "Begin with a copy, or with a new array, and write into that."
         ) from error
 
 

@@ -118,6 +118,8 @@ def trickster(
         caught = table.changed(table.crowd.rows("shapes"))
         defense_cases.same_answers(part, table, caught)
         steady = part.share
+        if steady:
+            defense_cases.must_leave_its_inputs(trickster, table)
     with sheet.part("honest users", 1) as part:
         asked = defense_cases.must_be_asked(table)
         defense_cases.must_defend(caught)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trickster.checks import draws
+from trickster.checks.distributions import given_read_only
 from trickster.checks.result import SAME, Missed, Part, array, number
 from trickster.models import softmax
 
@@ -129,7 +130,8 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
         "This is the mean of the k most similar; asked is the k-th of them.": np.r_[
             similar[:, 0], similar[:, :k].mean(axis=1)
         ],
-        "This is one neighbour too far: the k-th most similar is at index k - 1.": np.r_[
+        "This is one neighbour too far: the k-th most similar is at index k - 1 in descending "
+        "order, and at index -k in ascending order.": np.r_[
             similar[:, 1], similar[:, k]
         ],
         "These are the least similar rows of the bank: sort the other way.": np.r_[
@@ -176,6 +178,16 @@ def one_at_a_time(
         "rounding only, below 1e-12",
         "A score must not depend on what else is in the batch: no means or ranks over rows.",
     )
+    if part.share:
+        given_read_only(score_msp, "score_msp", softmax(given.logits))
+        given_read_only(score_energy, "score_energy", given.logits, what="logits")
+        bank, k = given.bank, given.k
+        given_read_only(score_knn, "score_knn", given.features, bank.copy(), k, what="features")
+
+        def of_bank(bank: np.ndarray) -> Any:
+            return score_knn(given.features.copy(), bank, k)
+
+        given_read_only(of_bank, "score_knn", bank, what="bank")
 
 
 def _same(part: Part, got: np.ndarray, want: np.ndarray, known: dict[str, np.ndarray]) -> None:
