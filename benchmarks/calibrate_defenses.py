@@ -192,6 +192,7 @@ BEHIND_LABELS = {  # where the least likely class is named, and by whichever lie
     for name in ("reversed", "rolled by one", "reversed, 5th neighbour")
 }
 TURNED_ROUND, LEFT_OUT = "turns them round", "leaves them out"
+ONE_CLASS = Answer(lie=first_class, to_all=defenses.hard_labels, advice=LEFT_OUT)
 CHANGES = "Answers that change"
 CHECKS: dict[str, dict[str, Answer]] = {
     "trickster": {
@@ -217,6 +218,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "reversed": Answer(advice=TURNED_ROUND),
         "largest and smallest swapped": Answer(lie=swapped, advice=TURNED_ROUND),
         "least likely class": Answer(lie=least_likely, advice=LEFT_OUT),
+        "one class, labels": ONE_CLASS,
         "labels and a limit": Answer(
             lie=unchanged, to_all=defenses.hard_labels, advice="Labels and limits alone"
         ),
@@ -243,6 +245,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "reversed": Answer(advice=TURNED_ROUND),
         "largest and smallest swapped": Answer(lie=swapped, advice=TURNED_ROUND),
         "least likely class": Answer(lie=least_likely, advice=LEFT_OUT),
+        "one class, labels": ONE_CLASS,
     },
 }
 NEARLY = ("rolled by one, labels",)  # the reader of the code undoes a part of it

@@ -730,6 +730,11 @@ def test_a_reader_undoes_what_can_be_undone_and_leaves_out_what_looks_alike():
     labels = told(defenses.misinform, defenses.hard_labels)
     assert reader_cases.known_ways(labels, truth, lies) == []
     assert reader_cases.of_one_making(labels, lies) is None
+    labels = told(lambda p: np.eye(10)[np.full(len(p), 3)])
+    found = reader_cases.of_lying_names(labels, lies)
+    np.testing.assert_array_equal(found, labels.argmax(axis=1) == 3)
+    for some in (np.zeros_like(lies), np.ones_like(lies)):  # nobody lies, or everybody does
+        assert reader_cases.of_lying_names(labels, some) is None
 
 
 def mean_of_batch(bank, honest):
@@ -824,6 +829,11 @@ def test_layered_wrong_ways_are_named(made, points, words):
             "names the class behind it",
         ),
         (making(wrong=least_likely), (4, 4.8), "the thief leaves them out"),
+        (
+            making(wrong=lambda p: np.eye(10)[np.zeros(len(p), int)], tell=defenses.hard_labels),
+            (3, 4.8),
+            "by the classes that they name",
+        ),
     ],
 )
 def test_layered_services_that_lose_points_late_are_named(made, points, words):

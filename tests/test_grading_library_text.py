@@ -16,6 +16,7 @@ from autograder.course import list_labs, read_course
 from autograder.grading.code_remarks import remarks_on
 from autograder.grading.library_text import code_in, repeated, ways_around
 from autograder.sample_class.runner import load_specimens
+from autograder.sample_class.specimen import solved
 from trickster import limiters, ood, withheld
 
 KNN, BUCKET = "trickster.ood.score_knn", "trickster.limiters.TokenBucket"
@@ -107,7 +108,10 @@ def test_nothing_is_said_of_solutions_nor_of_honest_submissions() -> None:
     """Two who write the same four lines have not copied."""
     names, course = everything_withheld(), read_course(ROOT)
     assert KNN in names and BUCKET in names
-    notebooks = {lab.name: build_notebook(lab, course) for lab in list_labs(ROOT)}
+    notebooks = {
+        lab.name: solved(build_notebook(lab, course), nbformat.read(lab.release, as_version=4))
+        for lab in list_labs(ROOT)
+    }
     for one in load_specimens(ROOT, whole_zoo=True):
         if one.kind == "learner":
             notebooks[f"{one.student}, {one.lab}"] = one.notebook

@@ -323,7 +323,7 @@ print(f"Measured: {sum(sizes.values()):,} weights, {sizes[largest]:,} of them in
 # first raises and then lowers the learning rate, and the shuffling of the pictures.
 #
 # The loss is the cross-entropy of the softmax of the scores. `F.cross_entropy` takes the logits and contains the
-# softmax; it computes both together, with less rounding error than a softmax layer at the end of the network.
+# softmax; it computes both together, with less rounding error than a softmax and then a logarithm.
 #
 # Also add the loss of the batch, multiplied by the number of pictures in it, to `total`. The scaffold
 # turns `total` into the mean loss of the epoch.
@@ -505,7 +505,7 @@ plots.pictures(
 # | ●●○○○ | 10 minutes | 4 |
 #
 # **Idea.** The service sells *posteriors*: for each picture, a row of ten probabilities that sum to 1.
-# Four mistakes are common in real services:
+# Four mistakes are easily made:
 #
 # 1. The service sends logits instead of probabilities, or applies the softmax along the wrong axis.
 # 2. Dropout is still switched on, so the same picture gets a different answer each time.
@@ -613,7 +613,8 @@ print(f"Your guess: {my_mistakes}.")
 #
 # The second variants: a softmax along the wrong axis also shows at once, since the rows do not sum to 1. An answer
 # that depends on its neighbours shows only if the same picture is sent in two different batches. A model left in the
-# wrong mode shows in whatever runs next: dropout left on makes the next answers those of mistake 2.
+# wrong mode shows in whatever runs next: with dropout left on, the next answers are those of mistake 2; with dropout
+# left off, training goes on without it.
 #
 # A thief would want mistake 1, though it gains them less than it seems: the logarithms of the probabilities are
 # the logits, up to one constant per picture (lab 6 steals a model with them). All that the logits add is this
@@ -769,8 +770,8 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # panel counts the answers in each bin; a hollow point stands for so few that its accuracy is mostly chance.
 #
 # **Explain it before you open the next fold.** Which way is the victim wrong about itself, and at which confidences
-# most? How much of the calibration error comes from the last bin, whose gap is small? And why is the error as large
-# as the mean confidence minus the accuracy?
+# most? Why does so much of the calibration error come from the last bin, whose gap is small? And why is the error as
+# large as the mean confidence minus the accuracy?
 #
 # <details><summary><b>Read the result</b></summary>
 #
@@ -778,11 +779,11 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # five points from .57 to .83 lie more than .1 below the diagonal. Which of them has the largest gap is mostly chance:
 # the bars are longer than the differences between the gaps.
 #
-# The calibration error is .038. It is never 0, because the accuracy of a bin is also a matter of luck: exact
-# probabilities would still leave .008. In the last bin the gap is only about two points, but three quarters of all
-# answers lie there, so 43 % of the error comes from it. The error nearly equals the difference of the two means because
-# nearly all answers lie in bins that err in the same direction. Gaps of both signs would cancel in that difference, but
-# not in the error.
+# The calibration error is .038. Not all of it is the victim's fault, because the accuracy of a bin is also a matter of
+# luck: exact probabilities would still leave .008 on average. In the last bin the gap is only about two points, but
+# three quarters of all answers lie there, so 43 % of the error comes from it. The error nearly equals the difference
+# of the two means because nearly all answers lie in bins that err in the same direction. Gaps of both signs would
+# cancel in that difference, but not in the error.
 #
 # More training makes the network of exercise 2 more overconfident: its error is .033 after 8 epochs and .059 after 16
 # (with two other seeds, .055 and .061). Its accuracy rises by less than a point, but its mean confidence from .915
@@ -903,12 +904,12 @@ lab1.api(API)
 # <details><summary>Hint 1: a good order</summary>
 #
 # Shape, empty batch, dtype, budget, values; then charge, then answer. Put cheap tests first, so that a flood of
-# pictures can be refused at almost no cost.
+# pictures can be refused at almost no cost. (This order has a price, which you will see at the end of the exercise.)
 # </details>
 #
 # <details><summary>Hint 2: NaN</summary>
 #
-# Every comparison with NaN is False, so <code>x.min() < 0</code> does not notice it. Use
+# A NaN is neither smaller nor larger than anything, so <code>x.min() < 0</code> does not notice it. Use
 # <code>np.isfinite(x).all()</code>.
 # </details>
 
@@ -1011,18 +1012,21 @@ print(f"Your guess: {my_lines}.")
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# A service that charges last gives 10 answers for a budget of 5 while the model computes, which takes most of the time.
-# Charging first narrows the gap but does not close it: after one thread has read what is left of the budget, and
+# A service that charges last gives 10 answers for a budget of 5 while the model computes, which takes most of the
+# time. Charging first narrows the gap but does not close it: after one thread has read what is left of the budget, and
 # before it has charged, another still finds the budget unspent. (If your `query` stores what is left in a variable,
-# the gap opens right after that line.) Check and charge must be *one* step. Real services use a lock, as `OneStep`
-# does; it is free again before the model answers, so slow answers keep nobody waiting. Or they let the database check
-# and charge in one statement, `UPDATE … SET used = used + 5 WHERE used + 5 <= budget`. A transaction around two
-# separate statements is not enough in itself: in most databases, by default, two of them can read the same `used`.
+# the gap opens right after that line.) With the order of hint 1, the slowest check, that of every pixel, lies inside
+# this gap. Check and charge must be *one* step. Real services use a lock, as `OneStep` does; it is free again before
+# the model answers, so slow answers keep nobody waiting. (`OneStep` still holds it while it looks at the pixels. The
+# usual remedy is to compare with the budget twice: early, to refuse a flood cheaply, and again under the lock, just
+# before the charge.) Or they let the database check and charge in one statement, `UPDATE … SET used = used + 5 WHERE
+# used + 5 <= budget`. A transaction around two separate statements is not enough in itself: in most databases, by
+# default, two of them can read the same `used`.
 #
 # </details>
 #
-# From lab 2 on you use the library's own `trickster.api.PredictionAPI`. It does the same for many
-# customers at once, with such a lock, keeps a log, and can apply defences to its answers.
+# From lab 2 on you use the library's own `trickster.api.PredictionAPI`. It does the same for many customers at once,
+# compares with the budget a second time under a lock, keeps a log, and can apply defences to its answers.
 
 # %% [markdown]
 # ## Exercise 6: in your own words

@@ -409,9 +409,9 @@ plots.histograms(
 # not ask which class fits best. It asks whether the victim has learnt from a picture with *features* like these. That
 # is less than "a picture like this": 44 % of the shapes have such features, and pass.
 #
-# This table chose the score, and `K` was chosen in the same way: a `k` of 10 or 50 catches fewer shapes (change `K`, run
-# on from there, and change it back). So both were chosen with a thief's pool at hand. The check of exercise 5 has
-# another pool, which had no part in either.
+# The score was chosen from this table, and `K` likewise: a `k` of 10 or 50 catches fewer shapes. (To see it, change
+# `K` in the cell with the imports, run that cell and those below it, and change it back.) So both were chosen with a
+# thief's pool at hand. The check of exercise 5 has another pool, which had no part in either.
 #
 # </details>
 
@@ -570,13 +570,14 @@ plots.contact_rows(
 # |---|---|---|
 # | ●●○○○ | 10 minutes | 3 |
 #
-# **Idea.** Write one lie that meets four demands. Three ways are in hint 1, if you want them.
+# **Idea.** Write one lie that meets three demands. Three ways are in hint 1, if you want them.
 #
 # - *It looks like any other answer*: a distribution, with another class on top than the victim's own.
 # - *Different inputs get different lies*: the check wants at least five different classes on top, over all rows.
 # - *Nothing is random*, even after a restart. True answers never change, so whoever asks twice would see which are lies.
-# - *Similar answers get similar lies*. Training averages over similar pictures, and lies that point in all directions
-#   may cancel, as noise did. The check here cannot see that; exercise 5 compares such lies with random ones.
+#
+# The check leaves one question open: should similar *pictures* get similar lies? Training averages over such pictures,
+# and lies that point in all directions may cancel, as noise did. Exercise 5 compares your lies with random ones.
 
 
 # %% solution="misinform"
@@ -637,7 +638,7 @@ my_left, my_shuffled = "no guess yet", "no guess yet"  # for example 0.5, 0.5
 # **What it requires.** One point for each of these:
 #
 # - the same picture always gets the same answer, in whatever company it is sent;
-# - honest users lose at most 1.5 points of accuracy, and at most 3 % of them are treated as weird;
+# - honest users lose at most 1.5 percentage points of accuracy, and at most 3 % of them are treated as weird;
 # - accuracy *and* fidelity of the **best** thief's clone fall by at least .18 with fresh shapes;
 # - they do so with the pool that you have never seen;
 # - digits and patches, which teach a clone little anyway, still do (a fidelity below .4).
@@ -694,7 +695,7 @@ lab3.trickster(trickster)
 
 
 # %% provided="alike"
-# Trains 12 clones: about seven seconds.
+# Trains 14 clones: about eight seconds.
 def shuffled(posteriors, rng):
     """Each row (n, k) in a random order, with another class on top: always wrong, never alike."""
     wrong = rng.permuted(posteriors, axis=1)
@@ -729,7 +730,7 @@ for seed in (0, 1):
     for name, several in instead.items():
         got = [theft(x, np.where(flagged, answers, posteriors), seed=seed) for answers in several]
         thefts[name] = thefts.get(name, []) + got
-with progress.bar("Training 12 clones", 12):
+with progress.bar("Training 14 clones", 14):
     kept = {name: fidelities(one) for name, one in thefts.items()}
 print("what the flagged queries get, and what fidelity is left:")
 for name, values in kept.items():
@@ -1308,8 +1309,9 @@ plots.bars(
 # beforehand, and was measured on pictures that were not used to set the threshold. The check measured the drop on the
 # best of several thieves.
 #
-# **Refuted.** That no thief gets around the defence: you have met two who do: yourself, with 100 real pictures (.792
-# with the last hint's attack), and the un-lier, who knows how you lie (.630).
+# **Refuted.** That no thief gets around this defence. You have met two who do: yourself, with 100 real pictures (.792
+# with the last hint's attack), and the un-lier, who knows how you lie (.630). The un-lier says nothing about the paper's
+# own lies, which come from a second network: there is no order to restore.
 #
 # **Not shown.** Why naming the least likely class hurts more than naming a random wrong one; and whether customers
 # with unusual clothes bear more of the cost than others, which should be measured before a real service is defended

@@ -281,8 +281,8 @@ plots.bars(by_rung, title="Fidelity with 1,500 queries, by rung", ylabel="fideli
 #
 # </details>
 #
-# **Explain it before you open the next fold.** A service that sends labels only withholds nine of the ten numbers. Why
-# does it take so little from the thief?
+# **Explain it before you open the next fold.** A service that sends labels only withholds all ten numbers and gives
+# just a name. Why does that take so little from the thief?
 #
 # <details><summary><b>Read the result</b></summary>
 #
@@ -1090,7 +1090,8 @@ lab4.layered(make_layered)
 # that. Which of them do your customers need?
 #
 # A thief who also looks at the pictures needs only one thing: a lie that tells which class was behind it. If you
-# always name, say, the next class in the list, they turn your lies round, even behind labels in part.
+# always name, say, the next class in the list, they turn your lies round, even behind labels in part. And if your lies
+# name only a few classes, they leave out the answers that name these.
 # </details>
 
 # %% [markdown]
@@ -1290,7 +1291,7 @@ plots.bars(
 #   |---|---|---|---|
 #   | this lab's clone | .693 | .254 | .233 |
 #   | the same, 80 epochs | .764 | .392 | .233 |
-#   | lab 2's, coarser pictures, 80 epochs | .746 | .388 | .242 |
+#   | lab 2's clone, which sees coarser pictures, 80 epochs | .746 | .388 | .242 |
 #
 # - It has not been shown that no thief with shapes can do better. The oracle says how much there is to win by leaving
 #   the lies out: it gets .615. The last section of this lab tries one more way, and lab 5 goes on from here.
@@ -1350,7 +1351,7 @@ plots.bars(
 # $$(1 - r)\,\mathrm{softmax}(z)_y + r\,\mathrm{softmax}(-z)_y$$
 #
 # large for every answer (a *noise model*; Patrini et al. correct the loss in a similar way). The thief has to guess
-# $r$. The next cell first prints the loss, minus the mean log probability of the answers, for two networks that nobody
+# $r$. The next cell first prints the loss (the negative mean log probability of the answers) for two networks that nobody
 # has to train: the victim, and its *mirror image*, which has $-z$ for $z$. It does so with $r = .4$ and with $r = .58$,
 # which is about the true share. Then it trains clones on the labels from behind the lies, with $r = .58$ and from two
 # starts: from random weights, as a thief would; and from a network that has learnt from the true answers alone, which
@@ -1371,7 +1372,7 @@ from trickster import models
 
 
 def either_kind(logits, labels, r):
-    """The loss of the noise model: minus the mean log probability of the answers."""
+    """The loss of the noise model: the negative mean log probability of the answers."""
     rows = torch.arange(len(labels))
     true = torch.log_softmax(logits, dim=1)[rows, labels]
     lie = torch.log_softmax(-logits, dim=1)[rows, labels]
@@ -1455,11 +1456,13 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 #
 # <details><summary>What to expect</summary>
 #
-# On the answers that they have learnt from, it does not: clones that started from the mirror image of the believing
-# clone ended with a smaller loss (1.07) than those that started from the truths (1.08 to 1.12), and with fidelities
-# from .16 to .35. On 500 answers kept aside it does. With each seed, the clone from the truths has the smallest loss
-# there, though once by only .01. Of the starts that a thief could have, it chooses the mirror image, which is no
-# better on average than to believe everything. So a good start is missing above all.
+# We kept 500 answers aside and trained on the other 2,500, so that the losses differ from those above; *the truths*
+# were learnt for longer. On the answers that the clones have learnt from, the smallest loss does not find the best:
+# clones that started from the mirror image of the believing clone ended with a smaller loss (1.07) than those that
+# started from the truths (1.08 to 1.12), and with fidelities from .16 to .35. On the 500 kept aside it does. With each
+# seed, the clone from the truths has the smallest loss there, though once by only .01. Of the starts that a thief
+# could have, it chooses the mirror image, which is no better on average than to believe everything. So a good start is
+# missing above all.
 # </details>
 
 # %%

@@ -39,7 +39,10 @@ def training_sets(told: TrainingSet, truth: np.ndarray) -> thieves.Sets:
     if ways := known_ways(told.answers, truth, lies):
         sets[UNLIER] = adaptive_attacks.unlied(told, ways, seed=told.seed)
         sets[LOOKS] = adaptive_attacks.explained(told, ways)
-    if (plain := of_one_making(told.answers, lies)) is not None:
+    plain = of_one_making(told.answers, lies)
+    if plain is None:
+        plain = of_lying_names(told.answers, lies)
+    if plain is not None:
         sets[LEAVES_OUT] = adaptive_attacks.oracle(told, plain)
     n = len(told.x)
     return {
@@ -125,6 +128,17 @@ def of_one_making(answers: np.ndarray, lies: np.ndarray) -> np.ndarray | None:
     return same if same.mean() >= COMMON and lies[same].mean() >= KNOWN else None
 
 
+def of_lying_names(answers: np.ndarray, lies: np.ndarray) -> np.ndarray | None:
+    """Which answers name a class that lies name more often than truths; None if all do or none.
+
+    All that labels show is a name: where lies prefer some names, the others are mostly true.
+    """
+    named, k = answers.argmax(axis=1), answers.shape[1]
+    told, of_lies = np.bincount(named, minlength=k), np.bincount(named[lies], minlength=k)
+    same = (2 * of_lies > told)[named]
+    return same if 0 < same.sum() < len(same) else None
+
+
 def read(tried: Tried, report: thieves.Report | None = None) -> Stolen:
     """What a reader gets away with at each service."""
     sets = []
@@ -177,7 +191,8 @@ def _advice(best: str) -> str:
         )
     if best == LEAVES_OUT:
         return (
-            "Your misleading answers are made of the same ten numbers every time, and true ones "
-            "are not: the thief leaves them out. Make both look alike."
+            "Your misleading answers can be told by their ten numbers, which are the same every "
+            "time, or by the classes that they name: the thief leaves them out. Make lies and "
+            "truths look alike."
         )
     return "Knowing your code makes no difference here: see the thieves above."
