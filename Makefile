@@ -10,7 +10,8 @@
 
 PYTHON ?= python3
 # Notebooks graded and tests run at once.
-WORKERS ?= $(shell nproc 2> /dev/null || sysctl -n hw.ncpu 2> /dev/null || echo 2)
+# (GNU nproc obeys the variables that limit OpenMP, which each of them sets for itself.)
+WORKERS ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2> /dev/null || sysctl -n hw.ncpu 2> /dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready

@@ -306,6 +306,10 @@ def test_an_empty_file_does_not_stand_in_the_way_of_a_later_one(desk: Desk) -> N
     assert desk.files() == {}
     assert desk.collect({name: notebook("a")}).refused == []
     assert desk.files() == {f"Jane Doe/{LAB1}/{LAB1}.ipynb": notebook("a")}
+    beside = {moodle("Bo Li", 502, "a.ipynb"): b"", moodle("Bo Li", 502, "b.ipynb"): notebook("b")}
+    plan = desk.collect(beside)
+    assert plan.refused == [] and plan.left == 1
+    assert desk.files()[f"Bo Li/{LAB1}/{LAB1}.ipynb"] == notebook("b")
 
 
 def test_what_the_instructor_put_there_stays_unless_told_otherwise(desk: Desk) -> None:

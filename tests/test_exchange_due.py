@@ -35,7 +35,7 @@ def test_a_due_date_for_the_class_and_a_later_one_for_one_student(tmp_path: Path
         set_due(root, course, "lab1", "2026-05-04 12:00 UTC", "ada")
 
     said = set_due(root, course, "lab1", "2026-05-01 14:00:00 +02:00")
-    assert said.startswith(f"{LAB} is due at 2026-05-01 12:00:00 UTC. Run publish")
+    assert said.startswith(f"{LAB} is due at 2026-05-01 12:00:00 UTC. Penalties, if ")
     assert seconds_late("ada") == seconds_late("bo") == 2 * 86_400
     set_due(root, course, "lab1", "2026-05-03 02:00 Europe/Berlin", "ada")
     assert seconds_late("ada") == 43_200 and seconds_late("bo") == 2 * 86_400

@@ -82,12 +82,13 @@ def make_plan(course: Class, found: Recognised) -> Plan:
     groups: dict[tuple[str, str], list[tuple[Identity, HandIn]]] = defaultdict(list)
     without: dict[tuple[str, ...], list[HandIn]] = defaultdict(list)
     with_notebook: set[str] = set()
+    empty: list[HandIn] = []
     for hand_in in found.hand_ins:
         if hand_in.item.staged is None:
             without[tuple(_key(who) for who in hand_in.who)].append(hand_in)
             continue
         if not hand_in.item.staged.stat().st_size:  # it would stand in a later one's way
-            plan.refused.append(Refused(hand_in.item.shown, "the file is empty: ask for it anew"))
+            empty.append(hand_in)
             continue
         with_notebook |= {_key(who) for who in hand_in.who}
         try:
@@ -104,6 +105,11 @@ def make_plan(course: Class, found: Recognised) -> Plan:
         plan.left += len(files)
         if not with_notebook.intersection(whose):
             plan.refused.append(_no_notebook(files))
+    for hand_in in empty:
+        if with_notebook.intersection(_key(who) for who in hand_in.who):
+            plan.left += 1
+        else:
+            plan.refused.append(Refused(hand_in.item.shown, "the file is empty: ask for it anew"))
     existing = _folders_by_form(course.submitted)
     for (student, lab), handed in sorted(groups.items()):
         student = existing.get(student, student)
@@ -239,7 +245,9 @@ def _placed(
     if earlier:
         notes.append(f"{len(earlier)} earlier in the download: {_shown(earlier)}")
     if files[0].late and date is None and not _has_date(course, student, lab, action):
-        notes.append(f"the system calls it late, but not since when: write {TIMESTAMP} by hand")
+        notes.append(
+            f"the system calls it late, but not since when: write {TIMESTAMP} by hand"
+        )
     return Placement(student, lab, tuple(files), who, action, date, tuple(notes))
 
 

@@ -15,7 +15,10 @@ from autograder.nbgrader_api import MissingEntry
 
 A_DATE = re.compile(r"^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?) ?(\S*)$")
 OFFSET = re.compile(r"^(?:Z|[+-]\d\d:?\d\d)$")
-AGAIN = "Run publish to compute penalties anew."
+AGAIN = (
+    "Penalties, if nbgrader_config.py sets a penalty_method, are computed by publish, once the "
+    "class is graded."
+)
 
 
 def set_due(

@@ -60,7 +60,10 @@ def parse_notebook(text: str, name: str = "the notebook") -> NotebookNode:
     except RecursionError as error:
         raise NotANotebook(f"{name} is nested too deeply to be a notebook.") from error
     except ValueError as error:
-        raise NotANotebook(f"{name} is not valid JSON: {error}.") from error
+        raise NotANotebook(
+            f"{name} is not valid JSON, so it is damaged or was cut off: a whole copy is needed. "
+            f"({error}.)"
+        ) from error
     return salvage(raw, name)
 
 

@@ -24,6 +24,7 @@ from trickster.checks.traffic import FIRST
 KNOWN = 0.9  # ways that get the class right behind so many of the lies are how they were told
 MOST = 3  # so many of them: of more, a thief can hardly say which
 COMMON = 0.1  # answers that are the same ten numbers, in some order, so often are of one making
+HARDLY = 0.1  # of fidelity, between two ways to use the same answers
 NAIVE, UNLIER, LOOKS = "as they are", "un-lier", "looks at the pictures"
 LEAVES_OUT, SMALL_LOSS = "leaves lies out", "small loss"
 Undo = Callable[[np.ndarray], np.ndarray]
@@ -173,7 +174,15 @@ def reader(part: Part, tried: Tried, naive: Stolen | None) -> None:
 def decide(part: Part, found: Stolen) -> None:
     """Award what the best way loses, from an undefended service, in the mean over services."""
     shown = [name for name in (UNLIER, LOOKS, LEAVES_OUT, SMALL_LOSS) if name in found.after]
-    award_drop(part, found, LAYERED_READ, shown, _advice(found.best))
+    award_drop(part, found, LAYERED_READ, shown, _advice(_named(found)))
+
+
+def _named(found: Stolen) -> str:
+    """The way to speak of: leaving lies out rather than taking all, where that is hardly better."""
+    means = {way: float(np.mean(values)) for way, values in found.after.items()}
+    if found.best in (UNLIER, LOOKS) or LEAVES_OUT not in means:
+        return found.best
+    return LEAVES_OUT if means[found.best] - means[LEAVES_OUT] < HARDLY else found.best
 
 
 def _advice(best: str) -> str:
