@@ -1260,7 +1260,7 @@ plots.bars(
 # .661, though the ranges overlap.
 #
 # Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 20 runs of the check,
-# labels of such lies cost the reader of the code .17 on average, and labels of reversed answers .45.
+# labels of such lies cost the reader of the code .17 on average, and labels of reversed answers .42.
 #
 # Behind the whole stack, the thief with real pictures does best. Lies are for weird queries, and of their 100 at most
 # one is weird: the labels give .720 (without lies .725), and cost 6 on the first day. What the stack does take from
