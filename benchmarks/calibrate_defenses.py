@@ -249,7 +249,8 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEARLY = ("rolled by one, labels",)  # the reader of the code undoes a part of it
-NEAR = {"trickster": ("random lies",)}  # the bar hardly; refused because answers change
+# Hardly below the bar: refused because answers change, and by the thief who has read the code.
+NEAR = {"trickster": ("random lies",), "layered": ("one class, labels",)}
 QUOTED = {  # in thresholds.py
     "trickster": (*BOTH_RIGHT, "zero-mean noise, fixed", "keeps the argmax"),
     "layered": (

@@ -735,7 +735,8 @@ def quotes():
         r"\| CNN, 8 epochs \| (\.\d+) \| \| 20 epochs \| (\.\d+) \| "
         r"\| 80 epochs \| (\.\d+)\\\* \| "
         r"\| means of 2x2 squares, 80 epochs \| (\.\d+) \| "
-        r"\| means of 4x4 squares, 80 epochs \| (\.\d+)\\\* \| \| the squares.*?\(the model answer\) \| (\.\d+) \|",
+        r"\| means of 4x4 squares, 80 epochs \| (\.\d+)\\\* \| "
+        r"\| the squares.*?\(the model answer\) \| (\.\d+) \|",
         [
             *(
                 thefts[name].mean()
@@ -779,7 +780,8 @@ def quotes():
     yield "lab3", r"accuracy of (\d+) % undefended and (\d+) % \*defended\*", demo_a_published
     yield (
         "lab3",
-        r"lose at most (\d\.\d) percentage points of accuracy, and at most (\d) % of them are .*? fall by at "
+        r"lose at most (\d\.\d) percentage points of accuracy, and at most (\d) % of them are "
+        r".*? fall by at "
         r"least (\.\d+) with fresh shapes; .*?\(a fidelity below (\.\d+)",
         [
             *(100 * share for share in (thresholds.HONEST_LOSS, thresholds.HONEST_FLAGGED)),
@@ -856,7 +858,8 @@ def quotes():
         "lab4",
         r"this lab's clone \| (\.\d+) \| (\.\d+) \| (\.\d+) \| "
         r"\| the same, 80 epochs \| (\.\d+) \| (\.\d+) \| (\.\d+) \| "
-        r"\| lab 2's clone, which sees coarser pictures, 80 epochs \| (\.\d+) \| (\.\d+) \| (\.\d+) \|",
+        r"\| lab 2's clone, which sees coarser pictures, 80 epochs "
+        r"\| (\.\d+) \| (\.\d+) \| (\.\d+) \|",
         [
             np.mean(knowing_thieves.values(found, defense, knowing_thieves.with_clone(thief, one)))
             for found in [stored("knowing_thieves")]
@@ -940,7 +943,8 @@ def quotes():
     mixed, half_of_ten = stored("blended_queries"), (10, 0.5)
     yield (
         "lab5",
-        r"gives (\.\d+) in place of (\.\d+) behind eight cells \(a measurement of its own\), for only (\d+) % of these queries "
+        r"gives (\.\d+) in place of (\.\d+) behind eight cells \(a measurement of its own\), "
+        r"for only (\d+) % of these queries "
         r"are flagged\. \(No gain yet: the ten pictures alone give (\.\d+)\.\)",
         [
             np.mean(blended_queries.values(mixed, *half_of_ten, blended_queries.UNAWARE)),
@@ -951,7 +955,8 @@ def quotes():
     )
     yield (
         "lab5",
-        r"is right about (\.\d+) of its pictures \(accuracy, two runs\), and (\.\d+) without a defence",
+        r"is right about (\.\d+) of its pictures \(accuracy, two runs\), "
+        r"and (\.\d+) without a defence",
         [
             np.mean(demo_a.values(stored("demo_a"), *one))
             for one in ((demo_a.TRICKSTER, demo_a.BLENDING), ("no defence", demo_a.BLENDING))

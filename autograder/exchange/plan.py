@@ -245,9 +245,7 @@ def _placed(
     if earlier:
         notes.append(f"{len(earlier)} earlier in the download: {_shown(earlier)}")
     if files[0].late and date is None and not _has_date(course, student, lab, action):
-        notes.append(
-            f"the system calls it late, but not since when: write {TIMESTAMP} by hand"
-        )
+        notes.append(f"the system calls it late, but not since when: write {TIMESTAMP} by hand")
     return Placement(student, lab, tuple(files), who, action, date, tuple(notes))
 
 

@@ -111,7 +111,8 @@ LAYERED_DROP = Threshold(  # of fidelity, to the best thief of the panel
     "about .45",
     "20 runs: right answers: reversed, labels .385 to .497, rolled by one, labels .294 to .434, "
     "reversed, 5th neighbour, labels .318 to .474; wrong ones: labels and a limit -.004 to .071, "
-    "zero-mean noise, fixed .007 to .066, keeps the argmax -.004 to .071",
+    "zero-mean noise, fixed .007 to .066, keeps the argmax -.004 to .071; refused for something "
+    "else: one class, labels .122 to .290",
 )
 LAYERED_READ = Threshold(  # the same, to the best way of a thief who has read the code
     0.28,
