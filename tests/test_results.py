@@ -541,7 +541,8 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
             assert far <= -3 or name in (*near, *partly), (
                 f"{name} lies {-far:.1f} below the bar of {check}"
             )
-            assert value.max() <= bar.full, f"{check}: {name} was let through: measure it again"
+            through = value.max() > bar.full and name not in near
+            assert not through, f"{check}: {name} was let through: measure it again"
 
 
 def test_the_bars_say_how_many_runs_they_rest_on():
