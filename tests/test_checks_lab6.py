@@ -42,25 +42,26 @@ def solve(rows, targets):
 
 def against_the_first_class(query, d, k, n=None):
     """Log-odds in place of centring, and a square system."""
-    x = asked(d)
+    x = asked(d, n)
     p = np.array([query(row[None])[0] for row in x])
     odds = np.log(p) - np.log(p[:, :1])
-    both = np.linalg.solve(ones(x), odds)
+    both = np.linalg.solve(ones(x), odds) if len(x) == d + 1 else solve(ones(x), odds)
     return both[:-1].T.tolist(), both[-1].tolist()
 
 
 def without_centring(query, d, k, n=None):
     """Solving is linear, so what all classes have in common can as well stay in."""
-    x = asked(d)
+    x = asked(d, n)
     both = solve(ones(x), np.log(query(x)))
     return both[:-1].T, both[-1]
 
 
 def unit_rows(query, d, k, n=None):
-    """The bias from the empty row, each weight from one input at a time."""
-    p = np.log(query(np.vstack([np.zeros(d), np.eye(d)])))
-    p = p - p.mean(axis=1, keepdims=True)
-    return (p[1:] - p[0]).T, p[0]
+    """The empty row, then one input at a time; what n allows beyond that is noise."""
+    x = np.vstack([np.zeros(d), np.eye(d), asked(d, n)])[: n or d + 1]
+    p = np.log(query(x))
+    both = solve(ones(x), p - p.mean(axis=1, keepdims=True))
+    return both[:-1].T, both[-1]
 
 
 def library_softmax(query, d, k, n=None):
@@ -80,6 +81,21 @@ def test_solve_softmax_right_ways(names):
         assert the_same(under_secrets(lab6.solve_softmax, right)) == 4.0
 
 
+def ignores_n(query, d, k, n=None):
+    return without_centring(query, d, k)
+
+
+def never_fewer_than_unknowns(query, d, k, n=None):
+    return without_centring(query, d, k, max(n or 0, d + 1))
+
+
+def splits_at_n(query, d, k, n=None):
+    """Right for d + 1 rows only: takes the number of rows for that of the weights."""
+    x = asked(d, n)
+    both = solve(ones(x), np.log(query(x)))
+    return both[: len(x) - 1].T, both[len(x) - 1]
+
+
 def forgets_the_bias(query, d, k, n=None):
     x = asked(d)
     logs = np.log(query(x))
@@ -93,7 +109,7 @@ def forgets_the_logarithm(query, d, k, n=None):
 
 
 def clips(query, d, k, n=None):
-    return against_the_first_class(lambda x: np.clip(query(x), 1e-12, 1), d, k)
+    return against_the_first_class(lambda x: np.clip(query(x), 1e-12, 1), d, k, n)
 
 
 def one_too_few(query, d, k, n=None):
@@ -141,6 +157,9 @@ def twenty_times(query, d, k, n=None):
         (in_tens, 0, "base 10"),
         (takes_the_class_means_out, 0, "axis=1"),
         (bias_from_the_wrong_row, 0, "Weights and bias are mixed up"),
+        (ignores_n, 3, "Ask about n rows, and about d + 1 only if n is None"),
+        (never_fewer_than_unknowns, 3, "Ask about n rows"),
+        (splits_at_n, 3, "out of bounds"),
         (five_times, 3, "As many equations as unknowns are enough"),
         (twenty_times, 0, "ten times what"),
         (lambda q, d, k, n=None: (np.zeros((k, d)), np.zeros(k)), 0, "You asked nothing"),
@@ -460,6 +479,13 @@ def keeps_the_constant(logits):
     return int(falls.argmax()) + 2 if falls.max() >= 10 else None
 
 
+def each_tokens_mean(logits):
+    logits = np.asarray(logits, dtype=float)
+    values = np.linalg.svd(logits - logits.mean(axis=0), compute_uv=False)
+    falls = values[1:-1] / values[2:]
+    return int(falls.argmax()) + 2 if falls.max() >= 10 else None
+
+
 def never_unsure(logits):
     values = values_of(logits)
     return int((values[1:-1] / values[2:]).argmax()) + 2
@@ -489,6 +515,7 @@ def off_by_one(logits):
         (numpy_rank, 0, "no fixed limit fits"),
         (relative, 1.5, "no fixed limit fits"),
         (keeps_the_constant, 2.25, "Take each row's mean out"),
+        (each_tokens_mean, 0, "Take each row's mean: axis=1"),
         (never_unsure, 2.25, "Return None unless"),
         (the_largest_fall_of_all, 1.5, "that drop is no cliff, however large it is"),
         (the_first_large_fall, 0.5, "that drop is no cliff, however large it is"),
@@ -566,7 +593,14 @@ def forgets_the_last(api, prompt):
     return found
 
 
+def reads_against_the_first_key(api, prompt):
+    _, told = api.query(prompt)
+    top = next(iter(told))
+    return reading(api, prompt, read=lambda told, i, t, token: told[t] - 100 - told[top])
+
+
 WRONG_READERS = [
+    (reads_against_the_first_key, 0, "sorted by number, not by likelihood"),
     (raises_the_reference_too, 0, "You raised the token that you read against"),
     (forgets_the_last, 0, "is off; they run from 0"),
     (lambda a, p: reading(a, p, read=in_sorted_order), 0, "right numbers beside the wrong"),

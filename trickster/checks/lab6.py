@@ -26,7 +26,7 @@ def solve_softmax(sheet: Sheet, solve_softmax: Callable[..., Any]) -> None:
     with sheet.part("queries", 1) as part:
         if not found:
             raise NotMeasured("the weights are not right yet (see above).")
-        solving_cases.queries_spent(part, asked)
+        solving_cases.queries_spent(part, asked, solve_softmax)
     with sheet.part("tiny probabilities", 1) as part:
         if not found:
             raise NotMeasured("the weights are not right yet (see above).")

@@ -185,6 +185,11 @@ def _why_other_size(got: Any, drawn: Sized) -> str:
             "Your function returned None, and there is a cliff. Does it end with a return "
             "statement? Does it look for the largest drop after the first value?"
         )
+    if got == len(drawn.logits) - 1:
+        return (
+            f"{got} is one less than there are prompts, as if you had taken each token's mean over "
+            "the prompts out. Take each row's mean: axis=1."
+        )
     if got == 1:
         return (
             f"The first value is {drawn.drops[0]:.0f} times the second because of what all prompts "

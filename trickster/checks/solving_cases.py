@@ -163,12 +163,14 @@ def _solved(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(rows, targets, rcond=None)[0].T
 
 
-def queries_spent(part: Part, services: list[Service]) -> None:
-    """Hardly more answers than unknowns."""
+def queries_spent(part: Part, services: list[Service], solve_softmax: Callable[..., Any]) -> None:
+    """Hardly more answers than unknowns, and as many as ``n`` says."""
     over = [service.used("thief") - service.d - 1 for service in services]
     worst = services[int(np.argmax(over))]
     if min(service.used("thief") for service in services) == 0:
         raise Missed("nothing was asked, so nothing was stolen.")
+    if max(over) <= SPARE:
+        _follows_n(solve_softmax)
     part.expect(
         max(over) <= SPARE,
         f"{worst.used('thief')} queries for {worst.d} inputs",
@@ -177,6 +179,26 @@ def queries_spent(part: Part, services: list[Service]) -> None:
         "As many equations as unknowns are enough, if no two rows say the same: one unknown for "
         "each input, and one for the bias.",
     )
+
+
+def _follows_n(solve_softmax: Callable[..., Any]) -> None:
+    """Raise Missed where another ``n`` than d + 1 does not decide how many rows are asked."""
+    model = regression("another n")
+    k, d = model.weights.shape
+    for n in (d + 10, d // 2):
+        service = Service(model.posteriors, d, low=0, high=1, budget=10 * (d + 1))
+        found = _pair(solve_softmax(service.ask, d, k, n), "solve_softmax", k, d)
+        if (asked := service.used("thief")) != n:
+            raise Missed(
+                f"called with n={n} for {d} inputs, your function asked about {asked} rows. Ask "
+                "about n rows, and about d + 1 only if n is None: the cell below tries 100 to 800."
+            )
+        truth = model.centred()
+        if n > d and np.abs(found - truth).max() > EXACT * np.abs(truth).max():
+            raise Missed(
+                f"called with n={n} for {d} inputs, your function returned other weights than "
+                "with d + 1 rows. More rows than unknowns must give the same weights."
+            )
 
 
 def tiny_probabilities(part: Part, solve_softmax: Callable[..., Any]) -> None:

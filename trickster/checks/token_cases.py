@@ -22,6 +22,17 @@ USUAL = 2.0  # spread of logits
 READ = 0.01  # of a logit: what recovering leaves is a thousandth of it
 
 
+class Remembering:
+    """An undefended service that keeps the last bias it was sent."""
+
+    def __init__(self, top: int):
+        self._telling, self.last = TopTokens(top), {}
+
+    def __call__(self, logits: np.ndarray, bias: dict[int, float]) -> Any:
+        self.last = dict(bias)
+        return self._telling(logits, bias)
+
+
 class Keyhole(NamedTuple):
     """A drawn model, its service, a customer of it, and a prompt with its true logits."""
 
@@ -46,7 +57,7 @@ def keyhole(name: str, number: int, *, top: int = 5, spread: float = USUAL) -> K
     )
     prompt = rng.integers(model.vocabulary_size, size=int(rng.integers(3, 9))).tolist()
     logits = model.logits(np.array([prompt]))[0].astype(np.float64)
-    service = TokenAPI(model, TopTokens(top), budget=3 * model.vocabulary_size)
+    service = TokenAPI(model, Remembering(top), budget=3 * model.vocabulary_size)
     return Keyhole(model, service, service.client("thief"), prompt, logits, top)
 
 
@@ -93,6 +104,13 @@ def _recovered(recover: Callable[..., Any], one: Keyhole) -> np.ndarray:
             f"{len(one.logits)} tokens."
         ) from None
     except KeyError as error:
+        missing, raised = str(error).strip("'\""), one.service.telling.last
+        if missing.isdigit() and int(missing) not in {*raised, int(one.logits.argmax())}:
+            raise Missed(
+                f"your code looked for token {missing} in an answer that does not contain it, and "
+                "that query did not raise it. Read the others against the most likely token, which "
+                "query returns first: an answer's keys are sorted by number, not by likelihood."
+            ) from None
         raise Missed(
             f"your code looked for token {error} in an answer that does not contain it. A token "
             "that you raise is returned only if it overtakes the others: raise it by more (up to "
