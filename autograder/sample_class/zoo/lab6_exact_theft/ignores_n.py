@@ -3,8 +3,8 @@
 # [expect]
 # solve_softmax_test = 3
 # hidden_size_test = 0
-# logits_through_top_k_test = 0
-# total = 3
+# logits_through_top_k_test = [0, 3]
+# total = [3, 6]
 # shows = ["Ask about n rows, and about d + 1 only if n is None", "Take each row's mean: axis=1", "sorted by number, not by likelihood"]
 # ///
 
