@@ -1,12 +1,12 @@
 # /// zoo
-# about = "Undoes lies in two rounds only, and looks at the class alone; asks at the ends of a line and goes no farther"
+# about = "Undoes lies in two rounds only, and calls only those answers lies whose class is far down in the copy's; asks at the ends of a line and goes no farther"
 # sample = true
 # [expect]
 # unlie_test = [1, 3]
 # small_loss_test = 2
-# ask_twice_test = [0.5, 1.9]
+# ask_twice_test = 0
 # walk_to_edge_test = 0
-# total = [3.5, 6.9]
+# total = [3, 5]
 # shows = ["compare all ten numbers", "at the two ends of the line"]
 # [marks]
 # worst_case = 1
@@ -35,7 +35,8 @@ def small_loss(answers, likely, keep):
 def ask_twice(ask, x):
     answers = ask(x)
     copies = ask(np.where(x > 0.5, x - 1 / 255, x + 1 / 255))
-    return answers, answers.argmax(axis=1) != copies.argmax(axis=1)
+    first_three = copies.argsort(axis=1)[:, -3:]
+    return answers, (first_three != answers.argmax(axis=1)[:, None]).all(axis=1)
 
 # %% walk_to_edge
 def walk_to_edge(ask, start, end):
