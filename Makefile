@@ -26,7 +26,7 @@ help:
 ifneq ($(wildcard solutions),)
 	@echo "make self-study     the same, with model answers to written questions and stars folded in"
 	@echo "make grade          grade a small sample class (2 to 3 minutes on two cores)"
-	@echo "make zoo            grade the whole zoo and compare every verdict (under 10 minutes)"
+	@echo "make zoo            grade all sample submissions (the zoo), compare every verdict (under 10 minutes)"
 	@echo "make test           run all tests (about 12 minutes on two cores)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"

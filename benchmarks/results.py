@@ -80,8 +80,8 @@ others where nothing differs (on another processor, which rounds differently and
 networks: where no number differs by more than the standard deviation of its kind's runs). Demo A
 and the detectors need CIFAR-10's pictures (their scripts' `--root FOLDER`, or the variable
 `TRICKSTER_DATA`), the comparison with a library needs it installed (`python -m pip install -e
-".[peers]"`). On two cores the whole defences take seven hours, the checks of labs 1 to 3 several;
-each of the others less than half an hour.
+".[peers]"`). On two cores, the graded checks of labs 1 to 5 and demo A take hours; each of the
+others about half an hour or less.
 """
 
 

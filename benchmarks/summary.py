@@ -191,7 +191,7 @@ def _who_ask_on_purpose(defense: str) -> list[Thief]:
 def table(found: list[Row], chart: str) -> str:
     """README's part: how to read the rows, the chart, and below a fold the table, in per cent."""
     head = (
-        "Defence", "Claimed", "Unaware", "Informed", "Oracle", "Real pictures",
+        "Defence", "Reported", "Unaware", "Informed", "Oracle", "Real pictures",
         "Honest users lose (points)",
     )  # fmt: skip
     lines = [
@@ -217,7 +217,7 @@ def table(found: list[Row], chart: str) -> str:
         f"{whose} {ONCE if n == 1 else n}{fewer.get(whose, '')}" for whose, n in seeds.items()
     )
     return (
-        f"How often the clone is right (guessing: {percent(CHANCE)}). "
+        f"How often the clone is right (guessing: {percent(CHANCE)}; low: well defended). "
         f"Means over seeds ({runs}), or *{ONCE}*. "
         f"Labs: {BUDGET:,} queries, the best of three clones.\n"
         "- *Unaware*: believes every answer. "
@@ -265,7 +265,7 @@ def section(found: list[Row]) -> str:
         return f"{before}{spread(thief.after)}" + f": {thief.notes}" * bool(thief.notes)
 
     head = (
-        "", "claimed (one run)", "undefended", "unaware thief", "informed thief", "oracle",
+        "", "reported (one run)", "undefended", "unaware thief", "informed thief", "oracle",
         "real pictures", "honest users", "seeds",
     )  # fmt: skip
     lines = [

@@ -68,7 +68,7 @@ def figure(rows: list[Row]) -> Picture:
     axes.axvline(CHANCE, color="0.6", ls=":", zorder=0)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
     axes.set_xlabel(
-        "accuracy of the clone (lines: 95 % intervals; dotted: guessing; dashed: as claimed)"
+        "accuracy of the clone (lines: 95 % intervals; dotted: guessing; dashed: as reported)"
     )
     axes.set_xticks([i / 5 for i in range(6)], [percent(i / 5) for i in range(6)])
     axes.spines[["top", "right", "left"]].set_visible(False)
