@@ -745,10 +745,18 @@ def rounded_too_early(logits, bias):
     return int(told.argmax()), {int(t): float(told[t]) for t in np.argsort(-told)[:5]}
 
 
+def by_sign(logits, bias):
+    """Drops what has a negative bias, and prefers what has a positive one, however small."""
+    return services.bias_moves_the_token_only(
+        logits, {t: float(100 * np.sign(value)) for t, value in bias.items()}
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
+        (by_sign, 0.75, "How large a bias is counts"),
         (services.TopTokens(5), 0, "a service without any defence does as much"),
         (services.TopTokens(5, decimals=1), 0, "Rounding leaves the cliff"),
         (rounded_too_early, 0, "who raises tokens many times and averages"),

@@ -116,6 +116,10 @@ def bias_still_works(part: Part, telling: Callable[..., Any]) -> None:
         token, _ = one.client.query(one.prompt, {wanted: 60.0})
         advice = "A favoured token must come: choose the token from logits plus bias."
         cases.append(Case("an unlikely token favoured, the next token", token, wanted, advice))
+        token, _ = one.client.query(one.prompt, {int(best[0]): -0.05, wanted: 0.2})
+        advice = "How large a bias is counts: these two change no order, so choose from the sum."
+        what = "the likeliest token a little out of favour, an unlikely one a little in"
+        cases.append(Case(f"{what}, the next token", token, int(best[0]), advice))
     decide(part, cases)
 
 
