@@ -1,5 +1,6 @@
 # /// zoo
-# about = "Misleads a whole batch when most of its inputs are weird"
+# about = "Misleads a whole batch when most of its inputs are weird; under some secrets, the check notices"
+# kind = "clumsy"
 # [expect]
 # layered_test = [0, 1.5]
 # total = [0, 1.5]
