@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 JOINERS = "\u200c\u200d"  # unseen, but needed to write Persian, or families of emoji
@@ -36,6 +37,12 @@ def visible_json(text: str) -> str:
         return text.replace("\x7f", "\\u007f")
     shown = (json.dumps(c)[1:-1] if c != "\n" and _is_unseen(c) else c for c in text)
     return "".join(shown)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def for_spreadsheet(value: Any) -> Any:

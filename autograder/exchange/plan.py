@@ -22,7 +22,7 @@ from autograder.exchange.archives import Refused, is_other_archive
 from autograder.exchange.layouts import LAB, HandIn, Recognised
 from autograder.exchange.ledger import Ledger
 from autograder.exchange.people import Identity, Roster, Unknown, folder_name, plain, squeezed
-from autograder.foreign_text import visible
+from autograder.foreign_text import listed, visible
 from autograder.records import TIMESTAMP
 from autograder.repair.salvage import decoded
 
@@ -267,9 +267,7 @@ def _from_roster(course: Class, who: Identity) -> datetime | None:
 
 
 def _shown(hand_ins: Iterable[HandIn]) -> str:
-    names = [hand_in.item.shown for hand_in in hand_ins]
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+    return listed([hand_in.item.shown for hand_in in hand_ins], MAX_NAMED)
 
 
 def latest(files: list[HandIn], lab: str) -> tuple[list[HandIn], list[HandIn]]:

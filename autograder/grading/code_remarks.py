@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from autograder.cells import MARKER, grade_id, role
 from autograder.course import CourseError
+from autograder.foreign_text import listed
 from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.grading.library_text import code_in, repeated, ways_around
 from autograder.grading.required_cells import without_magics
@@ -54,11 +55,10 @@ def _on_solutions(notebook: NotebookNode) -> Iterator[str]:
     """The marks around answers in the course's own solutions, which no release has."""
     marked = [cell for cell in notebook.cells if _own(cell) and MARKER.search(cell.source)]
     if marked:
-        names = ", ".join(grade_id(cell) or "a cell of its own" for cell in marked[:MOST_NAMED])
-        more = f" and {len(marked) - MOST_NAMED} more" if len(marked) > MOST_NAMED else ""
+        names = [grade_id(cell) or "a cell of its own" for cell in marked]
         yield (
             "Answers have the marks that only the course's own solutions have "
-            f"({MARKER.search(marked[0].source)[0]}): {names}{more}."
+            f"({MARKER.search(marked[0].source)[0]}): {listed(names, MOST_NAMED)}."
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autograder import nbgrader_api
 from autograder.course import CourseError, pick_labs
-from autograder.foreign_text import visible
+from autograder.foreign_text import listed, visible
 from autograder.records import TIMESTAMP, GradingRecord, failed
 from autograder.repair.salvage import MAX_BYTES, FileText, NotANotebook, read_file
 
@@ -101,13 +101,12 @@ class Submission:
 
 def misplaced(student: str, paths: list[Path]) -> GradingRecord:
     """The row of notebooks that lie where no lab says what they are."""
-    names = ", ".join(visible(path.name) for path in paths[:MOST_NAMED])
-    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    names = listed([visible(path.name) for path in paths], MOST_NAMED)
     place = f"{visible(paths[0].parent.name)}/"
     return failed(
         NO_LAB,
         student,
-        f"Not graded: {names}{more} in {place} itself; the place of a notebook is "
+        f"Not graded: {names} in {place} itself; the place of a notebook is "
         "submitted/<student>/<lab>/.",
     )
 
