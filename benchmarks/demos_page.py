@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import demo_a, lies_by_query
 from benchmarks.course_defenses import BUDGET
-from benchmarks.formatting import markdown_table, short
+from benchmarks.formatting import markdown_table, plural, short
 from benchmarks.store import stored_results
 
 LIES = (lies_by_query.COURSE, lies_by_query.FINER, "one a picture")
@@ -32,8 +32,8 @@ CALLED = {
 
 def tables() -> dict[str, str]:
     """Each table by the name of its block in the page; those that are not measured are left out."""
-    made = {"thieves on demo A": _demo_a(), "thieves who probe": _probing()}
-    return {name: table for name, table in made.items() if table}
+    made = {"thieves on demo A": (demo_a, _demo_a), "thieves who probe": (lies_by_query, _probing)}
+    return {name: make() for name, (part, make) in made.items() if stored_results(part)}
 
 
 def _mean(values: list[float]) -> str:
@@ -42,15 +42,33 @@ def _mean(values: list[float]) -> str:
 
 
 def _demo_a() -> str:
+    """For every defence and thief, undefended and defended, with the same seeds in both."""
     results = stored_results(demo_a)
+    none, noise, ours = demo_a.CONDITIONS
     oracles = (demo_a.ORACLE, *demo_a.ORACLES)
-    whose = (demo_a.NAIVE, *demo_a.KNOWING, *oracles, demo_a.REAL_PICTURES, demo_a.HONEST)
+    thieves = (demo_a.NAIVE, *demo_a.KNOWING, *oracles, demo_a.REAL_PICTURES, demo_a.HONEST)
+    own = (*demo_a.CHANGING, demo_a.REAL_PICTURES, demo_a.HONEST)  # pictures, undefended
+
+    def row(condition: str, who: str) -> tuple:
+        after = {job[2]: r["accuracy"] for job, r in results if job[:2] == (condition, who)}
+        sender = demo_a.ORACLES.get(who, who if who in own else demo_a.NAIVE)
+        alike = [one for one in results if one[0][2] in after]
+        before = demo_a.values(alike, none, sender)
+        return (
+            CALLED.get(who, who),
+            short(np.mean(before)),
+            short(np.mean([*after.values()])),
+            len(after),
+        )
+
     rows = [
-        (CALLED.get(who, who), *(_mean(demo_a.values(results, c, who)) for c in demo_a.CONDITIONS))
-        for who in whose
+        ("**Demo A's noise**", "", "", ""),
+        row(noise, demo_a.NAIVE),
+        (f"**Keyed lies, {2**demo_a.PLANES} cells**", "", "", ""),
+        *(row(ours, who) for who in thieves),
     ]
-    head = ("Accuracy", "undefended", "demo A's noise", f"keyed lies, {2**demo_a.PLANES} cells")
-    return f"{markdown_table(head, rows)}\n\n{_flagged()}\n\n{_taken()}" if results else ""
+    head = ("Accuracy", "undefended", "defended", "seeds")
+    return f"{markdown_table(head, rows)}\n\n{_flagged()}\n\n{_taken()}"
 
 
 def _flagged() -> str:
@@ -77,17 +95,18 @@ def _taken() -> str:
     """One sentence on what the keyed lies leave to the best thief of each kind."""
     results, none, ours = stored_results(demo_a), *list(demo_a.CONDITIONS)[::2]
 
-    def best(condition: str, *thieves: str) -> float:
-        found = (demo_a.values(results, condition, thief) for thief in thieves)
-        return round(max(np.mean(values) for values in found if values), 3)
+    def best(condition: str, *thieves: str) -> str:
+        found = filter(None, (demo_a.values(results, condition, thief) for thief in thieves))
+        most = max(found, key=np.mean)
+        return f"{short(np.mean(most))} ({plural(len(most), 'run')})"
 
     before = best(none, demo_a.NAIVE, *demo_a.CHANGING)
     after = best(ours, demo_a.NAIVE, *demo_a.KNOWING)
     told = best(ours, demo_a.ORACLE, *demo_a.ORACLES)
     return (
         f"*Taken by the keyed lies* from the best thief with at most one photograph: "
-        f"{short(before)} → {short(after)}; from the best who is told which answers are lies: "
-        f"{short(before)} → {short(told)}."
+        f"{before} → {after}; from the best who is told which answers are lies: "
+        f"{before} → {told}."
     )
 
 
@@ -107,4 +126,4 @@ def _probing() -> str:
     ):
         rows.append((name, *[mean(lies_by_query.ANY, thief)] * len(LIES)))
     head = ("Fidelity", *(CALLED.get(kind, kind) for kind in LIES))
-    return markdown_table(head, rows) if results else ""
+    return markdown_table(head, rows)

@@ -99,8 +99,9 @@ def _demo_a(results: Results) -> list[Row]:
     def best(names: dict[str, str]) -> Thief:
         who = max(names, key=lambda thief: stolen(ours, thief).mean)
         sender = SENDER.get(who, who)
-        other = sender != demo_a.NAIVE and demo_a.values(results, none, sender)
-        return Thief(names[who], stolen(ours, who), stolen(none, sender) if other else None)
+        alike = [one for one in results if one[0][2] in seeds(ours, who)]
+        other = sender != demo_a.NAIVE and demo_a.values(alike, none, sender)
+        return Thief(names[who], stolen(ours, who), bootstrap_interval(other) if other else None)
 
     return [  # the noise's detector is granted
         Row(
@@ -132,7 +133,7 @@ def _demo_b(results: Results) -> list[Row]:
             (float(demo_b.PUBLISHED["no defence"]), float(demo_b.PUBLISHED["all five"])),
             mean("no defence"),
             mean("all five"),
-            Thief("30 accounts", mean(many)),
+            Thief("asks 15 times from 30 accounts", mean(many)),
             None,
             Thief("300 real digits", *map(mean, real)),
             tuple(honest),
@@ -210,7 +211,7 @@ def table(found: list[Row], chart: str) -> str:
     for row in found:
         seeds.setdefault(row.whose, row.before.n)
         if 1 < row.before.n < seeds[row.whose]:
-            fewer[row.whose] = f", with lies {row.before.n}"
+            fewer[row.whose] = f", behind lies {row.before.n}"
         if row.real:
             owned[row.whose] = row.real.name.replace(" real", "").removesuffix(" pictures")
     runs = "; ".join(
@@ -218,12 +219,11 @@ def table(found: list[Row], chart: str) -> str:
     )
     return (
         f"How often the clone is right (guessing: {percent(CHANCE)}; low: well defended). "
-        f"Means over seeds ({runs}), or *{ONCE}*. "
-        f"Labs: {BUDGET:,} queries, the best of three clones.\n"
+        f"Means over several seeds ({runs}), unless *{ONCE}* is said.\n"
         "- *Unaware*: believes every answer. "
         "*Informed*: the best who know the code, not the key, and own at most one real picture.\n"
-        "- *Oracle*: is told which answers are lies, and learns from the others; "
-        "undoing lies can gain more.\n"
+        "- *Oracle*: no thief; is told which answers are lies, and learns from the others. "
+        "Undoing lies may bring more.\n"
         "- *Real pictures*: the thief owns some "
         f"({', '.join(f'{whose} {name}' for whose, name in owned.items())}); simple attacks.\n\n"
         f"{chart}\n\n<details><summary>In numbers, undefended → defended, and what honest users "
@@ -291,6 +291,7 @@ def section(found: list[Row]) -> str:
         "best of three clones. *Unaware*: takes every answer for "
         "the truth. *Informed*: the best of several thieves who have read the code and lack only "
         "its key. *Oracle*: told which answers are lies; demo B, whose noise falls on all answers, "
-        "tells none to leave out. Demo B's 30 accounts ask each question 15 times. What stands "
-        "behind each row: [`docs/demos.md`](../docs/demos.md).\n\n" + markdown_table(head, lines)
+        "tells none to leave out. A thief's undefended result is of the same seeds. What "
+        "stands behind each row: [`docs/demos.md`](../docs/demos.md).\n\n"
+        + markdown_table(head, lines)
     )

@@ -65,7 +65,7 @@ def test_the_tables_on_the_demonstrations_are_what_the_stored_results_say():
     )
     a, probing = demos_page.tables().values()
     told = short(mean_of("demo_a", "accuracy", demo_a.TRICKSTER, demo_a.ORACLE))
-    assert f"| oracle: is told which answers are lies |  |  | {told} |" in a
+    assert re.search(rf"^\| oracle: .*? \| {re.escape(told)} \| 2 \|", a, re.M)
     walked = mean_of("lies_by_query", "walking: fidelity", "8 cells", 3_000)
     assert re.search(rf"^\| walking: .*? \| {re.escape(short(walked))} \|", probing, re.M)
 
@@ -218,8 +218,9 @@ def test_the_summary_s_figures_are_means_of_the_stored_runs():
         thief = max(tried, key=tried.get)
         assert best.after.mean == pytest.approx(tried[thief])
         if (sender := demo_a.ORACLES.get(thief, thief)) in demo_a.CHANGING:  # of the same pictures
-            before = mean_of("demo_a", "accuracy", "no defence", sender)
-            assert best.before.mean == pytest.approx(before)
+            seeds = [job[2] for job, _ in stored("demo_a") if job[:2] == (ours, thief)]  # and seeds
+            before = [mean_of("demo_a", "accuracy", "no defence", sender, one) for one in seeds]
+            assert best.before.mean == pytest.approx(np.mean(before))
     kept = [mean_of("demo_a", "accuracy", c, demo_a.HONEST) for c in ("no defence", ours)]
     assert ours_on_a.honest == pytest.approx(kept)
     for value, condition in ((b.before, "no defence"), (b.naive, "all five")):
@@ -339,7 +340,7 @@ def test_readme_s_table_calls_no_thief_by_a_name_that_it_does_not_explain():
     accounts = {
         row.knows.name for row in summary.rows() if row.knows and "accounts" in row.knows.name
     }
-    assert accounts == {"10 accounts", "30 accounts"}
+    assert accounts == {"10 accounts", "asks 15 times from 30 accounts"}
     asking = (f"{thief} thief" for thief in lies_by_query.ASKING)
     for name in {*demo_a.KNOWING, *demo_a.CHANGING, *asking, "un-lier", "small loss"}:
         told = summary.Thief(name, evaluation.Interval(0.5, 0.5, 0.5, 1)).explained
@@ -350,9 +351,10 @@ def test_what_readme_says_in_short():
     text = " ".join(results.README.read_text(encoding="utf-8").split())
     noise, _, b = summary.rows()[:3]
     assert noise.naive.high > noise.before.low  # "A's noise takes nothing from the thief"
-    assert b.knows.name == "30 accounts" and b.knows.after.high > b.before.mean
+    assert b.knows.name == "asks 15 times from 30 accounts"
+    assert b.knows.after.high > b.before.mean
     labs = lab_3, lab_4, lab_5, finer = summary.rows()[3:]
-    for row in labs:  # "the four lab defences below fool a thief who believes all answers"
+    for row in labs:  # "the labs' defences fool a thief who believes all answers"
         assert row.naive.mean < 0.6 * row.before.mean
         assert row.real.after.low > 0.8 * row.real.before.mean
     assert lab_3.knows.name == "un-lier"
@@ -366,7 +368,7 @@ def test_what_readme_says_in_short():
     assert held < min(row.knows.after.low for row in (lab_3, lab_5))
     left = [round(100 * row.real.after.mean) for row in labs]
     (free,) = {summary.percent(row.real.before.mean) for row in labs}
-    assert f"a hundred still bring {min(left)} to {max(left)} %, undefended {free}." in text
+    assert f"a hundred bring {min(left)} to {max(left)} %, undefended {free}." in text
     for row in labs[1:]:  # "The best clone behind labs 4 and 5"
         others = [row.naive, row.knows.after, row.oracle.after]
         assert row.real.after.low > max(one.high for one in others)
@@ -1107,6 +1109,10 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
             r"claims (\.\d+) → (\.\d+)\. Over thirty seeds it is (\.\d+) → (\.\d+), and "
             r"(\.\d+) for",
             [*b.claimed, *(round(one.mean, 3) for one in (b.before, b.naive, b.knows.after))],
+        ),
+        (
+            r"all of whose queries are answered, bring (\.\d+)",
+            [round(mean_of("demo_b", "clone_accuracy", "all five, against two accounts"), 3)],
         ),
     ):
         quoted = re.search(words, text)
