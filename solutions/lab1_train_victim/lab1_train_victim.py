@@ -179,12 +179,12 @@ plots.pictures(
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# Shapes are called *Ankle boot* if they are dark at the upper left and light at the right, *T-shirt/top* if they are
-# lighter above than below, and *Bag* if they are lighter below. The same is true of the clothes. So the answers tell
-# roughly which pixels speak for which kind, and a linear model can use that. The upper bag is pale because half of
-# the shapes are called *Bag*, so that their average is close to that of all. Those 253 answers are not wasted: each
-# has ten probabilities, and so says something about every kind. The ring above *Pullover* is a single shape: so few
-# get this answer (8) that one of them has 9 % of the weight.
+# Shapes that are called *Ankle boot* tend to be dark at the upper left and light at the right, those called
+# *T-shirt/top* lighter above than below, and those called *Bag* lighter below. The same is true of the clothes. So the
+# answers tell roughly which pixels speak for which kind, and a linear model can use that. The upper bag is pale because
+# half of the shapes are called *Bag*, so that their average is close to that of all. Those 253 answers are not wasted:
+# each has ten probabilities, and so says something about every kind. The ring above *Pullover* is probably a single
+# shape: so few get this answer (8) that one of them has 9 % of the weight.
 #
 # The likeness is rough. The upper trousers have no gap between the legs, and the upper shirt is light only at the
 # upper left. That may be why the clone calls most trousers *Dress* and most shirts *Coat*, and agrees on only 3 % and
@@ -376,8 +376,8 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_ep
 # %% [markdown]
 # The check draws ten new classes: the same clothes, sorted in a different way that is about as hard to learn. It
 # trains several small networks with your function and measures them. This takes about half a minute on a small
-# laptop. (The part *the same seed gives the same weights* renames the classes for its second run, which changes only
-# the rounding: two right runs end a tiny number apart, such as 1e-7, and not 0.)
+# laptop. (For its second run, the part *the same seed gives the same weights* renumbers the classes, in the labels and
+# in the network alike. That changes only the rounding: two right runs end a tiny number apart, such as 1e-7.)
 
 # %% test="train_victim_test" points=5
 # The last three are helpers of the check.
@@ -516,7 +516,7 @@ plots.pictures(
 # In the check, `model` records how you use it: its mode, the batch sizes, and the state you leave it in.
 #
 # > **Predict.** Which of the four mistakes would an honest customer notice first? Which could nobody notice
-# > from the answers alone? (Mistakes 1, 3 and 4 come in two variants each: take the first.)
+# > from the answers alone? (Where a mistake has two variants, take the first.)
 
 # %%
 my_mistakes = "no guess yet"  # for example "first 3; never 1"
@@ -795,7 +795,8 @@ plots.reliability(posteriors, fashion.y_test, title="The victim's reliability")
 # confidence of the answers.
 #
 # </details>
-#
+
+# %% [markdown]
 # **Playground.** Confidence can be corrected after training: divide all logits by a *temperature* before
 # the softmax. A temperature above 1 makes the answers less certain, one below 1 makes them more certain.
 # Choose a value under the next cell and watch the figure. Which temperature brings the line closest to
@@ -1013,15 +1014,15 @@ print(f"Your guess: {my_lines}.")
 # <details><summary><b>Read the result</b></summary>
 #
 # A service that charges last gives 10 answers for a budget of 5 while the model computes, which takes most of the
-# time. Charging first narrows the gap but does not close it: after one thread has read what is left of the budget, and
-# before it has charged, another still finds the budget unspent. (If your `query` stores what is left in a variable,
-# the gap opens right after that line.) With the order of hint 1, the slowest check, that of every pixel, lies inside
-# this gap. Check and charge must be *one* step. Real services use a lock, as `OneStep` does; it is free again before
-# the model answers, so slow answers keep nobody waiting. (`OneStep` still holds it while it looks at the pixels. The
-# usual remedy is to compare with the budget twice: early, to refuse a flood cheaply, and again under the lock, just
-# before the charge.) Or they let the database check and charge in one statement, `UPDATE … SET used = used + 5 WHERE
-# used + 5 <= budget`. A transaction around two separate statements is not enough in itself: in most databases, by
-# default, two of them can read the same `used`.
+# time. Charging first narrows the gap but does not close it: after one thread has read what is left of the budget,
+# and before it has charged, another still finds the budget unspent. (If your `query` stores what is left in a
+# variable, the gap opens right after that line.) With the order of hint 1, the slowest check, that of every pixel,
+# lies inside this gap. Check and charge must be *one* step. Real services use a lock, as `OneStep` does; it is free
+# again before the model answers, so slow answers keep nobody waiting. (`OneStep` still holds it while it looks at the
+# pixels. The usual remedy is to compare with the budget twice: early, to refuse a flood cheaply, and again under the
+# lock, just before the charge.) Or they let the database check and charge in one statement,
+# `UPDATE … SET used = used + 5 WHERE used + 5 <= budget`, and refuse if it changed no row. A transaction around two
+# separate statements is not enough in itself: in most databases, by default, two of them can read the same `used`.
 #
 # </details>
 #

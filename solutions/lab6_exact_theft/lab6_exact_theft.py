@@ -111,8 +111,8 @@ one_thread = threadpool_limits(1)  # for matrices this small, threads cost more 
 # `W x + b`, less one number that is the same for all classes: the logarithm of the sum that softmax
 # divides by. Subtract each row's mean over the classes, and that number is gone. (Is this step needed? A later fold
 # comes back to it.) What remains is a set of *linear equations* in `W` and `b`, one for each class. With `d` inputs,
-# each class has `d` weights and one bias. These answers are exact, however small: take their logarithms as they are,
-# without the lower limit that lab 5 put on them.
+# each class has `d` weights and one bias. These answers are exact, however small: take their logarithms as they are;
+# no lower limit is needed (lab 5 had one).
 #
 # Posteriors do not reveal everything: add the same vector to the weights of *every* class (or the same
 # number to every bias), and all logits of a row change by the same number, which softmax ignores. What
@@ -226,8 +226,8 @@ plots.curves(
 # The error does not shrink gradually, as it does when a model learns. It falls off a cliff. (The agreement does climb
 # gradually: a thief who is content with .84 stops at 600.) With 784 equations for 785 unknowns, there are still many
 # solutions; least squares takes the smallest, which is wrong in its weights and still chooses the same class for more
-# than 99 % of the clothes (for 97.8 % to 99.8 % with other noise). One more equation, and only one solution is left.
-# It is exact up to rounding, so one run is enough: other noise gives the same weights.
+# than 99 % of the clothes (in the course's own runs, with other noise, for 97.8 % to 99.8 %). One more equation, and
+# only one solution is left. It is exact up to rounding, so one run is enough: other noise gives the same weights.
 #
 # Nothing is generalised; the equations only have to be independent. Those of clothes are not: two pixels are 0 in all
 # 785, so no answer depends on their weights, and least squares sets these to 0. Here that happens to be almost right,
@@ -626,11 +626,14 @@ picture
 # %% [markdown]
 # ### 3a: where?
 #
-# `f` takes several positions at once. Where it has no kink, the slopes at both ends of an interval and the slope
-# across it are the same: call such an interval *straight*. If it has one kink, the two lines that leave its ends, each
-# with the slope measured there, cross exactly at the kink. Lines cross somewhere even if there are more kinks. So
-# evaluate `f` just before and just after the crossing (a millionth of the interval away), and accept it only if the
-# first value lies on the one line and the second on the other.
+# `f` takes several positions at once. Look at an interval:
+#
+# 1. If it has no kink, the slopes at both its ends and the slope across it are the same: call it *straight*.
+# 2. If it has one kink, the two lines that leave its ends, each with the slope measured there, cross exactly at the
+#    kink. But lines cross somewhere even if there are more kinks. So evaluate `f` just before and just after the
+#    crossing (a millionth of the interval away), and accept it only if the first value lies on the one line and the
+#    second on the other.
+# 3. Otherwise, split it, and look at both parts.
 #
 # Two measured slopes are hardly ever equal to the last digit, so the scaffold says what counts as the same:
 # `straight` and `narrow` are given, and a value lies on a line if it is off by at most `tolerance`.
@@ -871,7 +874,8 @@ print("from labels only:", steal_network(labels.query, 784, 16), f"({labels.used
 # for a neuron. Sixteen neurons take 25,120; a walk along another line and the least squares need only the other 310.
 # Nothing was learnt: each weight is measured. Why only to five decimals, and to twelve in exercise 1?
 # Answers are exact to about 1e-15 of their size, but their differences are divided by 1e-6, which leaves about eight
-# decimals of a weight, and a bias adds up 784 weights, each times a coordinate of the kink.
+# decimals of a weight, and a bias adds up 784 weights, each times a coordinate of the kink. So it gathers 784 such
+# errors, and five or six decimals are left.
 #
 # With labels alone, the same attack finds nothing. An answer that is only +1 or -1 is flat everywhere except where it
 # jumps, so its slope does not change where a neuron switches. But labels stop *this* attack only: there is one now
@@ -900,8 +904,8 @@ print(assistant.write("\n:hacker: n. ", 60, seed=1))
 
 # %% [markdown]
 # **Idea.** The logits of a prompt are `W h`: whatever the hidden state `h` is, they lie in the space
-# that the columns of `W` span. Stack the logits of many prompts: the matrix has only as many nonzero
-# singular values as `h` has numbers. In practice the rest are not exactly 0, because computers round, to
+# that the columns of `W` span. Stack the logits of many prompts: the matrix has no more nonzero
+# singular values than `h` has numbers. In practice the rest are not exactly 0, because computers round, to
 # float32 or to a few decimals. But they are far smaller: the values fall off a *cliff*.
 #
 # Three things to keep in mind:
@@ -1188,7 +1192,8 @@ print(f"{thief.tokens:,} tokens, {thief.tokens * PRICE / 1e6:.2f} dollars")
 # - *average of 9* does what *raise* does, but sends each query nine times and averages the answers.
 #
 # And what do honest users keep? They want calibrated probabilities. Two numbers measure these: the *perplexity* of
-# held-out text, and the *calibration error* of the most likely token (lab 1).
+# held-out text (the lower, the less the next token surprises), and the *calibration error* of the most likely token
+# (how far its stated probability is from how often it comes; lab 1).
 #
 # The tokens that are not returned share what is left evenly: if the five have a probability of .9 in all, each of the
 # other 1,019 gets .1/1,019. (A user who is told more than .95 in all keeps .05 for the rest.) So even the undefended
@@ -1384,8 +1389,8 @@ print(f"as before: about {80 * every * dollars / patient.used:.0f} dollars for t
 #
 # The hole is narrower, not closed. Each next token says on which side of a threshold *that the thief has chosen* a
 # logit lies, and enough such answers are a number. The hidden size alone costs 2.30 dollars instead of .04, and all
-# logits, with the last layer, about 24 instead of .37: 61 and 64 times as much *for this thief*, who takes one token
-# at a time.
+# logits, with the last layer, about 24 instead of .37: 61 and 64 times as many queries *for this thief*, who
+# takes one token at a time.
 #
 # A provider can limit the bias. If words can only be banned, next tokens show an order and no numbers, as long as the
 # service returns the likeliest token. (If it draws the token at random, as many do, counting how often each comes
