@@ -1490,8 +1490,9 @@ plots.curves(
 # each picture (four runs, 60 % lies). But a thief who chooses the questions reads permutations off where many pictures
 # share them (one for all, eight cells), and recognises those that are not shared. Between the two, behind 512 or 4,096
 # cells, ours gained nothing with 3,000 or 6,000 queries. A thief who recognises the lies has about what the oracle has,
-# at twice the queries; one who undoes them may have more, up to what an undefended service gives away. Against the oracle no lie helps, but a better detector does, and one that has learnt from other outliers,
-# most of them made of honest pictures, finds nine out of ten shapes.
+# at twice the queries; one who undoes them may have more, up to what an undefended service gives away. Against the
+# oracle no lie helps, but a better detector does, and one that has learnt from other outliers, most of them made of
+# honest pictures, finds nine out of ten shapes.
 #
 # **Not shown.**
 # - That the thieves of this lab are the best ones. All train the same small clone, and none combines walking with
