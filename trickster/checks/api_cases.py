@@ -130,19 +130,19 @@ def over_budget(part: Part, make_api: MakeApi) -> None:
     x, model = pictures(spent, "budget"), Model()
     service = make_api(model, budget=spent + left)
     _served(service, x)
-    more, then, rest = f"{left + 1} more", "then 1 more", f"then {left}, as many as are left"
+    more, rest = f"{left + 1} more", f"then {left}, as many as are left"
     told: list[Any] = []
     seen = {more: _refusal(service, x[: left + 1], BudgetExceeded, told)}
     after = number(service.used, "used")
     if not seen[more]:
-        refused = not _refusal(service, x[:left], BudgetExceeded)
-        if refused:
+        served = _refusal(service, x[:left], BudgetExceeded)
+        if not served:
             seen[rest] = "refused"
         else:
-            seen[then] = _refusal(service, x[:1], BudgetExceeded)
+            seen[f"then {left}: {served}, then 1 more"] = _refusal(service, x[:1], BudgetExceeded)
     flood, budget = int(rng.integers(4_000, 6_000)), int(rng.integers(500, 2_000))
     flooded = make_api(model, budget=budget)
-    seen[f"{flood:,} against {budget:,}"] = _refusal(
+    seen[f"{flood:,} to a new service with {budget:,} left"] = _refusal(
         flooded, np.repeat(x[:1], flood, axis=0), BudgetExceeded
     )
     true = told in ([], [(left + 1, left)])

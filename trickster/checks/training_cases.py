@@ -177,11 +177,11 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
     part.expect(
         bool(falls and fits and learnt),
         f"loss {first:.2f} in epoch 1, {last:.2f} in epoch {EPOCHS}; the network that came back "
-        f"has a loss of {after:.2f} ({before:.2f} before) and {right:.2f} right; its first steps "
-        f"{'go' if down else 'do not go'} against the gradient",
+        f"has a loss of {after:.2f} ({before:.2f} before) and an accuracy of {right:.2f}; its "
+        f"first steps {'lead' if down else 'do not lead'} downhill",
         f"a last loss near that of the network, below 0.7 of the first, more than {RIGHT:.2f} "
-        "right, and steps against the gradient",
-        "2.1 to 0.3, .90 right",
+        "of the answers right, and first steps that lead downhill",
+        "2.1 to 0.3, accuracy .90",
         _softmax_first(lesson.network, x, y, last)
         or (
             NO_STEPS
