@@ -267,6 +267,7 @@ CHECKED = {
         {name: answer.advice for name, answer in CHECKS["trickster"].items()},
         thresholds.DROP,
         ("thieves with fresh shapes", "thieves with a pool that you have not seen"),
+        often=("largest and smallest swapped",),
     ),
     "layered": Calibrated(
         lab4.layered.points,
@@ -281,6 +282,7 @@ CHECKED = {
         thresholds.LAYERED_READ,
         ("a thief who has read your code",),
         NEARLY,
+        often=tuple(CHECKS["read"]),
     ),
 }
 
@@ -320,7 +322,7 @@ def _only(number: int) -> None:
 
 
 def jobs(runs: int = 20) -> list[Job]:
-    """So many runs of each answer."""
+    """So many runs of the answers that are run often, and fewer of the others."""
     return plan_jobs(CHECKED, runs)
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.calibrate_knowing                     # 20 runs, an hour, one core
     python -m benchmarks.calibrate_knowing --runs 1 --results LOOK       # a quick look, elsewhere
 
-Run i is graded with secret i, as a class is. The references are run most often: their spread
+Run i is graded with secret i, as a class is. Answers near a bar are run most often: their spread
 decides the bars that ``trickster/checks/thresholds.py`` quotes this table for. A run draws its
 pools and trains its undefended clones once for all answers.
 """
@@ -54,6 +54,7 @@ PART = "calibrate_knowing"
 FEATURES = slice(-128, None)
 Score = Callable[[np.ndarray], np.ndarray]  # statistics (n, 322) to (n,)
 KEPT = 100_000  # scores that a detector remembers
+FEW = 25  # runs of an answer that lies far from every bar, and takes seconds
 SOME = (0, 12, 16)  # the numbers of runs of what lies far from every bar
 Lie = Callable[[np.ndarray, np.ndarray, str], np.ndarray]  # posteriors, features, key
 
@@ -173,12 +174,14 @@ class Answer(NamedTuple):
     """What a student hands in, part of the advice to a wrong one, and in which runs it is tried.
 
     ``near``: right, and so near to what honest users may lose that a run may cost a few tenths.
+    ``often``: luck might turn its verdict.
     """
 
     given: Any
     advice: str = ""
-    runs: Collection[int] | None = None  # None: in all
+    runs: Collection[int] = range(FEW)
     near: bool = False
+    often: bool = False
 
 
 class Defence(NamedTuple):
@@ -238,11 +241,11 @@ ANSWERS: dict[str, dict[str, Answer]] = {
         "rolled by one": Answer(rolled_by_one, "whoever reads your code undoes it"),
     },
     "defend": {
-        "8 cells": Answer(Defence()),
-        "one permutation": Answer(Defence(lie=cells(0))),
-        "outlier exposure": Answer(Defence(exposure, share=0.015), near=True),
-        "one a picture": Answer(Defence(lie=each_its_own)),
-        "nearest neighbour, cells": Answer(Defence(nearest), "Your detector"),
+        "8 cells": Answer(Defence(), often=True),
+        "one permutation": Answer(Defence(lie=cells(0)), often=True),
+        "outlier exposure": Answer(Defence(exposure, share=0.015), near=True, often=True),
+        "one a picture": Answer(Defence(lie=each_its_own), often=True),
+        "nearest neighbour, cells": Answer(Defence(nearest), "Your detector", often=True),
         "lab 3's": Answer(Defence(nearest, reversed_order), "without the service's key", SOME),
         "reversed": Answer(Defence(lie=reversed_order), "without the service's key", SOME),
         "unkeyed cells": Answer(Defence(lie=unkeyed), "without the service's key", SOME),
@@ -268,6 +271,7 @@ ANSWERS: dict[str, dict[str, Answer]] = {
         "a grid of 200": Answer(on_a_grid, "about the middle of what is left"),
     },
 }
+QUICK = ("ask_twice", "walk_to_edge")  # checks that take no time
 BARS = {  # the part of a check, by its beginning, and what its value is compared with
     "unlie": {"lab 3's": thresholds.UNLIED, "another lie": thresholds.UNLIED},
     "detector": {"fresh": thresholds.CAUGHT_SHAPES, "a pool": thresholds.CAUGHT_HIDDEN},
@@ -310,13 +314,13 @@ def _check(check: str, given: Any) -> CheckResult:
 
 
 def jobs(runs: int = 20) -> list[Job]:
-    """So many runs of the references, and some of them of each other answer."""
+    """So many runs of the answers that are run often, and some of each other one."""
     return [
         (check, name, number)
         for number in range(runs)  # what a secret draws is drawn once for all of them
         for check, answers in ANSWERS.items()
         for name, answer in answers.items()
-        if answer.runs is None or number in answer.runs
+        if answer.often or check in QUICK or number in answer.runs
     ]
 
 

@@ -21,13 +21,21 @@ from unittest import mock
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a worker, as in grading
 
 import numpy as np
-from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
 from autograder import held_back
 from benchmarks.calibration import Calibrated, main, measure_verdict, plan_jobs, table
+from benchmarks.spending_answers import (
+    attack,
+    changed,
+    mirrored,
+    nine_rolls,
+    with_clothes_of_others,
+    with_mirror_images,
+    with_shapes,
+)
 from benchmarks.store import Job, Measurement, Results
-from trickster import adaptive_attacks, attacks, defenses, models, pools, training
+from trickster import attacks, defenses, models, pools, training
 from trickster.checks import draws, fixtures, lab1, lab2, lab3, thresholds
 from trickster.checks.probes import new_network, recorded, weights_of
 from trickster.withheld import nobody, refused_by
@@ -211,64 +219,6 @@ def on_probabilities(p: np.ndarray, sigma: float, rng: np.random.Generator) -> n
     return noisy / noisy.sum(axis=1, keepdims=True)
 
 
-Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def attack(
-    choose: Choose, undo: bool = False, ask_first: bool = True
-) -> Callable[[int], Functions]:
-    """Lab 3, exercise 6: what of shapes and real pictures is asked about, and what is believed.
-
-    ``undo``: lies are found and reversed; without ``ask_first`` the shipped victim is believed.
-    """
-
-    def make(number: int) -> Functions:
-        def spend(x_shapes, real, ask):
-            x = choose(x_shapes, real)
-            answers = ask(x) if ask_first else fixtures.victim().posteriors(x)
-            told = attacks.TrainingSet(x, answers)
-            return x, adaptive_attacks.unlied(
-                told, [defenses.misinform]
-            ).answers if undo else answers
-
-        return (spend,)
-
-    return make
-
-
-def changed(pixels: float, light: float) -> Choose:
-    """The real pictures and 2,900 more: moved by up to so many pixels, with clouds on them."""
-
-    def choose(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
-        rng, x = np.random.default_rng(0), np.tile(real, (29, 1, 1, 1))
-        steps = rng.uniform(-pixels, pixels, (len(x), 2))
-        x = np.stack([ndimage.shift(p, (0, *s), order=1) for p, s in zip(x, steps, strict=True)])
-        clouds = ndimage.gaussian_filter(rng.normal(size=x.shape), (0, 0, 1.5, 1.5))
-        x = np.clip(x + light * clouds / clouds.std(), 0, 1)
-        return np.concatenate([real, x]).astype(np.float32)
-
-    return choose
-
-
-def mirrored(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """The real pictures and their mirror images, all moved by a pixel in every direction."""
-    return nine_rolls(x_shapes, np.concatenate([real, real[..., ::-1]]))
-
-
-def nine_rolls(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """The real pictures, where they are and moved by a pixel in each of eight directions."""
-    steps = (-1, 0, 1)
-    return np.concatenate([np.roll(real, (i, j), (2, 3)) for i in steps for j in steps])
-
-
-def with_shapes(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
-    return np.concatenate([x_shapes[:2_900], real])
-
-
-def with_clothes_of_others(x_shapes: np.ndarray, real: np.ndarray) -> np.ndarray:
-    return np.concatenate([real, 0.9 * fixtures.fashion().x_train[:2_900]])
-
-
 def down_the_columns(answers: np.ndarray, labels: str) -> np.ndarray:
     """``argmax(axis=0)``, repeated until there are enough of them."""
     if labels == "soft":
@@ -352,6 +302,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "mirrored": Answer(attack(mirrored)),
         "nine rolls": Answer(attack(nine_rolls)),
         "far, lies undone": Answer(attack(changed(pixels=2, light=0.1), undo=True)),
+        "mirror images": Answer(attack(with_mirror_images)),
         "shapes": Answer(attack(lambda x_shapes, real: x_shapes), BELIEVED),
         "shapes, lies undone": Answer(attack(lambda x_shapes, real: x_shapes, undo=True), BELIEVED),
         "shapes and real": Answer(attack(with_shapes), BELIEVED),
@@ -366,8 +317,13 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
-CLOSE = {"spend": ("nine rolls",)}  # right answers near a bar, below which a part is earned
 PARTLY = {"steal": ("shapes",)}  # answers near a bar that earn most of the points, by design
+OFTEN = {  # near their bars, or done in no time
+    "train_victim": ("half as wide",),
+    "steal": ("reference", "half the size"),
+    "zero_mean_noise": tuple(CHECKS["zero_mean_noise"]),
+    "spend": ("mirrored", "nine rolls", "far, lies undone", "mirror images", "real alone"),
+}
 QUOTED = {  # in thresholds.py
     "train_victim": ("reference", "half as wide", "one epoch"),
     "train_clone": ("reference", "CNN", "300 of 3,000 answers"),
@@ -376,7 +332,7 @@ QUOTED = {  # in thresholds.py
         *("digits", "patches", "noise"),
     ),
     "spend": (
-        *("reference", "mirrored", "nine rolls", "far, lies undone"),
+        *("reference", "mirrored", "nine rolls", "far, lies undone", "mirror images"),
         *("shapes", "shapes, lies undone", "shapes and real", "real alone"),
     ),
 }
@@ -394,8 +350,9 @@ COMPARED = {  # with which threshold, and in which part of the check
     "train_clone": (thresholds.CLONE_FIDELITY, ("fidelity with 3,000 queries",)),
     "steal": (thresholds.STOLEN_FIDELITY, ("fidelity with 3,000 queries",), ("half the size",)),
     "spend": (
-        thresholds.SPENT_FIDELITY,
-        ("more than shapes bring", "more than the hundred pictures bring"),
+        thresholds.SPENT_GAIN,
+        ("more than the hundred pictures bring",),
+        ("mirror images",),
     ),
 }
 CHECKED = {
@@ -403,6 +360,7 @@ CHECKED = {
         function.points,
         {answer: given.advice for answer, given in CHECKS[name].items()},
         *COMPARED.get(name, ()),
+        often=OFTEN.get(name, ()),
     )
     for name, function in FUNCTIONS.items()
 }
@@ -419,7 +377,7 @@ def run_check(job: Job) -> Measurement:
 
 
 def jobs(runs: int = 20) -> list[Job]:
-    """So many runs of each answer."""
+    """So many runs of the answers that are run often, and fewer of the others."""
     return plan_jobs(CHECKED, runs)
 
 
@@ -427,20 +385,21 @@ def section(results: Results) -> str:
     """The table, as Markdown."""
     return (
         "Each run has a secret of its own, from which the checks draw. What is measured is "
-        "accuracy for the victim, fidelity for the clones. *Hardly a step*: one epoch at a "
-        "learning rate of 1e-7; *draws outside the seed*: other weights with the same seed; "
-        "*reference*, of the theft: asks first how coarsely the service looks; *half the size*: a "
-        "clone that sees the means of 2x2 squares, which earns most of the points; *shapes*: 20 "
-        "epochs with all pixels, which earns a part of them, as do the three below it; *digits*, "
-        "*patches*, *noise*: the same from a pool that steals badly; *shipped victim*: its own "
-        "classes, renamed as the answers say; *shipped features*: a last layer on what it sees, "
-        "fitted to the answers. Of lab 3's attack (*spend*): *reference* moves real pictures by "
-        "up to a pixel and lays faint clouds over them; *mirrored*: they and their mirror images, "
-        "moved by a pixel in every direction; *nine rolls*: the same without mirror images, the "
-        "simplest attack with full points, and near the bar; *far, lies undone*: moved and clouded "
-        "more, until a quarter is flagged, and the lies reversed; *shapes, lies undone*: no real "
-        "picture, which earns half of the points; *shapes and real*: 2,900 and 100, believed.\n\n"
-        + table(CHECKED, results)
+        "accuracy for the victim, fidelity for the clones, and for lab 3's attack (*spend*) how "
+        "much more it is than that of a clone of the hundred real pictures alone. *Hardly a "
+        "step*: one epoch at a learning rate of 1e-7; *draws outside the seed*: other weights "
+        "with the same seed; *reference*, of the theft: asks first how coarsely the service "
+        "looks; *half the size*: a clone that sees the means of 2x2 squares, which earns most of "
+        "the points; *shapes*: 20 epochs with all pixels, which earns a part of them, as do the "
+        "three below it; *digits*, *patches*, *noise*: the same from a pool that steals badly; "
+        "*shipped victim*: its own classes, renamed as the answers say; *shipped features*: a "
+        "last layer on what it sees, fitted to the answers. Of lab 3's attack: *reference* moves "
+        "real pictures by up to a pixel and lays faint clouds over them; *mirrored*: they and "
+        "their mirror images, moved by a pixel in every direction; *nine rolls*: the same without "
+        "mirror images, the simplest attack with full points; *mirror images*: not moved, which "
+        "earns a part; *far, lies undone*: moved and clouded more, until a quarter is flagged, "
+        "and the lies reversed; *shapes, lies undone*: no real picture, which earns half of the "
+        "points; *shapes and real*: 2,900 and 100, believed.\n\n" + table(CHECKED, results)
     )
 
 

@@ -8,6 +8,7 @@ why. A nearly right one gets all points in some runs only. Which checks and whic
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from benchmarks.store import Job, Measurement, Results, Run
 from trickster.checks.result import CheckResult
 from trickster.checks.thresholds import Threshold
 
+FEW = 33  # runs of an answer that lies far from its bar
 DIGITS = 3  # of a stored value, as many as the checks show
 EXPLAINED = "told"  # the name of that column in the stored files
 
@@ -31,6 +33,7 @@ class Calibrated(NamedTuple):
     threshold: Threshold | None = None
     parts: tuple[str, ...] = ()  # whose values are compared with it; the smallest one counts
     nearly: tuple[str, ...] = ()  # of the right answers those that may lose a part of the points
+    often: tuple[str, ...] = ()  # answers whose verdict luck might turn, or that take no time
 
 
 Checks = Mapping[str, Calibrated]
@@ -154,13 +157,27 @@ def _row(
 
 
 def plan_jobs(checks: Checks, runs: int) -> list[Job]:
-    """So many runs of each answer."""
+    """So many runs of the answers that are run often, and ``FEW`` at most of the others."""
     return [
         (check, name, number)
         for number in range(runs)
         for check, calibrated in checks.items()
         for name in calibrated.answers
+        if number < FEW or name in calibrated.often
     ]
+
+
+def counted(results: Results, check: str) -> str:
+    """``33 runs, 200 of nine rolls and real alone``: how often each answer was run."""
+    runs = Counter(job[1] for job, _ in results if job[0] == check)
+    fewest = min(runs.values())
+    more: dict[int, list[str]] = {}
+    for name, number in runs.items():
+        if number > fewest:
+            more.setdefault(number, []).append(name)
+    return ", ".join(
+        [f"{fewest} runs", *(f"{n} of {' and '.join(some)}" for n, some in more.items())]
+    )
 
 
 def main(about: str, part: str, checks: Checks, run: Run, jobs: Callable[[int], list[Job]]) -> int:

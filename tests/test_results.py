@@ -45,7 +45,7 @@ from benchmarks import thieves_by_defense as course
 from benchmarks.formatting import short
 from trickster import defenses, evaluation
 from trickster.api import Query
-from trickster.checks import fixtures, lab3, lab4, lab5, thresholds
+from trickster.checks import fixtures, lab3, lab4, lab5, spending_cases, thresholds
 from trickster.scenario import Scenario
 
 GUIDE = ROOT / "docs" / "grading.md"
@@ -485,7 +485,7 @@ QUOTED = {
     "train_victim": ("calibrate_training", thresholds.VICTIM_ACCURACY),
     "train_clone": ("calibrate_training", thresholds.CLONE_FIDELITY),
     "steal": ("calibrate_training", thresholds.STOLEN_FIDELITY),
-    "spend": ("calibrate_training", thresholds.SPENT_FIDELITY),
+    "spend": ("calibrate_training", thresholds.SPENT_GAIN),
     "trickster": ("calibrate_defenses", thresholds.DROP),
     "layered": ("calibrate_defenses", thresholds.LAYERED_DROP),
     "read": ("calibrate_defenses", thresholds.LAYERED_READ),
@@ -531,13 +531,13 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     near = script.NEAR.get(check, ())
     for quoted in calibration.evidence(found, check, near):
         assert f"refused for something else: {quoted}" in bar.evidence
-    partly, close = (getattr(script, kind, {}).get(check, ()) for kind in ("PARTLY", "CLOSE"))
+    partly = getattr(script, "PARTLY", {}).get(check, ())
     for name, words in script.CHECKED[check].answers.items():
         value = calibration.values_of(found, check, name)
         far = calibration.deviations(value, bar.full) if len(value) > 1 else 0.0
         nearly = name in script.CHECKED[check].nearly and f"nearly right: {name}" in bar.evidence
         if not words and not nearly:
-            assert far >= (2 if name in close else 3), f"{name} lies {far:.1f} above {check}'s bar"
+            assert far >= 3, f"{name} lies {far:.1f} above {check}'s bar"
             assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"
         elif words and far < 0:  # what lies above the bar is refused for something else anyway
             assert far <= -3 or name in (*near, *partly), (
@@ -549,9 +549,22 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
 
 def test_the_bars_say_how_many_runs_they_rest_on():
     for check, (part, bar) in QUOTED.items():
-        runs = Counter(job[1] for job, _ in stored(part) if job[0] == check)
-        quoted = int(re.match(r"(\d+) runs: ", bar.evidence)[1])
-        assert set(runs.values()) == {quoted}, check
+        said = calibration.counted(stored(part), check)
+        assert bar.evidence.startswith(f"{said}: "), f"{check}: {said}"
+
+
+@pytest.mark.parametrize("check", QUOTED)
+def test_whoever_lies_near_a_bar_was_run_often(check):
+    (part, bar), found = QUOTED[check], stored(QUOTED[check][0])
+    script = CALIBRATED[part]
+    checked, elsewhere = script.CHECKED[check], script.NEAR.get(check, ())
+    for name, words in checked.answers.items():
+        value = calibration.values_of(found, check, name)
+        far = calibration.deviations(value, bar.full) if len(value) > 1 else 9.0
+        decides = name not in elsewhere and not (
+            words and far > 0
+        )  # else refused for another fault
+        assert not decides or abs(far) >= 4 or name in checked.often, f"{check}: {name}, {far:.1f}"
 
 
 @pytest.mark.parametrize(
@@ -581,23 +594,19 @@ def test_the_guide_says_how_many_points_were_run_over_and_over():
     assert every == sum(int(n) for text in sources for n in points.findall(text))
 
 
-def test_the_guide_names_the_right_answer_that_lies_close_to_its_bar():
-    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    assert "that all right answers but one lie more than three" in text
-    close = {
-        name: calibration.deviations(calibration.values_of(stored(part), check, name), bar.full)
-        for check, (part, bar) in QUOTED.items()
-        for name in getattr(CALIBRATED[part], "CLOSE", {}).get(check, ())
-    }
-    assert list(close) == ["nine rolls"]
-    assert f"moved by a pixel, lies {close['nine rolls']:.1f} above." in text
-
-
 @pytest.mark.parametrize("check", QUOTED)
 def test_what_is_called_usual_is_what_the_reference_measures(check):
     (part, bar), script = QUOTED[check], CALIBRATED[QUOTED[check][0]]
     runs = calibration.values_of(stored(part), check, script.QUOTED[check][0])
-    assert float(bar.usual.rpartition("about ")[2]) == pytest.approx(runs.mean(), abs=0.006)
+    usual = float(re.search(r"about (\.\d+)", bar.usual)[1])
+    assert usual == pytest.approx(runs.mean(), abs=0.006)
+
+
+def test_what_is_called_a_usual_fidelity_of_lab_3_s_attack_is_what_the_lab_s_own_got():
+    (executed,) = (ROOT / "solutions").glob("lab3_*/lab3_*.ipynb")
+    (got,) = re.findall(r"0(\.\d+), runs from", executed.read_text(encoding="utf-8"))
+    usual = re.search(r"about (\.\d+)", spending_cases.USUAL)[1]
+    assert float(usual) == pytest.approx(float(got), abs=0.02)
 
 
 def test_the_bar_of_honest_loss_quotes_what_was_measured():
@@ -689,14 +698,21 @@ def of_the_course(*pairs: tuple[str, str]) -> list[float]:
     return [np.mean(course.values(stored("thieves_by_defense"), *pair)) for pair in pairs]
 
 
-def of_both_clones(*pairs: tuple[str, str]) -> list[float]:
-    """Mean fidelity behind a defence of each thief: with lab 2's clone, then with the labs' own."""
+def trained_long_and_briefly(*pairs: tuple[str, str]) -> list[float]:
+    """Mean fidelity behind a defence of each thief: trained eight times as long, and as usual."""
     found = stored("knowing_thieves")
     return [
         np.mean(knowing_thieves.values(found, defense, name))
         for defense, thief in pairs
-        for name in (knowing_thieves.with_clone(thief, knowing_thieves.LAB_2), thief)
+        for name in (knowing_thieves.with_clone(thief, knowing_thieves.LONG), thief)
     ]
+
+
+def taken_from_the_unknowing() -> list[float]:
+    """What the Trickster takes from who does not know: from a clone trained long, and briefly."""
+    behind = trained_long_and_briefly(("Trickster", "does not know"))
+    undefended = trained_long_and_briefly(("none", "does not know"))
+    return list(np.subtract(undefended, behind))
 
 
 def quotes():
@@ -853,9 +869,14 @@ def quotes():
         "lab3",
         r"(\.\d+) in place of (\.\d+) for a thief who does not know, and (\.\d+) in place of "
         r"(\.\d+) for the un-lier \(undefended (\.\d+) in place of (\.\d+)\)",
-        of_both_clones(
+        trained_long_and_briefly(
             ("Trickster", "does not know"), ("Trickster", "un-lier"), ("none", "does not know")
         ),
+    )
+    yield (
+        "lab3",
+        r"From the first of them the defence then takes (\.\d+), not (\.\d+)",
+        taken_from_the_unknowing(),
     )
     yield (
         "lab4",
@@ -998,8 +1019,7 @@ def quotes():
         r"raise a less likely B by 1.*? reads all logits of a prompt with an error of (\.\d+)",
         [exact_theft.values(*by_steps).mean()],
     )
-    bar = thresholds.SPENT_FIDELITY
-    believed = calibration.values_of(stored("calibrate_training"), "spend", "shapes").mean()
+    bar = thresholds.SPENT_GAIN
     yield (
         "lab2",
         r"\| fidelity \|"
@@ -1009,8 +1029,8 @@ def quotes():
     )
     yield (
         "lab3",
-        r"\| (\.\d+) \| 2 \| \| (\.\d+) \| 4 \|.*? the answers to 3,000 shapes gets about (\.\d+)",
-        [thresholds.SPENT_BETTER, bar.full, believed],
+        r"\| (\.\d+) \| 2 \| \| (\.\d+) more than .*? \| 4 \| \(From (\.\d+) more on",
+        [thresholds.SPENT_BETTER, bar.full, bar.some],
     )
 
 

@@ -611,10 +611,10 @@ lab3.misinform(misinform)
 # most likely. Give the class <code>order[i, 0]</code> the probability that <code>order[i, -1]</code> had.
 # </details>
 #
-# > **Predict.** The noise of exercise 1 put another class on top in a third of the answers, and left a thief with soft
-# > labels .634 of .677. The detector of exercise 2 flags 56 % of the shapes. With the two seeds used in exercise 5, this
-# > thief gets .66 undefended. If all flagged shapes get your lie, and the others the truth, what is left? And if the
-# > flagged ones get their ten numbers in a random order instead, with the victim's class never on top?
+# > **Predict.** Undefended, a thief with soft labels reaches .66. Now all flagged shapes (56 %) get your lie, and the
+# > others the truth. What fidelity is left? And what if the flagged ones get their ten numbers in a *random* order
+# > instead, with the victim's class never on top? You will see both at the end of exercise 5. (For comparison: the
+# > noise of exercise 1 was on every answer, and took .04.)
 
 # %%
 my_left, my_shuffled = "no guess yet", "no guess yet"  # for example 0.5, 0.5
@@ -753,12 +753,13 @@ plots.dots(
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# Noise costs the thief little, .633 is left of .659: on average it leaves the victim's class on top. A random order is
-# always wrong, and leaves .444. Your lies, wrong just as often, leave .287. It is tempting to say that a clone learns
-# lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly less: two draws
-# on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason. What is on top
-# matters too: in 20 runs of this exercise's check, an answer that names nothing but the victim's *least* likely class
-# cost the best thief .37, as much as a reversed one. (Why that class misleads so much was not measured.)
+# Noise costs the thief little, .633 is left of .659: on average it leaves the victim's class on top. A random order
+# is always wrong, and leaves .444. Your lies, wrong just as often, leave .287. It is tempting to say that a clone
+# learns lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly less:
+# two draws on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason.
+# What is on top matters too: in 20 runs of this exercise's check, an answer that puts all its probability on the
+# victim's *least* likely class cost the best thief .37, as much as a reversed one. (Why that class misleads so much
+# was not measured.)
 #
 # </details>
 #
@@ -827,10 +828,10 @@ plots.bars(
 # too close to tell apart, and 1,000 clean answers give no more (.616, this thief undefended). Averaging spends three
 # queries to clean one answer; training does that for free, over different pictures.
 #
-# The check compares the *best* thief without and with the defence, and here that is the one with soft labels. From the
-# other pool, which had no part in choosing `K` and the score, this thief keeps no more: a fidelity of .229, and .256
-# from shapes. The drop that counts, here that of accuracy, is smaller there (.307, not .426) because that pool steals
-# less undefended.
+# Go back to the table of the check, which draws other pictures: its *best* thief is the one with soft labels, too.
+# From the other pool, which had no part in choosing `K` and the score, this thief keeps no more: a fidelity of .229,
+# and .256 from shapes. The drop that counts, here that of accuracy, is smaller there (.307, not .426) because that
+# pool steals less undefended.
 #
 # </details>
 
@@ -920,10 +921,10 @@ plots.frontier(
 # <details><summary><b>Read the result</b></summary>
 #
 # The table says that the step lowers the fidelity by .039 [.015, .081] and the utility by .001 [.000, .003]. The
-# fidelity falls for all four seeds, so probably yes; but four values of one sign occur by chance in one of eight cases,
-# so repeat it before you pay for it.
-# (The rate was picked on the same pictures that its utility is reported on; with five candidates, that flatters
-# it only a little.)
+# fidelity falls for all four seeds, so probably yes. But an interval that is resampled from four positive values can
+# never reach 0, and four values of one sign occur by chance in one of eight cases: repeat it before you pay for it.
+# (The rate was picked on the same pictures that its utility is reported on; with five candidates, that flatters it
+# only a little.)
 #
 # </details>
 
@@ -945,12 +946,14 @@ plots.frontier(
 # | mean fidelity | points |
 # |---|---|
 # | .31 | 2 |
-# | .50 | 4 |
+# | .035 more than the best of the three simple attacks that the prediction names | 4 |
 #
-# A thief who believes the answers to 3,000 shapes gets about .16. These bars are for the check's services, whose
-# classes are harder to learn; in a rehearsal against your own service, the same attack scores much higher. Use
-# `rehearse` (a few seconds; it also shows ten of your pictures) to compare attacks, and the check (about ten) to see
-# where you stand, as often as you like.
+# (From .025 more on, you get a part of the last two points.)
+#
+# A thief who believes the answers to 3,000 shapes stays well below the first. These numbers are for the check's
+# services, whose classes are harder to learn; in a rehearsal against your own service, the same attack scores much
+# higher. Use `rehearse` (a few seconds; it also shows ten of your pictures) to compare attacks, and the check (about
+# ten) to see where you stand, as often as you like.
 #
 # - **You may use** the shapes, the hundred pictures and what you make of them; what you know about the *method*, how
 #   queries are scored and answers reversed; an un-lier of your own.
@@ -959,12 +962,13 @@ plots.frontier(
 #
 # <details><summary>What the check does</summary>
 #
-# It sends your attack against three services, each with 3,000 shapes and 100 real pictures of its own. In front of each
-# stands the library's trickster, as in exercise 5: one nearest neighbour, a false-positive rate of 2 %, reversed answers
-# (whichever lie you wrote). Its detector looks through your victim's features, so the share that is flagged is about
-# what you rehearse. As in lab 2, each service sorts clothes into ten classes of its own, so that only its answers tell
-# you which. The check trains the clone, always the small one of this lab and always with as many steps. All that counts
-# is what you asked about, and what you made of the answers.
+# It sends your attack against three services, each with 3,000 shapes and 100 real pictures of its own. In front of
+# each stands the library's trickster, as in exercise 5: one nearest neighbour, a false-positive rate of 2 %, reversed
+# answers (whichever lie you wrote). Its detector looks through your victim's features, so the share that is flagged
+# is about what you rehearse. As in lab 2, each service sorts clothes into ten classes of its own, so that only its
+# answers tell you which. The check trains the clone, always the small one of this lab and always with as many steps,
+# and beside it that of the best simple attack. All that counts is what you asked about, and what you made of the
+# answers.
 #
 # </details>
 #
@@ -1315,9 +1319,10 @@ plots.bars(
 #
 # **Not shown.** Why naming the least likely class hurts more than naming a random wrong one; and whether customers
 # with unusual clothes bear more of the cost than others, which should be measured before a real service is defended
-# like this. All thieves of this lab trained the same small clone. Lab 2's best gets more out of the same answers: in
-# the course's own measurements, over five seeds, .388 in place of .271 for a thief who does not know, and .729 in
-# place of .670 for the un-lier (undefended .746 in place of .693).
+# like this. All thieves of this lab trained the same small clone, and only briefly. Trained eight times as long, it
+# gets more out of the same answers: in the course's own measurements, over five seeds, .388 in place of .271 for a
+# thief who does not know, and .746 in place of .670 for the un-lier (undefended .764 in place of .693). From the
+# first of them the defence then takes .376, not .422.
 
 # %% [markdown]
 # **Is it allowed?** Try thefts only on services that are your own, or whose owner has agreed: most terms of

@@ -19,14 +19,15 @@ from trickster.api import BudgetExceeded, PredictionAPI, Query
 from trickster.checks import clone_cases, draws, fixtures, teacher
 from trickster.checks.distributions import distributions
 from trickster.checks.result import SAME, Missed, NotMeasured, Part, Sheet, array
-from trickster.checks.thresholds import SPENT_BETTER, SPENT_FIDELITY
+from trickster.checks.thresholds import SPENT_BETTER, SPENT_GAIN
 from trickster.defenses import Trickster
+from trickster.models import Classifier
 from trickster.training import same_steps
 
 SERVICES = 3
 BUDGET = 3_000  # queries, and pictures that a clone may be trained on
 REAL = 100  # pictures of clothes that the thief owns
-USUAL = f"{SPENT_FIDELITY.usual}, with 6% lies"
+USUAL = "about .60, with 6% lies"
 MISLED = 0.2  # who is lied to more often should hear that first
 FEW = 300  # different pictures
 LOOKED_AT = 66  # pictures of each training set that are compared with clothes of others
@@ -53,6 +54,9 @@ class _Service:
         self._teacher = teacher.service("spend", number)
         self._trickster = _trickster()
         self.lies = 0
+
+    def open(self) -> PredictionAPI:
+        return PredictionAPI(self, budget=BUDGET, defenses=[self.mislead])
 
     def features_and_posteriors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return fixtures.victim().features(x), self._teacher.posteriors(x)
@@ -85,7 +89,7 @@ def one_theft(spend: Callable[..., Any], number: int) -> Theft:
     """What ``spend`` makes of 3,000 queries to the service of this number."""
     shapes, real = clone_cases.query_pool("shapes", BUDGET, "spend", number), _real(number)
     victim = _Service(number)
-    service = PredictionAPI(victim, budget=BUDGET, defenses=[victim.mislead])
+    service = victim.open()
     client = service.client("thief")
 
     def ask(x: np.ndarray) -> np.ndarray:
@@ -111,14 +115,19 @@ def one_theft(spend: Callable[..., Any], number: int) -> Theft:
             "classes of its own: only its answers, ask(x), tell you which."
         )
     given = {picture.tobytes() for picture in shapes}
-    seed = draws.seed("spend", "clone", number)
     return Theft(
-        attacks.TrainingSet(x, answers, epochs=same_steps(len(x)), seed=seed),
+        _training_set(x, answers, number),
         used,
         victim.lies / used,
         float(np.mean([picture.tobytes() in given for picture in x])),
         others(x, real, number),
     )
+
+
+def _training_set(x: np.ndarray, answers: np.ndarray, number: int) -> attacks.TrainingSet:
+    """As every clone of this service learns: for as many steps, from the same weights."""
+    seed = draws.seed("spend", "clone", number)
+    return attacks.TrainingSet(x, answers, epochs=same_steps(len(x)), seed=seed)
 
 
 def _pair(found: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -197,12 +206,18 @@ class Thefts(NamedTuple):
     """What came of all attacks: a fidelity each, and what a learner is told of them."""
 
     fidelity: tuple[float, ...]
+    from_real: tuple[float, ...]  # what the hundred pictures alone bring at the same services
     measured: str
     advice: str
 
     @property
     def mean(self) -> float:
         return float(np.mean(self.fidelity))
+
+    @property
+    def gain(self) -> float:
+        """Beyond what the hundred pictures alone bring."""
+        return self.mean - float(np.mean(self.from_real))
 
 
 def send(sheet: Sheet, part: Part, spend: Callable[..., Any], services: int) -> Thefts:
@@ -217,6 +232,7 @@ def send(sheet: Sheet, part: Part, spend: Callable[..., Any], services: int) -> 
     clone_cases.look_twice(sheet, float(np.mean(values)))
     return Thefts(
         tuple(values),
+        tuple(_from_real_alone(number) for number in range(services)),
         f"{np.mean(values):.3f}, runs from {min(values):.3f} to {max(values):.3f} ({services} "
         f"services); {max(theft.used for theft in thefts):,} queries, {lies:.0%} of them answered "
         "with lies",
@@ -241,21 +257,34 @@ def more_than_real(part: Part, found: Thefts | None) -> None:
     if found is None:
         raise NotMeasured("no theft was completed, see above.")
     part.award(
-        SPENT_FIDELITY.share(found.mean),
-        found.measured,
-        f"at least {SPENT_FIDELITY.full} (some points from {SPENT_FIDELITY.some})",
-        USUAL,
+        SPENT_GAIN.share(found.gain),
+        f"{found.mean:.3f}, which is {abs(found.gain):.3f} {'more' if found.gain >= 0 else 'less'} "
+        f"than a clone of the hundred pictures alone has ({np.mean(found.from_real):.3f})",
+        f"at least {SPENT_GAIN.full} more (some points from {SPENT_GAIN.some})",
+        SPENT_GAIN.usual,
         found.advice if found.mean >= SPENT_BETTER else SAME,
-        value=found.mean,
+        value=found.gain,
     )
 
 
 def _fidelities(thefts: Sequence[Theft]) -> list[float]:
-    clones, x = attacks.train_clones([theft.training_set for theft in thefts]), _measured()
-    return [
-        evaluation.fidelity(clone.labels(x), teacher.labels(x, "spend", number))
-        for number, clone in enumerate(clones)
-    ]
+    clones = attacks.train_clones([theft.training_set for theft in thefts])
+    return [_fidelity(clone, number) for number, clone in enumerate(clones)]
+
+
+def _fidelity(clone: Classifier, number: int) -> float:
+    x = _measured()
+    return evaluation.fidelity(clone.labels(x), teacher.labels(x, "spend", number))
+
+
+@draws.cached
+def _from_real_alone(number: int) -> float:
+    """The fidelity of a clone that was trained on the thief's own pictures and nothing else."""
+    x = _real(number)
+    (clone,) = attacks.train_clones(
+        [_training_set(x, _Service(number).open().client("thief").query(x), number)]
+    )
+    return _fidelity(clone, number)
 
 
 def _must_be_own(sheet: Sheet, share: float) -> None:

@@ -90,13 +90,11 @@ DROP = Threshold(
     "to .359; wrong ones: zero-mean noise, fixed -.026 to .044, keeps the argmax -.003 to .037; "
     "refused for something else: random lies .082 to .158",
 )
-SPENT_FIDELITY = Threshold(
-    0.50,
-    0.49,
-    "about .60",
-    "20 runs: right answers: reference .579 to .624, mirrored .531 to .568, nine rolls .506 to "
-    ".550, far, lies undone .521 to .605; wrong ones: shapes .126 to .188, shapes, lies undone "
-    ".314 to .403, shapes and real .220 to .298, real alone .439 to .489",
+SPENT_GAIN = Threshold(  # of fidelity, beyond what the hundred real pictures alone bring
+    0.035,
+    0.025,
+    "about .14 more",
+    "EVIDENCE",
 )
 SPENT_BETTER = 0.31  # below it: whoever believes answers about shapes; above: whoever corrects them
 HONEST_LOSS = 0.015  # of the honest users' accuracy

@@ -1,8 +1,8 @@
 # /// zoo
 # about = "Sends the hundred real pictures and makes nothing of them"
 # [expect]
-# spend_test = [2, 3.5]
-# total = [2, 3.5]
+# spend_test = 2
+# total = 2
 # shows = ["What else can you make of the real pictures"]
 # ///
 
