@@ -865,7 +865,7 @@ playground(
 # accuracy, and at most 3 % of their pictures may be treated as weird. Leave some room.
 #
 # The check takes half a minute. It runs your code as two services, each with a key of its own, and sends these
-# thieves (the last one runs your code too):
+# thieves (the last one also runs your code):
 #
 # - one who believes every answer (*soft labels* in its table), and one who keeps labels only (*hard labels*);
 # - the un-lier, and small-loss selection;
@@ -1181,7 +1181,7 @@ lab5.ask_twice(ask_twice)
 # With the logarithms <code>first</code> and <code>second</code> of both answers,
 # <code>np.abs(first - second).mean(axis=1)</code> compares class by class, and
 # <code>np.abs(np.sort(first) - np.sort(second)).mean(axis=1)</code> whatever the order. For a truth the two are
-# nearly equal; for a lie in another order, the first is larger by 1 or more.
+# nearly equal; for a lie in another order, the first is larger, nearly always by more than 0.7.
 # </details>
 
 # %% [markdown]
@@ -1239,8 +1239,8 @@ lab5.walk_to_edge(walk_to_edge)
 
 # %% [markdown]
 # Does it work on your service? The next cell takes a real picture and four shapes of its class, walks with your
-# function, and counts the other lies that one of the permutations found would undo. (It peeks at the truth for both:
-# to choose lines on which the class stays the same, and to see which permutation fits. A real thief has to find out.)
+# function, and counts the other lies that one of the permutations found would undo. (It peeks at the truth twice: to
+# choose lines on which the class stays the same, and to see which permutation fits. A real thief has to find out.)
 
 
 # %% provided="read_off"
@@ -1371,12 +1371,12 @@ plots.bars(
 # of the answers believed in the end are true. That gives .496, where the oracle has .540 and a thief who believes every
 # answer .180. (One run: over five keys, the walking thief has as much as the oracle, .55 and .56.)
 #
-# One permutation for each picture does the reverse. What the walking thief finds at one edge holds nowhere else (.157),
-# but every lie shows: two queries tell it from a truth. The copying thief asks about 1,500 pictures and keeps the 8 %
-# whose answers did not change order, some 120. They teach the clone .359. (One run: over five keys, some 145 give .43.)
-# The oracle, who pays for no copies, has some 270. For a thief who believes every answer these two lies are alike here:
-# behind your detector, which flags 91 % of the shapes, .180 and .178 are left in this run (in exercise 4, with 60 %
-# lies, .331 and .397).
+# One permutation for each picture does the reverse. What the walking thief finds at one edge holds nowhere else
+# (.157), but nearly every lie shows: two queries tell it from a truth. The copying thief asks about 1,500 pictures
+# and keeps the 8 % whose answers did not change order, some 120. They teach the clone .359. (One run: over five keys,
+# some 145 give .43.) The oracle, who pays for no copies, has some 270. For a thief who believes every answer these
+# two lies are alike here: behind your detector, which flags 91 % of the shapes, .180 and .178 are left in this run
+# (in exercise 4, with 60 % lies, .331 and .397).
 #
 # </details>
 #
@@ -1484,15 +1484,19 @@ plots.curves(
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** A defence must be measured against thieves who know it: lab 3's drop vanishes when its lies are undone. A
-# lie that depends on a secret key was not undone by the five thieves of exercise 5, who do not choose their questions.
-# Lies that follow one rule everywhere did more harm to a thief who believes every answer than lies that change with
-# each picture (four runs, 60 % lies). But a thief who chooses the questions reads permutations off where many pictures
-# share them (one for all, eight cells), and recognises those that are not shared. Between the two, behind 512 or 4,096
-# cells, ours gained nothing with 3,000 or 6,000 queries. A thief who recognises the lies has about what the oracle has,
-# at twice the queries; one who undoes them may have more, up to what an undefended service gives away. Against the
-# oracle no lie helps, but a better detector does, and one that has learnt from other outliers, most of them made of
-# honest pictures, finds nine out of ten shapes.
+# **Shown.**
+# - A defence must be measured against thieves who know it: lab 3's drop vanishes when its lies are undone.
+# - A lie that depends on a secret key was not undone by the five thieves of exercise 5, who do not choose their
+#   questions.
+# - Lies that follow one rule everywhere did more harm to a thief who believes every answer than lies that change with
+#   each picture (four runs, 60 % lies).
+# - A thief who chooses the questions reads permutations off where many pictures share them (one for all, eight
+#   cells), and recognises those that are not shared. Between the two, behind 512 or 4,096 cells, ours gained nothing
+#   with 3,000 or 6,000 queries.
+# - A thief who recognises the lies has about what the oracle has, at twice the queries; one who undoes them may have
+#   more, up to what an undefended service gives away.
+# - Against the oracle no lie helps, but a better detector does. One that has learnt from other outliers, most of them
+#   made of honest pictures, finds nine out of ten shapes.
 #
 # **Not shown.**
 # - That the thieves of this lab are the best ones. All train the same small clone, and none combines walking with
@@ -1500,7 +1504,7 @@ plots.curves(
 # - What gets past the detector. Mixing one of ten real pictures into each shape, half and half, and believing every
 #   answer gives .34 in place of .20 behind eight cells (a measurement of its own), for only 68 % of these queries are
 #   flagged. (No gain yet: the ten pictures alone give .39.) Behind 512 cells on demo A, half of *one* photograph in each
-#   query gives a clone that is right about .23 of its pictures (accuracy, two runs), and .36 without a defence.
+#   query gives a clone with an accuracy of .23 (two runs; .36 without a defence).
 # - That more queries undo 512 cells, or that they do not.
 # - What a lie is worth that invents its numbers.
 # - What walking and copying get where answers are rounded, or labels only (lab 4): both compare all ten numbers, and
