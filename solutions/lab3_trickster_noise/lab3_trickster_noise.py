@@ -146,12 +146,11 @@ def runs(values):
 # |---|---|---|
 # | ●○○○○ | 10 minutes | 2 + 2 |
 #
-# **Idea.** A public notebook called "The Trickster Defense" adds large random noise to the logits of
-# queries that look strange. Its own table shows a clone with an accuracy of 34 % undefended and 38 % *defended*,
-# one run each, under the caption "theft is sabotaged". (Its author is not named here: the mistake is a common one, and
-# all that the claim rests on is in these two numbers.) You will rebuild the noise and give it better conditions
-# than the notebook had: here *every* query of the thief gets noise, and no query of an honest user does,
-# as if a perfect detector told them apart.
+# **Idea.** A public notebook called "The Trickster Defense" adds large random noise to the logits of queries that look
+# strange. Its own table shows a clone with an accuracy of 34 % undefended and 38 % *defended*, one run each, under the
+# caption "theft is sabotaged". (Its author is not named here: the mistake is a common one, and the claim rests on these
+# two numbers alone.) You will rebuild the noise and give it better conditions than the notebook had: here *every* query
+# of the thief gets noise, and no query of an honest user does, as if a perfect detector told them apart.
 #
 # The logits are the logarithms of the posteriors, up to a constant that softmax ignores. Add normal
 # noise with mean 0 and standard deviation `sigma` to each of them, and take the softmax again.
@@ -828,10 +827,10 @@ plots.bars(
 # too close to tell apart, and 1,000 clean answers give no more (.616, this thief undefended). Averaging spends three
 # queries to clean one answer; training does that for free, over different pictures.
 #
-# Go back to the table of the check, which draws other pictures: its *best* thief is the one with soft labels, too.
-# From the other pool, which had no part in choosing `K` and the score, this thief keeps no more: a fidelity of .229,
-# and .256 from shapes. The drop that counts, here that of accuracy, is smaller there (.307, not .426) because that
-# pool steals less undefended.
+# Go back to the table of the check, which draws other pictures: its *best* thief is the one with soft labels, too. From
+# the other pool, which had no part in choosing `K` and the score, this thief keeps no more: a fidelity of .229, against
+# .256 from shapes. The drop that counts, here that of accuracy, is smaller there (.307, not .426) because that pool
+# steals less undefended.
 #
 # </details>
 
@@ -952,8 +951,9 @@ plots.frontier(
 #
 # A thief who believes the answers to 3,000 shapes stays well below the first. These numbers are for the check's
 # services, whose classes are harder to learn; in a rehearsal against your own service, the same attack scores much
-# higher. Use `rehearse` (a few seconds; it also shows ten of your pictures) to compare attacks, and the check (about
-# ten) to see where you stand, as often as you like.
+# higher, and attacks lie closer together. Use `rehearse` (a few seconds; it also shows ten of your pictures, and takes
+# another `seed`) to find out which changes are flagged and which attacks are clearly bad, and the check (about ten) to
+# compare good ones, as often as you like.
 #
 # - **You may use** the shapes, the hundred pictures and what you make of them; what you know about the *method*, how
 #   queries are scored and answers reversed; an un-lier of your own.
@@ -1153,8 +1153,8 @@ plots.bars(
 # </details>
 
 # %% [markdown] written="limits" points=2
-# What does the table say about this defence, and what is one thing that you would measure next as the owner? Use
-# numbers. Three to seven sentences.
+# What does the table say about this defence, why do 100 real pictures get past it, and what is one thing that you would
+# measure next as the owner? Use numbers. Three to seven sentences.
 #
 # ### BEGIN SOLUTION
 # Against a thief with shapes only, the defence works: fidelity falls from .659 to .287. A hundred real pictures undo
@@ -1260,12 +1260,12 @@ plots.bars(
 #
 # Swapped probabilities are spotted nearly as easily as reversed ones: in the course's own measurements, over three
 # seeds, the un-lier gets .622 in place of .643. If you rolled the classes by one, and set <code>undo</code> to roll
-# them back, your un-lier gained almost nothing: over three seeds, .353, and .351 by a thief who takes all answers for
-# the truth. A rolled answer looks like a true answer about another kind of clothes, and this thief looks at nothing
-# but the answers. A thief who also looks at the pictures finds it out: <code>adaptive_attacks.explained</code> trains
-# a first clone on answers of which each may be true or rolled, and then takes for each picture the version that this
-# clone finds likelier. In the same measurements that gives .650, and an undefended service gives away .664. (It is not
-# the better thief everywhere: against reversed answers it gets .378, and the un-lier .643.) The course's own
+# them back, your un-lier gained almost nothing: over three seeds it gets .353, and a thief who takes all answers for
+# the truth .351. A rolled answer looks like a true answer about another kind of clothes, and this thief looks at
+# nothing but the answers. A thief who also looks at the pictures finds it out: <code>adaptive_attacks.explained</code>
+# trains a first clone on answers of which each may be true or rolled, and then takes for each picture the version that
+# this clone finds likelier. In the same measurements that gives .650, and an undefended service gives away .664. (It is
+# not the better thief everywhere: against reversed answers it gets .378, and the un-lier .643.) The course's own
 # measurements, here and below, have other pools and seeds than this lab: compare figures within a sentence only.
 # </details>
 

@@ -18,7 +18,7 @@
 # - audit a public demonstration, one mechanism at a time;
 # - put a defence of your own together, see which thief it withstands, and advise an owner with numbers.
 #
-# **Time** about 130 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
+# **Time** about 135 minutes. **Points** 25. **You need** the ideas of lab 3, but not your code; no GPU.
 #
 # **The story.** *Ostrich & Daughters* have found a checklist: "return labels only, round the probabilities,
 # limit the rate". All of it is cheap, and all of it could be in place by Friday. It is Thursday, and they ask
@@ -964,18 +964,17 @@ plots.dots(
 
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
-# Noise and rate limit work. Alone, the noise takes more than three times what the rate limit takes: .237 [.203,
-# .271] against .073 [.044, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two
-# share the work, .109 [.078, .140] and .082 [.042, .123], and there 20 seeds show no difference: .027 [-.018,
-# .070]. The whole stack is weaker than the noise alone: its clone reaches .24, which is .044 [.008, .080] better.
-# The reason is the "hard labels", which send the true argmax in 40 % of the answers and so undo the noise there:
-# added to the noise, they make the clone better by .122 [.091, .155], and the stack without them is stronger by
-# .073 [.033, .108]. Alone, hard labels and renormalising never change the largest class, which is all the thief
-# uses, so they do exactly nothing. Rounding does change it, where two classes become equal, but for better about as
-# often as for worse: -.010 [-.036, .017], no effect that 20 seeds can show. The rate limit leaves 60 % of the
-# answers, and what it takes is simply the price of having fewer. Honest users pay for the noise, with every query:
-# their accuracy falls from .974 to .902 with noise alone, and to .924 with the stack. What the rate limit costs
-# them, this experiment cannot show.
+# Noise and rate limit work: alone, the noise takes more than three times what the rate limit takes: .237 [.203, .271]
+# against .073 [.044, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two share the
+# work, .109 [.078, .140] and .082 [.042, .123], and there 20 seeds show no difference: .027 [-.018, .070]. The whole
+# stack is weaker than the noise alone: its clone reaches .24, which is .044 [.008, .080] better. The reason is the
+# "hard labels", which send the true argmax in 40 % of the answers and so undo the noise there: added to the noise, they
+# make the clone better by .122 [.091, .155], and the stack without them is stronger by .073 [.033, .108]. Alone, hard
+# labels and renormalising never change the largest class, which is all the thief uses, so they do exactly nothing.
+# Rounding does change it, where two classes become equal, but for better about as often as for worse: -.010 [-.036,
+# .017], no effect that 20 seeds can show. The rate limit leaves 60 % of the answers, and what it takes is simply the
+# price of having fewer. Honest users pay for the noise, with every query: their accuracy falls from .974 to .902 with
+# noise alone, and to .924 with the stack; what the rate limit costs them, this experiment cannot show.
 #
 # ### BEGIN MARK SCHEME
 # One point: noise (or noise and rate limit) is named as what works, at least two of rounding, hard labels and
@@ -1012,13 +1011,13 @@ plots.dots(
 # | the same picture, the same answer | always | 1 |
 # | one greedy account | gets at most 1,000 answers in 24 hours | .5 |
 # | four thieves who do not know how you defend | fidelity of the best falls by .20 (a part: by .12) | 1 |
-# | a thief who *has read your code* | fidelity of their best way falls by .28 (a part: by .15) | 1 |
+# | a thief who *has read your code* | the fidelity of their best attempt falls by .28 (a part: by .15) | 1 |
 #
 # All thieves keep to the terms and get 3,000 answers. Of the four, one learns from the probabilities, one from the
 # labels, one sends 1,000 pictures three times and averages, and one uses a new account every day. The reader of your
 # code knows how you mislead, but not which answers are lies: for that they would need the bank and the victim's
-# features, which are not in the code. They turn lies round where the answers give them away, or where an answer does
-# not fit its picture, or they leave answers out.
+# features, which are not in the code. They undo lies that the answers give away, or that do not fit their pictures; or
+# they leave answers out.
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -1093,9 +1092,9 @@ lab4.layered(make_layered)
 # Lab 3's un-lier found out which answers were reversed and reversed them back. They needed all ten numbers for
 # that. Which of them do your customers need?
 #
-# A thief who also looks at the pictures needs only one thing: a lie that tells which class was behind it. If you
-# always name, say, the next class in the list, they turn your lies round, even behind labels in part. And if your lies
-# name only a few classes, they leave out the answers that name these.
+# A thief who also looks at the pictures needs only one thing: a lie that tells which class was behind it. If you always
+# name, say, the next class in the list, they undo your lies, and some of them even behind labels. And if your lies name
+# only a few classes, they leave out the answers that name these.
 # </details>
 
 # %% [markdown]
@@ -1306,7 +1305,7 @@ plots.bars(
 #
 # | difficulty | time | points |
 # |---|---|---|
-# | ●●●○○ | 10 minutes | 2 |
+# | ●●●○○ | 15 minutes | 2 |
 #
 # *Ostrich & Daughters* sell answers at .01 each to some 50 shops, which send about 100 pictures a day each. An
 # account costs 5. The model cost 20,000 to make. The customers only ever use the name of the class. The engineer
@@ -1314,26 +1313,26 @@ plots.bars(
 #
 # In six to ten sentences: what do you recommend, and what do you expect of each part? What will it cost honest
 # customers, in accuracy and refused requests? What will a theft then cost, in days and money, with 3,000 shapes, and
-# with 100 real pictures? And what will your recommendation *not* stop? Support each claim with a number from this
-# notebook.
+# with 100 real pictures? And what will your recommendation *not* stop? One number from this notebook for each claim is
+# enough.
 
 # %% [markdown] written="recommendation" points=2
 # ### BEGIN SOLUTION
-# Send labels only, since the customers need no more. Alone this takes little from a thief with many answers (.634
+# Send labels only, since the customers need no more: alone this takes little from a thief with many answers (.634
 # instead of .678 with 3,000), more from one with few (.367 instead of .521 with 300), and nothing from one who uses
 # labels anyway. Leave out the rounding: after labels it does nothing, and before them ties change the class (2.1 % of
-# the shapes). Keep a limit of 300 a day for each account: it refuses none of the shops' requests, and one account
-# then needs 10 days and 35 in money for 3,000 answers; on the first day, with 300 labels, its clone has only .367. Do
-# not rely on it: ten accounts need one day and 80, which is little for a model of 20,000. Do not set a global limit:
-# on the day of a theft it refused a quarter of the shops' requests. What protects the model is to mislead on weird
-# queries, with a threshold that flags 2 % of held-out honest pictures. The same 3,000 answers then give a fidelity of
-# .264 instead of .678, and honest accuracy falls from .889 to .885. A thief who trains eight times as long gets more,
-# .392 (undefended .764, both in the course's own measurements). The misleading label must not reveal the class behind
-# it: if it always names the next class, a thief who looks at the pictures turns a part of the lies round. Here the
-# labels earn their place: with probabilities, a thief who knows how the service misleads gets .661; behind labels,
-# knowing that there are lies gave no more (.231 with small loss). This will not stop a thief who owns real pictures
-# of clothes, since those are not weird: the labels of 100 of them give .720, and cost 6 with one account, on the
-# first day. Nor will it stop one who finds a way to tell which answers are lies: the oracle gets .615.
+# the shapes). Keep a limit of 300 a day for each account: it refuses none of the shops' requests, and one account then
+# needs 10 days and 35 in money for 3,000 answers. Do not rely on it, since ten accounts need one day and 80, which is
+# little for a model of 20,000; and do not set a global limit, which on the day of a theft refused a quarter of the
+# shops' requests. What protects the model is to mislead on weird queries, with a threshold that flags 2 % of held-out
+# honest pictures: the same 3,000 answers then give a fidelity of .264 instead of .678, and honest accuracy falls from
+# .889 to .885. A thief who trains eight times as long gets more, .392 (undefended .764, both in the course's own
+# measurements). The misleading label must not reveal the class behind it: if it always names the next class, a thief
+# who looks at the pictures undoes a part of the lies. Here the labels earn their place: with probabilities, a thief who
+# knows how the service misleads gets .661; behind labels, knowing that there are lies gave no more (.231 with small
+# loss). This will not stop a thief who owns real pictures of clothes, since those are not weird: the labels of 100 of
+# them give .720, and cost 6 with one account, on the first day. Nor will it stop one who finds a way to tell which
+# answers are lies: the oracle gets .615.
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three numbers from the notebook that support it, among them the price of a
@@ -1477,14 +1476,17 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 # %% [markdown]
 # ## What was shown, and what was not
 #
-# **Shown.** Rounding to one decimal took nothing that three seeds could show, and bending nothing from a thief who
-# knows the formula. Sending only labels takes little from a thief with many answers (.634 instead of .678 with
-# 3,000) and much from one with few (.367 instead of .521 with 300). (A thief who solves equations is another
-# matter: lab 6.) A limit sets a price, and a thief with enough accounts can pay it within a day. A limit for
-# everybody together makes honest customers pay. A stack of defences can be weaker than its strongest part, and it
-# can be much stronger: labels are a poor defence on their own, and a good one when added to lies, at least against
-# this lab's thieves who have only shapes: .264 is left of .678, and .392 of .764 if they train eight times as long (the
-# course's own measurement). What the answers to weird queries say matters more than how much they contain.
+# **Shown.**
+# - Rounding to one decimal took nothing that three seeds could show, and bending, at its default strength and
+#   unrounded, nothing from a thief who knows the formula.
+# - Sending only labels takes little from a thief with many answers (.634 instead of .678 with 3,000) and much from
+#   one with few (.367 instead of .521 with 300). (A thief who solves equations is another matter: lab 6.)
+# - A limit sets a price, and a thief with enough accounts can pay it within a day. A limit for everybody together
+#   makes honest customers pay.
+# - A stack of defences can be weaker than its strongest part, and it can be much stronger: labels are a poor defence
+#   on their own, and a good one when added to lies, at least against this lab's thieves who have only shapes: .264 is
+#   left of .678, and .392 of .764 if they train eight times as long (the course's own measurement).
+# - What the answers to weird queries say matters more than how much they contain.
 #
 # **Not shown.** That labels behind lies cannot be used. Two ways to do it failed, though the second, the noise model,
 # had a loss that tells the victim from its mirror image, and a clone that can learn from it: training from random
