@@ -1,6 +1,6 @@
 """Measure what honest users lose by right and wrong defences, each run with a new secret.
 
-    python -m benchmarks.calibrate_honest             # 20 runs, a minute
+    python -m benchmarks.calibrate_honest             # 200 runs, ten minutes
 
 Students choose the threshold with the half of the shipped test pictures that the labs use. Honest
 users send other pictures: in run i those that grading draws with secret i, and once those of a
@@ -139,7 +139,7 @@ def section(results: Results) -> str:
     )  # fmt: skip
 
 
-def jobs(runs: int = 20) -> list[Job]:
+def jobs(runs: int = 200) -> list[Job]:
     """Each answer at a desk, and under so many secrets."""
     return [(name, number) for number in (DESK, *range(runs)) for name in ANSWERS]
 

@@ -494,20 +494,26 @@ QUOTED = {
 
 def test_the_guide_says_how_often_the_checks_were_run():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    quoted = re.search(r"in any of its (\d+) runs", text)
+    quoted = re.search(r"with a new secret: (\d+) times, and (\d+) times where an answer", text)
     runs = Counter(job[:2] for part in CALIBRATED for job, _ in stored(part))
-    assert quoted and set(runs.values()) == {int(quoted[1])}
+    assert quoted and set(runs.values()) == {int(number) for number in quoted.groups()}
 
 
-def test_the_guide_says_what_the_clone_of_squares_earns():
+def test_the_guide_says_what_nearly_right_answers_earn():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    ((low, high, full, all_of_them, runs),) = re.findall(
-        r"it earns (\d) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs", text
+    ((low, high, full, all_of_them, runs, lowest, highest, most),) = re.findall(
+        r"2x2 pixels earns (\d) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, and "
+        r".*? earn ([\d.]+) to ([\d.]+) of (\d)\.",
+        text,
     )
-    near = ("steal", "half the size")
-    points = [result["points"] for job, result in stored("calibrate_training") if job[:2] == near]
-    assert len(points) == int(runs) and points.count(int(full)) == int(all_of_them)
-    assert (round(min(points)), round(max(points))) == (int(low), int(high))
+    squares, mirrored = (
+        [result["points"] for job, result in stored("calibrate_training") if job[:2] == near]
+        for near in (("steal", "half the size"), ("spend", "mirror images"))
+    )
+    assert len(squares) == int(runs) and squares.count(int(full)) == int(all_of_them)
+    assert (round(min(squares)), round(max(squares))) == (int(low), int(high))
+    assert (min(mirrored), max(mirrored)) == (float(lowest), float(highest))
+    assert int(most) == lab3.spend.points
 
 
 def test_the_guide_says_how_often_other_pictures_refuse_a_right_answer():
@@ -640,17 +646,19 @@ def test_lab_5_s_bars_quote_what_was_measured_and_lie_three_deviations_from_it(c
             assert runs.min() >= bar.full and calibration.deviations(runs, bar.full) >= 3
 
 
-def test_lab_5_s_reference_was_run_twenty_times_and_no_wrong_answer_reaches_the_oracle_s_bar():
+def test_lab_5_s_right_answers_are_right_in_all_runs_and_no_wrong_one_reaches_the_oracle_s_bar():
     found, part = stored("calibrate_knowing"), "the worst case"
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
+    said = int(re.search(r"table of their own, with (\d+) runs", text)[1])
     for name, answer in calibrate_knowing.ANSWERS["defend"].items():
         runs = calibrate_knowing.values(found, "defend", name, part)
         if answer.advice:
             assert runs.max(initial=0.0) < thresholds.ORACLE.full, name
         else:
-            assert len(runs) == 20
+            assert len(runs) == said
             points = [one["points"] for job, one in found if job[:2] == ("defend", name)]
-            full = sum(one == lab5.defend.points for one in points)
-            assert full == 20 or (answer.near and full >= 18 and min(points) >= 2.5), name
+            full = np.mean([one == lab5.defend.points for one in points])
+            assert full == 1 or (answer.near and full >= 0.9 and min(points) >= 2.5), name
 
 
 def test_lab_5_shows_the_table_of_detectors_that_was_measured():

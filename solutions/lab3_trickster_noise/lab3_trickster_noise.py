@@ -756,7 +756,7 @@ plots.dots(
 # is always wrong, and leaves .444. Your lies, wrong just as often, leave .287. It is tempting to say that a clone
 # learns lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly less:
 # two draws on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason.
-# What is on top matters too: in 20 runs of this exercise's check, an answer that puts all its probability on the
+# What is on top matters too: in 33 runs of this exercise's check, an answer that puts all its probability on the
 # victim's *least* likely class cost the best thief .37, as much as a reversed one. (Why that class misleads so much
 # was not measured.)
 #
@@ -764,7 +764,7 @@ plots.dots(
 #
 # <details><summary>Which of the three lies in exercise 4's hint costs a thief most?</summary>
 #
-# The reversed ones. In 20 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
+# The reversed ones. In 33 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
 # rolled ones, and .26 to answers whose largest and smallest probability are swapped. Swapped and reversed answers
 # have the same class on top, so a thief with hard labels learns the same from both. The difference lies in the other
 # eight probabilities: swapping leaves them in place, and a thief with soft labels learns from them.
