@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from drawn import FEW, SECRETS, under_a_secret
+from drawn import FEW, SECRETS, under_a_secret, under_secrets
 from reading import in_words
 from reference import ROOT, reference
 from scipy import stats
@@ -624,6 +624,20 @@ def auditing(interval, seeds=lambda seeds: seeds):
     return audit
 
 
+def with_means(draw, percents=(2.5, 97.5), resamples=9_999):
+    """A bootstrap that draws other resamples, or takes other percentiles of their means."""
+
+    def interval(values):
+        means = draw(np.random.default_rng(0), values, resamples).mean(axis=1)
+        return values.mean(), *np.percentile(means, percents)
+
+    return interval
+
+
+def as_many(rng, values, resamples):
+    return rng.choice(values, (resamples, len(values)))
+
+
 def student_t(values):
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
     return values.mean(), values.mean() - half, values.mean() + half
@@ -649,9 +663,33 @@ def test_audit_another_right_way():
     assert lab2.audit(auditing(interval)) == 3.0
 
 
+@pytest.mark.parametrize("resamples", [1_000, 2_000, 10_000])
+def test_a_thousand_resamples_are_enough(resamples):
+    for result in under_secrets(lab2.audit, auditing(with_means(as_many, resamples=resamples))):
+        assert result == 3.0, result.as_text()
+
+
 @pytest.mark.parametrize(
     ("interval", "words"),
-    [(student_t, "reaches as far down as up"), (turned, "is turned around its mean")],
+    [
+        (student_t, "reaches as far down as up"),
+        (turned, "is turned around its mean"),
+        (with_means(as_many, (5, 95)), "a 90 % interval"),
+        (with_means(as_many, (5, 95), 1_000), "a 90 % interval"),
+        (with_means(as_many, (0.5, 99.5)), "97.5th percentile"),
+        (with_means(as_many, (2.5, 95)), "the other leaves out 5 %"),
+        (with_means(as_many, (5, 97.5)), "the other leaves out 5 %"),
+        (
+            with_means(lambda rng, v, n: v[rng.integers(0, len(v) - 1, (n, len(v)))]),
+            "The last run is in no resample",
+        ),
+        (
+            with_means(lambda rng, v, n: v[rng.integers(1, len(v), (n, len(v)))]),
+            "The first run is in no resample",
+        ),
+        (with_means(lambda rng, v, n: rng.choice(v, (n, len(v) - 1))), "one run too few"),
+        (with_means(lambda rng, v, n: rng.choice(v, (n, len(v) + 1))), "one run too many"),
+    ],
 )
 def test_an_interval_that_is_no_percentile_misses_a_point(interval, words):
     for result in under_a_secret(lab2.audit, auditing(interval)):
@@ -664,13 +702,24 @@ def test_an_interval_that_is_no_percentile_misses_a_point(interval, words):
         (lambda v: (v.mean(), v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()), "single runs"),
         (lambda v: (v.mean(), v.min(), v.max()), "single runs"),
         (lambda v: (v.mean(), *np.quantile(v, [0.025, 0.975])), "single runs"),
-        (lambda v: (v.mean(), v.mean(), v.mean()), "97.5th percentile"),
+        (lambda v: (v.mean(), v.mean(), v.mean()), "one side of the mean"),
+        (lambda v: (v.mean(), v.mean() + 0.01, v.mean() - 0.01), "low and high are exchanged"),
+        (with_means(as_many, (0.025, 0.975)), "takes percents"),
     ],
 )
 def test_audit_wrong_intervals_are_named(interval, words):
     result = lab2.audit(auditing(interval))
     assert result == 1.0
     assert words in in_words(result)
+
+
+@pytest.mark.parametrize("mean", [lambda v: round(v.mean(), 2), lambda v: v.mean() + 1e-4])
+def test_audit_with_a_mean_that_is_not_quite_that_of_the_runs(mean):
+    def interval(values):
+        return mean(values), *percentiles_of(values)[1:]
+
+    result = lab2.audit(auditing(interval))
+    assert result.parts[0].share == 0 and "not rounded" in in_words(result)
 
 
 def test_audit_of_one_seed():
@@ -702,6 +751,8 @@ def comparing(drop=np.subtract, share=lambda seeds, pairs, claimed: np.mean(pair
     ("wrong", "words"),
     [
         ({"drop": lambda u, d: np.subtract.outer(u, d).ravel()[: len(u)]}, "same seed"),
+        ({"drop": lambda u, d: np.subtract.outer(u, d).ravel()}, "the interval of all pairs"),
+        ({"drop": lambda u, d: np.subtract(sorted(u), sorted(d))}, "were they sorted?"),
         ({"drop": lambda u, d: np.subtract(d, u)}, "undefended minus defended"),
         ({"drop": lambda u, d: np.subtract(u, d[::-1])}, "same seed"),
         (
@@ -716,6 +767,13 @@ def test_compare_wrong_ways_are_named(wrong, words):
         assert result == 1.0
     for result in under_a_secret(lab2.compare, comparing(**wrong)):
         assert result == 0.5 and words in in_words(result)
+
+
+def test_compare_that_returns_something_else_or_stops_is_told_why():
+    result = lab2.compare(lambda u, d, claimed: comparing()(u, d, claimed)[::-1])
+    assert result == 0.0 and "must return two things" in in_words(result)
+    result = lab2.compare(lambda u, d, claimed: u - d)
+    assert result == 0.0 and "your code raised TypeError" in in_words(result)
 
 
 # --- stuck ---------------------------------------------------------------------------

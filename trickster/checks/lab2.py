@@ -304,7 +304,9 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
             f"largest error of a mean {worst:.2g}",
             f"{len(seeds)} runs over {len(seeds)} seeds; {sorted(want)}; 0",
             "",
-            "Run each seed once, with that seed, and average each measurement over the runs.",
+            "Give the mean of the runs themselves, not rounded, and not the mean of the resamples."
+            if set(table) == set(want) and sorted(calls) == sorted(seeds) and worst < 0.01
+            else "Run each seed once, with that seed, and average each measurement over the runs.",
         )
     with sheet.part("a 95 % interval of the mean", 1) as part:
         if not table:
@@ -313,26 +315,31 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
     with sheet.part("its ends, where one run stands apart", 1) as part:
         if not table:
             raise NotMeasured("there is no table to look at, see above.")
-        others = measurement_cases.lopsided_runs()
-        table = _table(audit(lambda seed: dict(others[int(seed)]), list(others)))
-        measurement_cases.percentiles(part, table, others)
+        lopsided, few = (
+            (_table(audit(lambda seed, some=some: dict(some[int(seed)]), list(some))), some)
+            for some in (measurement_cases.lopsided_runs(), measurement_cases.few_runs())
+        )
+        measurement_cases.percentiles(part, lopsided, few)
 
 
 @check("Exercise 5, compare", 1, withholds=("trickster.evaluation.bootstrap_interval",))
 def compare(sheet: Sheet, compare: Callable[..., Any]) -> None:
     """The drop seed by seed with its interval, and the share of all pairs that reach a claim."""
     drawn = measurement_cases.conditions()
-    result = compare(drawn.undefended.tolist(), drawn.defended.tolist(), drawn.claimed)
-    try:
-        (mean, low, high), share = returned(result, "compare")
-        found = [float(value) for value in (mean, low, high, share)]
-    except (TypeError, ValueError):
-        raise Missed(
-            "compare must return two things: (mean, low, high) of the drop, and a share."
-        ) from None
+    found: list[float] = []
     with sheet.part("the drop, seed by seed", 0.5) as part:
+        result = compare(drawn.undefended.tolist(), drawn.defended.tolist(), drawn.claimed)
+        try:
+            (mean, low, high), share = returned(result, "compare")
+            found = [float(value) for value in (mean, low, high, share)]
+        except (TypeError, ValueError):
+            raise Missed(
+                "compare must return two things: (mean, low, high) of the drop, and a share."
+            ) from None
         measurement_cases.paired_drop(part, found[:3], drawn)
     with sheet.part("the share of all pairs", 0.5) as part:
+        if not found:
+            raise NotMeasured("there is no share to look at, see above.")
         measurement_cases.share_of_pairs(part, found[3], drawn)
 
 

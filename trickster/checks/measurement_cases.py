@@ -5,7 +5,7 @@ Each function with a ``part`` decides it; the others draw what several parts nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,6 +110,7 @@ MEASUREMENTS = (
     *("false_alarms", "utility", "drop"),
 )
 Runs = Mapping[int, Mapping[str, float]]
+Table = Mapping[str, tuple[float, float, float]]  # name: mean, low, high
 
 
 def runs() -> dict[int, dict[str, float]]:
@@ -124,13 +125,30 @@ def runs() -> dict[int, dict[str, float]]:
 
 
 def lopsided_runs() -> dict[int, dict[str, float]]:
-    """What nine to thirteen seeds measure: one thing in which one run stands out, one it fails."""
+    """What nine to thirteen seeds measure: in one thing the last run stands out, in one the first.
+
+    So whoever never draws the last run, or the first, has quite another interval.
+    """
     rng = draws.rng("audit", "lopsided")
     n, columns = int(rng.integers(9, 14)), {}
-    for name, side in zip(rng.choice(MEASUREMENTS, 2, replace=False), (1, -1), strict=True):
+    names = rng.choice(MEASUREMENTS, 2, replace=False)
+    for name, side, place in zip(names, (1, -1), (-1, 0), strict=True):
         columns[str(name)] = rng.normal(rng.uniform(0.45, 0.55), 0.02, n)
-        columns[str(name)][rng.integers(n)] += side * rng.uniform(0.3, 0.4)
+        columns[str(name)][place] += side * rng.uniform(0.3, 0.4)
     return _by_seed(rng, columns)
+
+
+def few_runs() -> dict[int, dict[str, float]]:
+    """What five to seven seeds measure: everything there is, so that chance averages out."""
+    rng = draws.rng("audit", "few")
+    n = int(rng.integers(5, 8))
+    return _by_seed(
+        rng,
+        {
+            name: rng.normal(rng.uniform(0.3, 0.7), rng.uniform(0.02, 0.08), n)
+            for name in MEASUREMENTS
+        },
+    )
 
 
 def _by_seed(
@@ -145,13 +163,10 @@ def _by_seed(
     }
 
 
-def interval(part: Part, table: Mapping[str, tuple[float, float, float]], runs: Runs) -> None:
+def interval(part: Part, table: Table, runs: Runs) -> None:
     """As wide as the error of the mean asks for, in every measurement."""
     widths = {}
-    for name in next(iter(runs.values())):
-        if name not in table:
-            raise Missed(f"there is no interval for {name}.")
-        values = np.array([run[name] for run in runs.values()])
+    for name, values in _columns(table, runs):
         _, low, high = table[name]
         if not np.isfinite([low, high]).all():
             raise Missed(f"the interval is [{low}, {high}]: one run has no spread. Use all seeds.")
@@ -168,6 +183,10 @@ def interval(part: Part, table: Mapping[str, tuple[float, float, float]], runs: 
         f"That is the spread of single runs. The mean of {N_RUNS} runs is known better, by the "
         f"root of {N_RUNS}: take the percentiles of the resamples' means, not of the runs."
         if width > 1.5
+        else "low and high are exchanged: asked is (mean, low, high)."
+        if width < 0
+        else "Both ends lie on one side of the mean. np.percentile takes percents, 2.5 and 97.5."
+        if not low < mean < high
         else f"Each resample draws {N_RUNS} runs with replacement and takes their mean; the "
         "interval goes from the 2.5th to the 97.5th percentile of these means.",
     )
@@ -176,37 +195,105 @@ def interval(part: Part, table: Mapping[str, tuple[float, float, float]], runs: 
 # Of half an interval. Over 300 secrets, the ends moved by up to .05 with 9,999 resamples and by .15
 # with 1,000; those of Student's t lay .49 away or more.
 NEAR = 0.25
+# Of what the mean is away from an end, on average over eight measurements of few runs. Right
+# answers with 1,000 resamples deviate by .019, and by .012 at both ends together; the 5th and the
+# 95th percentile lie .14 too near, resamples of one run too few .09 too far.
+AN_END, BOTH_ENDS = 0.08, 0.05
 
 
-def percentiles(part: Part, table: Mapping[str, tuple[float, float, float]], runs: Runs) -> None:
+def percentiles(part: Part, lopsided: tuple[Table, Runs], few: tuple[Table, Runs]) -> None:
     """Both ends where the percentiles of resampled means lie: no formula with two equal halves."""
+    table, runs = lopsided
     rng, off, why, shown = draws.rng("audit", "resamples"), 0.0, "", ([], [])
-    for name in next(iter(runs.values())):
-        if name not in table:
-            raise Missed(f"there is no interval for {name}.")
-        values = np.array([run[name] for run in runs.values()])
-        means = rng.choice(values, (9_999, len(values))).mean(axis=1)
-        wanted, found = np.percentile(means, [2.5, 97.5]), np.array(table[name][1:])
+    for name, values in _columns(table, runs):
+        wanted, found = _ends(rng, values), np.array(table[name][1:])
         far = float(np.abs(found - wanted).max() / (np.ptp(wanted) / 2))
         if not far <= off:  # what is no number is far as well
             off, why = far, _why_elsewhere(found, wanted, values)
         for ends, texts in zip((found, wanted), shown, strict=True):
             texts.append(f"{name} [{ends[0]:.3f}, {ends[1]:.3f}]")
+    if not off < NEAR:
+        measured = f"{len(runs)} runs, of which one stands apart: {', '.join(shown[0])}"
+        asked = f"{', '.join(shown[1])}, each end within a quarter of half the interval"
+        return part.expect(False, measured, asked, "", why)
+    table, runs = few
+    reach = _reach(table, runs, draws.rng("audit", "few", "resamples"))
+    right = bool(np.abs(reach - 1).max() < AN_END and abs(reach.mean() - 1) < BOTH_ENDS)
     part.expect(
-        off < NEAR,
-        f"{len(runs)} runs, of which one stands apart: {', '.join(shown[0])}",
-        f"{', '.join(shown[1])}, each end within a quarter of half the interval",
+        right,
+        f"{len(runs)} runs, on average over {len(MEASUREMENTS)} measurements: your intervals reach "
+        f"{reach[0]:.2f} times as far down and {reach[1]:.2f} times as far up",
+        f"as far as the percentiles 2.5 and 97.5 of resampled means, within {BOTH_ENDS} of 1",
         "",
-        why,
+        "" if right else _why_not_as_far(table, runs, reach),
+    )
+
+
+def _columns(table: Table, runs: Runs) -> Iterator[tuple[str, np.ndarray]]:
+    """Each measurement with its values, which must be in the table."""
+    for name in next(iter(runs.values())):
+        if name not in table:
+            raise Missed(f"there is no interval for {name}.")
+        yield name, np.array([run[name] for run in runs.values()])
+
+
+def _ends(
+    rng: np.random.Generator,
+    values: np.ndarray,
+    percents: Sequence[float] = (2.5, 97.5),
+    draw: int | None = None,
+) -> np.ndarray:
+    """Percentiles of the means of resamples of ``draw`` values; default: all there are."""
+    means = rng.choice(values, (9_999, draw or len(values))).mean(axis=1)
+    return np.percentile(means, percents)
+
+
+def _reach(table: Table, runs: Runs, rng: np.random.Generator, **how: Any) -> np.ndarray:
+    """How far down and up the intervals reach from their mean, beside what ``how`` draws."""
+    reach = []
+    for name, values in _columns(table, runs):
+        mean = values.mean()
+        reach.append((np.array(table[name][1:]) - mean) / (_ends(rng, values, **how) - mean))
+    return np.mean(reach, axis=0)
+
+
+def _why_not_as_far(table: Table, runs: Runs, reach: np.ndarray) -> str:
+    """Which slip explains it best, if one does."""
+    rng, n = draws.rng("audit", "few", "slips"), len(runs)
+    slips = {
+        "These are the 5th and the 95th percentile, a 90 % interval: the middle 95 % leave 2.5 % "
+        "at each end.": {"percents": (5, 95)},
+        "These are the 0.5th and the 99.5th percentile, a 99 % interval: the middle 95 % leave "
+        "2.5 % at each end.": {"percents": (0.5, 99.5)},
+        "One end is right, the other leaves out 5 %: take the 2.5th and the 97.5th percentile.": {
+            "percents": (2.5, 95) if reach[0] > reach[1] else (5, 97.5)
+        },
+        "Each resample has one run too few: draw as many as there are.": {"draw": n - 1},
+        "Each resample has one run too many: draw as many as there are.": {"draw": n + 1},
+    }
+    for why, how in slips.items():
+        if np.abs(_reach(table, runs, rng, **how) - 1).max() < 0.04:
+            return why
+    return (
+        "Each resample draws as many runs as there are, with replacement, and takes their mean; "
+        "the ends are the 2.5th and the 97.5th percentile of these means. Take 1,000 resamples "
+        "or more."
     )
 
 
 def _why_elsewhere(found: np.ndarray, wanted: np.ndarray, values: np.ndarray) -> str:
-    mean = values.mean()
+    mean, near = values.mean(), NEAR * np.ptp(wanted) / 2
     below, above = mean - found[0], found[1] - mean
+    rng = draws.rng("audit", "slips")
     if np.abs(found - np.percentile(values, [2.5, 97.5])).max() < 0.02:
         return "These are percentiles of the runs. Take those of the means of many resamples."
-    if np.abs(found - (2 * mean - wanted[::-1])).max() < NEAR * np.ptp(wanted) / 2:
+    for name, some in (("last", values[:-1]), ("first", values[1:])):
+        if np.abs(found - _ends(rng, some, draw=len(values))).max() < near / 4:
+            return (
+                f"The {name} run is in no resample. Any run may be drawn, each as often as any "
+                "other: rng.integers(0, n) draws from 0 to n - 1."
+            )
+    if np.abs(found - (2 * mean - wanted[::-1])).max() < near:
         return "This interval is turned around its mean: its ends are the two percentiles as such."
     if abs(below - above) < 0.05 * abs(below + above):
         return (
@@ -231,11 +318,19 @@ class Conditions(NamedTuple):
 
 
 def conditions() -> Conditions:
-    """Runs whose seeds move both alike, so that all pairs differ far more than those of a seed."""
+    """Runs whose seeds move both alike, so that all pairs differ far more than those of a seed.
+
+    The interval of all pairs is 1.5 to 1.8 times as wide as that of the drops. A large drop lies
+    between two small ones, so that runs in order of size no longer belong together: then the
+    interval has .3 to .65 of the width.
+    """
     rng = draws.rng("compare")
-    n = int(rng.integers(15, 25))
-    seeds = rng.normal(0, 0.06, n)
-    undefended, defended = (level + seeds + rng.normal(0, 0.015, n) for level in (0.55, 0.4))
+    n = int(rng.integers(30, 40))
+    sizes = np.where(np.arange(n) % 2, 1, -1) + 0.3 * rng.standard_normal(n)
+    drops = 0.15 + 0.022 * (sizes - sizes.mean()) / sizes.std() + rng.normal(0, 0.003)
+    middles = 0.475 + np.linspace(-0.25, 0.25, n)
+    order = rng.permutation(n)
+    undefended, defended = ((middles + sign * drops / 2)[order] for sign in (1, -1))
     pairs = np.sort(np.subtract.outer(undefended, defended).ravel())
     place = int(len(pairs) * rng.uniform(0.85, 0.95))
     return Conditions(undefended, defended, float(pairs[place : place + 2].mean()))
@@ -254,10 +349,19 @@ def paired_drop(part: Part, found: list[float], drawn: Conditions) -> None:
         "",
         "That is the interval of all pairs, or of the two means apart: take the difference of the "
         "two runs with the same seed first, and bootstrap these differences."
-        if width >= 1.35
+        if width >= 1.35 and abs(mean - drops.mean()) < 1e-9
+        else "The runs are no longer in the order of their seeds: were they sorted? Take the "
+        "difference of the two runs with the same seed."
+        if abs(mean - drops.mean()) < 1e-9 and width < 0.75 and _in_order(drawn, half, width)
         else "Take the difference of the two runs with the same seed, undefended minus defended, "
         "and bootstrap the mean of these differences.",
     )
+
+
+def _in_order(drawn: Conditions, half: float, width: float) -> bool:
+    """Whether an interval of this width, in right ones, is that of runs in order of size."""
+    drops = np.sort(drawn.undefended) - np.sort(drawn.defended)
+    return abs(width * half / (1.96 * drops.std(ddof=1) / np.sqrt(len(drops))) - 1) < 0.15
 
 
 def share_of_pairs(part: Part, share: float, drawn: Conditions) -> None:
