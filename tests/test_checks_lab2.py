@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from drawn import FEW, SECRETS, under_a_secret, under_secrets
 from reading import in_words
 from reference import ROOT, reference
@@ -102,7 +103,7 @@ def test_collect_another_right_way():
             batch = pool[len(answers) : min(len(answers) + batch_size, budget)]
             pictures.extend(batch)
             answers.extend(api.query(batch))
-        return pictures, answers
+        return np.array(pictures), np.array(answers)
 
     assert lab2.collect(collect) == 2.0
 
@@ -148,9 +149,34 @@ def collecting(step=None, order=None, again=False, stop=True):
     return collect
 
 
+def shuffling(api, pool, budget, batch_size=256):
+    np.random.default_rng(0).shuffle(pool)
+    return collecting()(api, pool, budget, batch_size)
+
+
+def brightening(api, pool, budget, batch_size=256):
+    pool[:budget] *= 0.5
+    return collecting()(api, pool, budget, batch_size)
+
+
+def overlapping(api, pool, budget, batch_size=256):
+    x = pool[:budget]
+    batches = [x[i : i + batch_size + 1] for i in range(0, len(x), batch_size)]
+    return x, np.concatenate([api.query(batch) for batch in batches])
+
+
+def handing_out(as_what):
+    return lambda *given, **more: tuple(as_what(one) for one in collecting()(*given, **more))
+
+
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
+        (shuffling, 1, "changed the pool that it was given"),
+        (brightening, 1, "changed the pool that it was given"),
+        (overlapping, 0, "Do your batches overlap?"),
+        (handing_out(torch.tensor), 1, "returned a Tensor, and the cells below need arrays"),
+        (handing_out(list), 1, "returned a list, and the cells below need arrays"),
         (collecting(stop=False), 0.5, "You went over the budget: cut the pool at the budget first"),
         (collecting(order=slice(None, None, -1)), 1, "Row i of the answers must answer row i"),
         (collecting(again=True), 1.5, "returned 500 pictures"),
@@ -210,10 +236,46 @@ def test_train_clone_another_right_way():
     assert lab2.train_clone(cloning(hard=one_hot)) == 4.0
 
 
+def in_place(change):
+    """A train_clone that first writes into what it was given."""
+
+    def train_clone(x, answers, labels="soft", epochs=10, seed=0):
+        change(x, answers, labels, np.random.default_rng(seed).permutation(len(x)))
+        return cloning()(x, answers, labels=labels, epochs=epochs, seed=seed)
+
+    return train_clone
+
+
+def reorders_both(x, answers, labels, order):
+    x[:], answers[:] = x[order], answers[order]
+
+
+def reorders_x(x, answers, labels, order):
+    x[:] = x[order]
+
+
+def makes_one_hot(x, answers, labels, order):
+    if labels == "hard":
+        answers[:] = one_hot(answers)
+
+
+def stops_at(line):
+    def train_clone(x, answers, labels="soft", epochs=10, seed=0):
+        return line(x, answers) if labels == "hard" else cloning()(x, answers, labels, epochs, seed)
+
+    return train_clone
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "points", "words"),
     [
+        (in_place(reorders_both), 3, "train_clone changed x and answers in place"),
+        (in_place(reorders_x), 0, "Are pictures and answers still in the same order?"),
+        (in_place(makes_one_hot), 3, "train_clone changed answers in place"),
+        (cloning(hard=lambda a: (a > 0.5).astype(float)), 3, "the largest may lie below .5"),
+        (cloning(hard=lambda a: a.round()), 3, "the largest may lie below .5"),
+        (cloning(hard=lambda a: a.max(axis=1)), 3, "max gives its probability"),
         (cloning(hard=lambda a: a.argmax(axis=0)), 3, "Each row is one picture's answer"),
         (cloning(hard=largest_of_each_column), 3, "Each row is one picture's answer"),
         (cloning(hard=lambda a: a), 3, "still sees more than the argmax"),
@@ -230,6 +292,14 @@ def test_train_clone_wrong_ways_are_named(made, points, words):
     result = lab2.train_clone(made)
     assert low <= result <= high
     assert words in in_words(result)
+
+
+@pytest.mark.slow
+def test_train_clone_that_stops_is_told_its_own_error_and_nothing_of_axes():
+    result = lab2.train_clone(stops_at(lambda x, answers: models.mlp(x.shape)))
+    assert result == 3.0
+    assert "your code raised ValueError: too many values" in in_words(result)
+    assert "axis" not in in_words(result)
 
 
 def test_train_clone_that_returns_a_network():
@@ -460,6 +530,39 @@ def test_steal_with_what_ships_earns_the_budget_point_only(cheat):
         result = lab2.steal(STOLEN_WITHOUT_LEARNING[cheat])
     assert result <= 1.0
     assert result.parts[0].value < 0.35
+
+
+def seeing(change, changed_again=True):
+    """A thief whose clone sees changed pictures, and may forget to change those it is asked."""
+
+    def steal(api, pools, budget, seed=0):
+        x, answers = attacks.collect(api, pools["shapes"], budget)
+        clone = attacks.train_clone(change(x), answers, seed=seed).posteriors
+        return (lambda pictures: clone(change(pictures))) if changed_again else clone
+
+    return steal
+
+
+def small(x):
+    return x.reshape(len(x), 1, 7, 4, 7, 4).mean(axis=(3, 5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("thief", "points", "words"),
+    [
+        (seeing(small, changed_again=False), 0, "it must change those that it is asked about"),
+        (
+            seeing(lambda x: x.reshape(len(x), 1, 4, 7, 4, 7).mean(axis=(3, 5))),
+            1,
+            "a mean taken over pixels that lie side by side",
+        ),
+        (lambda api, pools, budget, seed=0: models.mlp(seed=seed), 0, "steal returned a Network"),
+    ],
+)
+def test_steal_with_a_clone_that_sees_something_else_is_told(thief, points, words):
+    result = lab2.steal(thief)
+    assert result == points and words in in_words(result)
 
 
 @pytest.mark.slow

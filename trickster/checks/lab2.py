@@ -43,7 +43,16 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
     pool = clone_cases.query_pool("shapes", 300, "collect")
     with sheet.part("pictures and answers belong together", 1) as part:
         _, client = _meter()
-        x, answers = _pair(collect(client, pool, n, batch_size=size), n, "collect")
+        given = pool.copy()
+        result = collect(client, given, n, batch_size=size)
+        if not np.array_equal(given, pool):
+            raise Missed(
+                "collect changed the pool that it was given, and the next theft would start from "
+                "that. A slice such as pool[:budget] leaves it as it is; np.random.shuffle and "
+                "what assigns to its pictures do not."
+            )
+        x, answers = _pair(result, n, "collect")
+        _numpy(result)
         want = _Formula().features_and_posteriors(x.astype(np.float32))[1]
         off = float(np.abs(answers - want).max())
         first = {_levels(one) for one in pool[:n]}
@@ -63,7 +72,8 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
         used = {}
         for budget, batch_size in ((3 * size + rest, size), (whole, whole), (small, large)):
             service, client = _meter()
-            _pair(collect(client, pool, budget, batch_size=batch_size), budget, "collect")
+            got = collect(client, pool.copy(), budget, batch_size=batch_size)
+            _pair(got, budget, "collect")
             used[budget] = service.used("thief")
         part.expect(
             all(spent == budget for budget, spent in used.items()),
@@ -76,7 +86,7 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
     with sheet.part("batches, and a pool smaller than the budget", 0.5) as part:
         service, client = _meter()
         n = 2 * size + rest
-        x, _ = _pair(collect(client, pool[:n], 500, batch_size=size), n, "collect")
+        x, _ = _pair(collect(client, pool[:n].copy(), 500, batch_size=size), n, "collect")
         sizes = [entry.n for entry in service.log]
         shown = ", ".join(map(str, sizes[:6])) + (", ..." if len(sizes) > 6 else "")
         part.expect(
@@ -93,6 +103,16 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
 def _levels(picture: np.ndarray) -> bytes:
     """A picture, whatever its floats are."""
     return np.round(picture * 255).astype(np.uint8).tobytes()
+
+
+def _numpy(pair: Any) -> None:
+    """What comes back goes on to train_clone, which needs arrays."""
+    kinds = [type(one).__name__ for one in pair if not hasattr(one, "astype")]
+    if kinds:
+        raise Missed(
+            f"collect returned a {kinds[0]}, and the cells below need arrays of numpy: return a "
+            "slice of the pool, and the answers joined with np.concatenate."
+        )
 
 
 def _pair(result: Any, n: int, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +132,12 @@ def _pair(result: Any, n: int, what: str) -> tuple[np.ndarray, np.ndarray]:
         raise Missed(
             f"{what} returned {len(x)} pictures and {n} answers: return the pictures that you "
             "asked about, and no others."
+        )
+    if len(answers) > len(x) == n:
+        raise Missed(
+            f"{what} returned {n} pictures, but {len(answers)} answers: some pictures were asked "
+            "about twice. Do your batches overlap? Each begins where the last one ended, "
+            "x[i : i + batch_size]."
         )
     if not len(x) == len(answers) == n:
         raise Missed(
@@ -144,6 +170,7 @@ def _pair(result: Any, n: int, what: str) -> tuple[np.ndarray, np.ndarray]:
 )
 def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
     """Soft and hard labels do what they say, a seed repeats, and the clone resembles the victim."""
+    train_clone = clone_cases.Untouched(train_clone)
     pictures = clone_cases.query_pool("shapes", 900, "labels")
     doubts = clone_cases.doubts(pictures[:600])
     with sheet.part("soft labels pass on the victim's uncertainty", 1) as part:
@@ -211,7 +238,7 @@ def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
             f"at least {STOLEN_FIDELITY.full}; a point each at "
             f"{', '.join(map(str, STOLEN_FIDELITY.rungs[:-1]))}, and shares of a point between",
             STOLEN_FIDELITY.usual,
-            _why_low(interval.mean, max(theft.used for theft in thefts)),
+            _why_low(interval.mean, thefts),
             value=interval.mean,
         )
     with sheet.part("never one query over budget", 1) as part:
@@ -257,7 +284,8 @@ def _own_pictures(sheet: Sheet, thefts: list[clone_cases.Theft]) -> None:
     )
 
 
-def _why_low(mean: float, spent: int) -> str:
+def _why_low(mean: float, thefts: list[clone_cases.Theft]) -> str:
+    spent = max(theft.used for theft in thefts)
     if spent == 0:
         return (
             "Nothing was asked. This service sorts clothes into ten classes of its own, not into "
@@ -270,6 +298,11 @@ def _why_low(mean: float, spent: int) -> str:
         )
     if spent < 0.9 * STEAL_BUDGET:
         return f"Only {spent:,} of {STEAL_BUDGET:,} queries were used: each unused one is lost."
+    if mean < POOR_POOLS and min(theft.shapes for theft in thefts) > 0.9 * spent:
+        return (
+            "You asked about shapes, so the fault is in the clone. If it sees changed pictures, "
+            "look at a few of them: is a mean taken over pixels that lie side by side?"
+        )
     if mean < POOR_POOLS:
         return "Look at the comparison of pools above: what you ask about matters most."
     return (
