@@ -345,7 +345,7 @@ def audit(sheet: Sheet, audit: Callable[..., Any]) -> None:
         if not table:
             raise NotMeasured("there is no table to look at, see above.")
         measurement_cases.interval(part, table, runs)
-    with sheet.part("its ends, where one run stands apart", 1) as part:
+    with sheet.part("its ends, also where one run stands apart", 1) as part:
         if not table:
             raise NotMeasured("there is no table to look at, see above.")
         lopsided, few = (
