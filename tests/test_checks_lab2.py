@@ -295,6 +295,14 @@ def test_train_clone_wrong_ways_are_named(made, points, words):
 
 
 @pytest.mark.slow
+def test_train_clone_may_round_its_answers_anew():
+    def normalize(x, answers, labels, order):
+        answers /= answers.sum(axis=1, keepdims=True)
+
+    assert lab2.train_clone(in_place(normalize)) == 4.0
+
+
+@pytest.mark.slow
 def test_train_clone_that_stops_is_told_its_own_error_and_nothing_of_axes():
     result = lab2.train_clone(stops_at(lambda x, answers: models.mlp(x.shape)))
     assert result == 3.0
