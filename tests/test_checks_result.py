@@ -1,6 +1,7 @@
 """A check's result: what it is made of, how it looks, and what it lets pass."""
 
 import json
+import linecache
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reading import in_words, words_of
+from torch.nn import functional as F
 
 from autograder.authoring.execute import as_terminal
 from trickster.checks import panel, progress, thresholds
@@ -129,6 +131,46 @@ def test_an_exercise_that_nobody_has_begun_is_told_calmly():
     assert result == 0 and not result.begun and not result.parts
     assert result.note == "Not written yet: this exercise still raises NotImplementedError."
     assert in_words(result) == f"Title {result.note} 0 of 1 points"
+
+
+def of_torch(x):
+    """Swapped arguments: torch's own NotImplementedError."""
+    logits, labels = torch.zeros(4, 10), torch.zeros(4, dtype=torch.long)
+    return F.cross_entropy(labels, logits)
+
+
+class NoForward(torch.nn.Module):
+    def forwards(self, x):
+        return x
+
+
+@pytest.mark.parametrize("wrong", [of_torch, NoForward()], ids=["swapped", "no forward"])
+def test_an_error_of_torch_s_is_no_unwritten_exercise(wrong):
+    @check("Title", 2)
+    def run(sheet: Sheet, student) -> None:
+        with sheet.part("only", 2) as part:
+            part.expect(student(torch.zeros(1)), "1", "1")
+
+    result = run(wrong)
+    assert result == 0 and result.begun and result.parts[0].status == "missed"
+    assert "your code raised NotImplementedError: " in in_words(result)
+    assert "Not written yet" not in in_words(result)
+
+
+def test_a_call_of_torch_s_in_a_notebook_is_told_with_its_line():
+    lines = "def student(x):\n    return F.softmax(torch.zeros(4).long(), dim=0)\n"
+    name = "<ipython-input-1-torch>"
+    linecache.cache[name] = (len(lines), None, lines.splitlines(True), name)
+    names = {"F": F, "torch": torch}
+    exec(compile(lines, name, "exec"), names)
+
+    @check("Title", 2)
+    def run(sheet: Sheet, student) -> None:
+        with sheet.part("only", 2) as part:
+            part.expect(student(1), "1", "1")
+
+    result = run(names["student"])
+    assert result.begun and "in student(), at: return F.softmax" in in_words(result)
 
 
 def test_an_unwritten_function_keeps_what_others_have_earned():

@@ -280,4 +280,4 @@ def test_an_error_ends_the_questions_and_an_unwritten_answer_the_check():
     table = table_of((FIRST, [0, 1], TRUE), (FIRST, [2, 3], error), (FIRST, [4, 5], TRUE))
     assert table.error is error and not table.answered[:, 4:].any()
     with pytest.raises(NotImplementedError):
-        table_of((FIRST, [0], NotImplementedError()))
+        table_of((FIRST, [0], NotImplementedError("not written yet")))

@@ -518,6 +518,19 @@ def test_what_is_not_begun_is_told_as_data(play: Stage) -> None:
     assert not verdict.begun and verdict.note == "NotImplementedError: not written yet"
 
 
+def test_an_error_of_torch_s_is_begun(play: Stage) -> None:
+    play.student(
+        "import torch\ndef swapped(x=0):\n    return torch.softmax(torch.zeros(4).long(), dim=0)\n"
+    )
+    source = CHECK.format(points=4).replace('"zero"', "")
+    verdict = play.test(source + "run(swapped)")
+    assert score(verdict) == 0 and verdict.begun and verdict.result.begun
+    assert "NotImplementedError" in (advice := verdict.result.parts[0].advice)
+    assert "in swapped(), at: return torch.softmax" in advice
+    verdict = play.test("swapped()")
+    assert score(verdict) == 0 and verdict.begun
+
+
 def test_a_student_s_object_never_becomes_a_result(play: Stage) -> None:
     play.student(
         "from trickster.checks.result import CheckResult, PartResult\n"

@@ -28,6 +28,7 @@ from autograder.grading.submission import Job, grade_submission
 from autograder.records import CellRecord, GradingRecord
 from autograder.repair.salvage import read_file, read_submission
 from autograder.reporting.console import cell_points, number
+from trickster.checks.faults import SCAFFOLD
 from trickster.checks.result import CheckResult
 
 STUDENT = "you"
@@ -157,7 +158,7 @@ def _show_errors(out: Console, notebook: NotebookNode) -> None:
         if role(cell) == "test":
             continue
         for output in cell.get("outputs", []):
-            if output.output_type == "error" and output.ename != "NotImplementedError":
+            if output.output_type == "error" and not output.get("evalue", "").startswith(SCAFFOLD):
                 name = grade_id(cell) or f"number {place}"
                 out.print(f"\nCell [bold]{escape(name)}[/bold] stopped with an error:")
                 out.print(escape(f"  {_error(output)}"), soft_wrap=True)

@@ -23,7 +23,7 @@ from autograder.referee.errors import CourseBug, MachineFault, NotTested, Stoppe
 from autograder.referee.kernel import Kernel
 from autograder.referee.outputs import BoundedWriter, CapturedOutput, stream_outputs
 from autograder.referee.session import Session, TimeLimits
-from trickster.checks.faults import of_the_machine
+from trickster.checks.faults import is_unwritten, of_the_machine
 from trickster.checks.result import CheckResult
 from trickster.withheld import refused_by
 
@@ -208,7 +208,7 @@ def _judge(verdict: Verdict, points: float, evaluate: Callable[[], Any]) -> Note
     except MissingName as error:
         return _failed(verdict, "NameError", str(error))
     except StudentError as error:
-        verdict.begun = not isinstance(error, NotImplementedError)
+        verdict.begun = not is_unwritten(error)
         return _failed(verdict, type(error).__name__, str(error), error.traceback_text)
     except (Exception, SystemExit, CourseBug) as error:
         if of_the_machine(error) or isinstance(error, zmq.ZMQError):

@@ -6,6 +6,7 @@ A full disk, a file that cannot be read or memory that is not there must not cos
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 # What torch and Python raise as a RuntimeError where memory or threads are missing.
 OUT_OF = ("DefaultCPUAllocator", "can't start new thread")
@@ -21,6 +22,25 @@ def of_the_machine(error: BaseException) -> bool:
         return False
     out_of = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF)
     return isinstance(error, (OSError, MemoryError)) or out_of
+
+
+SCAFFOLD = "not written yet"  # what the error of an untouched cell begins with (nbgrader_config)
+
+
+def is_unwritten(error: BaseException) -> bool:
+    """Whether an error is a scaffold's own ``raise NotImplementedError``.
+
+    Torch raises the same kind of error where a call is wrong, such as arguments in another order.
+    """
+    if not isinstance(error, NotImplementedError):
+        return False
+    place, frames = place_of(error), traceback.extract_tb(error.__traceback__)
+    line = place[1] if place else frames[-1].line if frames and not _installed(frames[-1]) else ""
+    return str(error).startswith(SCAFFOLD) or (line or "").startswith("raise NotImplementedError")
+
+
+def _installed(frame: traceback.FrameSummary) -> bool:
+    return "site-packages" in Path(frame.filename).parts
 
 
 def place_of(error: BaseException) -> tuple[str, str | None] | None:

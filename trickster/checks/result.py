@@ -28,7 +28,7 @@ import numpy as np
 
 from trickster import withheld
 from trickster.checks import presentation
-from trickster.checks.faults import of_the_machine, place_of
+from trickster.checks.faults import is_unwritten, of_the_machine, place_of
 from trickster.checks.progress import Progress
 
 LONGEST = 4_000  # characters of one text; a student's code may return more
@@ -261,9 +261,6 @@ class Sheet:
         self.progress.doing(name)
         try:
             yield part
-        except NotImplementedError as error:
-            self._unwritten = self._unwritten or _unwritten(error)
-            part.skip(UNWRITTEN, self._once(_unwritten(error)))
         except NotMeasured as reason:
             part.skip(UNMEASURED, str(reason))
         except Missed as missed:
@@ -271,7 +268,11 @@ class Sheet:
         except (Exception, SystemExit) as error:
             if of_the_machine(error):
                 raise
-            part.miss(self._why(error))
+            if is_unwritten(error):
+                self._unwritten = self._unwritten or _unwritten(error)
+                part.skip(UNWRITTEN, self._once(_unwritten(error)))
+            else:
+                part.miss(self._why(error))
         if part.result is None:
             raise AssertionError(f"The check left its part {name!r} undecided.")
         self.progress.advance(points)
@@ -324,7 +325,7 @@ class Sheet:
 
         None where the error is not one that a learner should read in a sentence.
         """
-        if isinstance(error, NotImplementedError):
+        if is_unwritten(error):
             return self._made(0.0, self._decided(), _unwritten(error), begun=False)
         if isinstance(getattr(error, "plain", None), str):
             return self._made(0.0, self._decided(), f"The test stopped early: {error}")
@@ -431,7 +432,7 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _unwritten(error: NotImplementedError) -> str:
+def _unwritten(error: BaseException) -> str:
     found = place_of(error)
     name = f"{found[0]}()" if found and found[0].isidentifier() else "this exercise"
     return f"Not written yet: {name} still raises NotImplementedError."

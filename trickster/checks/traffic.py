@@ -18,6 +18,7 @@ import numpy as np
 
 from trickster.api import RateLimited
 from trickster.checks import draws, fixtures
+from trickster.checks.faults import is_unwritten
 from trickster.checks.fixtures import Answered, joined
 from trickster.checks.panel import Pool, Report
 
@@ -160,9 +161,9 @@ class Table:
                 self.given[request.round, request.rows] = ask(request)
             except RateLimited:
                 self.refused.append(request)
-            except NotImplementedError:
-                raise
             except (Exception, SystemExit) as error:
+                if is_unwritten(error):
+                    raise
                 self.error = error
                 return
 
