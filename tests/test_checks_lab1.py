@@ -65,6 +65,24 @@ class Residual(nn.Module):
         return self.last(F.dropout(x, 0.3, self.training))[:, :10]
 
 
+def flat():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+class Around(nn.Module):
+    """A network with something before it or after it, in which it may be hidden in a list."""
+
+    def __init__(self, network, before=None, after=None, hides=False, misspelt=False):
+        super().__init__()
+        self.layers = [network] if hides else nn.ModuleList([network])
+        self.before, self.after = before or nn.Identity(), after or nn.Identity()
+        if not misspelt:
+            self.forward = self.foward
+
+    def foward(self, x):
+        return self.after(self.layers[0](self.before(x)))
+
+
 def seeded(make):
     def build(seed=0):
         torch.manual_seed(seed)
@@ -144,12 +162,45 @@ def test_build_victim_that_always_drops_out():
         (lambda: None, "return statement"),
         (lambda: nn.Sequential(nn.Flatten(), nn.LSTM(784, 10)), "torch.lstm"),
         (lambda: nn.Sequential(nn.Conv2d(1, 4_000, 9, padding=4)), "fifty times as large"),
+        (lambda: flat().double(), "leave out .double()"),
+        (lambda: Around(flat(), misspelt=True), "A network's method forward computes"),
     ],
 )
 def test_build_victim_that_gives_no_such_network(make, words):
     result = lab1.build_victim(seeded(make), recorded)
     assert result == 0.0
     assert words in in_words(result)
+    assert "Not written" not in in_words(result)
+    assert ("padding=2" in in_words(result)) == (words == "does not take pictures")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Around(flat(), before=lambda x: x.reshape(64, -1)), "It takes 64 of them"),
+        (lambda: Around(flat(), before=lambda x: x.squeeze().flatten(1)), "Is there a squeeze()?"),
+        (lambda: Around(flat(), after=lambda z: z.squeeze()), "asked (1, 10)"),
+        (lambda: Around(flat(), hides=True), "are not registered"),
+        (lambda: Around(flat(), after=nn.Linear(10, 10), hides=True), "are not registered"),
+        (lambda: nn.Sequential(flat(), nn.ReLU()), "No score is below 0"),
+        (lambda: nn.Sequential(flat(), nn.Sigmoid()), "No score is below 0"),
+    ],
+    ids=["64", "squeezed first", "squeezed last", "list", "half a list", "relu", "sigmoid"],
+)
+def test_build_victim_that_works_for_whole_batches_only(make, words):
+    for result in under_a_secret(lab1.build_victim, seeded(make), recorded):
+        assert result == 1.0
+        assert words in in_words(result)
+
+
+def test_build_victim_whose_last_layer_starts_at_zero_is_not_said_to_be_cut():
+    def zeros():
+        network = flat()
+        for weights in network[-1].parameters():
+            nn.init.zeros_(weights)
+        return network
+
+    assert "No score is below 0" not in in_words(lab1.build_victim(seeded(zeros), recorded))
 
 
 def test_a_trained_network_is_none_that_the_seed_has_made(names):
@@ -271,15 +322,44 @@ def test_train_victim_whose_losses_are_no_means(quick):
     assert "are not the means of the epochs" in in_words(result)
 
 
-def stepping(loss):
+def stepping(loss, sign=1):
     def step(model, optimizer, x, y):
         optimizer.zero_grad()
         found = loss(model(x), y)
-        found.backward()
+        (sign * found).backward()
         optimizer.step()
         return found.item()
 
     return step
+
+
+def tensor_step(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def on_the_first_rows(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
+    """Each batch is the first one, as with x[: len(batch)]."""
+    n = batch_size
+    x, y = (np.concatenate([many[:n]] * (len(many) // n)) for many in (x, y))
+    return loop(right_step)(model, x, y, epochs, batch_size, lr, seed)
+
+
+def by_batch_size(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
+    """A right loop in which the last batch counts as many pictures as the others."""
+    batches = -(-len(x) // batch_size)
+    train = loop(right_step, report=lambda total, n: total / n * batches * batch_size / len(x))
+    return train(model, x, y, epochs, batch_size, lr, seed)
+
+
+def test_a_network_that_cannot_be_trained_is_exercise_1_s(quick):
+    for network in (Around(flat(), hides=True), Around(flat(), before=lambda x: x.view(64, 784))):
+        result = judge_training(seeded(lambda network=network: network), loop(right_step))
+        assert result == 2.0
+        assert "the network of build_victim can't be trained, see exercise 1" in in_words(result)
 
 
 def always(**fixed):
@@ -300,8 +380,16 @@ def always(**fixed):
         (loop(stepping(F.nll_loss)), 0, "No cross-entropy is negative"),
         (always(seed=0), 1, "seed is ignored"),
         (always(epochs=3), 1, "3 losses with epochs=6"),
+        (loop(tensor_step), 1, "add loss.item() * len(batch)"),
+        (loop(stepping(F.cross_entropy, sign=-1)), 0, "lead uphill"),
+        (loop(stepping(lambda z, y: F.cross_entropy(y, z))), 0, "raised NotImplementedError"),
+        (on_the_first_rows, 0, "it is trained on something else"),
+        (by_batch_size, 1, "Multiply loss.item() by len(batch)"),
     ],
-    ids=["softmax first", "no logarithm", "seed", "epochs"],
+    ids=[
+        *("softmax first", "no logarithm", "seed", "epochs"),
+        *("tensors", "sign", "swapped", "first rows", "batch_size"),
+    ],
 )
 def test_train_victim_wrong_ways_are_named(quick, train, points, words):
     result = judge_training(small_network, train)
@@ -527,7 +615,9 @@ def test_the_shipped_network_in_the_place_of_one_s_own_tells_none_of_the_classes
 # --- exercise 3 ---------------------------------------------------------------------
 
 
-def predicting(answer, finish=torch.cat, mode=False, restore=True, shuffle=False):
+def predicting(
+    answer, finish=torch.cat, mode=False, restore=True, shuffle=False, split=torch.Tensor.split
+):
     """A predict_proba around ``answer(logits)``, with one thing done wrong or none."""
 
     def predict_proba(model, x, batch_size=512):
@@ -537,7 +627,7 @@ def predicting(answer, finish=torch.cat, mode=False, restore=True, shuffle=False
         with torch.no_grad():
             x = torch.tensor(x)
             order = torch.randperm(len(x)) if shuffle else torch.arange(len(x))
-            out = finish([answer(model(x[part])) for part in order.split(batch_size)])
+            out = finish([answer(model(x[part])) for part in split(order, batch_size)])
         if restore:
             model.train(was_training)
         return out.numpy()
@@ -599,6 +689,13 @@ def test_predict_proba_other_right_ways(names):
             (3.75, 3.75),
             "ignor",
         ),
+        (
+            predicting(softmax_rows, split=torch.Tensor.chunk),
+            (3.75, 3.75),
+            "chunk takes the number",
+        ),
+        (predicting(lambda z: (z.softmax(1) * 1000).round() / 1000), (2, 3), "are rounded"),
+        (predicting(lambda z: z.softmax(1).half()), (3, 3), "are rounded"),
     ],
 )
 def test_predict_proba_wrong_ways_are_named(predict, points, words):
@@ -634,6 +731,23 @@ def test_predict_proba_with_gradients():
     result = judge(as_an_array)
     assert result == 0.0
     assert in_words(result).count("would only hide them") == 1
+
+
+@pytest.mark.parametrize("stay_off", ["grad mode", "the model's weights"])
+def test_predict_proba_after_which_nothing_can_be_trained(names, stay_off):
+    def predict(model, x, batch_size=512):
+        if stay_off == "grad mode":
+            torch.set_grad_enabled(False)
+        else:
+            model.requires_grad_(False)
+        return predicting(softmax_rows)(model, x, batch_size)
+
+    for result in under_a_secret(judge, predict):
+        assert torch.is_grad_enabled()
+        assert result == 3.25
+        assert "Use `with torch.no_grad():`, which ends" in in_words(result)
+    torch.set_grad_enabled(False)  # left so by a run before the check
+    assert judge(names["predict_proba"]) == 4.0 and torch.is_grad_enabled()
 
 
 def test_predict_proba_forgets_the_last_batch():
@@ -753,6 +867,74 @@ def test_calibration_wrong_formulas_are_named(combine, words):
         assert words in in_words(result)
 
 
+def between(low, high):
+    """An ECE of bins with these comparisons at their ends; the last bin takes 1 as well."""
+
+    def ece(posteriors, y, bins=15):
+        confidence, right = posteriors.max(1), posteriors.argmax(1) == y
+        error = 0.0
+        for b in range(bins):
+            last = (b == bins - 1) & (confidence == 1)
+            inside = low(confidence, b / bins) & high(confidence, (b + 1) / bins) | last
+            if inside.any():
+                error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+        return error
+
+    return ece
+
+
+def test_calibration_counts_an_answer_between_two_bins_once():
+    check = lab1.expected_calibration_error
+    for ends in ((np.greater, np.less_equal), (np.greater_equal, np.less)):
+        assert the_same(under_secrets(check, between(*ends))) == 3.0
+    for result in under_a_secret(check, between(np.greater_equal, np.less_equal)):
+        assert result == 2.0 and "is counted in both" in in_words(result)
+    for result in under_a_secret(check, between(np.greater, np.less)):
+        assert result == 2.0 and "is counted in neither" in in_words(result)
+
+
+def test_calibration_that_sorts_what_it_is_given(names):
+    def ece(posteriors, y, bins=15):
+        right = posteriors.argmax(1) == y
+        posteriors.sort(axis=1)
+        gap = right - posteriors[:, -1]
+        bin_of = np.ceil(posteriors[:, -1] * bins).astype(int) - 1
+        return np.abs(np.bincount(bin_of, gap, minlength=bins)).sum() / len(y)
+
+    for result in under_a_secret(lab1.expected_calibration_error, ece):
+        assert result == 2.0
+        assert "writes into the answers that it is given" in in_words(result)
+
+
+def of_centres(posteriors, y, bins=15):
+    def combine(n, a, c):
+        return (n * np.abs(a - (np.ceil(c * bins) - 0.5) / bins)).sum()
+
+    return calibration(combine)(posteriors, y, bins)
+
+
+def of_its_own_bins(bins):
+    ece = calibration(lambda n, a, c: (n * np.abs(a - c)).sum())
+    return lambda posteriors, y, **options: ece(posteriors, y, bins)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (of_its_own_bins(15), "This is the error with 15 bins, not with "),
+        (of_its_own_bins(10), "This is the error with 10 bins, not with "),
+        (calibration(lambda n, a, c: 100 * (n * np.abs(a - c)).sum()), "Yours is in per cent"),
+        (calibration(lambda n, a, c: (n * (a - c) ** 2).sum()), "The gaps are squared"),
+        (calibration(lambda n, a, c: (n * np.abs(1 - a - c)).sum()), "yours is that of wrong ones"),
+        (of_centres, "a bin's confidence is its centre"),
+    ],
+)
+def test_calibration_slips_are_named_at_the_edges_too(wrong, words):
+    for result in under_a_secret(lab1.expected_calibration_error, wrong):
+        assert result < 3.0 and words in in_words(result)
+        assert "A confidence of exactly 1" not in in_words(result)
+
+
 def test_calibration_that_divides_by_zero():
     def ece(posteriors, y, bins=15):
         confidence, right = posteriors.max(1), posteriors.argmax(1) == y
@@ -858,12 +1040,71 @@ def test_api_that_answers_under_a_lock():
         (service(black=False), 0, "Pixels of exactly 0 and 1 are allowed"),
         (service(answer=lambda p: p.round(2)), 3, "Return what predict answers"),
         (service(refusal=ValueError), 3, "raise InvalidQuery(...) yourself"),
+        (service(floats=lambda x: True), 4 - 1 / 8, "of the pictures as they were sent"),
+        (service(floats=lambda x: x.dtype == float), 0, "Pictures of 32 bits are floats as well"),
+        (service(count=lambda x: 0), 1, "used is still 0 after pictures were answered"),
+        (service(count=lambda x: x.size), 0.8, "x.size is the number of pixels"),
     ],
 )
 def test_api_wrong_ways_are_named(made, points, words):
     for result in under_a_secret(lab1.api, made):
         assert result == pytest.approx(points, abs=0.4)
         assert words in in_words(result)
+
+
+@pytest.mark.parametrize("counts", [0, 1])
+def test_api_that_takes_from_the_budget(counts):
+    """In the place of what it counts in `used`, and beside it."""
+
+    class API(service(count=lambda x: counts * len(x))):
+        def query(self, x):
+            answers = super().query(x)
+            self.budget -= len(x)
+            return answers
+
+    for result in under_a_secret(lab1.api, API):
+        assert 1.0 <= result <= 1.0 + counts
+        text = in_words(result)
+        assert text.count("self.budget changes. It is what may be answered in all") >= 1
+        assert "was charged" not in text and "after answering it" not in text and ">=" not in text
+
+
+def test_api_with_one_meter_for_all_services():
+    class API(service()):
+        in_all = 0
+
+        def query(self, x):
+            self.used = API.in_all
+            try:
+                return super().query(x)
+            finally:
+                API.in_all = self.used
+
+    for result in under_a_secret(lab1.api, API):
+        assert "Each service has a meter of its own" in in_words(result)
+        assert "A refused request was charged" not in in_words(result)
+
+
+@pytest.mark.parametrize(("first", "points"), [(False, 3.0), (True, 4.0)])
+def test_api_that_asks_the_model_for_one_picture_at_a_time(first, points):
+    class API(service()):
+        def __init__(self, predict, budget):
+            super().__init__(lambda x: x, budget)
+            self.one_by_one = predict
+
+        def query(self, x):
+            before, rows = self.used, []
+            super().query(x)
+            for i, one in enumerate(x, 1):
+                if not first:
+                    self.used = before + i
+                rows.append(self.one_by_one(one[None])[0])
+            return np.array(rows)
+
+    for result in under_a_secret(lab1.api, API):
+        assert result == points
+        assert "ConnectionError" not in in_words(result)
+        assert ("Each picture is charged alone" in in_words(result)) == (not first)
 
 
 def test_api_that_raises_the_wrong_error():

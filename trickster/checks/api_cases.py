@@ -19,6 +19,21 @@ from trickster.checks.result import Missed, Part, array, number
 from trickster.models import softmax
 
 MakeApi = Callable[..., Any]
+OWN_METER = "Each service has a meter of its own, self.used, which __init__ sets to 0."
+CHARGED_LAST = (
+    "You count a query after answering it. An answer that is interrupted then goes unpaid, and a "
+    "request that comes in while the model computes spends the same unit again. Check, charge, "
+    "answer, in this order."
+)
+FLOATING = "ask whether np.issubdtype(x.dtype, np.floating), not whether x.dtype is "
+SHORT_FLOATS = f"Pictures of 32 bits are floats as well: {FLOATING}float, which has 64."
+LONG_FLOATS = f"Pictures of 64 bits are floats as well: {FLOATING}np.float32."
+WHOLE = " of 0 and 1"
+NOTHING_ELSE = "Refuse what is wrong with the pictures, and nothing else."
+CAST = (
+    "Whole numbers of 0 and 1 lie in the range of pixels, but are no floats: ask whether "
+    "np.issubdtype(x.dtype, np.floating), of the pictures as they were sent."
+)
 
 
 def pictures(n: int, *draw: str) -> np.ndarray:
@@ -49,79 +64,120 @@ class Model:
         return self.posteriors(x)
 
 
+class Shop:
+    """A service of the student's, the model behind it, and the requests that it has answered."""
+
+    def __init__(self, make_api: MakeApi, model: Model, budget: int):
+        self.service, self.model, self.budget = make_api(model, budget=budget), model, budget
+        self.served: list[int] = []
+
+    @property
+    def used(self) -> float:
+        return number(self.service.used, "used")
+
+    def serve(self, x: np.ndarray) -> Any:
+        """The answer to good pictures within the budget; raises :class:`Missed` where refused."""
+        try:
+            answer = self.service.query(x.copy())
+        except InvalidQuery as error:
+            raise Missed(
+                f"good pictures were refused: {str(error).rstrip('.')}. {self._too_strict(x)}"
+            ) from error
+        except BudgetExceeded as error:
+            raise Missed(
+                f"a request within the budget of a new service was refused: {error} "
+                + (self.slip() or OWN_METER)
+            ) from error
+        if type(answer).__name__ == "generator":
+            raise Missed("query returned a generator: hand out the answers with return, not yield.")
+        self.served.append(len(x))
+        return answer
+
+    def slip(self) -> str:
+        """What is wrong with the meter, in a sentence, whatever part finds it out; else ""."""
+        used, n = self.used, sum(self.served)
+        if getattr(self.service, "budget", self.budget) != self.budget:
+            return (
+                "self.budget changes. It is what may be answered in all, and stays as it is: count "
+                "in self.used, and only there."
+            )
+        if not n or used == n:
+            return ""
+        if used == 0:
+            return "used is still 0 after pictures were answered: add len(x) to self.used."
+        if used == len(self.served):
+            return "Every picture is one query, however many come at once: add len(x), not 1."
+        if used == n * 28 * 28:
+            return "x.size is the number of pixels. Every picture is one query: add len(x)."
+        return f"used is {used:g} after {n} pictures to a new service. {OWN_METER}" * (used > n)
+
+    def _too_strict(self, x: np.ndarray) -> str:
+        """What about these pictures is refused, found out with others that differ in it alone."""
+        if _refusal(self.service, x.astype(float), InvalidQuery) == "answered":
+            return SHORT_FLOATS
+        if _refusal(self.service, x.clip(0.01, 0.99), InvalidQuery) == "answered":
+            return "Pixels of exactly 0 and 1 are allowed, and most pictures have some."
+        return NOTHING_ELSE
+
+
 def answers_and_counts(part: Part, make_api: MakeApi) -> None:
     """The model's own answers, and every picture counted."""
     rng = draws.rng("answers and counts")
     first, second = (int(n) for n in rng.choice(np.arange(5, 41), 2, replace=False))
     x, model = pictures(first + second, "counts"), Model()
-    service = make_api(model, budget=first + second + int(rng.integers(1, 50)))
-    answers = array(_served(service, x[:first]), "query", (first, 10))
-    array(_served(service, x[first:]), "query", (second, 10))
-    same = np.allclose(answers, model.posteriors(x[:first]))
-    used = number(service.used, "used")
+    shop = Shop(make_api, model, first + second + int(rng.integers(1, 50)))
+    answers = array(shop.serve(x[:first]), "query", (first, 10))
+    array(shop.serve(x[first:]), "query", (second, 10))
+    same, used = np.allclose(answers, model.posteriors(x[:first])), shop.used
     part.expect(
         same and used == first + second,
         f"answers {'as predicted' if same else 'changed'}; after {first} and {second} pictures "
         f"used is {used:g}",
         f"the model's own answers, and {first + second}",
         "",
-        "Every picture is one query, however many come at once: add len(x), not 1."
-        if used == 2
-        else "used counts all pictures answered so far."
+        "used counts all pictures answered so far."
         if same
         else "Return what predict answers to these pictures, as it is.",
     )
-
-
-def _served(service: Any, x: np.ndarray) -> Any:
-    """The answer to good pictures within the budget; raises :class:`Missed` where it is refused."""
-    try:
-        return service.query(x.copy())
-    except InvalidQuery as error:
-        raise Missed(
-            f"good pictures were refused: {str(error).rstrip('.')}. Pixels of exactly 0 and 1 are "
-            "allowed, and most pictures have some."
-        ) from error
-    except BudgetExceeded as error:
-        raise Missed(
-            f"a request within the budget of a new service was refused: {error} Each service has "
-            "a meter of its own, self.used, which __init__ sets to 0."
-        ) from error
+    if same:
+        part.blame(shop.slip)
 
 
 def charges_first(part: Part, make_api: MakeApi) -> None:
     """What is answered has been charged, and a line that breaks saves nobody the price."""
     rng = draws.rng("charges first")
     n, before = int(rng.integers(20, 60)), int(rng.integers(5, 20))
-    x, seen = pictures(n + before, "charges"), []
+    x = pictures(n + before, "charges")
+    seen: tuple[list[float], list[float]] = [], []  # used at each call of the model, by request
 
     def look() -> None:
-        seen.append(number(service.used, "used"))
-        if len(seen) == 2:
+        seen[len(shop.served)].append(shop.used)
+        if shop.served:
             raise ConnectionError("the line broke")
 
-    service = make_api(Model(look), budget=n + before + 10)
-    _served(service, x[:before])
+    shop = Shop(make_api, Model(look), n + before + 10)
+    shop.serve(x[:before])
+    slip = shop.slip()
     with contextlib.suppress(ConnectionError):
-        service.query(x[before:].copy())
-    used = number(service.used, "used")
-    charged = [before, before + n]
+        shop.serve(x[before:])
+    used = shop.used
+    first, second = (found[0] if found else 0 for found in seen)
+    charged = set(seen[0]) == {before} and seen[1] == [before + n]
     part.expect(
-        seen == charged and used == before + n,
-        f"while {before} answers were computed, used was {seen[0] if seen else 0:g}; while {n} "
-        f"more were, {seen[-1] if len(seen) > 1 else 0:g}; then the line broke, and used is "
-        f"{used:g}",
+        charged and used == before + n,
+        f"while {before} answers were computed, used was {first:g}; while {n} "
+        f"more were, {second:g}; then the line broke, and used is {used:g}",
         f"{before}, {before + n} and {before + n}",
         "",
-        "Every picture is one query: add len(x)."
-        if seen and seen[0] not in (0, before)
-        else "You charge first, but give the charge back when the answer fails. A customer could "
+        "You charge first, but give the charge back when the answer fails. A customer could "
         "then hang up on purpose, just before the end. What is charged stays charged."
-        if seen == charged and used == before
-        else "You count a query after answering it. An answer that is interrupted then goes "
-        "unpaid, and a request that comes in while the model computes spends the same unit "
-        "again. Check, charge, answer, in this order.",
+        if charged and used == before
+        else "Each picture is charged alone, just before its answer. Charge the whole request "
+        "first, so that nothing can come between, and then ask predict once."
+        if seen[0] == [*range(1, before + 1)]
+        else CHARGED_LAST,
     )
+    part.blame(lambda: slip)
 
 
 def over_budget(part: Part, make_api: MakeApi) -> None:
@@ -129,12 +185,13 @@ def over_budget(part: Part, make_api: MakeApi) -> None:
     rng = draws.rng("over budget")
     spent, left = int(rng.integers(25, 50)), int(rng.integers(3, 9))
     x, model = pictures(spent, "budget"), Model()
-    service = make_api(model, budget=spent + left)
-    _served(service, x)
+    shop = Shop(make_api, model, spent + left)
+    shop.serve(x)
+    slip, service = shop.slip(), shop.service
     more, rest = f"{left + 1} more", f"then {left}, as many as are left"
     told: list[Any] = []
     seen = {more: _refusal(service, x[: left + 1], BudgetExceeded, told)}
-    after = number(service.used, "used")
+    after = shop.used
     if not seen[more]:
         served = _refusal(service, x[:left], BudgetExceeded)
         if not served:
@@ -157,7 +214,7 @@ def over_budget(part: Part, make_api: MakeApi) -> None:
         + ("" if true else f"; ({left + 1}, {left})"),
         "",
         "A refused request was charged. Compare first, and add len(x) to used only when it fits."
-        if not seen[more] and after != spent
+        if not seen[more] and after > spent
         else "Exactly what is left may still be asked: refuse where used + len(x) > budget, not >=."
         if seen.get(rest)
         else "The error tells the customer what was asked, and what is left: "
@@ -166,6 +223,7 @@ def over_budget(part: Part, make_api: MakeApi) -> None:
         else "Compare used + len(x) with the budget before you answer or charge anything; a batch "
         "that does not fit is refused whole, and a smaller one may still come.",
     )
+    part.blame(lambda: slip)
 
 
 def _refusal(
@@ -201,7 +259,7 @@ def _no_pictures() -> dict[str, np.ndarray]:
     cases = {
         "a picture without the batch axis": x[n],
         f"{side}x{side} pixels": rng.random((n, 1, side, side), np.float32),
-        f"{kind} from 0 to 255": (x[:n] * 255).astype(kind),
+        f"{kind}{WHOLE}": (x[:n] > 0.5).astype(kind),
         f"floats from 0 to {top}": np.minimum(x[:n] / x[:n].max(), 1) * np.float32(top),
         "floats from -1 to 1": x[:n] * 2 - 1,
         "NaN": nan,
@@ -247,13 +305,16 @@ def bad_input(part: Part, make_api: MakeApi) -> None:
 
 
 def _why_refused(unserved: dict[str, int], wrong: dict[str, str]) -> str:
-    if unserved["float64"] and not unserved["float32"]:
-        return (
-            "Pictures of 64 bits are floats as well: ask whether np.issubdtype(x.dtype, "
-            "np.floating), not whether x.dtype is np.float32."
-        )
     if any(unserved.values()):
-        return "Refuse what is wrong with the pictures, and nothing else."
+        return (
+            NOTHING_ELSE
+            if all(unserved.values())
+            else LONG_FLOATS
+            if unserved["float64"]
+            else SHORT_FLOATS
+        )
+    if wrong and set(wrong) == {name for name in wrong if name.endswith(WHOLE)}:
+        return CAST
     others = {what for what in wrong.values() if what.startswith("raised")}
     if len(wrong) > 2 and others == set(wrong.values()):
         return "The right things are refused, with another error: raise InvalidQuery(...) yourself."

@@ -40,7 +40,7 @@ def _how(found: np.ndarray) -> str:
     return ". Of logits, take the softmax." if found.min() < -2 else "."
 
 
-OWN = ("bank", "logits")  # no defence passes these on
+OWN = ("bank", "logits", "answers")  # no defence passes these on
 
 
 def given_read_only(

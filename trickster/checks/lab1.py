@@ -17,6 +17,8 @@ from trickster.checks import (
     prediction_cases,
     training_cases,
 )
+from trickster.checks.distributions import given_read_only
+from trickster.checks.faults import is_unwritten
 from trickster.checks.live_model import LiveModel
 from trickster.checks.rebuilt import BATCH, Rebuilt
 from trickster.checks.result import Missed, NotMeasured, Part, Sheet, array, check, number
@@ -33,6 +35,11 @@ THIEVES = (  # who build networks and train them
 
 # --- exercise 1 --------------------------------------------------------------------
 
+FEWER = 7, 1  # pictures that a network is asked about as well
+HIDDEN = (
+    "Some of the layers are not registered, so that no optimizer finds their weights: put them in "
+    "nn.Sequential or nn.ModuleList, not in a Python list."
+)
 KNOWS = 0.75  # of the clothes: no untrained network sorts them as well, whatever it calls them
 
 
@@ -53,21 +60,27 @@ def build_victim(sheet: Sheet, build: Callable[..., Any], recorded: Probe) -> No
     x = honest.x[:BATCH]
     seed, another = (int(n) for n in draws.rng("seeds of a network").permutation(1_000)[:2])
 
-    def network(seed: int) -> Rebuilt:
+    def network(seed: int, batch: int = BATCH) -> Rebuilt:
         model = build(seed)
         if model is None:
             raise Missed("build_victim returned None. Does it end with a return statement?")
         try:
-            return Rebuilt(recorded(model, x.copy()))
+            return Rebuilt(recorded(model, x[:batch].copy()), batch)
         except RuntimeError as error:
+            if is_unwritten(error):
+                raise
             raise Missed(
-                f"the network does not take pictures (64, 1, 28, 28): {error}. With padding=2 the "
-                "second convolution gives 64 x 7 x 7 values; flatten them before the linear layer."
+                f"the network does not take pictures ({batch}, 1, 28, 28): "
+                f"{str(error).rstrip('.')}. {_why_no_pictures(error, batch)}"
             ) from None
 
     with sheet.part("gives logits", 1) as part:
         model = network(seed)
         _are_logits(part, array(model.logits(x), "Your network", (BATCH, 10)))
+        if part.share == 1:
+            _takes_any_number(part, lambda batch: network(seed, batch), x)
+        if model.hidden:
+            part.miss(HIDDEN)
         if _sorts(model, honest) > KNOWS:
             sheet.tell_instructor(
                 "The network of build_victim tells clothes apart before it is trained: it has the "
@@ -92,16 +105,49 @@ def build_victim(sheet: Sheet, build: Callable[..., Any], recorded: Probe) -> No
         )
 
 
+def _why_no_pictures(error: RuntimeError, batch: int) -> str:
+    """What usually is behind torch's words."""
+    words = str(error)
+    if batch == 1:
+        return "It takes more of them. Is there a squeeze()? It drops every axis of length 1."
+    if batch != BATCH:
+        return (
+            "It takes 64 of them. The number of pictures is not fixed: keep it, as x.flatten(1) "
+            "and nn.Flatten() do."
+        )
+    if isinstance(error, NotImplementedError):
+        return "A network's method forward computes the logits from the pictures."
+    if "type" in words:
+        return "The pictures are float32, as new layers are: leave out .double() and .half()."
+    if "shape" in words or "size" in words:
+        return (
+            "With padding=2 the second convolution gives 64 x 7 x 7 values; flatten them before "
+            "the linear layer."
+        )
+    return ""
+
+
+def _takes_any_number(part: Part, network: Callable[[int], Rebuilt], x: np.ndarray) -> None:
+    """The last batch of an epoch is smaller, and a customer may send one picture."""
+    for n in FEWER:
+        shape = network(n).logits(x[:n]).shape
+        if shape != (n, 10):
+            part.miss(f"To {n} pictures it gives an answer of shape {shape}; asked ({n}, 10).")
+
+
 def _are_logits(part: Part, logits: np.ndarray) -> None:
     rows = np.abs(logits.sum(axis=1) - 1).max()
     logs = np.abs(np.exp(np.minimum(logits, 50)).sum(axis=1) - 1).max()
-    finite = bool(np.isfinite(logits).all())
+    finite, cut = bool(np.isfinite(logits).all()), bool(logits.min() >= 0 < logits.max())
     part.expect(
-        finite and logs > 1e-3 and not (rows < 1e-3 and logits.min() >= 0),
+        finite and logs > 1e-3 and not (rows < 1e-3 and logits.min() >= 0) and not cut,
         f"shape {logits.shape}, values from {logits.min():.2f} to {logits.max():.2f}",
         "one finite score for each of 10 classes, not normalised",
         "between -0.5 and 0.5 before training",
-        "The rows are probabilities already, or their logarithms: it ends in a softmax. "
+        "No score is below 0: something cuts them, such as a ReLU after the last linear layer. "
+        "Logits can be any numbers."
+        if cut and rows > 1e-3
+        else "The rows are probabilities already, or their logarithms: it ends in a softmax. "
         "Return the last linear layer's scores; cross_entropy applies the softmax itself."
         if finite
         else "Some scores are NaN or infinite.",
@@ -178,7 +224,7 @@ def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> 
     def ask(training: bool, x: np.ndarray, **options: Any) -> tuple[Any, LiveModel]:
         live = LiveModel(network, training)
         model = watched(live, training)
-        return prediction_cases.answers(predict, model, x, **options), live
+        return prediction_cases.asked(predict, model, live, x, **options), live
 
     with sheet.part("rows are probabilities", 1) as part:
         answer, live = ask(False, x)
@@ -199,7 +245,7 @@ def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> 
         live = LiveModel(network, True)
         model = watched(live, True)
         two = [
-            array(prediction_cases.answers(predict, model, x), "predict_proba", want.shape)
+            array(prediction_cases.asked(predict, model, live, x), "predict_proba", want.shape)
             for _ in range(2)
         ]
         prediction_cases.in_evaluation_mode(part, two, live)
@@ -208,10 +254,12 @@ def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> 
     with sheet.part("the model is left in its mode", 0.75) as part:
         prediction_cases.left_in_its_mode(part, ask, x[:20])
     with sheet.part("no gradients, and one batch at a time", 0.25) as part:
-        prediction_cases.little_memory(part, ask, x[:20])
+        prediction_cases.little_memory(part, ask, x[:100])
 
 
 # --- exercise 4 --------------------------------------------------------------------
+
+ECE = "expected_calibration_error"
 
 
 @check(
@@ -227,7 +275,7 @@ def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
     """Closed forms, the victim's own answers, and the edges."""
     with sheet.part("a few answers, worked by hand", 1) as part:
         posteriors, y, formula, want = calibration_cases.by_hand()
-        got = number(ece(posteriors.copy(), y.copy(), bins=2), "expected_calibration_error")
+        got = number(ece(posteriors.copy(), y.copy(), bins=2), ECE)
         part.expect(
             abs(got - want) < 1e-6,
             f"{got:.4f}",
@@ -240,7 +288,13 @@ def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
         for bins, posteriors, y in calibration_cases.of_the_victim():
             with withheld.lifted():
                 want = evaluation.expected_calibration_error(posteriors, y, bins)
-            got = number(ece(posteriors.copy(), y.copy(), bins=bins), "expected_calibration_error")
+            given = given_read_only(
+                lambda answers, y=y, bins=bins: ece(answers, y.copy(), bins=bins),
+                ECE,
+                posteriors,
+                what="answers",
+            )
+            got = number(given, ECE)
             gaps.append((abs(got - want), got, want, bins, posteriors, y))
         worst, got, want, bins, posteriors, y = max(gaps, key=lambda gap: gap[0])
         part.expect(
@@ -248,31 +302,25 @@ def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
             f"{got:.4f} with {bins} bins",
             f"{want:.4f}",
             "",
-            f"With {gaps[0][3]} bins it is right, with {bins} it is not: is the argument bins "
-            "ignored?"
-            if gaps[0][0] < 1e-4
-            else calibration_cases.which_formula(got, posteriors, y, bins),
+            calibration_cases.which_formula(got, posteriors, y, bins),
         )
     with sheet.part("the edges", 1) as part:
-        found = [
-            (name, number(ece(posteriors.copy(), y.copy()), "it"), want)
-            for name, posteriors, y, want in calibration_cases.edges()
-        ]
-        asked = ", ".join(f"{want:g}" for _, _, want in found)
+        found = []
+        for edge in calibration_cases.edges():
+            options = {} if edge.bins == 15 else {"bins": edge.bins}
+            found.append((edge, number(ece(edge.posteriors.copy(), edge.y.copy(), **options), ECE)))
+        asked = ", ".join(f"{edge.want:g}" for edge, _ in found)
         wrong = [
-            f"{name}: {got:.3f}, asked {want:g}"
-            for name, got, want in found
-            if abs(got - want) > 1e-6
+            f"{edge.name}: {got:.3f}, asked {edge.want:g}"
+            for edge, got in found
+            if abs(got - edge.want) > 1e-6
         ]
         part.expect(
             not wrong,
             "; ".join(wrong) or asked,
             asked,
             "",
-            "A gap has no sign: take |accuracy - confidence|."
-            if any(got < -1e-6 for _, got, _ in found)
-            else "A confidence of exactly 1 belongs to the last bin; empty bins count nothing (and "
-            "must not divide by zero).",
+            calibration_cases.which_edges(found) if wrong else "",
         )
 
 

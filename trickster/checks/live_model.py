@@ -39,6 +39,7 @@ class LiveModel:
     def __init__(self, network: Network, training: bool, calls: list[Call] | None = None):
         self.network, self.training = network, training
         self.calls: list[Call] = [] if calls is None else calls
+        self.left_recording = True  # gradients, by whoever used it last
         self._answered = 0
 
     def answer(self, x: np.ndarray, gradients: bool) -> np.ndarray:

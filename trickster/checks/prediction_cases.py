@@ -31,6 +31,8 @@ def which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) -
         return "This is a sigmoid of each logit: its rows do not sum to 1. Use softmax."
     if np.allclose(got, softmax(want), atol=1e-3):
         return "The softmax was applied twice."
+    if _rounded(got, want):
+        return "The probabilities are rounded: hand out what the softmax gives, as it is."
     if np.array_equal(got, np.eye(got.shape[1])[want.argmax(axis=1)]):
         return "These are one-hot labels: asked are the probabilities of all classes."
     same = got.argmax(axis=1) == want.argmax(axis=1)
@@ -54,6 +56,29 @@ def which_probabilities(got: np.ndarray, logits: np.ndarray, want: np.ndarray) -
             f"{got.sum(axis=1).max():.2f}; a distribution sums to 1."
         )
     return "Each row sums to 1, but is not the softmax of this model's logits."
+
+
+def _rounded(got: np.ndarray, want: np.ndarray) -> bool:
+    """Whether these are the right probabilities with fewer digits."""
+    half = (got == got.astype(np.float16)).all() and np.abs(got - want).max() < 1e-3
+    return half or any(
+        np.allclose(got, got.round(digits), rtol=0, atol=1e-7)
+        and np.abs(got - want).max() < 0.51 * 10.0**-digits
+        for digits in (1, 2, 3, 4)
+    )
+
+
+def asked(
+    predict: Callable[..., Any], model: Any, live: LiveModel, x: np.ndarray, **options: Any
+) -> Any:
+    """What the student's function returns. Gradients are recorded again afterwards.
+
+    ``live`` notes whether they were.
+    """
+    try:
+        return answers(predict, model, x, **options)
+    finally:
+        live.left_recording = model.records_gradients() is not False
 
 
 def answers(predict: Callable[..., Any], model: Any, x: np.ndarray, **options: Any) -> Any:
@@ -144,26 +169,35 @@ def little_memory(part: Part, ask: Ask, x: np.ndarray) -> None:
         if not live.calls
         else "Answer inside torch.no_grad(), or memory grows with every query."
         if recording
+        else "chunk takes the number of batches: x.split(batch_size) takes their size."
+        if most == -(-len(x) // size)
         else "batch_size is ignored: x.split(batch_size) gives batches, and only one of them needs "
         "to fit into memory at a time.",
     )
 
 
 def left_in_its_mode(part: Part, ask: Ask, x: np.ndarray) -> None:
-    wrong = []
+    wrong, recording = [], True
     for mode in (True, False):
         answer, live = ask(mode, x)
+        recording &= live.left_recording
         array(answer, "predict_proba", (len(x), 10))
         if not live.calls:
             raise Missed(NOT_ASKED)
         if live.training != mode:
             wrong.append(f"found in {_mode(mode)} mode, left in {_mode(not mode)} mode")
+    if not recording:
+        wrong.append("no gradients are recorded any more")
     part.expect(
         not wrong,
         "; ".join(wrong) or "left as it was found",
         "left as it was found",
         "",
-        "Remember model.training before you change it, and restore it at the end: "
+        "torch.set_grad_enabled(False) and model.requires_grad_(False) stay in force when the "
+        "function has ended, and the model can't be trained any more. Use `with torch.no_grad():`, "
+        "which ends with its block."
+        if not recording
+        else "Remember model.training before you change it, and restore it at the end: "
         "model.train(was_training).",
     )
 

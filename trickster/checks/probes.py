@@ -61,10 +61,11 @@ def recorded(model: nn.Module, x: np.ndarray) -> dict[str, Any]:
     is written ``{"value": i}`` (0 are the pictures, and every tensor that a step gives is the
     next) and a tensor that does not depend on the pictures ``{"constant": i}``; ``constants``:
     those as arrays; ``answer``: the number of the value that is the answer, None where the
-    answer does not depend on the pictures.
+    answer does not depend on the pictures; ``hidden``: how many of the weights that it computes
+    with are not among ``model.parameters()``, where an optimizer would find them.
     """
     pictures, was_training = torch.tensor(x), model.training
-    recorder = _Recorder(pictures)
+    recorder = _Recorder(pictures, {id(weights) for weights in model.parameters()})
     model.eval()
     with torch.no_grad(), recorder:
         answer = model(pictures)
@@ -73,14 +74,16 @@ def recorded(model: nn.Module, x: np.ndarray) -> dict[str, Any]:
         "steps": recorder.steps,
         "constants": recorder.constants,
         "answer": recorder.numbers.get(id(answer)),
+        "hidden": recorder.hidden,
     }
 
 
 class _Recorder(TorchFunctionMode):
     """Notes each of torch's functions that computes something from the pictures."""
 
-    def __init__(self, pictures: torch.Tensor):
+    def __init__(self, pictures: torch.Tensor, trainable: set[int]):
         super().__init__()
+        self.hidden, self._trainable = 0, trainable
         self.steps: list[list[Any]] = []
         self.constants: list[np.ndarray] = []
         self.numbers = {id(pictures): 0}  # of the values
@@ -121,6 +124,8 @@ class _Recorder(TorchFunctionMode):
 
     def _constant(self, tensor: torch.Tensor) -> int:
         if id(tensor) not in self._places:
+            if isinstance(tensor, nn.Parameter) and id(tensor) not in self._trainable:
+                self.hidden += tensor.numel()
             self._places[id(tensor)] = len(self.constants)
             self.constants.append(tensor.detach().cpu().numpy().copy())
             self._kept.append(tensor)
@@ -167,6 +172,13 @@ class Watched(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits = self.live.answer(x.detach().cpu().numpy(), torch.is_grad_enabled())
         return torch.tensor(logits) + self.zero
+
+    def records_gradients(self) -> bool:
+        """Whether it can be trained here, outside of any block; from now on it can."""
+        recording = torch.is_grad_enabled() and self.zero.requires_grad
+        torch.set_grad_enabled(True)
+        self.zero.requires_grad_(True)
+        return recording
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Watched:
         return Watched(self.live.copy(), self.training)

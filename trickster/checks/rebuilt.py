@@ -86,16 +86,19 @@ FUNCTIONS = {
 class Rebuilt:
     """The network that a record describes.
 
-    ``record`` is what ``probes.recorded`` returns for ``BATCH`` pictures. Raises
+    ``record`` is what ``probes.recorded`` returns for ``batch`` pictures. Raises
     :class:`Missed`, which tells the learner why, where it describes no network that can be asked.
+    ``hidden`` is how many of its weights no optimizer would find, as the record says.
     """
 
-    def __init__(self, record: Any):
+    def __init__(self, record: Any, batch: int = BATCH):
+        self.batch = batch
         try:
+            self.hidden = int(record.get("hidden", 0))
             self._steps = [(str(name), args, named) for name, args, named in record["steps"]]
             self._constants = [_constant(array) for array in record["constants"]]
             self._answer = record["answer"]
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, AttributeError):
             raise Missed("what arrived of your network could not be read.") from None
         for name, _, _ in self._steps:
             if name not in FUNCTIONS:
@@ -121,23 +124,29 @@ class Rebuilt:
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Its answers ``(n, k)`` to pictures ``x (n, 1, 28, 28)``."""
-        short = -len(x) % BATCH
+        short = -len(x) % self.batch
         pictures = torch.tensor(np.concatenate([x, np.zeros((short, *x.shape[1:]), x.dtype)]))
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            answers = [self._run(batch.clone(), self._constants) for batch in pictures.split(BATCH)]
+            answers = [
+                self._run(batch.clone(), self._constants) for batch in pictures.split(self.batch)
+            ]
         return torch.cat(answers).numpy()[: len(x)]
 
     def _weigh(self) -> None:
         """Find out what an answer would cost, with tensors that have a shape and nothing else."""
         scales = _Scales(len(self._steps))
-        pictures = torch.empty(BATCH, 1, 28, 28, device="meta")
+        pictures = torch.empty(self.batch, 1, 28, 28, device="meta")
         constants = [constant.to("meta") for constant in self._constants]
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             answer = self._run(pictures, constants, scales.weigh)
         scales.add(counter.get_total_flops())
-        if answer.ndim < 1 or len(answer) != BATCH:
-            raise Missed(f"to {BATCH} pictures it gives an answer of shape {tuple(answer.shape)}.")
+        if answer.ndim < 1 or len(answer) != self.batch:
+            many = "one picture" if self.batch == 1 else f"{self.batch} pictures"
+            raise Missed(
+                f"to {many} it gives an answer of shape {tuple(answer.shape)}; asked "
+                f"({self.batch}, 10), whatever the number of pictures."
+            )
 
     def _run(
         self,

@@ -24,11 +24,25 @@ SMALL, WHOLE = 2_000, 12_000  # pictures
 EPOCHS = 6
 NARROWEST, WIDEST = 12, 18  # filters of the network that is handed in
 FEW = 192  # pictures for the first three steps
+WHOLE_BATCHES = 3  # before a small last one
 # Cosine of a layer's way and its negative gradient: right loops .13 to .93, by chance .01.
 DOWNHILL = 0.05
 NO_STEPS = (
     "The weights do not move step by step against the gradient of the loss on a batch: "
     "zero_grad(), backward(), step()."
+)
+UPHILL = (
+    "The first steps lead uphill, with the gradient: does something turn its sign, such as "
+    "(-loss).backward()?"
+)
+OTHERS = (
+    "The losses fall, but not those of the network on these pictures: it is trained on something "
+    "else. Take the model's logits as they are, and of the arguments x and y the batch: "
+    "model(x[batch]) and y[batch]."
+)
+TENSORS = (
+    "The losses are tensors, which hold on to everything that they were computed from: add "
+    "loss.item() * len(batch) to total."
 )
 RIGHT = 0.55  # of the pictures trained on; a loop that never forgets its gradients reaches .36
 APART = 0.05  # how far two runs with one seed may end apart, of the way that they went
@@ -121,7 +135,12 @@ class Lesson(NamedTuple):
 
 
 def descends(train: Train, there: Probes) -> bool:
-    """Whether the first steps of a loop go against the gradient.
+    """Whether the first steps of a loop go against the gradient."""
+    return min(_first_steps(train, there)) > DOWNHILL
+
+
+def _first_steps(train: Train, there: Probes) -> list[float]:
+    """How far the first steps of a loop go against the gradient, from -1 to 1.
 
     In each layer behind the first, where what some loops do to pictures leaves less of it.
     """
@@ -129,7 +148,7 @@ def descends(train: Train, there: Probes) -> bool:
     seed = draws.seed("order of the first steps") % 1_000
     pupil = Pupil(there, "first steps")
     lesson = pupil.taught(train, x, y, epochs=1, batch_size=FEW // 3, lr=3e-3, seed=seed)
-    return min(_downhill(lesson, pupil.gradients(x, y))[1:]) > DOWNHILL
+    return _downhill(lesson, pupil.gradients(x, y))[1:]
 
 
 def _downhill(lesson: Lesson, gradients: list[np.ndarray]) -> list[float]:
@@ -158,8 +177,11 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
     lesson = pupil.taught(train, x, y, epochs=EPOCHS, batch_size=32, lr=3e-3, seed=seed)
     before, after = (cross_entropy(net, x, y) for net in (pupil.untaught, lesson.network))
     right = evaluation.accuracy(lesson.network.logits(x), y)
-    down = descends(train, there)
-    learnt = bool(right > RIGHT and down)
+    steps = _first_steps(train, there)
+    down, learnt = min(steps) > DOWNHILL, bool(right > RIGHT and min(steps) > DOWNHILL)
+    if _carry_gradients(lesson.losses):
+        part.miss(TENSORS)
+        return Found(lesson.moved, learnt)
     losses = array(lesson.losses, "train_victim", (None,))
     if len(losses) != EPOCHS:
         raise Missed(
@@ -183,13 +205,35 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
         "of the answers right, and first steps that lead downhill",
         "2.1 to 0.3, accuracy .90",
         _softmax_first(lesson.network, x, y, last)
-        or (
-            NO_STEPS
-            if right > RIGHT and not down
-            else _why_not_learning(losses, learnt, lesson.moved)
-        ),
+        or (UPHILL if max(steps) < -DOWNHILL else "")
+        or (NO_STEPS if right > RIGHT and not down else "")
+        or (OTHERS if not learnt and last < before - 0.1 and after > 2 * last + 0.2 else "")
+        or _why_not_learning(losses, learnt, lesson.moved),
     )
+    if part.share == 1 and (slip := _wrong_weights(train, there)):
+        part.miss(slip)
     return Found(lesson.moved, learnt)
+
+
+def _wrong_weights(train: Train, there: Probes) -> str:
+    """A sentence where the last batch, a small one, counts as much as a whole one; else ""."""
+    x, y = task(WHOLE_BATCHES * 32 + 4, "small last batch")
+    pupil = Pupil(there, "small last batch")
+    options = {"epochs": 1, "batch_size": 32, "lr": 1e-5, "seed": 0}  # it hardly learns
+    (loss,) = array(pupil.taught(train, x, y, **options).losses, "train_victim", (1,))
+    own = cross_entropy(pupil.untaught, x, y)
+    if abs(loss / own - 1) < 0.1:
+        return ""
+    return (
+        f"With {len(x)} pictures and batch_size=32 the loss is {loss / own:.2f} times as large as "
+        "it should be: the last batch holds only 4. Multiply loss.item() by len(batch)."
+    )
+
+
+def _carry_gradients(losses: Any) -> bool:
+    """Whether tensors came back that hold on to all that they were computed from."""
+    many = losses if isinstance(losses, (list, tuple)) else [losses]
+    return any(getattr(loss, "requires_grad", False) is True for loss in many)
 
 
 def _softmax_first(network: models.Classifier, x: np.ndarray, y: np.ndarray, last: float) -> str:
@@ -304,7 +348,14 @@ def generalises(part: Part, build: Callable[..., Any], train: Train, recorded: A
     held_out = fixtures.honest_pictures()
     x, y = task(WHOLE, "whole")
     model = build(draws.seed("own network") % 1_000)
-    train(model, x, y, seed=draws.seed("order of a long run") % 1_000)
+    try:
+        train(model, x, y, seed=draws.seed("order of a long run") % 1_000)
+    except (RuntimeError, ValueError) as error:
+        if not _can_be_trained(model, x, recorded):
+            raise Missed(
+                f"the network of build_victim can't be trained, see exercise 1: {error}"
+            ) from error
+        raise
     logits = Rebuilt(recorded(model, x[:BATCH])).logits(held_out.x)
     logits = array(logits, "Your network", (len(held_out.x), 10))
     right = evaluation.accuracy(logits, labels(held_out.x))
@@ -318,3 +369,11 @@ def generalises(part: Part, build: Callable[..., Any], train: Train, recorded: A
         "that the network is too small. About .10 means that nothing was learnt.",
         value=right,
     )
+
+
+def _can_be_trained(model: Any, x: np.ndarray, recorded: Any) -> bool:
+    """Whether a network takes any number of pictures, and an optimizer finds its weights."""
+    try:
+        return all(not Rebuilt(recorded(model, x[:n]), n).hidden for n in (BATCH, BATCH // 2))
+    except (RuntimeError, Missed):
+        return False
