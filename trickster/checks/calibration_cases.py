@@ -111,11 +111,12 @@ def which_edges(found: list[tuple[Edge, float]]) -> str:
     }
     if min(missed.values()) < -1e-6:
         return "A gap has no sign: take |accuracy - confidence|."
-    (name, share), *others = missed.items()
-    if name.startswith(BETWEEN) and not others and round(share, 6) in (0, 2):
+    shares = {round(share, 6) for share in missed.values()}
+    at_an_edge = [edge.name for edge, _ in found if 0 < edge.want < 1 and _at_an_edge(edge)]
+    if set(missed) == set(at_an_edge) and shares in ({0}, {2}):
         return (
-            f"An answer between two bins is counted in {'both' if share else 'neither'}: close "
-            "each bin at one end only, as in (low, high]."
+            f"An answer between two bins is counted in {'both' if 2 in shares else 'neither'}: "
+            "close each bin at one end only, as in (low, high]."
         )
     if ONE in missed:
         return FORMULA
@@ -123,6 +124,11 @@ def which_edges(found: list[tuple[Edge, float]]) -> str:
         "A confidence of exactly 1 belongs to the last bin; empty bins count nothing (and must "
         "not divide by zero)."
     )
+
+
+def _at_an_edge(edge: Edge) -> bool:
+    place = edge.posteriors.max() * edge.bins
+    return abs(place - round(place)) < 1e-9
 
 
 def _answers(

@@ -191,6 +191,7 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
     first, last = losses[0], losses[-1]
     fits = after / 2 - 0.1 < last < 2 * after + 0.2 and after / 2 < first < before + 1.5
     falls = bool(np.isfinite(losses).all() and last < 0.7 * first)
+    elsewhere = 0 <= last < before - 0.1 and after > 2 * last + 0.2
     if falls and not learnt:
         sheet.tell_instructor(
             "The losses that train_victim returned fall, but the network that it was to train has "
@@ -207,7 +208,7 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
         _softmax_first(lesson.network, x, y, last)
         or (UPHILL if max(steps) < -DOWNHILL else "")
         or (NO_STEPS if right > RIGHT and not down else "")
-        or (OTHERS if not learnt and last < before - 0.1 and after > 2 * last + 0.2 else "")
+        or (OTHERS if elsewhere and not learnt and lesson.moved else "")
         or _why_not_learning(losses, learnt, lesson.moved),
     )
     if part.share == 1 and (slip := _wrong_weights(train, there)):
