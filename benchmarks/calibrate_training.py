@@ -1,6 +1,6 @@
 """Run the graded checks of training, thefts and noise (labs 1 to 3) over and over.
 
-    python -m benchmarks.calibrate_training                         # 33 to 50 runs, three hours
+    python -m benchmarks.calibrate_training                         # 33 to 40 runs, three hours
     python -m benchmarks.calibrate_training --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run is graded with a secret of its own, from which the checks draw services, pools and
@@ -264,7 +264,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
         "a tenth of the budget": Answer(theft("shapes", share=0.1), "each unused one is lost"),
         "shipped victim": Answer(theft("shapes", learn=shipped_renamed), "pool"),
         "shipped features": Answer(
-            theft("shapes", learn=shipped_features), "what you ask about matters most"
+            theft("shapes", learn=shipped_features), "so the fault is in the clone"
         ),
         "more than the budget": Answer(theft("shapes", share=1.02), "no more than budget"),
     },
@@ -317,6 +317,7 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
+CLOSE = {"train_victim": ("half as wide",)}  # right answers nearer to a bar than the others
 PARTLY = {"steal": ("shapes",)}  # answers near a bar that earn most of the points, by design
 OFTEN = {  # near their bars, or done in no time
     "train_victim": ("half as wide",),
@@ -376,7 +377,7 @@ def run_check(job: Job) -> Measurement:
     return measure_verdict(CHECKED[check], name, result)
 
 
-def jobs(runs: int = 50) -> list[Job]:
+def jobs(runs: int = 40) -> list[Job]:
     """So many runs of the answers that are run often, and fewer of the others."""
     return plan_jobs(CHECKED, runs)
 

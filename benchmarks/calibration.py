@@ -168,16 +168,19 @@ def plan_jobs(checks: Checks, runs: int) -> list[Job]:
 
 
 def counted(results: Results, check: str) -> str:
-    """``33 runs, 200 of nine rolls and real alone``: how often each answer was run."""
+    """``33 runs, 40 of mirrored, nine rolls and real alone``: how often each answer was run."""
     runs = Counter(job[1] for job, _ in results if job[0] == check)
     fewest = min(runs.values())
     more: dict[int, list[str]] = {}
     for name, number in runs.items():
         if number > fewest:
             more.setdefault(number, []).append(name)
-    return ", ".join(
-        [f"{fewest} runs", *(f"{n} of {' and '.join(some)}" for n, some in more.items())]
-    )
+    said = [f"{fewest} runs", *(f"{n} of {_in_a_row(some)}" for n, some in more.items())]
+    return ", ".join(said)
+
+
+def _in_a_row(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def main(about: str, part: str, checks: Checks, run: Run, jobs: Callable[[int], list[Job]]) -> int:

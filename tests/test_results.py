@@ -537,13 +537,15 @@ def test_the_bars_quote_what_was_measured_and_lie_three_deviations_from_it(check
     near = script.NEAR.get(check, ())
     for quoted in calibration.evidence(found, check, near):
         assert f"refused for something else: {quoted}" in bar.evidence
-    partly = getattr(script, "PARTLY", {}).get(check, ())
+    partly, close = (getattr(script, kind, {}).get(check, ()) for kind in ("PARTLY", "CLOSE"))
     for name, words in script.CHECKED[check].answers.items():
         value = calibration.values_of(found, check, name)
         far = calibration.deviations(value, bar.full) if len(value) > 1 else 0.0
         nearly = name in script.CHECKED[check].nearly and f"nearly right: {name}" in bar.evidence
         if not words and not nearly:
-            assert far >= 3, f"{name} lies {far:.1f} above {check}'s bar"
+            assert far >= (2.5 if name in close else 3), (
+                f"{name} lies {far:.1f} above {check}'s bar"
+            )
             assert value.min() >= bar.full, f"{check}: {name} was refused: measure it again"
         elif words and far < 0:  # what lies above the bar is refused for something else anyway
             assert far <= -3 or name in (*near, *partly), (
@@ -600,11 +602,23 @@ def test_the_guide_says_how_many_points_were_run_over_and_over():
     assert every == sum(int(n) for text in sources for n in points.findall(text))
 
 
+def test_the_guide_names_the_right_answer_that_lies_close_to_its_bar():
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
+    assert "that all right answers but one lie more than three" in text
+    close = {
+        name: calibration.deviations(calibration.values_of(stored(part), check, name), bar.full)
+        for check, (part, bar) in QUOTED.items()
+        for name in getattr(CALIBRATED[part], "CLOSE", {}).get(check, ())
+    }
+    assert list(close) == ["half as wide"]
+    assert f"half as wide as the lab's, lies {close['half as wide']:.1f} above." in text
+
+
 @pytest.mark.parametrize("check", QUOTED)
 def test_what_is_called_usual_is_what_the_reference_measures(check):
     (part, bar), script = QUOTED[check], CALIBRATED[QUOTED[check][0]]
     runs = calibration.values_of(stored(part), check, script.QUOTED[check][0])
-    usual = float(re.search(r"about (\.\d+)", bar.usual)[1])
+    usual = float(re.findall(r"about (\.\d+)", bar.usual)[-1])
     assert usual == pytest.approx(runs.mean(), abs=0.006)
 
 
@@ -842,7 +856,8 @@ def quotes():
     rolled = survived, "lab 3, rolled by one"
     yield (
         "lab3",
-        r"over three seeds, (\.\d+), and (\.\d+) by a thief who takes all answers for the truth",
+        r"over three seeds it gets (\.\d+), and a thief who takes all answers for the truth "
+        r"(\.\d+)",
         [
             np.mean(right_answers.values(*rolled, thief))
             for thief in (right_answers.UNLIER, right_answers.NAIVE)
@@ -939,7 +954,7 @@ def quotes():
     )
     yield (
         "lab4",
-        r"fidelity of their best way falls by (\.\d+) \(a part: by (\.\d+)\)",
+        r"fidelity of their best attempt falls by (\.\d+) \(a part: by (\.\d+)\)",
         [thresholds.LAYERED_READ.full, thresholds.LAYERED_READ.some],
     )
     yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [thresholds.HONEST_LOSS]
@@ -987,8 +1002,8 @@ def quotes():
     )
     yield (
         "lab5",
-        r"is right about (\.\d+) of its pictures \(accuracy, two runs\), "
-        r"and (\.\d+) without a defence",
+        r"gives a clone with an accuracy of (\.\d+) \(two runs; "
+        r"(\.\d+) without a defence",
         [
             np.mean(demo_a.values(stored("demo_a"), *one))
             for one in ((demo_a.TRICKSTER, demo_a.BLENDING), ("no defence", demo_a.BLENDING))
@@ -1012,7 +1027,7 @@ def quotes():
     one_short = 100 * exact_theft.values(theft, "fidelity", "softmax", 784)
     yield (
         "lab6",
-        r"for (\d+\.\d) % to (\d+\.\d) % with other noise",
+        r"with other noise, for (\d+\.\d) % to (\d+\.\d) %",
         [one_short.min(), one_short.max()],
     )
     four_decimals = exact_theft.values(theft, "solved", "rounding", 4, 65)
@@ -1037,7 +1052,7 @@ def quotes():
     )
     yield (
         "lab3",
-        r"\| (\.\d+) \| 2 \| \| (\.\d+) more than .*? \| 4 \| \(From (\.\d+) more on",
+        r"\| (\.\d+) \| 2 \| \| (\.\d+) more than .*? \| 4 \| # \(From (\.\d+) more on",
         [thresholds.SPENT_BETTER, bar.full, bar.some],
     )
 

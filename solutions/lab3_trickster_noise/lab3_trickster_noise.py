@@ -757,17 +757,17 @@ plots.dots(
 # learns lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly less:
 # two draws on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason.
 # What is on top matters too: in 33 runs of this exercise's check, an answer that puts all its probability on the
-# victim's *least* likely class cost the best thief .37, as much as a reversed one. (Why that class misleads so much
+# victim's *least* likely class cost the best thief .38, as much as a reversed one. (Why that class misleads so much
 # was not measured.)
 #
 # </details>
 #
 # <details><summary>Which of the three lies in exercise 4's hint costs a thief most?</summary>
 #
-# The reversed ones. In 33 runs of this exercise's check, the best thief lost .37 on average to reversed answers, .30 to
-# rolled ones, and .26 to answers whose largest and smallest probability are swapped. Swapped and reversed answers
-# have the same class on top, so a thief with hard labels learns the same from both. The difference lies in the other
-# eight probabilities: swapping leaves them in place, and a thief with soft labels learns from them.
+# The reversed ones. In 33 to 40 runs of this exercise's check, the best thief lost .37 on average to reversed
+# answers, .31 to rolled ones, and .28 to answers whose largest and smallest probability are swapped. Swapped and
+# reversed answers have the same class on top, so a thief with hard labels learns the same from both. The difference
+# lies in the other eight probabilities: swapping leaves them in place, and a thief with soft labels learns from them.
 # </details>
 #
 # > **Predict.** Here are the three kinds of thief again, with 3,000 answers each. The averaging thief spends them on

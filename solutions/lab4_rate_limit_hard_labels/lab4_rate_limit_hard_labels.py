@@ -1263,7 +1263,7 @@ plots.bars(
 # a first clone finds unlikely, gets .231. The oracle loses a little to the labels on average: it gets .615 in place of
 # .661, though the ranges overlap.
 #
-# Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 50 runs of the check,
+# Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 40 runs of the check,
 # labels of such lies cost the reader of the code .17 on average, and labels of reversed answers .42.
 #
 # Behind the whole stack, the thief with real pictures does best. Lies are for weird queries, and of their 100 at most
