@@ -45,12 +45,7 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
         _, client = _meter()
         given = pool.copy()
         result = collect(client, given, n, batch_size=size)
-        if not np.array_equal(given, pool):
-            raise Missed(
-                "collect changed the pool that it was given, and the next theft would start from "
-                "that. A slice such as pool[:budget] leaves it as it is; np.random.shuffle and "
-                "what assigns to its pictures do not."
-            )
+        _unchanged(given, pool)
         x, answers = _pair(result, n, "collect")
         _numpy(result)
         want = _Formula().features_and_posteriors(x.astype(np.float32))[1]
@@ -103,6 +98,15 @@ def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
 def _levels(picture: np.ndarray) -> bytes:
     """A picture, whatever its floats are."""
     return np.round(picture * 255).astype(np.uint8).tobytes()
+
+
+def _unchanged(given: np.ndarray, pool: np.ndarray) -> None:
+    if not np.array_equal(given, pool):
+        raise Missed(
+            "collect changed the pool that it was given, and the next theft would start from "
+            "that. A slice such as pool[:budget] leaves it as it is; np.random.shuffle and "
+            "what assigns to its pictures do not."
+        )
 
 
 def _numpy(pair: Any) -> None:
