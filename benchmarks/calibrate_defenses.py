@@ -336,20 +336,19 @@ def section(results: Results) -> str:
         "lies get four of the five points of layered with probabilities, and all behind labels. "
         "*Nearly right* are rolled ones behind labels: the thief finds out by the pictures which "
         "answers are lies, though not all of them, and keeps them from that one point: a part of "
-        "it is lost in every run, or all. The bar of read was .15 when most of these ran, and is "
-        ".28 now; its points were counted anew from the same drops, and those of layered rolled "
-        "ones behind labels are still the old bar's. The runs of the trickster are older than its "
-        "points: honest users and each of the two drops earned two of eight points and now earn "
-        "one of five; the points of the same runs were counted anew. Its bar had been moved from "
-        ".20 to "
-        ".18 because of 200 runs of an earlier check, which this file's history holds. "
-        "Right answers treat as weird what lies farther from its nearest training features than "
-        "98 % of honest pictures (*5th neighbour*: than their fifth nearest), and give it the "
-        "probabilities in reverse, all to the least likely class, each to the next class (*rolled "
-        "by one*), or the largest and the smallest swapped. *Keeps the argmax*: half of the "
-        "probability stays where it was largest; *random lies*: drawn afresh for each query; "
-        "*whole batches*: all of a request is weird or none; *threshold of the pool*: chosen on "
-        "the thief's shapes; *bucket*: a token bucket.\n\n" + table(CHECKED, results)
+        "it is lost in every run, or all. In the first 20 runs the bar of read was .15, and is "
+        ".28 now: its points were counted anew from the same drops, but those of layered rolled "
+        "ones behind labels are still the old bar's. Likewise, the trickster's honest users and "
+        "each of its two drops earned two of eight points in these runs, and now earn one of "
+        "five; the points were counted anew. Its bar had been moved from .20 to .18 because of "
+        "200 runs of an earlier check, which this file's history holds. Right answers treat as "
+        "weird what lies farther from its nearest training features than 98 % of honest pictures "
+        "(*5th neighbour*: than their fifth nearest), and give it the probabilities in reverse, "
+        "all to the least likely class, each to the next class (*rolled by one*), or the largest "
+        "and the smallest swapped. *Keeps the argmax*: half of the probability stays where it was "
+        "largest; *random lies*: drawn afresh for each query; *whole batches*: all of a request "
+        "is weird or none; *threshold of the pool*: chosen on the thief's shapes; *bucket*: a "
+        "token bucket.\n\n" + table(CHECKED, results)
     )
 
 
