@@ -221,7 +221,7 @@ def table(found: list[Row], chart: str) -> str:
         f"How often the clone is right (guessing: {percent(CHANCE)}; low: well defended). "
         f"Means over several seeds ({runs}), unless *{ONCE}* is said.\n"
         "- *Unaware*: believes every answer. "
-        "*Informed*: the best who knows the code but not the key, and owns at most one real "
+        "*Informed*: the best thief who knows the code, not the key, and owns at most one real "
         "picture.\n"
         "- *Oracle*: no thief; is told which answers are lies, and learns from the others. "
         "Undoing lies may bring more.\n"

@@ -949,12 +949,12 @@ def quotes():
     )
     yield (
         "lab4",
-        r"fidelity of the best falls by (\.\d+) \(a part: by (\.\d+)\)",
+        r"fidelity of the best falls by (\.\d+) \(some points from (\.\d+)\)",
         [thresholds.LAYERED_DROP.full, thresholds.LAYERED_DROP.some],
     )
     yield (
         "lab4",
-        r"fidelity of their best attempt falls by (\.\d+) \(a part: by (\.\d+)\)",
+        r"fidelity of their best attempt falls by (\.\d+) \(some points from (\.\d+)\)",
         [thresholds.LAYERED_READ.full, thresholds.LAYERED_READ.some],
     )
     yield "lab4", r"honest accuracy may fall by (\.\d+) at most", [thresholds.HONEST_LOSS]

@@ -2,8 +2,9 @@
 
 ``HONEST_LOSS`` and ``HONEST_FLAGGED`` have theirs in ``benchmarks/RESULTS.md``. Checks of exact
 properties (shapes, meters, closed forms) have tolerances, not thresholds, and are not listed.
-``calibrate_training.py``, ``calibrate_honest.py`` and ``calibrate_defenses.py`` in ``benchmarks/``
-of the course's own repository (students' copies have none) measure the evidence.
+``calibrate_training.py``, ``calibrate_honest.py``, ``calibrate_defenses.py`` and
+``calibrate_knowing.py`` in ``benchmarks/`` of the course's own repository (students' copies have
+none) measure the evidence.
 """
 
 from __future__ import annotations
