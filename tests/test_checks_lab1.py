@@ -696,6 +696,11 @@ def test_predict_proba_other_right_ways(names):
         ),
         (predicting(lambda z: (z.softmax(1) * 1000).round() / 1000), (2, 3), "are rounded"),
         (predicting(lambda z: z.softmax(1).half()), (3, 3), "are rounded"),
+        (
+            predicting(lambda z: z.softmax(1) * (1 if len(z) > 50 else np.nan)),
+            (2, 2),
+            "values as NaN or infinite",
+        ),
     ],
 )
 def test_predict_proba_wrong_ways_are_named(predict, points, words):
@@ -810,6 +815,9 @@ def test_the_model_under_test_takes_pictures_and_nothing_else():
     live.switch(False)
     assert (live.answer(good, False) == live.copy().answer(good, False)).all()
     assert [call.training for call in live.calls] == [True, True, False, False]
+    many = np.random.default_rng(0).random((1_300, 1, 28, 28), np.float32)  # answered in parts
+    apart = [live.answer(part, False) for part in np.array_split(many, 5)]
+    np.testing.assert_allclose(live.answer(many, False), np.concatenate(apart), atol=1e-5)
     for bad in (None, good[0], good.astype(float), good[:, :, :5], good.tolist()):
         with pytest.raises(ValueError, match="takes float32 pictures"):
             live.answer(bad, False)

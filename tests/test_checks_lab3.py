@@ -130,6 +130,24 @@ def mean_knn(features, bank, k):
     return cosines(features, bank)[:, -k:].mean(axis=1)
 
 
+def of_the_batch(score):
+    """Made relative to the batch, and so NaN for one row alone."""
+
+    def relative(*given):
+        found = score(*given)
+        with np.errstate(all="ignore"):
+            return (found - found.mean()) / found.std()
+
+    return relative
+
+
+def alone_nan(score):
+    def answer(rows, *more):
+        return score(rows, *more) if len(rows) > 1 else np.full(1, np.nan)
+
+    return answer
+
+
 def half_divided(features, bank, k):
     return np.sort(ood.unit_rows(features) @ bank.T, axis=1)[:, -k]
 
@@ -161,6 +179,9 @@ def euclidean(features, bank, k):
         ((lambda p: 1 - p.max(1), energy, knn), 3, "1 minus the probability"),
         ((lambda p: -p.max(1), energy, knn), 3, "the score is +max"),
         ((lambda p: p.max(1) - p.max(1).mean(), energy, knn), 2, "no means"),
+        ((of_the_batch(msp), energy, knn), 2, "score_msp returned 1 of 1 values as NaN"),
+        ((msp, alone_nan(energy), knn), 3, "score_energy returned 1 of 1 values as NaN"),
+        ((msp, energy, alone_nan(knn)), 3, "score_knn returned 1 of 1 values as NaN"),
         ((msp, batch_energy, knn), 3, "not the batch's"),
         ((msp, lambda z: -energy(z), knn), 3, "The sign is wrong"),
         ((msp, naive_energy, knn), 3, "overflows"),

@@ -170,6 +170,11 @@ def test_counterexample(names):
     result = lab4.counterexample(lambda: np.full((2, 10), 0.3))
     assert result == 0.0
     assert "What you hand in must be posteriors" in in_words(result)
+    result = lab4.counterexample(lambda: np.zeros((0, 10)))
+    assert result == 0.0 and "There are no rows" in in_words(result)
+    # The shown bug takes the square of the rows in time: two days for those that fit into a message
+    result = lab4.counterexample(lambda: np.eye(10, dtype=np.int8)[np.zeros(1_000_000, int)])
+    assert result == 0.0 and "at most 10,000 can be looked at" in in_words(result)
 
 
 # --- exercise 3 ---------------------------------------------------------------------

@@ -340,6 +340,9 @@ def appends(f, low, high):
         (lambda f, low, high: [], 0, "Try one by hand"),
         (lambda f, low, high: list(np.linspace(low, high, 20)), 0, "Some of them are none"),
         (lambda f, low, high: f("abc"), 0, "not an array of numbers"),
+        (lambda f, low, high: f(np.full(2, np.nan)), 0, "2 of 2 values as NaN"),
+        (lambda f, low, high: f(np.zeros(10**6, np.int8)), 0, "A fine grid is asked everywhere"),
+        (lambda f, low, high: np.zeros(10**6, np.int8), 0, "at most 10,000 can be looked at"),
     ],
 )
 def test_find_kinks_wrong_ways_are_named(wrong, most, words):

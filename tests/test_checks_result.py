@@ -26,10 +26,9 @@ from trickster.checks.result import (
     NotMeasured,
     PartResult,
     Sheet,
-    array,
     check,
-    number,
 )
+from trickster.checks.values import array, number
 
 
 def unwritten():
@@ -352,6 +351,25 @@ def test_array_accepts_arrays_lists_and_tensors():
 def test_array_says_what_came_instead(value, words):
     with pytest.raises(Missed, match=words):
         array(value, "it", (2, 3))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_array_lets_no_nan_pass_a_comparison_that_does_not_expect_it(bad):
+    value = [0.0, bad, bad]
+    with pytest.raises(Missed, match="it returned 2 of 3 values as NaN or infinite"):
+        array(value, "it")
+    np.testing.assert_array_equal(array(value, "it", (3,), finite=False), value)
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros(11, np.int8), torch.zeros(11), [0] * 11, np.zeros((11, 0, 5)).repeat(1, 0)]
+)
+def test_array_takes_no_more_than_a_check_can_look_at(value):
+    if np.size(value):
+        with pytest.raises(Missed, match="it returned 11 numbers; at most 10 can"):
+            array(value, "it", most=10)
+    else:
+        assert array(value, "it", most=10).size == 0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, 2], None, "x"])

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 # Asks for the right answer, an array, an object, and for what is not there.
 CHECK = """
 import numpy as np
-from trickster.checks.result import Missed, array, check, number
+from trickster.checks.result import Missed, check
+from trickster.checks.values import array, number
 
 @check("A check", 4)
 def run(sheet, root, table, meter):

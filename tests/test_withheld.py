@@ -19,7 +19,8 @@ import pytest
 
 import trickster
 from trickster import defenses, limiters, models, ood, withheld
-from trickster.checks.result import CheckResult, Sheet, array, check
+from trickster.checks.result import CheckResult, Sheet, check
+from trickster.checks.values import array
 from trickster.defenses import Trickster
 from trickster.limiters import TokenBucket
 from trickster.ood import score_msp as alias

@@ -12,7 +12,8 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.distributions import distributions, given_read_only
-from trickster.checks.result import Missed, NotMeasured, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part
+from trickster.checks.values import array
 from trickster.models import softmax
 
 ROWS = 4_000  # equal questions, or more: 0.1 sigma is more than five standard errors of their mean

@@ -15,7 +15,8 @@ import numpy as np
 from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import draws, fixtures
 from trickster.checks.faults import is_unwritten
-from trickster.checks.result import Missed, Part, array, number
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array, number
 from trickster.models import softmax
 
 MakeApi = Callable[..., Any]

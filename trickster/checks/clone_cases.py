@@ -14,7 +14,8 @@ import numpy as np
 from trickster import evaluation, pools
 from trickster.api import BudgetExceeded, PredictionAPI
 from trickster.checks import draws, fixtures, teacher
-from trickster.checks.result import Missed, Part, Sheet, array
+from trickster.checks.result import Missed, Part, Sheet
+from trickster.checks.values import array
 
 # A clone with the service's own squares and mirrored shapes reaches .94 (benchmarks.star_answers),
 # four such clones together reach more; who has found the matrix of the formula reaches .999.

@@ -14,8 +14,9 @@ import numpy as np
 from trickster import exact
 from trickster.checks import draws
 from trickster.checks.cases import Case, decide
-from trickster.checks.result import Missed, Part, returned
+from trickster.checks.result import Missed, Part
 from trickster.checks.token_cases import Keyhole, keyhole
+from trickster.checks.values import returned
 from trickster.services import TokenAPI, Told, log_softmax
 
 CALIBRATED = 0.05  # by how much a log-probability may be off

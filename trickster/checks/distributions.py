@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from trickster.checks.result import Missed, array
+from trickster.checks.result import Missed
+from trickster.checks.values import array
 
 
 def distributions(value: Any, what: str, n: int, k: int = 10) -> np.ndarray:
     """``value`` as ``n`` distributions over ``k`` classes; raises :class:`Missed`."""
-    found = array(value, what, (n, k))
+    found = array(value, what, (n, k), finite=False)
     off = float(np.abs(found.sum(axis=1) - 1).max()) if np.isfinite(found).all() else np.inf
     if off > 1e-3 and n > 1 and np.allclose(found.sum(axis=0), 1, atol=1e-3):
         raise Missed(
@@ -57,7 +58,7 @@ def given_read_only(
     locked = given.copy()
     locked.flags.writeable = False
     try:
-        return array(function(locked, *more), name)
+        return array(function(locked, *more), name, finite=False)
     except ValueError as error:
         if "read-only" not in str(error):
             raise
@@ -70,6 +71,8 @@ def given_read_only(
 
 def sums_to_one(found: np.ndarray, fix: str) -> None:
     """Raises :class:`Missed` where rows are no distributions."""
+    if not found.size:
+        raise Missed("There are no rows: an empty batch shows nothing.")
     if not np.isfinite(found).all():
         raise Missed(f"{int((~np.isfinite(found)).any(axis=1).sum())} rows hold NaN. {fix}")
     off = np.abs(found.sum(axis=1) - 1)

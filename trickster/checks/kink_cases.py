@@ -13,10 +13,12 @@ import numpy as np
 
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
-from trickster.checks.result import Missed, Part, array, number, returned
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array, number, returned
 from trickster.services import VectorAPI
 from trickster.solvable import ReluNetwork, draw_relu
 
+MOST_KINKS = 10_000  # that find_kinks may return: each is compared with the true ones
 A_KINK = 150  # queries that finding one may cost
 EXACT = 1e-6  # of an interval: how far off a kink may be
 GRAZED = 0.02  # cosine of neuron and line, below which a step aside hardly leaves the kink
@@ -57,13 +59,17 @@ def bent(name: str, number: int, close: bool = False, cancel: bool = False) -> B
     slope, level, asked = *rng.normal(size=2), []
 
     def f(t: Any) -> np.ndarray:
-        t = array(t, "What find_kinks asks f about").reshape(-1)
+        t = _asked(t)
         asked.append(len(t))
         if sum(asked) > 10 * A_KINK * m:
             raise BudgetExceeded("thief", len(t), max(0, 10 * A_KINK * m - sum(asked) + len(t)))
         return slope * t + level + np.maximum(t[:, None] - at, 0) @ bends
 
     return Bent(f, at, low, high, asked, cancel)
+
+
+def _asked(t: Any) -> np.ndarray:
+    return array(t, "find_kinks (where it asks f)").reshape(-1)
 
 
 def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
@@ -86,7 +92,7 @@ def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
             "find_kinks returned lists inside a list; asked a list of numbers. Add the lists of "
             "both halves (a + b) in place of appending them."
         )
-    places = array(found, "find_kinks")
+    places = array(found, "find_kinks", most=MOST_KINKS)
     if places.size < len(drawn.at) and not isinstance(found, (list, tuple)):
         off = np.abs(places.reshape(-1, 1) - drawn.at).min(axis=1) / (drawn.high - drawn.low)
         if places.size and np.mean(off <= EXACT) > 0.5:  # an array on purpose, with kinks missing
@@ -370,10 +376,13 @@ def _kinks_on(
     """The kinks that the student's function finds between -60 and 60."""
 
     def f(t: Any) -> np.ndarray:
-        t = array(t, "What find_kinks asks f about").reshape(-1)
+        t = _asked(t)
+        left = service.remaining()
+        if len(t) > left:  # before a row of all inputs is made of each
+            raise BudgetExceeded("thief", len(t), left)
         return service.query(start + t[:, None] * v)
 
-    kinks = array(find(f, -60.0, 60.0), "find_kinks").reshape(-1)
+    kinks = array(find(f, -60.0, 60.0), "find_kinks", most=MOST_KINKS).reshape(-1)
     if not len(kinks):
         raise Missed("find_kinks found no kink on a line through the network.")
     return kinks[:64]

@@ -10,8 +10,9 @@ import numpy as np
 from trickster import evaluation
 from trickster.api import Client, PredictionAPI
 from trickster.checks import clone_cases, draws, measurement_cases
-from trickster.checks.result import Missed, NotMeasured, Sheet, array, check, returned
+from trickster.checks.result import Missed, NotMeasured, Sheet, check
 from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_STARS
+from trickster.checks.values import array, returned
 from trickster.models import softmax
 
 # --- exercise 1 --------------------------------------------------------------------

@@ -15,7 +15,8 @@ import numpy as np
 from trickster.checks import draws
 from trickster.checks.cases import Case, decide
 from trickster.checks.distributions import given_read_only, sums_to_one
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array
 from trickster.models import softmax
 
 
@@ -149,7 +150,7 @@ def rounded(part: Part, round_posteriors: Callable[..., Any], p: np.ndarray) -> 
     """Each row rounded and normalised."""
     for decimals in (1, 2):
         found = given_read_only(round_posteriors, "round_posteriors", p, decimals)
-        found = array(found, "round_posteriors", p.shape)
+        found = array(found, "round_posteriors", p.shape, finite=False)
         sums_to_one(found, "Rounded parts rarely sum to 1: divide each row by its sum again.")
         want = np.round(p.astype(float), decimals)
         want /= want.sum(axis=1, keepdims=True)
@@ -193,7 +194,7 @@ def rounds_to_nothing(part: Part, round_posteriors: Callable[..., Any]) -> None:
     # Every other row is clear: nothing is left of the vague ones.
     height = np.where(np.arange(len(largest)) % 2, 5.0, rng.uniform(0.3, 1.5, len(largest)))
     p = softmax(height[:, None] * np.eye(10)[largest])
-    found = array(round_posteriors(p.copy(), 0), "round_posteriors", p.shape)
+    found = array(round_posteriors(p.copy(), 0), "round_posteriors", p.shape, finite=False)
     left = np.round(p, 0).sum(axis=1) > 0
     sums_to_one(found[left], "Divide each row by its own sum: sum(axis=1, keepdims=True).")
     sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
@@ -214,7 +215,7 @@ def _clear_beside_vague(round_posteriors: Callable[..., Any], rng: np.random.Gen
     p = np.full((2, 30), 1 / 30)
     first, second = rng.choice(30, 2, replace=False)
     p[1] = 0.6 * np.eye(30)[first] + 0.4 * np.eye(30)[second]
-    found = array(round_posteriors(p.copy(), 1), "round_posteriors", p.shape)
+    found = array(round_posteriors(p.copy(), 1), "round_posteriors", p.shape, finite=False)
     sums_to_one(found, "Nothing is left of such a row, and 0 / 0 is NaN: give its hard label.")
     if not np.allclose(found[1], p[1], atol=1e-4):
         raise Missed(
@@ -249,7 +250,7 @@ def bent(part: Part, reverse_sigmoid: Callable[..., Any], p: np.ndarray) -> None
     strong = float(rng.uniform(2.5, 3.5)), float(rng.uniform(0.6, 1.0))
     for beta, gamma in (weak, strong):
         found = given_read_only(reverse_sigmoid, "reverse_sigmoid", p, beta, gamma)
-        found = array(found, "reverse_sigmoid", p.shape)
+        found = array(found, "reverse_sigmoid", p.shape, finite=False)
         if found.min() < -1e-9:
             raise Missed("Some of the answers are negative: np.maximum(..., 0) before the sum.")
         # A slip comes before its consequences: with the wrong sign, a row can be 0 throughout.
@@ -294,7 +295,7 @@ def bent_edges(part: Part, reverse_sigmoid: Callable[..., Any]) -> None:
     two = rng.permutation(10)[:2]
     p[0] = 0
     p[0, two] = 0.75, 0.25
-    found = array(reverse_sigmoid(p.copy(), beta, gamma), "reverse_sigmoid", p.shape)
+    found = array(reverse_sigmoid(p.copy(), beta, gamma), "reverse_sigmoid", p.shape, finite=False)
     if not np.isfinite(found).all():
         raise Missed(
             "0 and 1 have no logit, and in float32 1 - 1e-9 is 1: clip p.astype(float) to 1e-9 "

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from trickster.checks.cases import Case, decide
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array
 
 SERVICES = 3  # of a kind, where a part would else be a short story that is always the same
 CROWD = 3_000  # keys that come between a key's first request and its next
@@ -55,7 +56,7 @@ class Asked:
 
     def wait(self, key: str, now: float, n: int = 1) -> float:
         """What ``retry_after`` answers, to a thousandth of a second."""
-        found = array(self._limiter.retry_after(key, float(now), n), "retry_after")
+        found = array(self._limiter.retry_after(key, float(now), n), "retry_after", finite=False)
         if found.size != 1 or np.isnan(found).any():
             raise Missed("retry_after must return one number of seconds.")
         return round(float(found.reshape(())), 3)

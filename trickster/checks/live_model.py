@@ -17,6 +17,7 @@ from trickster.checks import draws, fixtures
 from trickster.models import Network
 
 MAX_PICTURES = 100_000  # that one model answers
+AT_ONCE = 1_000  # pictures
 SPREAD = 2.5  # deviation of the logits of a class
 
 
@@ -52,7 +53,9 @@ class LiveModel:
         self.calls.append(Call(self.training, gradients is not False, len(x)))
         self.network.train(self.training)
         with torch.no_grad():
-            return self.network(torch.tensor(x)).numpy()
+            # In parts: what a layer makes of 20,000 pictures at once would fill the memory.
+            parts = torch.tensor(x).split(AT_ONCE)
+            return torch.cat([self.network(part) for part in parts]).numpy()
 
     def switch(self, training: bool) -> None:
         """Into training mode, or out of it."""

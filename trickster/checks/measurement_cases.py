@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trickster.checks import clone_cases, draws, fixtures
-from trickster.checks.result import Missed, Part, number
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import number
 
 # --- exercise 3 --------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.live_model import LiveModel
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array
 from trickster.models import softmax
 
 Ask = Callable[..., tuple[Any, LiveModel]]

@@ -15,9 +15,10 @@ import numpy as np
 
 from trickster.api import BudgetExceeded, InvalidQuery, PredictionAPI, Query
 from trickster.checks import draws, fixtures, teacher
-from trickster.checks.result import Missed, NotMeasured, Part, array, returned
+from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import LIES_SHOWN
 from trickster.checks.unlying_cases import NAME, ROWS
+from trickster.checks.values import array, returned
 from trickster.defenses import CellLie, KeyedLie, PictureLie, Trickster
 
 PICTURES = 300  # that are asked about twice

@@ -11,7 +11,7 @@ A check is a function of a :class:`Sheet` and the student's names::
 Called with the student's names, it returns a :class:`CheckResult`: the points, as a float, with
 the parts as data. A notebook shows it as a table, ``as_text()`` is for terminals. What is asked
 in an exercise lives in the lab's own module; the numbers it is compared with live in
-``thresholds``; how a result looks in ``presentation``.
+``thresholds``; how returned values are read in ``values``; how a result looks in ``presentation``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from trickster import withheld
 from trickster.checks import presentation
@@ -373,51 +371,6 @@ def check(
         return run
 
     return decorate
-
-
-def returned(value: Any, what: str) -> Any:
-    """``value``, unless it is None: then :class:`Missed` asks for the return statement."""
-    if value is None:
-        raise Missed(f"{what} returned None. Does it end with a return statement?")
-    return value
-
-
-def array(value: Any, what: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
-    """``value`` (array, list or tensor) as a float array of ``shape``; ``None`` fits any size.
-
-    Raises :class:`Missed`, which tells the learner what ``what`` returned instead.
-    """
-    if getattr(value, "requires_grad", False):
-        raise Missed(
-            f"{what} returned a tensor that still carries gradients. Answer inside "
-            "torch.no_grad(), and hand out .numpy()."
-        )
-    try:
-        found = np.asarray(returned(value, what), dtype=float)
-    except (TypeError, ValueError):
-        raise Missed(
-            f"{what} returned a {type(value).__name__}, not an array of numbers."
-        ) from None
-    if shape is not None:
-        fits = len(shape) == found.ndim and all(
-            want is None or want == have for want, have in zip(shape, found.shape, strict=True)
-        )
-        if not fits:
-            sizes = ["n" if size is None else str(size) for size in shape]
-            wanted = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
-            raise Missed(f"{what} returned shape {found.shape}; asked {wanted}.")
-    return found
-
-
-def number(value: Any, what: str) -> float:
-    """``value`` as a finite float; raises :class:`Missed`."""
-    found = array(value, what)
-    if found.size != 1:
-        raise Missed(f"{what} returned an array of shape {found.shape}, not one number.")
-    single = float(found.reshape(()))
-    if not np.isfinite(single):
-        raise Missed(f"{what} returned {single}, not a finite number.")
-    return single
 
 
 def _clean(text: str) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.distributions import given_read_only
-from trickster.checks.result import SAME, Missed, Part, array, number
+from trickster.checks.result import SAME, Missed, Part
+from trickster.checks.values import array, number
 from trickster.models import softmax
 
 Score = Callable[..., Any]
@@ -66,7 +67,7 @@ def energy(part: Part, score_energy: Score, given: Inputs) -> None:
     """The formula, also where logits are large, and where rows are far apart."""
     logits, n = given.logits, len(given.logits)
     got = _one_a_row(score_energy(logits.copy()), "score_energy", n)
-    large = array(score_energy(logits + 1000), "score_energy", (n,))
+    large = array(score_energy(logits + 1000), "score_energy", (n,), finite=False)
     if not np.isfinite(large).all():
         raise Missed(
             "score_energy overflows: with logits near 1,000 it is not finite. Take each row's "
@@ -74,7 +75,7 @@ def energy(part: Part, score_energy: Score, given: Inputs) -> None:
         )
     want, top = np.logaddexp.reduce(logits, axis=1), logits.max(axis=1)
     far = np.where(given.order % 2, 1000.0, -1000.0)
-    mixed = array(score_energy(logits + far[:, None]), "score_energy", (n,))
+    mixed = array(score_energy(logits + far[:, None]), "score_energy", (n,), finite=False)
     if not np.isfinite(mixed).all():
         raise Missed(
             "score_energy is not finite where one row's logits are near -1,000 and another's "
@@ -169,7 +170,7 @@ def one_at_a_time(
         whole = array(score(rows.copy()), name, (n,))
         turned = array(score(rows[given.order]), name, (n,))
         alone = array(score(rows[:1].copy()), name, (1,))
-        gaps[name] = max(np.abs(turned - whole[given.order]).max(), abs(alone[0] - whole[0]))
+        gaps[name] = np.abs(np.r_[turned - whole[given.order], alone - whole[:1]]).max()
     worst = max(gaps, key=gaps.get)
     part.expect(
         gaps[worst] < 1e-6,

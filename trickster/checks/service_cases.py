@@ -18,10 +18,11 @@ from trickster.checks import draws, fixtures, traffic
 from trickster.checks import panel as thieves
 from trickster.checks.defense_cases import what_to_do
 from trickster.checks.distributions import sums_to_one
-from trickster.checks.result import Missed, NotMeasured, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.service_traffic import DAY, GREEDY, REQUEST, REQUESTS_A_DAY, plan
 from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS, Threshold
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
+from trickster.checks.values import array
 
 SERVICES = 2
 PANEL_BUDGET = 3_000

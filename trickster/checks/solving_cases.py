@@ -13,8 +13,9 @@ import numpy as np
 
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
-from trickster.checks.result import Missed, Part, array, returned
+from trickster.checks.result import Missed, Part
 from trickster.checks.thresholds import ROUNDED_ONE, ROUNDED_TWO
+from trickster.checks.values import array, returned
 from trickster.services import VectorAPI
 from trickster.solvable import SoftmaxRegression
 
@@ -54,13 +55,13 @@ def _pair(found: Any, what: str, k: int, d: int) -> np.ndarray:
         weights, bias = returned(found, what)
     except (TypeError, ValueError):
         raise Missed(f"{what} must return two things: weights (k, d) and bias (k,).") from None
-    weights = array(weights, f"{what} (weights)")
+    weights = array(weights, f"{what} (weights)", finite=False)
     if weights.shape == (d, k) and d != k:
         raise Missed(f"{what} returned weights of shape ({d}, {k}); asked ({k}, {d}): transpose.")
-    if weights.shape == (k,) and array(bias, what).shape in ((k, d), (d, k)):
+    if weights.shape == (k,) and array(bias, what, finite=False).shape in ((k, d), (d, k)):
         raise Missed(f"{what} returned the bias first; asked weights, then bias.")
-    weights = array(weights, f"{what} (weights)", (k, d))
-    bias = array(bias, f"{what} (bias)", (k,))
+    weights = array(weights, f"{what} (weights)", (k, d), finite=False)
+    bias = array(bias, f"{what} (bias)", (k,), finite=False)
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise Missed(
             f"{what} returned NaN or infinite values. A probability may be as small as 1e-100, "

@@ -18,8 +18,9 @@ from trickster import attacks, evaluation
 from trickster.api import BudgetExceeded, PredictionAPI, Query
 from trickster.checks import clone_cases, draws, fixtures, teacher
 from trickster.checks.distributions import distributions
-from trickster.checks.result import SAME, Missed, NotMeasured, Part, Sheet, array
+from trickster.checks.result import SAME, Missed, NotMeasured, Part, Sheet
 from trickster.checks.thresholds import SPENT_BETTER, SPENT_GAIN
+from trickster.checks.values import array
 from trickster.defenses import Trickster
 from trickster.models import Classifier
 from trickster.training import same_steps
@@ -141,7 +142,7 @@ def _pair(found: Any) -> tuple[np.ndarray, np.ndarray]:
     if not 1 <= len(x) <= BUDGET:
         raise Missed(f"spend returned {len(x):,} pictures: return from 1 to {BUDGET:,} of them.")
     answers = distributions(found[1], "spend (answers)", len(x))
-    if not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+    if x.min() < 0 or x.max() > 1:
         raise Missed(
             f"spend returned pictures whose pixels run from {x.min():.3g} to {x.max():.3g}: they "
             "must lie in [0, 1]."

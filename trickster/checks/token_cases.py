@@ -15,7 +15,8 @@ import numpy as np
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
 from trickster.checks.logit_cases import DrawnModel
-from trickster.checks.result import Missed, Part, array
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array
 from trickster.services import TokenAPI, TokenClient, TopTokens
 
 USUAL = 2.0  # spread of logits
@@ -117,7 +118,7 @@ def _recovered(recover: Callable[..., Any], one: Keyhole) -> np.ndarray:
             "100), and raise no more tokens than fit into one answer. This service returns "
             f"{one.top}, others another number: count them."
         ) from None
-    found = array(found, "logits_through_top_k", (len(one.logits),))
+    found = array(found, "logits_through_top_k", (len(one.logits),), finite=False)
     return found
 
 

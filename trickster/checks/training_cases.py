@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from trickster import evaluation, models
 from trickster.checks import draws, fixtures, probes, sorting
 from trickster.checks.rebuilt import BATCH, Rebuilt
-from trickster.checks.result import Missed, Part, Sheet, array
+from trickster.checks.result import Missed, Part, Sheet
 from trickster.checks.thresholds import VICTIM_ACCURACY
+from trickster.checks.values import array
 from trickster.models import softmax
 
 SMALL, WHOLE = 2_000, 12_000  # pictures
@@ -182,7 +183,7 @@ def learns(sheet: Sheet, part: Part, train: Train, there: Probes) -> Found:
     if _carry_gradients(lesson.losses):
         part.miss(TENSORS)
         return Found(lesson.moved, learnt)
-    losses = array(lesson.losses, "train_victim", (None,))
+    losses = array(lesson.losses, "train_victim", (None,), finite=False)
     if len(losses) != EPOCHS:
         raise Missed(
             f"train_victim returned {len(losses)} losses with epochs={EPOCHS}: return one for each "

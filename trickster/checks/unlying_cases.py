@@ -13,8 +13,9 @@ import numpy as np
 
 from trickster import ood
 from trickster.checks import draws, fixtures
-from trickster.checks.result import Missed, NotMeasured, Part, array
+from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import UNLIED
+from trickster.checks.values import array
 from trickster.models import softmax
 
 Unlie = Callable[[np.ndarray, np.ndarray, int], Any]

@@ -1,0 +1,77 @@
+"""What a student's code returned, as numbers that a check can go on with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trickster.checks.result import Missed
+
+MOST_NUMBERS = 4_000_000  # in one array; the 3,000 pictures of a theft are 2.4 million
+
+
+def returned(value: Any, what: str) -> Any:
+    """``value``, unless it is None: then :class:`Missed` asks for the return statement."""
+    if value is None:
+        raise Missed(f"{what} returned None. Does it end with a return statement?")
+    return value
+
+
+def array(
+    value: Any,
+    what: str,
+    shape: tuple[int | None, ...] | None = None,
+    *,
+    finite: bool = True,
+    most: int = MOST_NUMBERS,
+) -> np.ndarray:
+    """``value`` (array, list or tensor) as a float array of ``shape``; ``None`` fits any size.
+
+    finite : refuse NaN and infinite values. Whoever lets them in looks for them: a comparison
+        with NaN is False, and Python's ``max`` overlooks one that does not come first.
+    most : numbers that it may hold. The check goes on with them, outside of any sandbox.
+
+    Raises :class:`Missed`, which tells the learner what ``what`` returned instead.
+    """
+    if getattr(value, "requires_grad", False):
+        raise Missed(
+            f"{what} returned a tensor that still carries gradients. Answer inside "
+            "torch.no_grad(), and hand out .numpy()."
+        )
+    size = getattr(value, "size", 0)
+    if isinstance(size, int) and size > most:
+        raise Missed(f"{what} returned {size:,} numbers; at most {most:,} can be looked at.")
+    try:
+        found = np.asarray(returned(value, what), dtype=float)
+    except (TypeError, ValueError):
+        raise Missed(
+            f"{what} returned a {type(value).__name__}, not an array of numbers."
+        ) from None
+    if shape is not None:
+        fits = len(shape) == found.ndim and all(
+            want is None or want == have for want, have in zip(shape, found.shape, strict=True)
+        )
+        if not fits:
+            sizes = ["n" if size is None else str(size) for size in shape]
+            wanted = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
+            raise Missed(f"{what} returned shape {found.shape}; asked {wanted}.")
+    if found.size > most:
+        raise Missed(f"{what} returned {found.size:,} numbers; at most {most:,} can be looked at.")
+    if finite and (bad := int((~np.isfinite(found)).sum())):
+        raise Missed(
+            f"{what} returned {bad:,} of {found.size:,} values as NaN or infinite: is something "
+            "divided by 0, or a logarithm of 0 taken?"
+        )
+    return found
+
+
+def number(value: Any, what: str) -> float:
+    """``value`` as a finite float; raises :class:`Missed`."""
+    found = array(value, what, finite=False)
+    if found.size != 1:
+        raise Missed(f"{what} returned an array of shape {found.shape}, not one number.")
+    single = float(found.reshape(()))
+    if not np.isfinite(single):
+        raise Missed(f"{what} returned {single}, not a finite number.")
+    return single
