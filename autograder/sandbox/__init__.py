@@ -8,7 +8,7 @@ In the order in which a submission meets them:
 - `sandbox`: one running sandbox, from start to end; `init` is the first program in it.
 - `warm_start`, `fork_server`: fork the program from a process that has imported what labs import.
 - `monitor`: the thread that ends a sandbox when it breaks a limit.
-- `provisioner`, `kernel`: a Jupyter kernel in a sandbox.
+- `provisioner`, `kernel`: a Jupyter kernel in a sandbox; `kernel_sockets` holds on to its sockets.
 - `socket_dir`: the one folder through which the grader talks to a program in a sandbox.
 - `doctor`: proves all this on the machine at hand, by trying to break out.
 """

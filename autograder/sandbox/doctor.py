@@ -242,13 +242,15 @@ def _privileges(home: Path, warm: bool) -> tuple[bool, str]:
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "new_user, vsock = 0x10000000, 40\n"
         "print(os.getuid() == 0, libc.unshare(new_user) == 0, libc.socket(vsock, 1, 0) >= 0)\n"
+        "print(libc.symlink(b'/', b'/tmp/work/link') == 0)\n"
     )
     outcome = _run(code, home, warm)
-    holds = outcome.output.split() == ["False"] * 3
+    holds = outcome.output.split() == ["False"] * 4
     filtered = "" if seccomp.supported() else " (there is no filter for this processor)"
     if holds:
-        return True, "no root, no new namespaces, no host sockets"
-    return False, f"root, namespace, host socket: {outcome.output.strip()}{filtered}."
+        return True, "no root, no new namespaces, no host sockets, no links"
+    got = " ".join(outcome.output.split())
+    return False, f"root, namespace, host socket, link: {got}{filtered}."
 
 
 @_probe("memory", "A submission could use up the machine's memory.")

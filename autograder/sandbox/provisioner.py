@@ -3,8 +3,8 @@
     "metadata": {"kernel_provisioner": {"provisioner_name": "trickster-sandbox",
                                         "config": {"limits": {"memory": 2000000000}}}}
 
-The kernel's sockets lie in memory inside the sandbox; this process reaches them through the
-folder's file descriptor. So no folder of the machine need be writable for a submission.
+The kernel's sockets lie in memory inside the sandbox, so no folder of the machine need be writable
+for a submission. This process opens them before the first cell runs: see `kernel_sockets`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import asyncio
 import json
 import os
 import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,13 +22,15 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Bool, Dict, List, Unicode
 
+from autograder.sandbox.kernel_sockets import ENDPOINT, KernelSockets
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.policy import KERNEL_SOCKETS, TOOLS
 from autograder.sandbox.sandbox import Sandbox
 
 NAME = "trickster-sandbox"
 CONNECTION = f"{TOOLS}/kernel.json"
-ENDPOINT = "kernel"  # the sockets are called kernel-1 and so on
+CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+SOCKETS_S = 60  # for a kernel to make its sockets: where none was forked, it imports first
 SHUTDOWN_S = 4.0  # half of it for the kernel to end by itself
 
 
@@ -41,7 +45,7 @@ class SandboxProvisioner(LocalProvisioner):
     libraries = Bool(True, help="Fork it with torch and others imported.").tag(config=True)
 
     sandbox: Sandbox | None = None
-    _socket_fd: int | None = None
+    _sockets: KernelSockets | None = None
 
     @property
     def limit_hit(self) -> str:
@@ -73,15 +77,25 @@ class SandboxProvisioner(LocalProvisioner):
         finally:
             os.remove(f"{connection}.inside")  # the sandbox holds on to it
         self.pid, self.pgid = self.process.pid, None
+        await self._hold_sockets([ours[f"{channel}_port"] for channel in CHANNELS])
+        self.connection_info["ip"] = self._sockets.address
+        return self.connection_info
+
+    async def _hold_sockets(self, numbers: Sequence[int]) -> None:
+        """Wait for the kernel's sockets and hold them; one that has ended makes none."""
+        if self._sockets is None:
+            self._sockets = KernelSockets()
+        self._sockets.release()
         inside = f"/proc/{self.sandbox.pid1.pid}/root{KERNEL_SOCKETS}"
         folder = os.open(inside, os.O_PATH | os.O_DIRECTORY)
-        if self._socket_fd is None:
-            self._socket_fd = folder
-        else:  # a restart: clients go on under the old number
-            os.dup2(folder, self._socket_fd, inheritable=False)
+        owner, deadline = self.sandbox.user or os.geteuid(), time.monotonic() + SOCKETS_S
+        try:
+            while not self._sockets.hold(folder, numbers, owner):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    return
+                await asyncio.sleep(0.01)
+        finally:
             os.close(folder)
-        self.connection_info["ip"] = f"/proc/self/fd/{self._socket_fd}/{ENDPOINT}"
-        return self.connection_info
 
     async def send_signal(self, signum: int) -> None:
         """An interrupt goes to the kernel itself; whatever is meant to end it ends all."""
@@ -112,9 +126,9 @@ class SandboxProvisioner(LocalProvisioner):
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.end)
         self.process = None
-        if self._socket_fd is not None and not restart:
-            os.close(self._socket_fd)
-            self._socket_fd = None
+        if self._sockets is not None and not restart:
+            self._sockets.close()
+            self._sockets = None
 
     def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
         return min(recommended, SHUTDOWN_S)

@@ -1,8 +1,9 @@
 """The system-call filter: refuses those parts of the Linux kernel that a lab never needs.
 
 It refuses new namespaces, mounts, tracing, keys, memory that no limit counts (memfd, System V
-shared memory, anonymous shared mappings, larger socket buffers), io_uring, and sockets other than
-Unix and internet ones (the network namespace does not hold those of a virtual machine's host).
+shared memory, anonymous shared mappings, larger socket buffers), symbolic links, io_uring, and
+sockets other than Unix and internet ones (the network namespace does not hold those of a virtual
+machine's host).
 Classic BPF, assembled here: it is short.
 """
 
@@ -48,6 +49,8 @@ REFUSED = {
     "init_module": (175, 105),
     "finit_module": (313, 273),
     "shmget": (29, 194),
+    "symlink": (88, 36),  # whoever follows a link from outside ends up on the machine itself
+    "symlinkat": (266, 36),
 }
 # Refused as if Linux did not know them: libraries then take another way.
 UNKNOWN = {
