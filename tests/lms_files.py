@@ -11,6 +11,9 @@ from pathlib import Path
 
 from toy_course import COURSE
 
+from autograder.exchange.collect import collect
+from autograder.exchange.plan import Plan
+
 LAB1, LAB2 = "lab1_toy", "lab2_toy"
 Files = Mapping[str, bytes]
 
@@ -83,3 +86,36 @@ def gradescope(submissions: Mapping[int, tuple[list[tuple[str, str, str]], str, 
         files |= {f"assignment_7_export/submission_{number}/{k}": v for k, v in own.items()}
     metadata = "\n".join(texts).encode()
     return {"assignment_7_export/submission_metadata.yml": metadata, **files}
+
+
+class Desk:
+    """An instructor's desk: a repository, a course folder, and what lies beside them."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.root = folder, bare_course(folder / "repository")
+        self.course = folder / "class"
+        self.said: list[str] = []
+
+    def collect(self, files: Files, **options: object) -> Plan:
+        return self.read(write_zip(self.folder / "download.zip", files), **options)
+
+    def read(self, source: Path, **options: object) -> Plan:
+        self.said.clear()
+        return collect(self.root, source, self.course, say=self.said.append, **options)
+
+    def table(self, text: str, encoding: str = "utf-8") -> Path:
+        path = self.folder / "roster.csv"
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    def files(self, below: str = "submitted") -> dict[str, bytes]:
+        top = self.course / below
+        return {p.relative_to(top).as_posix(): p.read_bytes()
+                for p in sorted(top.rglob("*")) if p.is_file()}  # fmt: skip
+
+    def students(self, lab: str = LAB1) -> list[str]:
+        return sorted(p.parent.name for p in (self.course / "submitted").glob(f"*/{lab}"))
+
+
+def reasons(plan: Plan) -> str:
+    return "\n".join(f"{one.what}: {one.reason}" for one in plan.refused)

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from lms_files import (
     LAB1,
     LAB2,
+    Desk,
     Files,
-    bare_course,
     canvas,
     gradescope,
     moodle,
     notebook,
+    reasons,
     write_zip,
     zip_bytes,
 )
@@ -30,47 +31,12 @@ from autograder import nbgrader_api
 from autograder.__main__ import main
 from autograder.course import CourseError
 from autograder.exchange import archives
-from autograder.exchange.collect import collect
 from autograder.exchange.people import folder_name, spellings, squeezed
-from autograder.exchange.plan import Plan
-
-
-class Desk:
-    """An instructor's desk: a repository, a course folder, and what lies beside them."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.root = folder, bare_course(folder / "repository")
-        self.course = folder / "class"
-        self.said: list[str] = []
-
-    def collect(self, files: Files, **options: object) -> Plan:
-        return self.read(write_zip(self.folder / "download.zip", files), **options)
-
-    def read(self, source: Path, **options: object) -> Plan:
-        self.said.clear()
-        return collect(self.root, source, self.course, say=self.said.append, **options)
-
-    def table(self, text: str, encoding: str = "utf-8") -> Path:
-        path = self.folder / "roster.csv"
-        path.write_bytes(text.encode(encoding))
-        return path
-
-    def files(self, below: str = "submitted") -> dict[str, bytes]:
-        top = self.course / below
-        return {p.relative_to(top).as_posix(): p.read_bytes()
-                for p in sorted(top.rglob("*")) if p.is_file()}  # fmt: skip
-
-    def students(self, lab: str = LAB1) -> list[str]:
-        return sorted(p.parent.name for p in (self.course / "submitted").glob(f"*/{lab}"))
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
-
-
-def reasons(plan: Plan) -> str:
-    return "\n".join(f"{one.what}: {one.reason}" for one in plan.refused)
 
 
 # --- layouts ----------------------------------------------------------------------------------
@@ -221,10 +187,10 @@ def test_plain_folders(desk: Desk, names: tuple[str, str]) -> None:
 
 
 def test_a_folder_is_read_like_a_zip_but_for_its_links(desk: Desk) -> None:
-    source = desk.folder / "downloads"
-    (source / "ada").mkdir(parents=True)
-    (source / "ada" / "lab1.ipynb").write_bytes(notebook("ada"))
-    (source / "ada" / "timestamp.txt").write_text("2026-05-04 12:00:00 UTC")
+    source = desk.folder / "submitted"
+    (source / "ada" / "lab1").mkdir(parents=True)
+    (source / "ada" / "lab1" / "lab1.ipynb").write_bytes(notebook("ada"))
+    (source / "ada" / "lab1" / "timestamp.txt").write_text("2026-05-04 12:00:00 UTC")
     (source / "bo").mkdir()
     os.symlink("/etc/passwd", source / "bo" / "lab1.ipynb")
     os.symlink(source / "ada", source / "cy")

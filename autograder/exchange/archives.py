@@ -31,6 +31,7 @@ MAX_TOTAL = 20_000_000_000  # bytes of all that is unpacked
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 3  # of zips within zips
 MAX_RATIO = 50  # how much larger an inner zip may become; an honest notebook's is below 20
+MAX_ALLOWED = 500_000_000  # bytes that an inner zip may become: no student fills MAX_TOTAL
 MIN_ALLOWED = 2 * MAX_BYTES  # bytes that every inner zip may become
 BLOCK = 1024**2
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
@@ -47,6 +48,11 @@ class Item:
     path: tuple[str, ...]
     staged: Path | None = None  # its copy; None where it is of no use
     sha256: str = ""
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether it may be one: it was copied, and is none of the texts that are read as well."""
+        return self.staged is not None and NOTEBOOK.search(self.path[-1]) is not None
 
     @property
     def shown(self) -> str:
@@ -185,9 +191,9 @@ class _Reader:
         """A zip within: whole, or not at all."""
         if depth >= MAX_DEPTH:
             raise ValueError("it is a zip within zips within zips; ask for the notebook itself")
-        staged, _ = self._stage(opened, budget.size, budget)
+        staged, _ = self._stage(opened, min(MAX_ALLOWED, budget.size), budget)
         allowed = max(MIN_ALLOWED, MAX_RATIO * staged.stat().st_size)
-        inner = _Budget(min(allowed, budget.size), min(20_000, budget.entries))
+        inner = _Budget(min(allowed, MAX_ALLOWED, budget.size), min(20_000, budget.entries))
         granted, own = inner.size, Download()
         outer, self.download = self.download, own
         try:

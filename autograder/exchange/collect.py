@@ -20,7 +20,8 @@ from autograder import nbgrader_api
 from autograder.course import CourseError, pick_labs
 from autograder.exchange import dates
 from autograder.exchange.archives import read
-from autograder.exchange.layouts import HandIn, recognise
+from autograder.exchange.hand_ins import HandIn
+from autograder.exchange.layouts import recognise
 from autograder.exchange.ledger import Entry, read_ledger
 from autograder.exchange.people import folder_name, read_roster
 from autograder.exchange.plan import NEW, NEWER, SAME, STAYS, Class, Placement, Plan, make_plan
@@ -66,7 +67,9 @@ def collect(
             course_root, pick_labs(root), read_ledger(course_root), people, chosen, replace
         )
         download = read(source, Path(folder))
-        plan = make_plan(course, recognise(download.items, people, where))
+        labs = [one.name for one in course.labs]
+        given = source.resolve().name if source.is_dir() else ""
+        plan = make_plan(course, recognise(download.items, people, where, labs, given))
         plan.refused = [*download.refused, *plan.refused]
         if not dry_run:
             carry_out(plan, course)

@@ -16,6 +16,8 @@ FORMATS = (
     *("%d %B %Y, %I:%M %p", "%B %d, %Y, %I:%M %p", "%d %B %Y, %H:%M", "%B %d, %Y, %H:%M"),
     *("%Y-%m-%d-%H-%M-%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"),
 )
+# Ruby writes nine digits after the second, and a blank before the zone.
+RUBY = re.compile(r"(?<=\d\d:\d\d:\d\d)(?:\.\d+)? ?(?=(?:Z|[+-]\d\d:?\d\d)$)")
 WEEKDAY = re.compile(r"^[^\W\d]+day,\s*", re.IGNORECASE)
 
 
@@ -36,7 +38,7 @@ def parse(text: str, where: tzinfo | None) -> datetime | None:
         with suppress(ValueError, OverflowError):
             return in_utc(datetime.strptime(cleaned, form), where)
     with suppress(ValueError, OverflowError):
-        return in_utc(datetime.fromisoformat(cleaned), where)
+        return in_utc(datetime.fromisoformat(RUBY.sub("", cleaned)), where)
     return None
 
 

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from autograder.course import CourseError
-from autograder.exchange.people import Identity, plain
+from autograder.exchange.people import STRONG, Identity, Unknown, plain
+from autograder.foreign_text import visible
 from trickster.files import write_atomically
 
 FILE = "collected.json"
@@ -67,13 +68,25 @@ class Ledger:
         self._remember(entry)
 
     def folder_of(self, who: Identity, lab: str) -> str:
-        """The folder that a person has had so far, or ""."""
-        found = {
-            folder
-            for kind, value in who.ids.items()
-            for folder in self._folders.get(_key(who.system, kind, value, lab), ())
-        }
-        return found.pop() if len(found) == 1 else ""
+        """The folder that a person has had so far, or ""; by the strongest kind that is known.
+
+        Raises Unknown where a stronger kind says that it is somebody else's.
+        """
+        stronger: list[str] = []
+        for kind in sorted(who.ids, key=lambda one: (*STRONG, one).index(one)):
+            found = self._folders.get(_key(who.system, kind, who.ids[kind], lab), set())
+            for folder in found:
+                other = [k for k in stronger if any(k in entry.ids for entry in self.of(folder))]
+                if other:
+                    raise Unknown(
+                        f"the {kind} of {who.shown} has so far been that of the folder "
+                        f"{visible(folder)}, with another {other[0]}: give a roster that has both"
+                    )
+            if found:
+                return next(iter(found)) if len(found) == 1 else ""
+            if kind in LASTING:
+                stronger.append(kind)
+        return ""
 
     def _remember(self, entry: Entry) -> None:
         self._labs.setdefault(entry.student, set()).add(entry.lab)

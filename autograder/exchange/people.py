@@ -21,8 +21,9 @@ from autograder.exchange import dates
 from autograder.exchange.table import Table, read_table
 from autograder.foreign_text import visible
 
-# From the strongest down. `participant` is Moodle's number, another one in each assignment.
-STRONG = ("canvas", "participant", "sis", "login", "email")
+# From the strongest down. `participant` is Moodle's number, another one in each assignment. In
+# Gradescope, students write their number themselves: an address, which it has checked, is stronger.
+STRONG = ("canvas", "participant", "login", "email", "sis")
 FOLDER_FROM = ("student", "login", "sis", "email")  # what a roster calls a student's folder
 LONGEST = 100  # characters of a folder's name; nbgrader's columns hold 128
 NUMBER = re.compile(r"^\D*?(\d+)$")
@@ -137,11 +138,21 @@ class Roster:
         return found
 
     def by_number(self, who: Identity) -> Person | None:
-        """The person with the same number or address: by the strongest kind that both have."""
-        for kind in STRONG:
+        """The person with the same number or address: by the strongest kind that both have.
+
+        Raises Unknown where a stronger kind says that it is somebody else.
+        """
+        for place, kind in enumerate(STRONG):
             found = self._by.get((kind, plain(who.ids[kind])), []) if kind in who.ids else []
             if found:
-                return self._only(found, who)
+                agreeing = [one for one in found if not contradict(one, who, STRONG[:place])]
+                if not agreeing:
+                    raise Unknown(
+                        f"{self.name} has somebody with the {kind} of {who.shown}, but with "
+                        f"another {_differing(found[0], who, STRONG[:place])}: correct the row, "
+                        "if it is the same person"
+                    )
+                return self._only(agreeing, who)
         return None
 
     def by_name(self, who: Identity) -> Person | None:
@@ -167,6 +178,14 @@ class Roster:
             )
         return found[0]
 
+    def knows(self, name: str) -> bool:
+        """Whether a folder may be called so after somebody."""
+        spelling = squeezed(name)
+        by_name = self._by.get(("name", spelling)) or self._by.get(
+            ("bare name", without_accents(spelling))
+        )
+        return self.knows_folder(name) is not None or bool(spelling and by_name)
+
     def knows_folder(self, name: str) -> Person | None:
         """The person whose folder, login, number or address this is."""
         for kind in ("student", "login", "sis", "email", "canvas"):
@@ -176,10 +195,15 @@ class Roster:
         return None
 
 
-def contradict(person: Person, who: Identity) -> bool:
+def contradict(person: Person, who: Identity, kinds: Iterable[str] = STRONG) -> bool:
     """Whether both have a number or an address of one kind, and not the same."""
-    shared = set(person.ids) & set(who.ids) & set(STRONG)
-    return any(plain(person.ids[kind]) != plain(who.ids[kind]) for kind in shared)
+    return bool(_differing(person, who, kinds))
+
+
+def _differing(person: Person, who: Identity, kinds: Iterable[str]) -> str:
+    """The first of these kinds that both have, and not the same; or ""."""
+    shared = (kind for kind in kinds if kind in person.ids and kind in who.ids)
+    return next((k for k in shared if plain(person.ids[k]) != plain(who.ids[k])), "")
 
 
 def read_roster(path: Path, where: tzinfo | None) -> Roster:

@@ -19,7 +19,7 @@ from pathlib import Path
 from autograder.course import CourseError, Lab
 from autograder.exchange import dates
 from autograder.exchange.archives import Refused, is_other_archive
-from autograder.exchange.layouts import LAB, HandIn, Recognised
+from autograder.exchange.hand_ins import LAB, HandIn, Recognised
 from autograder.exchange.ledger import Ledger
 from autograder.exchange.people import Identity, Roster, Unknown, folder_name, plain, squeezed
 from autograder.foreign_text import listed, visible
@@ -84,15 +84,17 @@ def make_plan(course: Class, found: Recognised) -> Plan:
     with_notebook: set[str] = set()
     empty: list[HandIn] = []
     for hand_in in found.hand_ins:
-        if hand_in.item.staged is None:
+        if not hand_in.item.is_notebook:
             without[tuple(_key(who) for who in hand_in.who)].append(hand_in)
             continue
+        assert hand_in.item.staged is not None
         if not hand_in.item.staged.stat().st_size:  # it would stand in a later one's way
             empty.append(hand_in)
             continue
         with_notebook |= {_key(who) for who in hand_in.who}
         try:
             lab = lab_of(hand_in, course)
+            check_name(hand_in, course.roster)
         except CourseError as error:
             plan.refused.append(Refused(hand_in.item.shown, str(error)))
             continue
@@ -182,15 +184,18 @@ def _said(hand_in: HandIn) -> str:
 
 def names_lab(text: str, lab: Lab) -> bool:
     """Whether a text, such as a file's name or a header, means this lab."""
-    numbers = {int(re.sub(r"\D", "", one)) for one in LAB.findall(text)}
+    numbers = {int(number) for number in LAB.findall(text)}
     return lab.name in text or numbers == {lab.number}
 
 
 def folder_for(who: Identity, lab: str, course: Class) -> str:
     """The folder of a person's submissions. Raises Unknown where that is not certain."""
-    folder = course.ledger.folder_of(who, lab)
-    if folder:
-        return folder
+    try:
+        if folder := course.ledger.folder_of(who, lab):
+            return folder
+    except Unknown:
+        if course.roster is None:
+            raise
     if course.roster is not None:
         known = course.roster.knows_folder(who.ids["folder"]) if "folder" in who.ids else None
         return (known or course.roster.find(who)).student
@@ -198,6 +203,24 @@ def folder_for(who: Identity, lab: str, course: Class) -> str:
     if not folder or folder.startswith("."):
         raise Unknown(f"{who.shown} cannot be the name of a folder: give a roster")
     return folder
+
+
+def check_name(hand_in: HandIn, roster: Roster | None) -> None:
+    """Raise Unknown where Canvas may have written a file's name for somebody else.
+
+    A roster with Canvas's numbers decides, if the others who may be meant are nobody in it.
+    """
+    if not hand_in.other_users:
+        return
+    people = roster.people if roster is not None else ()
+    known = {person.ids["canvas"] for person in people if "canvas" in person.ids}
+    user = hand_in.who[0].ids["canvas"]
+    if user not in known or known.intersection(hand_in.other_users):
+        others = " or ".join(hand_in.other_users)
+        raise Unknown(
+            f"{user} or {others} may be the number of its user: give Canvas's gradebook with "
+            "--roster, or put it into submitted/ by hand"
+        )
 
 
 def _own_folder(who: Identity) -> str:
@@ -244,7 +267,16 @@ def _placed(
         )
     if earlier:
         notes.append(f"{len(earlier)} earlier in the download: {_shown(earlier)}")
-    if files[0].late and date is None and not _has_date(course, student, lab, action):
+    if files[0].undated and date is None:
+        notes.append(
+            f"the {TIMESTAMP} beside it does not count, since students can write one: only that in "
+            "submitted/STUDENT/LAB/ does"
+        )
+    if (
+        any(one.late for one in files)
+        and date is None
+        and not _has_date(course, student, lab, action)
+    ):
         notes.append(f"the system calls it late, but not since when: write {TIMESTAMP} by hand")
     return Placement(student, lab, tuple(files), who, action, date, tuple(notes))
 
