@@ -16,7 +16,7 @@ from autograder import held_back
 from autograder.course import pick_labs
 from trickster import defenses, limiters, ood, withheld
 from trickster.api import RateLimited
-from trickster.checks import draws, lab4, reader_cases
+from trickster.checks import ablation_cases, draws, lab4, reader_cases
 from trickster.checks.result import SAME
 
 pytestmark = pytest.mark.usefixtures("library_answers")
@@ -124,6 +124,17 @@ def softened(p, k):
     return raised / raised.sum(axis=1, keepdims=True)
 
 
+def ties_at_random(p, rng=np.random.default_rng(0)):  # noqa: B008
+    return np.eye(p.shape[1])[(p + 1e-9 * rng.random(p.shape)).argmax(axis=1)]
+
+
+def of_ten_classes(p, decimals):
+    rounded = np.round(p, decimals)
+    nothing = rounded.sum(axis=1) == 0
+    rounded[nothing] = np.eye(10)[p[nothing].argmax(axis=1)]
+    return rounded / rounded.sum(axis=1, keepdims=True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
@@ -149,6 +160,8 @@ def softened(p, k):
         ({"round": lambda p, d: np.round(p, d)}, 2.5, "Rounded parts rarely sum to 1"),
         ({"round": nothing_left}, 3.5, "0 / 0 is NaN"),
         ({"round": lambda p, d: p}, 2.5, "or not rounded at all"),
+        ({"hard": ties_at_random}, 3, "on ties, the first"),
+        ({"round": of_ten_classes}, 3.5, "In a batch of 30 classes"),
     ],
 )
 def test_ladder_wrong_ways_are_named(wrong, points, words):
@@ -216,6 +229,36 @@ def test_reverse_sigmoid_wrong_ways_are_named(wrong, points, words):
     result = the_same(under_a_secret(lab4.reverse_sigmoid, wrong))
     assert result == points
     assert words in in_words(result)
+
+
+def slipping(bend, kind=float):
+    """``reverse_sigmoid`` with another ``bend`` of the sigmoid, or in numbers of another kind."""
+
+    def reverse_sigmoid(p, beta=1.0, gamma=0.1):
+        with np.errstate(all="ignore"):
+            y = np.clip(p.astype(kind), 1e-9, 1 - 1e-9)
+            sigmoid = 1 / (1 + np.exp(-gamma * np.log(y / (1 - y))))
+            y = np.maximum(y - beta * bend(sigmoid), 0)
+            return y / y.sum(axis=1, keepdims=True)
+
+    return reverse_sigmoid
+
+
+@pytest.mark.parametrize(
+    ("wrong", "points", "words"),
+    [
+        (slipping(lambda s: s - 0.5, np.float32), 2, "in float32 1 - 1e-9 is 1"),
+        (slipping(lambda s: s), 0, "The 1/2 is missing"),
+        (slipping(lambda s: s + 0.5), 0, "nothing was left of them"),
+    ],
+)
+def test_each_slip_of_a_bend_is_named_and_the_edges_wait_for_the_formula(wrong, points, words):
+    for number in range(10):
+        with draws.grading_with(bytes([number]) * draws.SHORTEST, held_back.load()):
+            result = lab4.reverse_sigmoid(wrong)
+        assert result == points and words in in_words(result)
+        assert "Move 0 and 1" not in in_words(result)
+        assert ("The formula comes first" in in_words(result)) == (points == 0)
 
 
 def test_a_bend_that_is_added_is_named_also_where_it_leaves_rows_of_zeros():
@@ -412,6 +455,48 @@ class AskingMovesTheTime(Bucket):
         return wait
 
 
+class LosesFractions(Bucket):
+    """Keeps what is left in whole tokens, and the time at which it answered."""
+
+    def refilled(self, tokens, seconds):
+        return min(self.burst, tokens + int(max(0.0, seconds) * self.rate))
+
+
+class RoundsWhatIsLeft(Bucket):
+    def allow(self, key, now, n=1):
+        allowed = super().allow(key, now, n)
+        if allowed:
+            self.keys[key] = round(self.keys[key][0], 1), self.keys[key][1]
+        return allowed
+
+
+class WholeSeconds(Bucket):
+    def refilled(self, tokens, seconds):
+        return super().refilled(tokens, int(seconds))
+
+
+class OneTooMany(Bucket):
+    def fits(self, tokens, n):
+        return tokens >= n - 1
+
+
+class AlwaysTrue(Bucket):
+    def allow(self, key, now, n=1):
+        return True
+
+
+class FullAgainAtZero(Bucket):
+    def allow(self, key, now, n=1):
+        if not self.keys.get(key, (1, 0))[0]:
+            del self.keys[key]
+        return super().allow(key, now, n)
+
+
+class InWords(Bucket):
+    def allow(self, key, now, n=1):
+        return str(super().allow(key, now, n))
+
+
 class ExactParts(limiters.TokenBucket):
     """The library's own, which counts in whole microseconds."""
 
@@ -442,6 +527,13 @@ def test_token_bucket_right_ways(names):
         (ForgetsTheTime, 2, "brought tokens twice"),
         (AskingMovesTheTime, 3, "must take nothing"),
         (TakesWhenItPasses, 3, "it must take nothing"),
+        (LosesFractions, 2.75, "Part of a token got lost"),
+        (RoundsWhatIsLeft, 2.75, "Part of a token got lost"),
+        (WholeSeconds, 1, "Part of a token got lost"),
+        (OneTooMany, 0, "One more than the whole limit passes"),
+        (AlwaysTrue, 0, "Take n when you answer"),
+        (FullAgainAtZero, 0, "Take n when you answer"),
+        (InWords, 0, "without quotes"),
     ],
 )
 def test_token_bucket_wrong_ways_are_named(made, points, words):
@@ -475,14 +567,31 @@ def waiting(right, wait):
         (lambda wait, now, n, bucket: now + wait, "a point in time: subtract now"),
         (lambda wait, now, n, bucket: wait * bucket.rate**2, "Divide what is missing by the rate"),
         (lambda wait, now, n, bucket: wait and n / bucket.rate, "shortens the wait"),
-        (lambda wait, now, n, bucket: min(wait, 99.0), "never passes: answer float('inf')"),
+        (lambda wait, now, n, bucket: min(wait, 99.0), "whoever asks: answer float('inf')"),
         (lambda wait, now, n, bucket: wait or -1.0, "Answer 0.0 where allow would"),
+        (lambda wait, now, n, bucket: wait and (math.inf if n >= bucket.burst else wait), "n > b"),
+        (lambda wait, now, n, bucket: np.ceil(wait), "These are whole seconds"),
+        (lambda wait, now, n, bucket: np.floor(wait), "retry_after"),
+        (lambda wait, now, n, bucket: round(wait, 1), "what is missing, divided by the rate"),
     ],
 )
 def test_token_bucket_waits(wait, words):
+    for number in range(10):
+        with draws.grading_with(bytes([number]) * draws.SHORTEST, held_back.load()):
+            assert lab4.token_bucket(waiting(Bucket, wait)) == 3.0
     result = lab4.token_bucket(waiting(Bucket, wait))
     assert result == 3.0
     assert words in in_words(result)
+
+
+class NewKeysNeverWait(Bucket):
+    def retry_after(self, key, now, n=1):
+        return super().retry_after(key, now, n) if key in self.keys else 0.0
+
+
+def test_a_new_key_that_asks_for_too_much_is_told_so():
+    result = the_same(under_a_secret(lab4.token_bucket, NewKeysNeverWait))
+    assert result == 3.0 and "never passes, whoever asks" in in_words(result)
 
 
 # --- exercise 5 ---------------------------------------------------------------------
@@ -536,8 +645,23 @@ def without_none(run, mechanisms, seeds):
     return {name: table[name] for name in table if name != "none"}
 
 
+def asks_first(run, mechanisms, seeds):
+    """Runs nothing once more, to see what a run returns."""
+    assert run((), seeds[0])
+    return by_seed(run, mechanisms, seeds)
+
+
+def in_lists_of(kind):
+    """The right runs, asked for in another ``kind`` of row."""
+    return lambda run, *more: by_seed(lambda on, seed: run(kind(on), seed), *more)
+
+
+def with_all_sorted(run, mechanisms, seeds):
+    return by_seed(lambda on, seed: run(tuple(sorted(on)), seed), mechanisms, seeds)
+
+
 def test_ablation(names):
-    for right in (names["ablation"], by_seed):
+    for right in (names["ablation"], by_seed, asks_first):
         assert the_same(under_secrets(lab4.ablation, right)) == 2.0
     for wrong, points, words in (
         (in_rising_order, 1, "in the order of the seeds"),
@@ -548,13 +672,20 @@ def test_ablation(names):
         (words_for_tuples, 0, "with its comma"),
         (words_for_tuples, 0, "did not come to an end"),
         (means, 1, "the list of what run returned"),
+        (in_lists_of(list), 0, "run was given a list; it wants a tuple"),
+        (in_lists_of(set), 0, "run was given a set; it wants a tuple"),
+        (with_all_sorted, 0, "in the order given"),
     ):
         result = the_same(under_a_secret(lab4.ablation, wrong))
         assert result == points
         assert words in in_words(result)
 
 
-def left_out(without=lambda mechanisms, name: [m for m in mechanisms if m != name], less=True):
+def but(mechanisms, name):
+    return tuple(m for m in mechanisms if m != name)
+
+
+def left_out(without=but, less=True):
     """A leave_one_out with one thing done otherwise or wrong."""
 
     def leave_one_out(run, mechanisms, seeds, what):
@@ -571,7 +702,7 @@ def seed_by_seed(run, mechanisms, seeds, what):
     taken = {name: [] for name in mechanisms}
     for seed in seeds:
         for i, name in enumerate(mechanisms):  # the whole stack is run again each time
-            others = mechanisms[:i] + mechanisms[i + 1 :]
+            others = tuple(mechanisms[:i]) + tuple(mechanisms[i + 1 :])
             taken[name].append(run(others, seed)[what] - run(mechanisms, seed)[what])
     return taken
 
@@ -599,6 +730,28 @@ def less_the_mean(run, mechanisms, seeds, what):
     return {name: values + whole - whole.mean() for name, values in taken.items()}
 
 
+def one_after_the_other(run, mechanisms, seeds, what):
+    """Removes the mechanisms one after the other, and puts none of them back."""
+    left, taken = mechanisms, {}
+    whole = np.array([run(mechanisms, seed)[what] for seed in seeds])
+    for name in mechanisms:
+        left = but(left, name)
+        taken[name] = np.array([run(left, seed)[what] for seed in seeds]) - whole
+    return taken
+
+
+def less_none(run, mechanisms, seeds, what):
+    whole = np.array([run((), seed)[what] for seed in seeds])
+    others = {m: [run(but(mechanisms, m), seed)[what] for seed in seeds] for m in mechanisms}
+    return {name: np.array(values) - whole for name, values in others.items()}
+
+
+def the_first_alone(run, *more):
+    """The first mechanism's differences are right, and those of the others are not."""
+    taken = left_out()(run, *more)
+    return {name: values * (1 + i) for i, (name, values) in enumerate(taken.items())}
+
+
 def test_leave_one_out(names):
     for right in (names["leave_one_out"], left_out(), seed_by_seed):
         assert the_same(under_secrets(lab4.leave_one_out, right)) == 2.0
@@ -614,7 +767,11 @@ def test_leave_one_out(names):
         (made_of(lambda taken: None), 1, "returned nothing"),
         (left_out(lambda mechanisms, name: (name,)), 0, "with each mechanism alone"),
         (left_out(lambda mechanisms, name: mechanisms), 0, "all *others*"),
-        (left_out(lambda ms, name: [m for m in ms[::-1] if m != name]), 0, "in the order given"),
+        (left_out(lambda ms, name: but(ms[::-1], name)), 0, "in the order given"),
+        (left_out(lambda ms, name: list(but(ms, name))), 0, "it wants a tuple"),
+        (one_after_the_other, 0, "Leave one out at a time"),
+        (less_none, 0, "not with nothing"),
+        (the_first_alone, 1, "two runs of the same seed"),
         (left_out(lambda mechanisms, name: name), 0, "with its comma"),
     ):
         result = the_same(under_a_secret(lab4.leave_one_out, wrong))
@@ -624,16 +781,16 @@ def test_leave_one_out(names):
 
 def test_what_an_ablation_hands_to_run_does_not_fill_the_grader():
     """A table of 20 MB, each entry made a text, took 1.4 GB."""
-    left = iter(range(10**6))
+    runs = ablation_cases.Runs("ablation")
+    runs.run((0,) * 10**6, 1)
+    assert len(runs.calls[0][0]) < 100
 
     def greedy(run, mechanisms, seeds):
-        run(left, 1)
         for _ in range(10**6):
             run(mechanisms, 1)
 
     result = lab4.ablation(greedy)
     assert result == 0 and "called more than 1,000 times" in in_words(result)
-    assert next(left) < 100
 
 
 # --- exercise 6 ---------------------------------------------------------------------

@@ -39,6 +39,11 @@ class Runs:
                 f"run was given the word {switched_on!r}; it wants a tuple of mechanisms, such as "
                 f"({switched_on!r},) with its comma."
             )
+        if not isinstance(switched_on, tuple):
+            raise Missed(
+                f"run was given a {type(switched_on).__name__}; it wants a tuple of mechanisms: "
+                f"(), ({self.mechanisms[0]!r},), or tuple(...) of what you have."
+            )
         if len(self.calls) == MOST_RUNS:
             raise Missed(f"run was called more than {MOST_RUNS:,} times.")
         # Anything may be handed to run: of a huge array, the first items are kept.
@@ -69,22 +74,31 @@ class Ablation:
         """Nothing, each mechanism alone and all together, with the same seeds."""
         self._table = self._ablation(self._runs.run, self._mechanisms, list(self._seeds))
         self._finished = True
-        calls, conditions = self._runs.calls, self._conditions.values()
-        wanted = sorted((on, seed) for on in conditions for seed in self._seeds)
-        missing = sorted(set(wanted) - set(calls))
+        calls, conditions = set(self._runs.calls), self._conditions.values()
+        wanted = {(on, seed) for on in conditions for seed in self._seeds}
+        missing = sorted(wanted - calls)
         extra = sorted({on for on, _ in calls} - set(conditions), key=len)
         part.expect(
-            sorted(calls) == wanted,
-            f"{len(calls)} runs, {len(set(calls))} different"
+            not missing and calls <= wanted,
+            f"{len(calls)} different runs"
             + (f"; missing: {missing[0]}" if missing else "")
             + (f"; not asked: {extra[0]}" if extra else ""),
-            f"{len(wanted)} runs, all different",
+            f"{len(wanted)} different runs: {len(conditions)} conditions, each with every seed",
             "",
-            "The mechanisms are added up, one to the others: what one does by itself is seen only "
-            "when it is switched on alone, (name,)."
-            if any(len(on) > 1 for on in extra)
-            else "Nothing, each mechanism alone and all of them together, in the order given, each "
-            "with every seed: one seed for all would measure nothing about chance.",
+            self._why_other_runs(extra),
+        )
+
+    def _why_other_runs(self, extra: list[tuple[str, ...]]) -> str:
+        if any(1 < len(on) < len(self._mechanisms) for on in extra):
+            return (
+                "The mechanisms are added up, one to the others: what one does by itself is seen "
+                "only when it is switched on alone, (name,)."
+            )
+        if any(len(on) > 1 for on in extra):
+            return "Keep the mechanisms in the order given: in a stack, the order counts."
+        return (
+            "Nothing, each mechanism alone and all of them together, each with every seed: one "
+            "seed for all would measure nothing about chance."
         )
 
     def each_run_kept(self, part: Part) -> None:
@@ -145,11 +159,15 @@ class LeaveOneOut:
     def _why_other_runs(self, extra: list[tuple[str, ...]]) -> str:
         if any(sorted(on) == sorted(one) for on in extra for one in self._but.values()):
             return "Keep the mechanisms in the order given: in a stack, the order counts."
-        if extra and len(extra[0]) <= 1 < len(self._but) - 1:
+        if extra == [()]:
+            return "Compare with all of them, not with nothing: the others are switched on here."
+        if {(name,) for name in self._but} <= set(extra):
             return (
                 "This compares nothing with each mechanism alone, as exercise 5a did. Here, "
                 "compare all of them with all but one."
             )
+        if () in extra:
+            return "Leave one out at a time: those that were left out before are there again."
         return (
             "Run all of them, and for each mechanism all *others*, in the order given, each with "
             "every seed."
@@ -185,7 +203,8 @@ class LeaveOneOut:
     ) -> str:
         if set(found) != set(want):
             return "The keys are the mechanisms themselves: each names the one that was left out."
-        runs, name = self._runs, self._runs.mechanisms[0]
+        runs = self._runs
+        name = next(name for name in want if not _same(found[name], want[name]))
         one, without, whole = found[name], self._but[name], runs.values(runs.mechanisms, runs.what)
         if _same(one, -want[name]):
             return "The other way round: how much *larger* is the measurement without it?"
@@ -199,6 +218,7 @@ class LeaveOneOut:
         if any(
             _same(one, runs.values(without, other) - runs.values(runs.mechanisms, other))
             for other in MEASURED
+            if other != runs.what
         ):
             return f"These are differences of another measurement: what says {runs.what!r}."
         if _same(one, runs.values(without, runs.what) - whole.mean()):

@@ -33,6 +33,11 @@ FRACTIONS = (
     "Part of a token got lost or was won at each request. Keep fractions of a token; int() and "
     "round() lose them, and so does moving the time on without adding what it brought."
 )
+PART_OF_A_TOKEN = (  # of an empty bucket: tokens since then, the answer to one more, what that is
+    (1.125, True, "one of 1.125 tokens"),
+    (2, True, "one of .125 tokens left and .875 new ones"),
+    (2, False, "one more after 2 of 2 tokens"),
+)
 TOLERANCE = "A tolerance is for rounding errors: 1e-6 of a token will do."
 EXACTLY = "A request for exactly as many tokens as are left passes: tokens >= n, not tokens > n."
 EMPTY = (
@@ -89,6 +94,16 @@ def _burst_and_rate(make: Make, service: int) -> list[Case]:
             else refilled
         )
         asked.expect(key, now, 1, False, over, f"one more than {what}")
+    return [*asked.cases, *_fractions(make, service)]
+
+
+def _fractions(make: Make, service: int) -> list[Case]:
+    """What an answered request leaves of a token is there for the next one."""
+    _, rate, burst, key, now = _drawn("fractions", service)
+    asked = Asked(make(rate, burst))
+    asked.allows(key, now, burst)
+    for tokens, want, what in PART_OF_A_TOKEN:
+        asked.expect(key, now + tokens / rate, 1, want, FRACTIONS, what)
     return asked.cases
 
 
@@ -125,17 +140,18 @@ def waits_of_a_bucket(part: Part, make: Make) -> None:
 
 def _waits(make: Make, service: int) -> list[Case]:
     rng, rate, burst, key, now = _drawn("waits", service)
+    rate = max(rate, 4.0) if service == 0 else rate  # or all waits may be whole seconds
     bucket, early, other = (Asked(make(rate, burst)) for _ in range(3))
     another, third = f"{key} again", f"{key} later"  # whoever shares limiters loses that part only
-    n = between(rng, 3, burst - 2)
+    n = 2 * between(rng, 1, (burst - 3) // 2) + 1  # odd: not a whole number of seconds at rate 4
     back, whole = between(rng, 1, n - 1), n / rate  # seconds for n tokens
     first = bucket.wait(key, now, burst)
     still = bucket.allows(key, now, burst)
     early.allows(another, now, burst)
     other.allows(third, now, burst)
     waits = [bucket.wait(key, now, n), bucket.wait(key, now + back / rate, n)]
-    never = bucket.wait(key, now + back / rate, burst + 1)
     late = other.wait(third, now + whole + between(rng, 1, 5), n)
+    right = [round(whole, 3), round((n - back) / rate, 3)]
     tried = [
         early.allows(another, now + whole - 0.01, n),
         bucket.allows(key, now + whole + 0.0001, n),
@@ -152,15 +168,10 @@ def _waits(make: Make, service: int) -> list[Case]:
             f"the waits for {n} of an empty one at rate {rate:g}, at once and after "
             f"{back / rate:g} s",
             waits,
-            [round(whole, 3), round((n - back) / rate, 3)],
-            _why_wait(waits, n, rate),
+            right,
+            _why_wait(waits, right, n, rate),
         ),
-        Case(
-            f"the wait for {burst + 1} of at most {burst}",
-            never,
-            np.inf,
-            "More than all the room there is never passes: answer float('inf').",
-        ),
+        *_longest_waits(Asked(make(rate, burst)), key, now, rate, burst),
         Case(
             f"the wait for {n} when they are there",
             late,
@@ -176,7 +187,29 @@ def _waits(make: Make, service: int) -> list[Case]:
     ]
 
 
-def _why_wait(waits: list[float], n: int, rate: float) -> str:
+def _longest_waits(asked: Asked, key: str, now: float, rate: float, burst: int) -> list[Case]:
+    """For all that a bucket holds, and for more than that."""
+    asked.allows(key, now, burst)
+    all_of_it = asked.wait(key, now, burst)
+    never = [asked.wait(one, now, burst + 1) for one in (key, f"{key} never")]
+    return [
+        Case(
+            f"the wait for all {burst} of an empty one at rate {rate:g}",
+            all_of_it,
+            round(burst / rate, 3),
+            "An empty bucket is full again after a while: only *more* than burst never passes, "
+            "n > burst.",
+        ),
+        Case(
+            f"the waits for {burst + 1} of at most {burst}, of a key that has asked and a new one",
+            never,
+            [np.inf, np.inf],
+            "More than all the room there is never passes, whoever asks: answer float('inf').",
+        ),
+    ]
+
+
+def _why_wait(waits: list[float], right: list[float], n: int, rate: float) -> str:
     """What is wrong with the waits for ``n`` tokens, at once and some time later."""
     if not any(waits):
         return (
@@ -185,6 +218,12 @@ def _why_wait(waits: list[float], n: int, rate: float) -> str:
         )
     if waits[0] == round(n * rate, 3) != round(n / rate, 3):
         return "Divide what is missing by the rate: tokens / (tokens per second) are seconds."
+    near = all(abs(wait - true) < 1 for wait, true in zip(waits, right, strict=True))
+    if near and all(wait % 1 == 0 for wait in waits):
+        return (
+            "These are whole seconds. Keep the fractions, without int(), round() or ceil(): who "
+            "comes back after a wait that was cut off is refused again."
+        )
     if waits[0] == waits[1]:
         return (
             "What has been refilled since the last request shortens the wait: add it first, as "
@@ -211,7 +250,7 @@ def slip(make: Make) -> str:
         limiter_cases.slip_of_both(lambda: make(rate, burst), burst, now)
         or _slip_of_refills(fresh(), rate, burst, now)
         or limiter_cases.slip_of_refusals(fresh(), burst, now, now, now + burst / rate)
-        or _slip_of_fractions(fresh(), burst, now)
+        or _slip_of_fractions(fresh(), rate, burst, now)
     )
 
 
@@ -228,13 +267,17 @@ def _slip_of_refills(asked: Asked, rate: float, burst: int, now: float) -> str:
     return OTHER_RATE if asked.allows(later, now + 100, 1) else NEVER_REFILLED
 
 
-def _slip_of_fractions(asked: Asked, burst: int, now: float) -> str:
+def _slip_of_fractions(asked: Asked, rate: float, burst: int, now: float) -> str:
     """A quarter of a token at a time must add up, also where every request is refused."""
-    key, hasty = probe_key(), probe_key()
+    key, hasty, patient = probe_key(), probe_key(), probe_key()
     asked.allows(key, now, burst)
     for i in range(16):
         asked.allows(key, now + i / 16, burst)
     if not asked.allows(key, now + 1, 4):
         return FRACTIONS
+    asked.allows(patient, now, burst)
+    for tokens, want, _ in PART_OF_A_TOKEN[:2]:
+        if asked.allows(patient, now + tokens / rate, 1) != want:
+            return FRACTIONS
     asked.allows(hasty, now, burst)
     return TOLERANCE if asked.allows(hasty, now + 1 / 8, 1) else ""

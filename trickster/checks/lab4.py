@@ -90,10 +90,12 @@ def counterexample(sheet: Sheet, counterexample: Callable[..., Any]) -> None:
 @check("Exercise 3, reverse_sigmoid", 3, withholds=("trickster.defenses.reverse_sigmoid",))
 def reverse_sigmoid(sheet: Sheet, reverse_sigmoid: Callable[..., Any]) -> None:
     """The formula, for drawn beta and gamma, and where a probability is 0 or 1."""
+    formula = False
     with sheet.part("the formula", 2) as part:
         ladder_cases.bent(part, reverse_sigmoid, ladder_cases.answers())
+        formula = part.share == 1
     with sheet.part("probabilities of exactly 0 and 1", 1) as part:
-        ladder_cases.bent_edges(part, reverse_sigmoid)
+        ladder_cases.bent_edges(part, reverse_sigmoid, formula)
 
 
 # --- exercise 4 --------------------------------------------------------------------

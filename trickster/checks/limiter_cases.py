@@ -34,6 +34,11 @@ SHARED = (
     "notebook, is the same for all of them."
 )
 ALL_OR_NONE = "All n must fit, or none is answered: compare with n, not with 1."
+ONE_TOO_MANY = "One more than the whole limit passes at once: only who has all n left may pass."
+TAKES_NOTHING = (
+    "Far more than the whole limit passes at once. Take n when you answer; and 0 left does not "
+    "make a key a new one (as `left or burst` would)."
+)
 ONE_FOR_N = "A request for n answers counts n times, not once: subtract or add n."
 
 
@@ -52,6 +57,11 @@ class Asked:
         answer = self._allow(key, float(now), n)
         if answer is None:
             raise Missed("allow returned None. Does it end with return True or return False?")
+        if isinstance(answer, str):
+            raise Missed(
+                f"allow returned the text {answer[:20]!r}, and any text counts as true: "
+                "return True or return False, without quotes."
+            )
         return bool(answer)
 
     def wait(self, key: str, now: float, n: int = 1) -> float:
@@ -206,7 +216,9 @@ def slip_of_both(make: Callable[[], Any], room: int, now: float) -> str:
     if not other.allows(key, now, 1):
         return SHARED
     if one.allows(key, now, 1):
-        got = sum(other.allows(singly, now, 1) for _ in range(room + 1))
+        got = sum(other.allows(singly, now, 1) for _ in range(2 * room))
+        if got > room:
+            return ONE_TOO_MANY if got == room + 1 else TAKES_NOTHING
         return ONE_FOR_N if got == room else ""
     return ALL_OR_NONE if other.allows(probe_key(), now, room + 1) else ""
 
