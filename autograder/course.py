@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+HOME = Path(__file__).resolve().parent.parent
 LAB_FOLDER = re.compile(r"^lab(\d+)_\w+$")
 # What trickster.scenario.Scenario can be made of; not imported, so that reading stays quick.
 SCENARIOS = ("fashion", "cifar10")
@@ -90,15 +91,15 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The folder with `course.toml`: `start` or a folder above it, else this package's home."""
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents, Path(__file__).resolve().parent.parent):
+    """The folder with `course.toml`: `start` or a folder above it, else this package's home.
+
+    Never the current folder: it may be a submission's, and settings are code that is run.
+    """
+    above = (start.resolve(), *start.resolve().parents) if start else ()
+    for folder in (*above, HOME):
         if (folder / "course.toml").is_file():
             return folder
-    raise CourseError(
-        f"No course.toml in {start} or a folder above it: run this inside the course's repository, "
-        "or name the repository with --root."
-    )
+    raise CourseError(f"{HOME} has no course.toml: name the course's repository with --root.")
 
 
 def read_course(root: Path) -> Course:

@@ -199,4 +199,6 @@ def environment(root: Path) -> dict[str, str]:
         before = environ.get(name)
         environ[name] = os.pathsep.join([str(folder), before] if before else [str(folder)])
     environ.setdefault("JUPYTER_TOKEN", secrets.token_hex(16))
+    # A kernel starts in its notebook's folder, where a module may be a student's.
+    environ["PYTHONSAFEPATH"] = "1"
     return environ

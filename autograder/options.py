@@ -14,7 +14,7 @@ from autograder.course import CourseError
 
 Root = Annotated[
     Path | None,
-    typer.Option(help="The course's repository; found from the current folder if left out."),
+    typer.Option(help="The course's repository; this program's own if left out."),
 ]
 Labs = Annotated[
     list[str] | None,

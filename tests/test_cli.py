@@ -62,6 +62,7 @@ def root(tmp_path: Path) -> Path:
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], root: Path) -> Cli:
     def run(*words: object) -> Run:
         monkeypatch.chdir(root)
+        monkeypatch.setattr("autograder.course.HOME", root)
         monkeypatch.setattr(sys, "argv", ["autograder", *map(str, words)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
@@ -261,7 +262,7 @@ def test_formgrader_finds_settings_and_commands(
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/before")
     environ = formgrader.environment(tmp_path)
     assert environ["JUPYTER_CONFIG_PATH"].split(os.pathsep) == [str(tmp_path), "/before"]
-    assert environ["JUPYTER_TOKEN"]
+    assert environ["JUPYTER_TOKEN"] and environ["PYTHONSAFEPATH"]
     assert environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
@@ -330,7 +331,8 @@ def test_formgrader_lists_the_labs(root: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "autograder", "formgrader", "--no-browser", "--port", str(port)]
+    words = [sys.executable, "-m", "autograder", "formgrader", "--no-browser"]
+    words += ["--port", str(port), "--root", str(root)]
     environ = {**os.environ, "JUPYTER_TOKEN": "secret"}
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(words, cwd=root, env=environ, stdout=log, stderr=log)

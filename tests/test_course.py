@@ -54,6 +54,15 @@ def test_without_a_course_above_it_is_this_repository(tmp_path: Path) -> None:
     assert find_root(tmp_path) == Path(__file__).resolve().parent.parent
 
 
+def test_the_current_folder_is_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a submission's, with an nbgrader_config.py, which is run."""
+    monkeypatch.chdir(make_course(tmp_path))
+    assert find_root() == Path(__file__).resolve().parent.parent
+    monkeypatch.setattr("autograder.course.HOME", tmp_path / "none")
+    with pytest.raises(CourseError, match="--root"):
+        find_root()
+
+
 def test_labs_in_order_and_by_their_beginning(tmp_path: Path) -> None:
     root = make_course(tmp_path)
     for name in ("lab10_last", "lab2_next"):

@@ -95,7 +95,7 @@ _busy: set[JobProcess] = set()
 def _start(theirs: Connection) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(os.getpid())],
+        [sys.executable, "-P", "-c", PROGRAM, str(theirs.fileno()), str(os.getpid())],
         pass_fds=[theirs.fileno()],
         env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
