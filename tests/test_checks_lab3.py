@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from drawn import the_same, under_a_secret, under_secrets
 from reading import in_words
 from reference import reference
@@ -43,6 +44,15 @@ def noisy_in_place(p, sigma, rng):
     return p.copy()
 
 
+def noise_around(logits, sigma, rng, shape):
+    raised = np.exp(logits + rng.normal(0, sigma, shape))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def with_log(logarithm):
+    return lambda p, s, rng: noise_around(logarithm(p), s, rng, p.shape)
+
+
 def clipped(p, sigma, rng):
     noisy = np.clip(p + rng.normal(0, sigma, p.shape), 0.01, 0.99)
     return noisy / noisy.sum(axis=1, keepdims=True)
@@ -54,6 +64,8 @@ def test_zero_mean_noise_right_ways(names):
         names["zero_mean_noise"],
         lambda p, s, rng: noise_of(p, s * rng.standard_normal(p.shape)),
         lambda p, s, rng: noise_of(p, rng.normal(0, s, p.shape[::-1]).T).astype("float32"),
+        lambda p, s, rng: noise_of(np.maximum(p, 1e-6), rng.normal(0, s, p.shape)),
+        lambda p, s, rng: noise_of(p + 1e-8, rng.normal(0, s, p.shape)),
     ):
         assert the_same(under_secrets(lab3.zero_mean_noise, right)) == 2.0
 
@@ -78,6 +90,13 @@ def test_zero_mean_noise_right_ways(names):
             "another gives others: False",
         ),
         (clipped, 0, "add the noise to them"),
+        (with_log(lambda p: np.log(p[0])), 1, "noise on the same logits"),
+        (with_log(lambda p: np.log(p.mean(axis=0))), 1, "noise on the same logits"),
+        (with_log(lambda p: np.log(np.maximum(p, 0.01))), 1, "clip at 1e-12 or so"),
+        (with_log(lambda p: np.log(np.maximum(p, 0.05))), 1, "before the logarithm"),
+        (with_log(lambda p: np.log(p + 0.01)), 1, "are changed before the logarithm"),
+        (with_log(np.log2), 1, "1.44 times log(posteriors)"),
+        (lambda p, s, rng: noise_of(p, rng.normal(0, 2, p.shape)), 1, "for both sigmas: sigma is"),
         (noisy_in_place, 1, "writes into the posteriors"),
     ],
 )
@@ -106,10 +125,21 @@ def knn(features, bank, k):
     return cosines(features, bank)[:, -k]
 
 
+def single_energy(z):
+    return torch.logsumexp(torch.tensor(z).float(), 1).numpy()
+
+
+def single_knn(features, bank, k):
+    sides = (torch.tensor(np.array(x)).float() for x in (features, bank))
+    f, b = (torch.nn.functional.normalize(side, dim=1) for side in sides)
+    return (f @ b.T).topk(k, dim=1).values[:, -1].numpy()
+
+
 def test_scores_right_ways(names):
     given = (names["score_msp"], names["score_energy"], names["score_knn"])
     assert the_same(under_secrets(lab3.scores, *given)) == 4.0
     assert the_same(under_secrets(lab3.scores, msp, energy, knn)) == 4.0
+    assert the_same(under_secrets(lab3.scores, msp, single_energy, single_knn)) == 4.0
 
 
 def naive_energy(z):
@@ -163,6 +193,31 @@ def knn_in_place(which, features, bank, k):
     return knn(features, bank, k)
 
 
+def partitioned_at_k(features, bank, k):
+    return -np.partition(-cosines(features, bank), k, axis=1)[:, :k].max(axis=1)
+
+
+def keeping(key):
+    """k-NN that keeps the bank's rows of length 1 from the first call with this key."""
+    kept = {}
+
+    def score(features, bank, k):
+        rows = kept.setdefault((key(bank), draws.key()), ood.unit_rows(bank))
+        return np.sort(ood.unit_rows(features) @ rows.T, axis=1)[:, -k]
+
+    return score
+
+
+def from_zeros(features, bank, k):
+    return np.maximum(knn(features, bank, k), 0)
+
+
+def never_negative(z):
+    top = np.maximum(z.max(axis=1), 0)
+    with np.errstate(all="ignore"):
+        return top + np.log(np.exp(z - top[:, None]).sum(axis=1))
+
+
 def energy_in_place(z):
     top = z.max(axis=1, keepdims=True)
     z -= top
@@ -202,6 +257,14 @@ def euclidean(features, bank, k):
         ((msp, energy, partial(knn_in_place, 0)), 3, "score_knn writes into the features"),
         ((msp, energy, partial(knn_in_place, 1)), 3, "score_knn writes into the bank"),
         ((msp, energy_in_place, knn), 3, "score_energy writes into the logits"),
+        ((msp, never_negative, knn), 3, "itself, unclipped"),
+        ((msp, lambda z: naive_energy(np.clip(z, -700, 700)), knn), 3, "clip nothing"),
+        ((msp, lambda z: naive_energy(np.minimum(z, 700)), knn), 3, "itself, unclipped"),
+        ((msp, energy, from_zeros), 3, "begin at -1"),
+        ((msp, energy, lambda *a: knn(np.abs(a[0]), *a[1:])), 3, "have lost their sign"),
+        ((msp, energy, partitioned_at_k), 3, "as many rows in the bank as k, score_knn ends with"),
+        ((msp, energy, keeping(lambda bank: 0)), 3, "keep nothing from one call"),
+        ((msp, energy, keeping(np.shape)), 3, "another bank of the same size"),
     ],
 )
 def test_scores_wrong_ways_are_named(given, points, words):
@@ -224,8 +287,19 @@ def test_choose_threshold_right_ways(names):
         lambda s, r: np.quantile(s, r, method="higher"),
         lambda s, r: place(s, r * len(s) + 1e-9),
         lambda s, r: np.partition(s, int(r * len(s) + 1e-9))[int(r * len(s) + 1e-9)],
+        lambda s, r: torch.tensor(s).float().sort().values[int(r * len(s) + 1e-9)].item(),
     ):
         assert the_same(under_secrets(lab3.choose_threshold, right)) == 3.0
+
+
+def sorted_in_place(s, r):
+    s.sort()
+    return s[int(r * len(s) + 1e-9)]
+
+
+def kept_by_rate():
+    kept = {}
+    return lambda s, r: kept.setdefault((r, len(s), draws.key()), np.quantile(s, r))
 
 
 POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
@@ -257,6 +331,13 @@ POOL = np.random.default_rng(0).normal(0.5, 0.1, 500)
         (lambda s, r: np.quantile(s, r) + 1e-9, 2, "With max_fpr 0 nobody"),
         (lambda s, r: np.quantile(s, r) + 1e-9 * (r > 0), 2, "Equal scores stay together"),
         (lambda s, r: None, 0, "returned None"),
+        (lambda s, r: np.percentile(s, round(100 * r)), 2, "need not be a whole per cent"),
+        (lambda s, r: np.percentile(s, int(100 * r + 1e-9)), 2, "need not be a whole per cent"),
+        (lambda s, r: place(np.unique(s), r * len(np.unique(s)) + 1e-9), 2, "count once here"),
+        (sorted_in_place, 2, "writes into the scores"),
+        (kept_by_rate(), 2, "keep nothing from one call to the next"),
+        (lambda s, r: round(float(np.quantile(s, r)), 4), (0, 1, 2), "The threshold is rounded"),
+        (lambda s, r: round(float(np.quantile(s, r)), 5), (0, 1, 2), "The threshold is rounded"),
     ],
 )
 def test_choose_threshold_wrong_ways_are_named_once(wrong, points, words):
@@ -315,6 +396,14 @@ def by_the_others(p):
         return p / (p.sum(axis=1) - p.max(axis=1))[:, None]
 
 
+def only_where_sure(p):
+    return np.where(p.max(axis=1, keepdims=True) > 0.6, swap(p), p)
+
+
+def mixed(truth):
+    return lambda p: (1 - truth) * np.roll(p, 1, axis=1) + truth * p
+
+
 def zero_mean(p):
     return noise_of(np.maximum(p, 1e-12), np.random.default_rng().normal(0, 2, p.shape))
 
@@ -343,6 +432,12 @@ def zero_mean(p):
         (swap_without_a_copy, 0, "makes no copy"),
         (lambda p: -p, 0, "no distributions"),
         (lambda p: p / p.sum(axis=0), 0, "its columns sum to 1"),
+        (lambda p: np.eye(10)[p.argmax(axis=1) % 4 + 4], (0, 1), "Only 4 classes come on top"),
+        (lambda p: np.eye(10)[5 + p.argmax(axis=1) // 3], (0, 1, 2), "Only 4 classes come on top"),
+        (lambda p: np.sort(p, axis=1), 0, "comes back sorted"),
+        (lambda p: -np.sort(-p, axis=1), 0, "comes back sorted"),
+        (only_where_sure, 2, "are the least sure ones"),
+        (mixed(0.4), 2, "The same rows keep their largest class each time"),
     ],
 )
 def test_misinform_wrong_ways_are_named(wrong, points, words):
@@ -457,6 +552,31 @@ def test_trickster_with_a_threshold_that_flags_few_is_told_to_look_at_scores():
     result = lab3.trickster(trickster, **TINY)
     assert result == 0.0
     assert "whoever asks" not in in_words(result) and "by their score" in in_words(result)
+
+
+def test_trickster_that_scores_features_of_its_own_is_told_so():
+    owners, right = fixtures.owners(), by_features()
+
+    def trickster(x, posteriors, features):
+        n = len(x)
+        return right(x, posteriors, owners.features[:n])
+
+    result = lab3.trickster(trickster, **TINY)
+    assert result == 0.0
+    words = in_words(result)
+    assert "score the features that trickster is given" in words and "whoever asks" not in words
+
+
+def test_trickster_with_a_threshold_from_its_first_call_is_told_of_it():
+    lines = []
+
+    def trickster(x, posteriors, features):
+        scores = ood.score_knn(features, fixtures.bank(), 1)
+        lines.append(np.quantile(scores, 0.4))
+        return np.where(scores[:, None] < lines[0], defenses.misinform(posteriors), posteriors)
+
+    words = in_words(lab3.trickster(trickster, **TINY))
+    assert "nothing is defended yet" in words and "not from the first request" in words
 
 
 def test_trickster_that_allows_too_many_honest_users_is_told_how_many():
@@ -587,6 +707,23 @@ def test_spend_that_cannot_be_trained_on_is_told(monkeypatch):
     ):
         result = spent(wrong)
         assert result == 0.0 and words in in_words(result)
+
+
+def test_spend_with_answers_of_its_own_is_told_so(monkeypatch):
+    monkeypatch.setattr(spending_cases, "BUDGET", 900)
+
+    def asked_once(shapes, real, ask):
+        moved = [np.roll(real, step, (2, 3)) for step in product((-1, 0, 1), repeat=2)]
+        return np.concatenate(moved), np.tile(ask(real), (9, 1))
+
+    def of_another_victim(shapes, real, ask):
+        moved = np.concatenate([np.roll(real, step, (2, 3)) for step in product((0, 1), repeat=2)])
+        return moved, np.roll(ask(moved), 1, axis=1)
+
+    words = in_words(spent(asked_once))
+    assert "You asked about 100 pictures and returned 900 different ones" in words
+    words = in_words(spent(of_another_victim))
+    assert "100% of the pictures come back with another class" in words
 
 
 @pytest.mark.parametrize("caught", [False, True], ids=["openly", "quietly"])

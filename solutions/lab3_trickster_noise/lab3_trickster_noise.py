@@ -346,8 +346,8 @@ my_score = "no guess yet"  # "MSP", "energy" or "k-NN"
 # %% provided="compare_scores"
 def all_scores(x, features, posteriors):
     return {
-        "MSP": score_msp(posteriors),
-        "energy": score_energy(victim.logits(x)),
+        "MSP": np.array(score_msp(posteriors)),
+        "energy": np.array(score_energy(victim.logits(x))),
         "k-NN": np.array(score_knn(features, bank, K)),
     }
 

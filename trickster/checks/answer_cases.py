@@ -16,7 +16,8 @@ from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.values import array
 from trickster.models import softmax
 
-ROWS = 4_000  # equal questions, or more: 0.1 sigma is more than five standard errors of their mean
+ROWS = 5_000  # of each of two questions, or more: 0.1 sigma is six standard errors of a mean
+RARE = 7e-5, 8e-5  # the smallest probability: that of a real answer is often smaller still
 CLASSES = 10
 
 Answer = Callable[..., Any]  # posteriors (n, k), and perhaps more → posteriors (n, k)
@@ -26,9 +27,12 @@ Answer = Callable[..., Any]  # posteriors (n, k), and perhaps more → posterior
 
 
 def _question(rng: np.random.Generator) -> np.ndarray:
-    """The same posteriors in every row ``(n, k)``, none of them close to 0."""
-    logits = rng.uniform(-1.5, 1.5, int(rng.integers(5, 9)))
-    return np.tile(softmax(logits), (ROWS + int(rng.integers(0, 500)), 1))
+    """Two questions in turn ``(n, k)``; the second has one class that is hardly possible."""
+    p = softmax(rng.uniform(-1.5, 1.5, (2, int(rng.integers(5, 9)))))
+    rare, unlikely = int(rng.integers(p.shape[1])), float(rng.uniform(*RARE))
+    p[1] *= (1 - unlikely) / (1 - p[1, rare])
+    p[1, rare] = unlikely
+    return np.tile(p, (ROWS + int(rng.integers(0, 250)), 1))
 
 
 def fresh_noise(part: Part, noise: Answer) -> None:
@@ -43,7 +47,7 @@ def fresh_noise(part: Part, noise: Answer) -> None:
     follows = not np.array_equal(got, other)
     part.expect(
         repeats and follows and different > 0.97 * len(clean),
-        f"{different:,} different answers to {len(clean):,} equal questions; "
+        f"{different:,} different answers to {len(clean):,} questions; "
         f"the same generator repeats them: {repeats}; another gives others: {follows}",
         "a fresh draw for each row, the same from the same generator, others from another",
         "as many as questions, True and True",
@@ -59,17 +63,21 @@ def normal_noise(part: Part, noise: Answer) -> None:
     rng = draws.rng("noise", "normal")
     clean, seed = _question(rng), draws.seed("noise", "normal")
     sigmas = float(rng.uniform(1.5, 2.5)), float(rng.uniform(0.3, 0.6))
-    means, spreads, tails = [], [], 0.0
+    shifts, spreads, tails = [], [], 0.0
     for sigma in sigmas:
         got = distributions(
             noise(clean.copy(), sigma, np.random.default_rng(seed)), "It", *clean.shape
         )
         logs = np.log(np.maximum(got, 1e-300)) - np.log(clean)
         shift = (logs - logs[:, :1])[:, 1:]  # differences of logits: free of the normaliser
-        means.append(float(shift.mean()) / sigma)
-        # Column by column: what all rows share is no noise.
-        spreads.append(float(np.sqrt(shift.var(axis=0).mean() / 2)) / sigma)
-        tails = max(tails, _excess(shift), key=abs)
+        two = np.stack([logs[0::2], logs[1::2]]).mean(axis=1)  # one row for each question
+        shifts.append((two - np.median(two, axis=1, keepdims=True)) / sigma)
+        # Column by column and question by question: what all rows share is no noise.
+        noise_alone = np.stack([shift[0::2], shift[1::2]])
+        noise_alone -= noise_alone.mean(axis=1, keepdims=True)
+        spreads.append(float(np.sqrt(np.mean(noise_alone**2) / 2)) / sigma)
+        tails = max(tails, _excess(noise_alone), key=abs)
+    means = [float(shift.flat[np.abs(shift).argmax()]) for shift in shifts]
     part.expect(
         all(abs(mean) < 0.1 for mean in means)
         and all(0.93 < spread < 1.07 for spread in spreads)
@@ -79,7 +87,8 @@ def normal_noise(part: Part, noise: Answer) -> None:
         f"kurtosis {tails:.2f}",
         "mean within 0.1 sigma of 0, deviation within 7 % of sigma, and normally distributed",
         "0.00, 1.00 and 0.0",
-        _why_other_noise(sigmas, means, spreads, tails),
+        _slip_of_logits(clean[:2], shifts[1] * sigmas[1])
+        or _why_other_noise(sigmas, means, spreads, tails),
     )
 
 
@@ -87,6 +96,32 @@ def _excess(values: np.ndarray) -> float:
     """Excess kurtosis: 0 for normal values, -0.6 for differences of uniform ones."""
     standard = (values - values.mean()) / max(float(values.std()), 1e-12)
     return float(np.mean(standard**4)) - 3
+
+
+def _slip_of_logits(p: np.ndarray, off: np.ndarray) -> str:
+    """What mean logits, ``off`` from those of two questions ``p (2, k)``, tell; "" for nothing."""
+    logits = np.log(p)
+    found, right = (x - x.mean(axis=1, keepdims=True) for x in (logits + off, logits))
+    if np.abs(found[0] - found[1]).max() < 0.1:
+        if np.abs(found).max() < 0.1:
+            return ""  # no class is likelier than another: not these logits at all
+        return (
+            "Two different questions get noise on the same logits, as if one row were taken for "
+            "all: take the logarithm of the whole array, and of each row its own softmax."
+        )
+    times = float((found * right).sum() / np.square(right).sum())
+    if abs(times - 1) > 0.02 and np.abs(found - times * right).max() < 0.1:
+        return (
+            f"Without the noise, your logits are {times:.2f} times log(posteriors): take np.log, "
+            "the natural logarithm, and multiply it by nothing."
+        )
+    raised = off > 0.1
+    if raised.any() and np.abs(off[~raised]).max() < 0.1 and p[raised].max() < p[~raised].min():
+        return (
+            f"Small probabilities, such as {p.min():.1g}, are changed before the logarithm: clip "
+            "at 1e-12 or so, which only keeps the logarithm of 0 away."
+        )
+    return ""
 
 
 def _why_other_noise(
@@ -97,6 +132,11 @@ def _why_other_noise(
     if max(spreads) < 0.05:
         return (
             "All rows carry the same noise, or none: draw rng.normal(0, sigma, posteriors.shape)."
+        )
+    if np.isclose(spreads[0] * sigmas[0], spreads[1] * sigmas[1], rtol=0.05):
+        return (
+            f"The deviation is {spreads[0] * sigmas[0]:.2f} for both sigmas: sigma is ignored. "
+            "rng.normal(0, sigma, size) follows it."
         )
     if np.allclose(spreads, 1 / np.sqrt(sigmas), rtol=0.07):
         return "The deviation is the root of sigma: rng.normal wants the deviation itself, sigma."
@@ -118,7 +158,7 @@ def _why_other_noise(
     return (
         "The logits are log(posteriors), up to a constant that softmax ignores: add the noise "
         "to them, rng.normal(0, sigma, size), not to the probabilities, and take the softmax of "
-        "the sum."
+        "the sum. Or small probabilities are changed before the logarithm."
     )
 
 
@@ -169,7 +209,7 @@ def _say_why_no_distributions(p: np.ndarray, found: np.ndarray) -> None:
         )
 
 
-def another_class(part: Part, p: np.ndarray, found: np.ndarray) -> float:
+def another_class(part: Part, p: np.ndarray, found: np.ndarray, misinform: Answer) -> float:
     """Another class on top in every row that has a clear one, and not the same for everybody.
 
     Most of the rows earn half of the points. Returns the share of the points.
@@ -192,7 +232,7 @@ def another_class(part: Part, p: np.ndarray, found: np.ndarray) -> float:
         + shows,
         "0.0%, and at least 5 classes",
         "0.0%, and 8 to 10",
-        _why_right(p, found, top, given),
+        "" if same == 0 and classes >= 5 else _why_right(p, found, clear, misinform),
     )
     return part.share
 
@@ -203,14 +243,27 @@ def must_mislead(misled: float) -> None:
         raise NotMeasured("nobody is misled yet, see above.")
 
 
-def _why_right(p: np.ndarray, found: np.ndarray, top: np.ndarray, given: np.ndarray) -> str:
-    """How answers come to name the true class, or one class for everybody."""
+def _why_right(p: np.ndarray, found: np.ndarray, clear: np.ndarray, misinform: Answer) -> str:
+    """How answers come to name the true class in ``clear`` rows, or few classes for everybody."""
+    top, given = p.argmax(axis=1)[clear], found.argmax(axis=1)[clear]
     if float(np.ptp(found, axis=1).max()) < 1e-6:
         return (
             "All classes get the same probability, which shows at a glance and misleads nobody: "
             "another class must be on top, and look as sure as the true one did."
         )
-    if len(np.unique(given)) < 5:
+    steps = np.diff(found, axis=1)
+    same = np.allclose(np.sort(found, axis=1), np.sort(p, axis=1), atol=1e-6)
+    if same and ((steps >= 0).all() or (steps <= 0).all()):
+        return (
+            "Each row comes back sorted, with its classes forgotten: hand the numbers to classes, "
+            "np.put_along_axis(wrong, order, numbers, axis=1)."
+        )
+    if 1 < (classes := len(np.unique(given))) < 5:
+        return (
+            f"Only {classes} classes come on top: at least five, over all rows. Let the answer "
+            "follow the posteriors."
+        )
+    if classes == 1:
         return (
             "Everybody gets the same class, which shows at a glance, and is right for some: the "
             "answer must follow the posteriors."
@@ -231,6 +284,20 @@ def _why_right(p: np.ndarray, found: np.ndarray, top: np.ndarray, given: np.ndar
         return (
             "Whole rows have changed places, so that one customer gets another's answer: move the "
             "probabilities within each row, axis=1."
+        )
+    if np.array_equal(found, wrong_answers(p[::-1], misinform)[::-1]):
+        surest = p.max(axis=1)[clear]
+        right, wrong = surest[given == top], surest[given != top]
+        above = float(np.mean(right[:, None] > wrong))
+        if max(above, 1 - above) > 0.95:
+            which = "most" if above > 0.5 else "least"
+            return (
+                f"The rows that keep their largest class are the {which} sure ones: mislead about "
+                "every row, whatever its largest probability is, and do not mix the truth in."
+            )
+        return (
+            "The same rows keep their largest class each time: what the others get is not large "
+            "enough there. Do not mix the truth in, and look at one such row."
         )
     return (
         "Some rows keep their largest class by chance. Nothing may be drawn at random: give the "

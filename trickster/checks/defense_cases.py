@@ -27,6 +27,10 @@ OF_THE_REQUEST = (
     "A threshold that is taken from the request always flags the same share of it, whoever asks: "
     "take it once, before the first request, from the held-out honest scores."
 )
+IN_PLACES = (
+    "The same places of each request are flagged, whatever is asked: score the features that "
+    "trickster is given, not those of another cell."
+)
 LARGE = 100  # pictures in a request that shows which share of it is flagged
 ALONE = 24
 STEADY = 1e-3  # differences that rounding makes
@@ -99,10 +103,10 @@ def must_defend(caught: float, first: Table | None = None) -> None:
         return
     if first is None:
         raise NotMeasured("nothing is defended yet: see above.")
-    advice = (
-        OF_THE_REQUEST
-        if _same_share_of_each(first)
-        else "Recognise weird inputs by their score, and answer those with misinform(posteriors)."
+    advice = _of_the_request(first) or (
+        "Recognise weird inputs by their score, and answer those with misinform(posteriors). If "
+        "yours are, the threshold is too low: take it from the held-out honest scores, and not "
+        "from the first request."
     )
     raise Missed(
         f"{caught:.0%} of the weird inputs get another answer than the victim's own: nothing is "
@@ -110,15 +114,24 @@ def must_defend(caught: float, first: Table | None = None) -> None:
     )
 
 
-def _same_share_of_each(table: Table) -> bool:
-    """Whether one share, within a picture, is flagged of every large request."""
+def _of_the_request(table: Table) -> str:
+    """What is wrong if large requests decide which share, or which places, of them is flagged."""
     lowest, highest = 0.0, 1.0
+    places = np.zeros(0, bool)  # of the largest request so far
+    alike, other = 0, 0  # requests that are flagged in the same places, or not
     for request in table.requests:
         if (n := len(request.rows)) >= LARGE:
             given = table.given[request.round, request.rows]
-            flagged = fixtures.differs(given, table.crowd.posteriors[request.rows]).sum()
-            lowest, highest = max(lowest, (flagged - 1) / n), min(highest, (flagged + 1) / n)
-    return 0 < lowest <= highest
+            flagged = fixtures.differs(given, table.crowd.posteriors[request.rows])
+            both = min(n, len(places))
+            alike += np.array_equal(flagged[:both], places[:both]) and flagged[:both].any()
+            other += not np.array_equal(flagged[:both], places[:both])
+            places = flagged if n > len(places) else places
+            share = flagged.sum()
+            lowest, highest = max(lowest, (share - 1) / n), min(highest, (share + 1) / n)
+    if alike > 2 and other == 0 and not places.all():
+        return IN_PLACES
+    return OF_THE_REQUEST if 0 < lowest <= highest else ""
 
 
 def must_serve(table: Table) -> None:
@@ -164,7 +177,7 @@ def same_answers(part: Part, table: Table, caught: float) -> None:
         "Draw nothing at random, and count nothing."
         if shares["in the same request again"] > UNSTEADY
         else "An answer depends on its neighbours in the batch: decide for each input by itself."
-        + (f" {OF_THE_REQUEST}" if _same_share_of_each(table) else ""),
+        + f" {_of_the_request(table)}",
     )
 
 

@@ -41,7 +41,7 @@ def _how(found: np.ndarray) -> str:
     return ". Of logits, take the softmax." if found.min() < -2 else "."
 
 
-OWN = ("bank", "logits", "answers")  # no defence passes these on
+OWN = ("bank", "logits", "answers", "scores")  # no defence passes these on
 
 
 def given_read_only(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trickster.checks import answer_cases, defense_cases, remarks, score_cases, spending_cases
+from trickster.checks import (
+    answer_cases,
+    defense_cases,
+    remarks,
+    score_cases,
+    spending_cases,
+    threshold_cases,
+)
 from trickster.checks.cases import must_be_on_clothes, must_be_written
 from trickster.checks.defense_cases import PANEL_BUDGET, PANEL_POOLS
 from trickster.checks.distributions import given_read_only
@@ -64,7 +71,7 @@ def scores(
 )
 def choose_threshold(sheet: Sheet, choose: Callable[..., Any]) -> None:
     """At most the given share of honest scores below it, and not much less."""
-    threshold = score_cases.Threshold(choose)
+    threshold = threshold_cases.Threshold(choose)
     with sheet.part("on the scores it was given", 1) as part:
         threshold.on_given_scores(part)
     with sheet.part("on fresh honest scores", 1) as part:
@@ -92,7 +99,7 @@ def misinform(sheet: Sheet, misinform: Callable[..., Any]) -> None:
     p, misled = answer_cases.posteriors(), 0.0
     with sheet.part("another class on top in every row", 2) as part:
         got = answer_cases.wrong_answers(p, misinform)
-        misled = answer_cases.another_class(part, p, got)
+        misled = answer_cases.another_class(part, p, got, misinform)
     with sheet.part("the same question, the same answer", 1) as part:
         answer_cases.must_mislead(misled)
         given_read_only(misinform, "misinform", p)

@@ -1,4 +1,4 @@
-"""What lab 3 tries with scores of weirdness, with a threshold on them, and with a choice of one.
+"""What lab 3 tries with scores of weirdness.
 
 Each function decides one part of a check. Right answers are computed here a second way, on drawn
 inputs; where an answer equals that of a known slip, the slip is named.
@@ -13,12 +13,11 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.distributions import given_read_only
-from trickster.checks.result import SAME, Missed, Part
-from trickster.checks.values import array, number
+from trickster.checks.result import Missed, Part
+from trickster.checks.values import array
 from trickster.models import softmax
 
 Score = Callable[..., Any]
-Choose = Callable[[np.ndarray, float], Any]  # honest scores (n,) and a share → a threshold
 
 
 # --- three scores -------------------------------------------------------------------
@@ -35,12 +34,15 @@ class Inputs(NamedTuple):
 
 
 def inputs() -> Inputs:
-    """Drawn: 30 to 50 rows, 8 to 12 classes, 10 to 16 features, and a neighbour from 5 to 15."""
+    """Drawn: 30 to 50 rows, 8 to 12 classes, 10 to 16 features, and a neighbour from 5 to 15.
+
+    Every third row of features points away from the bank: its cosines are negative.
+    """
     rng = draws.rng("scores")
     n, d = int(rng.integers(30, 51)), int(rng.integers(10, 17))
     return Inputs(
         rng.normal(0, 3, (n, int(rng.integers(8, 13)))),
-        rng.gamma(1.0, 1.0, (n, d)),
+        rng.gamma(1.0, 1.0, (n, d)) * np.where(np.arange(n) % 3, 1, -1)[:, None],
         rng.gamma(1.0, 1.0, (int(rng.integers(150, 251)), d)),
         int(rng.integers(5, 16)),
         rng.permutation(n),
@@ -77,10 +79,21 @@ def energy(part: Part, score_energy: Score, given: Inputs) -> None:
     far = np.where(given.order % 2, 1000.0, -1000.0)
     mixed = array(score_energy(logits + far[:, None]), "score_energy", (n,), finite=False)
     if not np.isfinite(mixed).all():
+        low = array(score_energy(logits - 1000), "score_energy", (n,), finite=False)
+        if not np.isfinite(low).all():
+            raise Missed(
+                "score_energy is not finite with logits near -1,000, whose exponentials are all 0: "
+                "take out each row's largest logit itself, unclipped, also where it is negative."
+            )
         raise Missed(
             "score_energy is not finite where one row's logits are near -1,000 and another's "
             "near +1,000. Take out each row's own largest logit, not the batch's: "
             "max(axis=1, keepdims=True)."
+        )
+    if float(np.ptp(large)) < 1e-3 < float(np.ptp(want)):
+        raise Missed(
+            "score_energy gives all rows the same score where their logits are near 1,000: take "
+            "out each row's largest logit, and clip nothing."
         )
     _same(part, np.r_[got, large - 1000, mixed - far], np.r_[want, want, want], {
         "The sign is wrong: higher must mean more normal; the score is +log sum exp.": -np.r_[
@@ -91,7 +104,7 @@ def energy(part: Part, score_energy: Score, given: Inputs) -> None:
         "Each row's largest logit was taken out and not added again.": np.r_[
             want - top, want - top - 1000, want - top - far
         ],
-    })  # fmt: skip
+    }, np.abs(np.r_[want, want + 1000, want + far]))  # fmt: skip
 
 
 def knn(part: Part, score_knn: Score, given: Inputs) -> None:
@@ -103,7 +116,7 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
     ]
     lengths = [np.sqrt(np.square(x).sum(axis=1)) for x in (features, bank)]
     raw = -np.sort(-features @ bank.T, axis=1)
-    similar = -np.sort(-(features @ bank.T) / np.outer(*lengths), axis=1)
+    similar = -np.sort(-_cosines(features, bank), axis=1)
     want = np.r_[similar[:, 0], similar[:, k - 1]]
     _same(part, got, want, {
         "Divide each row by its length first: the cosine of two rows lies between -1 and 1.": (
@@ -139,7 +152,46 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
             similar[:, -1], similar[:, -k]
         ],
         "This is the nearest neighbour, whatever k is.": np.r_[similar[:, 0], similar[:, 0]],
+        "Negative cosines have lost their sign: a row may point away from the bank.": (
+            _at(np.abs(similar), k)
+        ),
+        "Negative cosines have become 0, as if the largest so far began at 0: begin at -1, or sort "
+        "all of them.": np.maximum(want, 0),
     })  # fmt: skip
+    if part.share:
+        _other_banks(part, score_knn, given)
+
+
+def _other_banks(part: Part, score_knn: Score, given: Inputs) -> None:
+    """Nothing is kept from one bank to the next, of the same size or smaller."""
+    features, bank = given.features, given.bank
+    for other, k, slip in (
+        (bank[:, ::-1], given.k, "With another bank of the same size"),
+        (bank[: given.k + 3], given.k, "With another bank, a smaller one,"),
+    ):
+        want = _at(_cosines(features, other), k)[len(features) :]
+        got = array(score_knn(features.copy(), other.copy(), k), "score_knn", want.shape)
+        if (off := float(np.abs(got - want).max())) > 1e-5:
+            part.miss(
+                f"{slip} the scores are wrong by up to {off:.2g}: work with the bank that "
+                "score_knn is given, and keep nothing from one call to the next."
+            )
+            return
+    few = bank[: given.k]
+    try:
+        got = array(score_knn(features.copy(), few.copy(), len(few)), "score_knn", want.shape)
+    except (IndexError, ValueError, RuntimeError) as error:
+        raise Missed(
+            f"With as many rows in the bank as k, score_knn ends with {type(error).__name__}: "
+            f"{error}. m >= k is all that is promised: partition at -k, or at k - 1, not at k."
+        ) from error
+    if float(np.abs(got - _cosines(features, few).min(axis=1)).max()) > 1e-5:
+        part.miss("With as many rows in the bank as k, the score is the smallest cosine.")
+
+
+def _cosines(features: np.ndarray, bank: np.ndarray) -> np.ndarray:
+    lengths = [np.linalg.norm(x, axis=1) for x in (features, bank)]
+    return features @ bank.T / np.outer(*lengths)
 
 
 def _at(similar: np.ndarray, k: int) -> np.ndarray:
@@ -170,7 +222,8 @@ def one_at_a_time(
         whole = array(score(rows.copy()), name, (n,))
         turned = array(score(rows[given.order]), name, (n,))
         alone = array(score(rows[:1].copy()), name, (1,))
-        gaps[name] = np.abs(np.r_[turned - whole[given.order], alone - whole[:1]]).max()
+        gap = np.abs(np.r_[turned - whole[given.order], alone - whole[:1]])
+        gaps[name] = float(gap.max()) / max(1.0, float(np.abs(whole).max()))
     worst = max(gaps, key=gaps.get)
     part.expect(
         gaps[worst] < 1e-6,
@@ -191,182 +244,27 @@ def one_at_a_time(
         given_read_only(of_bank, "score_knn", bank, what="bank")
 
 
-def _same(part: Part, got: np.ndarray, want: np.ndarray, known: dict[str, np.ndarray]) -> None:
-    """Equal to the formula; otherwise name the known wrong one that it equals."""
-    off = float(np.abs(got - want).max())
-    named = [slip for slip, values in known.items() if np.allclose(got, values, atol=1e-5)]
+def _same(
+    part: Part,
+    got: np.ndarray,
+    want: np.ndarray,
+    known: dict[str, np.ndarray],
+    size: np.ndarray | float = 0.0,
+) -> None:
+    """Equal to the formula; otherwise name the known wrong one that it equals.
+
+    Values of some ``size``, about 1,000 for example, may be rounded as float32 rounds them.
+    """
+
+    def gap(values: np.ndarray) -> float:
+        return float((np.abs(got - values) / np.maximum(size, 1)).max())
+
+    off = gap(want)
+    named = [slip for slip, values in known.items() if gap(values) < 1e-5]
     part.expect(
         off < 1e-5,
-        f"largest difference from the formula {off:.2g}",
+        f"largest {'relative ' * bool(np.any(size))}difference from the formula {off:.2g}",
         "below 1e-5",
         "rounding only, below 1e-12",
         named[0] if named else "Compare your formula with the one in the text, on one row.",
     )
-
-
-# --- a threshold on a score -----------------------------------------------------------
-
-
-class Threshold:
-    """The student's choice of a threshold, and what is wrong with it as a whole.
-
-    Honest scores lie close below a highest one, with a long tail downwards, and are spread evenly
-    over that distribution: a right threshold flags the same share of all that may come, to a
-    thousandth.
-    """
-
-    def __init__(self, choose: Choose):
-        self._choose, self._rng = choose, draws.rng("threshold")
-        self.scores, _ = self._honest(100 * int(self._rng.integers(15, 26)))
-        self.slip = ""  # found out by `on_given_scores`, and told once
-
-    def _honest(self, n: int, top: float = 0.9) -> tuple[np.ndarray, Callable[[float], float]]:
-        """``n`` scores, others each time, and the share of all such scores that lie below."""
-        top, scale = top + self._rng.uniform(-0.09, 0.09), self._rng.uniform(0.05, 0.15)
-        evenly = (np.arange(n) + self._rng.uniform(0.2, 0.8, n)) / n
-        scores = top - scale * (-np.log(evenly)) ** (2 / 3)
-
-        def below(line: float) -> float:
-            return float(np.exp(-((max(0.0, top - line) / scale) ** 1.5)))
-
-        return self._rng.permutation(scores), below
-
-    def flagged(self, scores: np.ndarray, rate: float) -> float:
-        """The share of the scores that lie below the threshold for them and a rate."""
-        return float(np.mean(scores < self(scores, rate)))
-
-    def __call__(self, scores: np.ndarray, rate: float) -> float:
-        return number(self._choose(scores.copy(), rate), "choose_threshold")
-
-    # --- the parts ---
-
-    def on_given_scores(self, part: Part) -> None:
-        """As many of them as may be, and never more."""
-        rng = self._rng
-        n = len(self.scores)
-        whole = [r for r in range(1, 26) if r / 100 * n == r * n // 100]  # not so in binary
-        rates = [
-            int(rng.choice([r for r in whole if low <= r <= high])) / 100
-            for low, high in ((1, 3), (4, 8), (15, 25))
-        ]
-        shares = [self.flagged(self.scores, rate) for rate in rates]
-        ok = all(r - 0.002 <= share <= r + 1e-9 for r, share in zip(rates, shares, strict=True))
-        self.slip = "" if ok else self._why(rates, shares)
-        part.expect(
-            ok,
-            ", ".join(f"{share:.3f} flagged" for share in shares),
-            f"{', '.join(f'{rate:.3f}' for rate in rates)}, never more",
-            "exactly these",
-            self.slip,
-        )
-
-    def on_fresh_scores(self, part: Part) -> None:
-        """All that may come from where the given scores came from, of two kinds of scores."""
-        rates, fresh = [], []
-        # Rates far from the usual 5 %, and scores that no common threshold fits.
-        for top, low, high in ((0.9, 2, 3), (6.0, 8, 11)):
-            rates.append(int(self._rng.integers(low, high + 1)) / 100)
-            scores, below = self._honest(2_000, top)
-            fresh.append(below(self(scores, rates[-1])))
-        part.expect(
-            all(abs(share - rate) < 0.01 for share, rate in zip(fresh, rates, strict=True)),
-            " and ".join(f"{share:.3f}" for share in fresh) + " of new honest users flagged",
-            " and ".join(f"{rate:.2f}" for rate in rates) + ", within .01",
-            "exactly these",
-            self._again("The threshold must follow from the honest scores alone, for any max_fpr."),
-        )
-
-    def at_the_edges(self, part: Part) -> None:
-        """A share of 0, equal scores, and few scores."""
-        rng = self._rng
-        none = self.flagged(self.scores, 0.0)
-        low = int(rng.integers(4, 9))
-        few_equal, rate = np.repeat(rng.uniform([0.1, 0.7], [0.4, 0.9]), [low, 100 - low]), low - 2
-        tied = self.flagged(few_equal, rate / 100)
-        n, share = FEW[int(rng.integers(len(FEW)))]
-        few = round(n * self.flagged(rng.permutation(np.arange(float(n))), share))
-        most = int(n * share)
-        whole = int(rng.integers(2, 5))  # of ten scores: a share that is a whole number of them
-        of_ten = round(10 * self.flagged(rng.permutation(np.arange(10.0)), whole / 10))
-        part.expect(
-            none == 0 and tied <= rate / 100 and (few, of_ten) == (most, whole),
-            f"max_fpr 0: {none:.3f} flagged; ties: {tied:.2f} of at most {rate / 100:.2f}; "
-            f"{share:.2f} of {n} scores: {few} flagged; {whole / 10:.1f} of 10: {of_ten} flagged",
-            f"0, at most {rate / 100:.2f}, {most} and {whole}",
-            "exactly these, with 0.00 for ties",
-            self._again(_why_edge(none, tied * 100 > rate, max(few - most, of_ten - whole))),
-        )
-
-    # --- advice ---
-
-    def _again(self, advice: str) -> str:
-        """What is wrong as a whole is not explained twice, and no other reason is made up."""
-        return SAME if self.slip else advice
-
-    def _why(self, rates: list[float], shares: list[float]) -> str:
-        if len({round(share, 6) for share in shares}) == 1 and self._follows():
-            return (
-                "The same share is flagged whatever max_fpr is: the threshold must follow from it."
-                if shares[0] < 1
-                else FLAGS_ALL
-            )
-        if not self._follows():
-            if shares == [1.0] * len(shares) and self(self.scores, rates[0]).is_integer():
-                return FLAGS_ALL
-            return (
-                "The threshold does not move with the scores that choose_threshold is given: "
-                "compute it from honest_scores, not from a pool or from scores elsewhere in the "
-                "notebook."
-            )
-        if all(abs(share - (1 - r)) < 0.01 for r, share in zip(rates, shares, strict=True)):
-            return (
-                "This flags nearly everybody: weird is what lies below, so the threshold belongs "
-                "to the low end of the honest scores."
-            )
-        if all(abs(share - r / 100) < 0.002 for r, share in zip(rates, shares, strict=True)):
-            return (
-                "Next to nobody is flagged: max_fpr is a share, .05 for 5 %. np.quantile takes "
-                "shares, np.percentile percent."
-            )
-        if all(0 < share - r < 0.002 for r, share in zip(rates, shares, strict=True)):
-            return (
-                "One or two more are flagged than may be. If 20 may lie below, the threshold is "
-                "the score at index 20, as it is: those at indices 0 to 19 are smaller."
-            )
-        line = self(self.scores, rates[0])
-        if line in (round(line, 2), round(line, 3)):
-            return "The threshold is rounded, and some scores lie between: return it as it is."
-        return (
-            "Sort the scores: the threshold is the one that has max_fpr of them below it, and no "
-            "distribution is assumed."
-        )
-
-    def _follows(self) -> bool:
-        """Whether the threshold moves up when all the scores do."""
-        return abs(self(self.scores + 1, 0.05) - self(self.scores, 0.05) - 1) < 1e-6
-
-
-FLAGS_ALL = (
-    "This flags everybody. Return a score, not its place in the order or a count: "
-    "np.sort(honest_scores)[place]."
-)
-# Few scores, and a share of them that lies above a half, between two whole numbers: rounding to the
-# nearest is one too many. np.quantile, too, rounds down here: between the last two of those that
-# may be flagged and the next.
-FEW = [
-    (n, share / 100)
-    for n in range(6, 16)
-    for share in range(60, 91)
-    if int(n * share / 100 + 0.05) == int(n * share / 100 - 0.05) == int((n - 1) * share / 100) + 1
-    and n * share % 100 > 55
-]
-
-
-def _why_edge(none: float, tied: bool, more: int) -> str:
-    if none > 0:
-        return "With max_fpr 0 nobody may be flagged: the lowest score itself is the threshold."
-    if tied:
-        return "Equal scores stay together: compare with <, and add nothing to the threshold."
-    if more > 0:
-        return "At most max_fpr may lie below: round down, not up or to the nearest."
-    return "The highest such threshold is asked: one more score may lie below it."

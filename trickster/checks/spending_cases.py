@@ -46,15 +46,20 @@ class Theft(NamedTuple):
     lies: float  # share of them that the trickster answered with a lie
     shapes: float  # share of the training set that are shapes as they were given
     others: float  # share of it that are pictures of clothes, but not the thief's own
+    renamed: float  # share of it that was asked about, and has another class than was answered
 
 
 class _Service:
-    """A victim with classes of its own and its defence, which counts its lies."""
+    """A victim with classes of its own and its defence, which counts its lies.
+
+    ``named`` keeps the class that was answered to each picture.
+    """
 
     def __init__(self, number: int):
         self._teacher = teacher.service("spend", number)
         self._trickster = _trickster()
         self.lies = 0
+        self.named: dict[bytes, int] = {}
 
     def open(self) -> PredictionAPI:
         return PredictionAPI(self, budget=BUDGET, defenses=[self.mislead])
@@ -65,7 +70,10 @@ class _Service:
     def mislead(self, posteriors: np.ndarray, query: Query) -> np.ndarray:
         weird = self._trickster.weird(posteriors, query)
         self.lies += int(weird.sum())
-        return np.where(weird[:, None], self._trickster.lie(posteriors), posteriors)
+        answers = np.where(weird[:, None], self._trickster.lie(posteriors), posteriors)
+        pictures = (picture.tobytes() for picture in np.asarray(query.x, np.float32))
+        self.named.update(zip(pictures, answers.argmax(axis=1).tolist(), strict=True))
+        return answers
 
 
 @cache
@@ -116,12 +124,14 @@ def one_theft(spend: Callable[..., Any], number: int) -> Theft:
             "classes of its own: only its answers, ask(x), tell you which."
         )
     given = {picture.tobytes() for picture in shapes}
+    named = np.array([victim.named.get(picture.tobytes(), -1) for picture in x])
     return Theft(
         _training_set(x, answers, number),
         used,
         victim.lies / used,
         float(np.mean([picture.tobytes() in given for picture in x])),
         others(x, real, number),
+        float(np.mean((named >= 0) & (named != answers.argmax(axis=1)))),
     )
 
 
@@ -314,6 +324,16 @@ def _why_low(thefts: Sequence[Theft], lies: float) -> str:
         return (
             f"{lies:.0%} of the answers were lies: your pictures are too unlike clothes. Change "
             "the real ones less (then about 6% are lies), or find out which answers are lies."
+        )
+    if (asked := max(theft.used for theft in thefts)) < different:
+        return (
+            f"You asked about {asked:,} pictures and returned {different:,} different ones: "
+            "other answers are not the service's. Ask about each new picture itself."
+        )
+    if (renamed := max(theft.renamed for theft in thefts)) > 0.5:
+        return (
+            f"{renamed:.0%} of the pictures come back with another class than the service gave "
+            "them: return its answers, each beside its own picture, not those of another victim."
         )
     if different < FEW:
         return (
