@@ -297,3 +297,20 @@ def test_texts_that_systems_write_are_no_notebooks_of_a_student_s(desk: Desk) ->
     own = {"submission_metadata.yml": b"a: !!int x", "x_attempt_y.txt": b"Name: (vera)"}
     plan = desk.collect({"ada/a.ipynb": ADA, **{f"mal/{k}": v for k, v in own.items()}})
     assert "x_attempt_y.txt of mal (folder mal): no notebook is among it" in reasons(plan)
+
+
+@pytest.mark.parametrize(("form", "around"), [("zip", ""), ("zip", "all/"), ("zip", "lab1/"),
+                                              ("folder", ""), ("folder", "lab1/")])  # fmt: skip
+@pytest.mark.parametrize("what", ["files", "bytes"])
+def test_one_folder_cannot_hold_more_than_all_may(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, around: str, form: str, what: str
+) -> None:
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 100)
+    monkeypatch.setattr(archives, "MAX_TOTAL", 100_000)
+    files = {f"{around}s{n}/lab1.ipynb": ADA for n in range(20)}
+    for n in range(90):
+        name, content = ("ipynb", b"0" * 2_000) if what == "bytes" else ("txt", b"")
+        files[f"{around}mal/a{n % 3}/{n}.{name}"] = content
+    plan = desk.read(unpacked(desk, files)) if form == "folder" else desk.collect(files)
+    assert len(desk.students()) == 20
+    assert f"{around}mal: it holds far more than anybody hands in" in reasons(plan)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from autograder.course import CourseError
+from autograder.exchange import fair_share
 from autograder.foreign_text import visible
 from autograder.grading.submitted import MACOS, NOTEBOOK
 from autograder.repair.salvage import MAX_BYTES
@@ -130,6 +131,7 @@ class _Reader:
         self.download, self.staging, self.number = download, staging, 0
 
     def folder(self, source: Path, budget: _Budget) -> None:
+        found: list[tuple[Path, tuple[str, ...]]] = []
         for place, folders, files in os.walk(source):
             for name in sorted(folders):
                 path = Path(place, name)
@@ -138,12 +140,25 @@ class _Reader:
             folders[:] = sorted(name for name in folders if not _is_clutter(name))
             for name in sorted(files):
                 path = Path(place, name)
+                if not _is_clutter(name):
+                    found.append((path, path.relative_to(source).parts))
+        sizes = [(parts, _counted(parts[-1], path.lstat().st_size)) for path, parts in found]
+        left_out = self._left_out(sizes)
+        for path, parts in found:
+            if not _is_below(parts, left_out):
                 budget.count()
-                self._one_file(path, path.relative_to(source).parts, budget)
+                self._one_file(path, parts, budget)
+
+    def _left_out(self, sizes: list[tuple[tuple[str, ...], int]]) -> set[tuple[str, ...]]:
+        """What is not read so that all else can be, each with a sentence."""
+        left_out = fair_share.left_out(sizes, MAX_TOTAL, MAX_ENTRIES) - {()}
+        for parts in sorted(left_out):
+            self.download.refuse(
+                parts, "it holds far more than anybody hands in: ask for the notebook itself"
+            )
+        return left_out
 
     def _one_file(self, path: Path, parts: tuple[str, ...], budget: _Budget) -> None:
-        if _is_clutter(parts[-1]):
-            return
         if path.is_symlink():
             self._refuse_link(parts)
         elif not stat.S_ISREG(path.lstat().st_mode):
@@ -157,13 +172,16 @@ class _Reader:
     def zip(self, source: Path, above: tuple[str, ...], budget: _Budget, depth: int) -> None:
         """Every entry of a zip; raises TooLarge or BadZipFile about the whole of it."""
         with zipfile.ZipFile(source) as archive:
-            for entry in archive.infolist():
-                budget.count()
-                if entry.is_dir():
+            entries = [(one, *_parts(one, above)) for one in archive.infolist()]
+            left_out: set[tuple[str, ...]] = set()
+            if depth == 1:
+                sizes = ((parts, _counted(parts[-1], one.file_size)) for one, _, parts in entries)
+                left_out = self._left_out([one for one in sizes if one[0]])
+            for entry, names, parts in entries:
+                if _is_below(parts, left_out):
                     continue
-                names = tuple(entry_name(entry).replace("\\", "/").split("/"))
-                parts = (*above, *(name for name in names if name not in ("", ".")))
-                if any(_is_clutter(name) for name in parts):
+                budget.count()
+                if entry.is_dir() or any(_is_clutter(name) for name in parts):
                     continue
                 if reason := _unsafe(entry, names):
                     self.download.refuse(parts, reason)
@@ -232,6 +250,23 @@ def _limit(name: str) -> int:
     if name in ALSO_READ or (RECEIPT in lower and lower.endswith(".txt")):
         return MAX_TEXT
     return MAX_BYTES if NOTEBOOK.search(name) else 0
+
+
+def _counted(name: str, size: int) -> int:
+    """How much of a file is copied at first: a zip whole, and of what has no use nothing."""
+    return size if name.lower().endswith(".zip") else min(size, _limit(name))
+
+
+def _is_below(parts: tuple[str, ...], folders: set[tuple[str, ...]]) -> bool:
+    return bool(folders) and any(parts[: n + 1] in folders for n in range(len(parts)))
+
+
+def _parts(
+    entry: zipfile.ZipInfo, above: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names in an entry's path as they are written, and its whole path as it is used."""
+    names = tuple(entry_name(entry).replace("\\", "/").split("/"))
+    return names, (*above, *(name for name in names if name not in ("", ".")))
 
 
 def _is_clutter(name: str) -> bool:

@@ -85,8 +85,17 @@ def voters(files: Sequence[Located]) -> Sequence[Located]:
 
 def outside(path: tuple[str, ...]) -> tuple[str, ...]:
     """A path down to the first zip in it, which a student may have packed."""
-    ends = (n + 1 for n, name in enumerate(path) if name.lower().endswith(".zip"))
+    ends = (n + 1 for n, name in enumerate(path) if is_zip(name))
     return path[: next(ends, len(path))]
+
+
+def is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def without_zip(name: str) -> str:
+    """What a zip is called, which says as much as a folder's name."""
+    return name[: -len(".zip")] if is_zip(name) else name
 
 
 class Tree:
@@ -99,6 +108,7 @@ class Tree:
         for path in {outside(item.path) for item in items}:
             for depth, name in enumerate(path):
                 self.below[path[:depth]].add(name)
+        self._labs_in: dict[tuple[str, ...], bool] = {}
         common: tuple[str, ...] = ()
         while len(self.below[common]) == 1 and self.below[(*common, *self.below[common])]:
             common = (*common, *self.below[common])
@@ -111,9 +121,15 @@ class Tree:
             return False
         if LAB.fullmatch(name) or name in self.labs:
             return True
-        found = (LAB.match(other) for other in self.below[path[:-1]])
-        numbers = Counter(int(match[1]) for match in found if match)
-        return len(numbers) > 1 and set(numbers.values()) == {1}
+        return self._has_labs(path[:-1])
+
+    def _has_labs(self, folder: tuple[str, ...]) -> bool:
+        """Whether the names in a folder that begin as a lab's are each another lab's."""
+        if folder not in self._labs_in:
+            found = (LAB.match(name) for name in self.below[folder])
+            numbers = Counter(int(match[1]) for match in found if match)
+            self._labs_in[folder] = len(numbers) > 1 and set(numbers.values()) == {1}
+        return self._labs_in[folder]
 
     def entry(
         self,
@@ -135,6 +151,7 @@ class Tree:
         return at
 
     def folders_in(self, path: tuple[str, ...]) -> list[str]:
-        """The folders directly in one that are no lab's."""
-        names = ((*path, name) for name in self.below[path])
-        return [one[-1] for one in names if self.below.get(one) and not self.is_labs(one)]
+        """The folders and zips directly in a folder that are no lab's."""
+        inside = ((*path, name) for name in self.below[path])
+        folders = (one for one in inside if self.below.get(one) or is_zip(one[-1]))
+        return [one[-1] for one in folders if not self.is_labs((*path, without_zip(one[-1])))]

@@ -6,15 +6,24 @@ is one voice, whatever lies in it, and the other layouts' files in it count for 
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
+from functools import cache
 
 from autograder.exchange import gradescope, named
 from autograder.exchange.archives import METADATA, Item
-from autograder.exchange.hand_ins import LAB, SUBMITTED, Located, Recognised, Tree, outside, voters
+from autograder.exchange.hand_ins import (
+    LAB,
+    SUBMITTED,
+    Located,
+    Recognised,
+    Tree,
+    outside,
+    voters,
+    without_zip,
+)
 from autograder.exchange.people import Roster
 from autograder.exchange.plain_folders import plain_folders
 from autograder.records import TIMESTAMP
@@ -43,7 +52,9 @@ def recognise(
     is_student = (lambda name: roster.knows(name)) if roster is not None else (lambda _: False)
 
     def located(is_around: Callable[[tuple[str, ...]], bool]) -> list[Located]:
-        places = {path: tree.entry(path, _is_system_s, is_around) for path in _paths(useful)}
+        asked_once = cache(is_around)
+        paths = {outside(item.path) for item in useful}
+        places = {path: tree.entry(path, _is_system_s, asked_once) for path in paths}
         return [Located(item, places[outside(item.path)]) for item in useful]
 
     files = located(lambda path: not is_student(path[-1]))
@@ -69,7 +80,7 @@ def _unbundled(items: list[Item], labs: Collection[str]) -> list[Item]:
 
     One zip alone may be a student's, who has chosen what is in it.
     """
-    tops = {item.path[0]: re.sub(r"\.zip$", "", item.path[0], flags=re.I) for item in items}
+    tops = {item.path[0]: without_zip(item.path[0]) for item in items}
     numbers = {int(match[1]) for name in tops.values() if (match := LAB.match(name))}
     is_bundle = len(numbers) == len(tops) > 1 and all(
         name != top and (LAB.fullmatch(name) or name in labs) for top, name in tops.items()
@@ -77,10 +88,6 @@ def _unbundled(items: list[Item], labs: Collection[str]) -> list[Item]:
     if not is_bundle:
         return items
     return [replace(item, path=(tops[item.path[0]], *item.path[1:])) for item in items]
-
-
-def _paths(items: Sequence[Item]) -> set[tuple[str, ...]]:
-    return {outside(item.path) for item in items}
 
 
 def _is_system_s(name: str) -> bool:
@@ -95,9 +102,7 @@ def _is_system_s(name: str) -> bool:
 
 def _has_class(tree: Tree, path: tuple[str, ...]) -> bool:
     """Whether the one folder in a zip holds those of several students."""
-    inside = tree.folders_in(path)
-    zips = [name for name in tree.below[path] if name.lower().endswith(".zip")]
-    return len(inside) + len(zips) > 1 or tree.below[path] == {SUBMITTED}
+    return len(tree.folders_in(path)) > 1 or tree.below[path] == {SUBMITTED}
 
 
 def _fits(files: Sequence[Located], tables: gradescope.Tables) -> Mapping[str, Fits]:

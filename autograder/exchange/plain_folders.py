@@ -7,7 +7,6 @@ roster knows, and then so for all.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from autograder.exchange.hand_ins import (
     Tree,
     outside,
     voters,
+    without_zip,
 )
 from autograder.exchange.people import Identity, Roster
 
@@ -40,20 +40,21 @@ def plain_folders(
     level = _level(files, tree, roster)
     known = {one.path[:-1]: one.staged for one in date_files if outside(one.path) == one.path}
     has_submitted = any(SUBMITTED in one.above for one in files)
+    is_unclear = _is_unclear(files, tree, roster)
     for one in files:
         folders = _folders(one, tree)
         if has_submitted and SUBMITTED not in one.above:
             found.refuse(one.item, f"it lies outside {SUBMITTED}/, where submissions are")
-        elif len(folders) <= level or LAB.fullmatch(_without_zip(folders[level][-1])):
+        elif len(folders) <= level or LAB.fullmatch(without_zip(folders[level][-1])):
             found.refuse(one.item, NO_FOLDER)
-        elif _is_unclear(one, files, tree, roster):
+        elif is_unclear and one.item.is_notebook:
             found.refuse(
                 one.item,
                 f"{one.entry}/ may be one student's folder, or hold those of a class: "
                 "if it holds a class, collect it by itself; else give a roster",
             )
         else:
-            student = _without_zip(folders[level][-1])
+            student = without_zip(folders[level][-1])
             date_file = _date_file(folders[level], one, known, SUBMITTED in (top, *one.above[-1:]))
             found.hand_ins.append(
                 HandIn(
@@ -92,17 +93,19 @@ def _level(files: Sequence[Located], tree: Tree, roster: Roster | None) -> int:
 
 
 def _knows(roster: Roster, name: str) -> bool:
-    return roster.knows(_without_zip(name))
+    return roster.knows(without_zip(name))
 
 
-def _is_unclear(one: Located, files: Sequence[Located], tree: Tree, roster: Roster | None) -> bool:
-    """Whether the only entry of all may as well be a folder around a class."""
-    if len({other.key for other in voters(files)}) > 1 or not tree.below.get(one.key):
+def _is_unclear(files: Sequence[Located], tree: Tree, roster: Roster | None) -> bool:
+    """Whether there is one entry alone, which may as well be a folder around a class."""
+    entries = {one.key for one in voters(files)}
+    if len(entries) != 1:
         return False
-    if roster is not None and _knows(roster, one.entry):
+    (key,) = entries
+    if not tree.below.get(key) or (roster is not None and _knows(roster, key[-1])):
         return False
-    inside = tree.folders_in(one.key)
-    return len(inside) > 1 or SUBMITTED in inside or bool(inside and LAB.match(one.entry))
+    inside = tree.folders_in(key)
+    return len(inside) > 1 or SUBMITTED in inside or bool(inside and LAB.match(key[-1]))
 
 
 def _date_file(
@@ -114,7 +117,3 @@ def _date_file(
     """The date of all in a folder that nbgrader wrote: submitted/STUDENT/LAB/timestamp.txt."""
     lab = one.item.path[: len(student) + 1]
     return known.get(lab) if is_nbgraders and lab != one.item.path else None
-
-
-def _without_zip(name: str) -> str:
-    return re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
