@@ -250,7 +250,12 @@ def test_fit_rounded_in_the_wrong_order_is_named():
 def test_logs_of_zero_are_told_as_nan():
     with np.errstate(divide="ignore", invalid="ignore"):
         result = lab6.fit_rounded(lambda x, p: (np.log(p).T @ x, np.log(p).sum(axis=0)))
-    assert result == 0 and "NaN or infinite" in in_words(result)
+    assert result == 0 and "0 has no logarithm" in in_words(result)
+
+
+def test_a_fit_without_a_bias_is_named():
+    result = lab6.fit_rounded(lambda x, p: (likeliest(x, p)[0], np.zeros(p.shape[1])))
+    assert result < 2 and "Your bias is 0 for all classes" in in_words(result)
 
 
 # --- exercise 3 ---------------------------------------------------------------------
@@ -322,6 +327,16 @@ def looks_at_the_ends(f, low, high):
     return exact.find_kinks(f, low, high)
 
 
+def keeps_a_list():
+    found = []
+
+    def find(f, low, high):
+        found.extend(exact.find_kinks(f, low, high))
+        return sorted(found)
+
+    return find
+
+
 def appends(f, low, high):
     return [exact.find_kinks(f, low, (low + high) / 2), exact.find_kinks(f, (low + high) / 2, high)]
 
@@ -331,6 +346,9 @@ def appends(f, low, high):
     [
         (looks_at_the_ends, 0.5, "neither equal slopes at the ends"),
         (appends, 0, "in place of appending them"),
+        (lambda *asked: exact.find_kinks(*asked)[::-1], 0.5, "they are out of order"),
+        (keeps_a_list(), 0.5, "begin with an empty list"),
+        (lambda *asked: sorted(2 * exact.find_kinks(*asked)), 0.5, "listed more than once"),
         (grid, 0, "A fine grid is asked everywhere"),
         (lambda f, low, high: grid(f, low, high, 2_001), 0, "The positions are rough"),
         (trusts_the_crossing, 0, "one that was found is none"),
@@ -361,6 +379,11 @@ def central(query, x, v):
         values = query(rows)
         jumps = jumps + sign * (values[: len(x)] - values[len(x) :]) / (2 * step)
     return np.append(jumps, -x @ jumps) * -7.0
+
+
+def on_a_line_of_length_one(query, x, v):
+    v /= np.linalg.norm(v)
+    return central(query, x, v)
 
 
 def test_neuron_at_right_ways(names):
@@ -396,6 +419,7 @@ def asks_five_times(query, x, v):
         (one_side, 0, "on either side of x, and subtract"),
         (on_the_kink, 0, "cross the kink themselves"),
         (wrong_bias, 1.5, "w . x + b is 0"),
+        (on_a_line_of_length_one, 0, "neuron_at changes v"),
         (asks_five_times, 1.5, "A gradient costs d + 1 values"),
         (lambda query, x, v: np.zeros(len(x) + 1), 0, "inf"),
         (lambda query, x, v: central(query, x, v)[:-1], 0, "weights, then the bias"),
@@ -413,8 +437,19 @@ def library_outputs(query, neurons):
     return np.column_stack([found.weights, found.bias]), found.out, found.constant
 
 
+def outputs_from_many_rows(query, neurons, n=500, with_bias=1):
+    """Both columns of each neuron; without its bias, an answer that is wrong."""
+    neurons = neurons / np.linalg.norm(neurons[:, :-1], axis=1, keepdims=True)
+    x = 3 * np.random.default_rng(1).normal(size=(n, neurons.shape[1] - 1))
+    z = x @ neurons[:, :-1].T + with_bias * neurons[:, -1]
+    *both, constant = solve(ones(np.hstack([np.maximum(z, 0), np.maximum(-z, 0)])), query(x))
+    facing, turned = np.reshape(both, (2, -1))
+    swap = np.abs(turned) > np.abs(facing)
+    return np.where(swap[:, None], -neurons, neurons), np.where(swap, turned, facing), constant
+
+
 def test_fit_outputs_right_ways(names):
-    for right in (names["fit_outputs"], library_outputs):
+    for right in (names["fit_outputs"], library_outputs, outputs_from_many_rows):
         results = under_secrets(lab6.fit_outputs, right, names["find_kinks"], names["neuron_at"])
         assert the_same(results) == 2.0
 
@@ -430,6 +465,10 @@ def test_fit_outputs_wrong_ways_are_named(names):
     others = names["find_kinks"], names["neuron_at"]
     result = lab6.fit_outputs(as_they_are, *others)
     assert result == 0 and "may face the wrong way" in in_words(result)
+    result = lab6.fit_outputs(lambda q, n: outputs_from_many_rows(q, n, with_bias=0), *others)
+    assert result == 0 and "made without the bias" in in_words(result)
+    result = lab6.fit_outputs(names["fit_outputs"], others[0], on_a_line_of_length_one)
+    assert result == 1 and "neuron_at changes v" in in_words(result)
     result = lab6.fit_outputs(lambda q, n: (*library_outputs(q, n)[:2], 0.0), *others)
     assert result == 1 and "a column of ones" in in_words(result)
     result = lab6.fit_outputs(library_outputs, lambda f, low, high: [], names["neuron_at"])
@@ -494,6 +533,18 @@ def never_unsure(logits):
     return int((values[1:-1] / values[2:]).argmax()) + 2
 
 
+def with_a_limit(logits, least):
+    values = values_of(logits)
+    falls = values[1:-1] / values[2:]
+    return int(falls.argmax()) + 2 if falls.max() >= least else None
+
+
+def the_first_by_all_others(logits):
+    values = values_of(logits)
+    falls = values[0] / values[2:]
+    return int(falls.argmax()) + 2 if falls.max() >= 10 else None
+
+
 def the_largest_fall_of_all(logits):
     values = values_of(logits)
     return int((values[:-1] / values[1:]).argmax()) + 1
@@ -520,6 +571,9 @@ def off_by_one(logits):
         (keeps_the_constant, 2.25, "Take each row's mean out"),
         (each_tokens_mean, 0, "Take each row's mean: axis=1"),
         (never_unsure, 2.25, "Return None unless"),
+        (lambda logits: with_a_limit(logits, 3.5), 2.25, "A drop is a cliff from ten times on"),
+        (lambda logits: with_a_limit(logits, 1e3), 2.25, "Is a drop of ten times enough"),
+        (the_first_by_all_others, 0, "Divide each value by the next"),
         (the_largest_fall_of_all, 1.5, "that drop is no cliff, however large it is"),
         (the_first_large_fall, 0.5, "that drop is no cliff, however large it is"),
         (lambda logits: the_first_large_fall(logits, behind=1), 2, "Compare all drops"),
@@ -590,10 +644,34 @@ def raises_the_reference_too(api, prompt):
     return logits
 
 
-def forgets_the_last(api, prompt):
+def forgets_a_token(api, prompt):
     found = np.array(exact.logits_through_top_k(api, prompt))
-    found[-1] += 3
+    found[int(found[0] == 0)] += 3
     return found
+
+
+def drops_the_last_group(api, prompt):
+    token, told = api.query(prompt)
+    others = [t for t in range(api.vocabulary_size) if t != token]
+    logits, k = np.zeros(api.vocabulary_size), len(told) - 1
+    for i in range(0, len(others) - k + 1, k):
+        _, told = api.query(prompt, dict.fromkeys(others[i : i + k], 100.0))
+        for t in others[i : i + k]:
+            logits[t] = told[t] - 100 - told[token]
+    return logits
+
+
+def remembers_the_service():
+    kept = []
+
+    def recover(api, prompt):
+        for one, logits in kept:
+            if one is api:
+                return logits
+        kept.append((api, exact.logits_through_top_k(api, prompt)))
+        return kept[-1][1]
+
+    return recover
 
 
 def reads_against_the_first_key(api, prompt):
@@ -605,7 +683,14 @@ def reads_against_the_first_key(api, prompt):
 WRONG_READERS = [
     (reads_against_the_first_key, 0, "sorted by number, not by likelihood"),
     (raises_the_reference_too, 0, "You raised the token that you read against"),
-    (forgets_the_last, 0, "is off; they run from 0"),
+    (forgets_a_token, 0, "is off; they run from 0"),
+    (drops_the_last_group, 0, "raise the last group as well"),
+    (
+        lambda a, p: reading(a, p, read=lambda told, i, t, top: told[t] - 100 - min(told.values())),
+        0,
+        "look it up by its key",
+    ),
+    (remembers_the_service(), 1, "same customer's second prompt"),
     (lambda a, p: reading(a, p, read=in_sorted_order), 0, "right numbers beside the wrong"),
     (
         lambda a, p: reading(a, p, read=lambda told, i, t, top: told[t] - told[top]),
@@ -688,10 +773,38 @@ def three_fixed_steps(logits, bias):
     return services.bias_moves_the_token_only(logits, nearest)
 
 
+def told_by_both(logits, bias):
+    """Those of the five most likely tokens that are among the five with the bias, too."""
+    _, with_bias = services.TopTokens(5)(logits, bias)
+    token, plain = services.bias_moves_the_token_only(logits, bias)
+    return token, {t: value for t, value in plain.items() if t in with_bias}
+
+
+def noise_of_its_own(logits, bias):
+    """A little, that depends on everything: no number follows a logit."""
+    dice = np.random.default_rng([int(1e6 * abs(x)) for x in (*logits, *bias, *bias.values())])
+    token, told = services.bias_moves_the_token_only(logits, bias)
+    return token, {t: value + dice.uniform(-0.04, 0.04) for t, value in told.items()}
+
+
+def in_float32(logits, bias):
+    values, places = torch.log_softmax(torch.tensor(logits).float(), 0).topk(5)
+    token = int(services.biased(logits, bias).argmax())
+    return token, dict(zip(places.tolist(), values.tolist(), strict=True))
+
+
+def the_next_token_as_certain(logits, bias):
+    token, told = no_numbers_with_a_bias(logits, bias)
+    return token, told or {token: 0.0}
+
+
 @pytest.mark.slow
 def test_tell_right_ways(names):
     moves = services.bias_moves_the_token_only
-    for right in (names["tell"], no_numbers_with_a_bias, one_decimal, three_fixed_steps, moves):
+    for right in (
+        *(names["tell"], no_numbers_with_a_bias, one_decimal, three_fixed_steps, moves),
+        *(told_by_both, noise_of_its_own, in_float32, the_next_token_as_certain),
+    ):
         assert the_same(under_secrets(lab6.tell, right)) == 3.0
 
 
@@ -788,6 +901,103 @@ def test_tell_wrong_ways_are_named(wrong, points, words):
     results = under_a_secret(lab6.tell, wrong)
     assert the_same(results) == points
     assert all(words in in_words(result) for result in results)
+
+
+def followed(tell):
+    """A ``tell`` that is right but for the numbers which it returns beside a bias."""
+
+    def service(logits, bias):
+        biased, plain = services.biased(logits, bias), log_softmax(logits)
+        token = int(biased.argmax())
+        numbers = tell(biased, plain, token, bias) if bias else services.most_likely(logits, 5)
+        return token, {int(t): float(value) for t, value in numbers.items()}
+
+    return service
+
+
+def hidden_by_noise(biased, plain, token, bias):
+    dice = np.random.default_rng([int(1e6 * abs(x)) for x in (*plain, *bias, *bias.values())])
+    return {token: plain[token] + dice.normal()}
+
+
+def shared_out(biased, plain, token, bias):
+    """Two numbers that say nothing by themselves; their sum does."""
+    dice = np.random.default_rng([int(1e6 * abs(x)) for x in (*plain, *bias, *bias.values())])
+    part = 5 * dice.normal()
+    return {0: part, 1: plain[token] - part}
+
+
+def true_for_a_third(biased, plain, token, bias):
+    dice = np.random.default_rng([int(1e6 * abs(x)) for x in (*bias, *bias.values())])
+    return {token: plain[token] if dice.random() < 1 / 3 else -10 * dice.random()}
+
+
+LEAKS = {
+    "the next token's own": lambda biased, plain, token, bias: services.most_likely(biased, 1),
+    "the next token's own, unbiased": lambda biased, plain, token, bias: {token: plain[token]},
+    "the next token's own, rounded": lambda biased, plain, token, bias: {
+        token: round(plain[token])
+    },
+    "the usual five, divided by a sum with the bias": lambda biased, plain, token, bias: {
+        t: log_softmax(biased)[t] for t in np.argsort(-plain)[:5]
+    },
+    "small biases": lambda biased, plain, token, bias: (
+        services.most_likely(biased, 5) if max(map(abs, bias.values())) < 2 else {}
+    ),
+    "two or three biases": lambda biased, plain, token, bias: (
+        services.most_likely(biased, 5) if len(bias) in (2, 3) else {}
+    ),
+    "bans beside favours": lambda biased, plain, token, bias: (
+        services.most_likely(biased, 5) if min(bias.values()) < 0 < max(bias.values()) else {}
+    ),
+    "bans, the next token's own": lambda biased, plain, token, bias: (
+        services.most_likely(biased, 1) if max(bias.values()) < 0 else {}
+    ),
+    "a temperature": lambda biased, plain, token, bias: services.most_likely(biased / 3, 1),
+    "the gap to the second": lambda biased, plain, token, bias: {
+        token: np.diff(np.sort(biased))[-1]
+    },
+    "a number for them all": lambda biased, plain, token, bias: {
+        0: np.exp(log_softmax(biased)) @ log_softmax(biased)
+    },
+    "in the fourth digit": lambda biased, plain, token, bias: {
+        t: round(plain[t], 2) + 1e-4 * plain[token] for t in np.argsort(-plain)[:5]
+    },
+    "behind noise": hidden_by_noise,
+    "in a sum": shared_out,
+    "one answer in three": true_for_a_third,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
+def test_a_number_that_follows_a_logit_earns_nothing_against_thieves(leak):
+    results = under_a_secret(lab6.tell, followed(leak))
+    assert the_same(results) == 1.5
+    assert all("a number changes when nothing but the logit" in in_words(one) for one in results)
+
+
+def test_tell_must_return_a_dictionary():
+    def pairs(logits, bias):
+        token, told = services.bias_moves_the_token_only(logits, bias)
+        return token, list(told.items())
+
+    result = lab6.tell(pairs)
+    assert result == 0 and "a dictionary from tokens to log-probabilities" in in_words(result)
+
+
+@pytest.mark.parametrize("honest", [3, 10, 30, 300])
+def test_a_service_that_hides_numbers_after_some_biases_is_seen(honest):
+    calls = []
+
+    def tell(logits, bias):
+        calls.extend([1] * bool(bias))
+        token, told = services.TopTokens(5)(logits, bias)
+        return token, told if not bias or len(calls) <= honest else {}
+
+    result = lab6.tell(tell)
+    assert result <= 1.5
+    assert "after the thieves had asked" in in_words(result) or result == 0
 
 
 def test_a_service_that_changes_after_the_first_questions_is_seen():

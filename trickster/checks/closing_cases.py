@@ -6,10 +6,11 @@ Honest users and thieves ask the student's service in turn; each function decide
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from trickster import exact
 from trickster.checks import draws
@@ -24,6 +25,9 @@ STOLEN = 0.2, 0.5  # errors of the best theft: no points up to the first, all fr
 APART = 0.11  # of the most likely tokens' logits: rounding to one decimal cannot exchange them
 STEADY = 1e-6  # of a log-probability: differences that rounding makes
 FEW, MANY = 9, 50  # thefts that a thief averages: where they agree, and where they do not
+KINDS, EACH, INSTEAD = 6, 20, 7  # of questions whose numbers are compared; logits tried in each
+CHANCE = 6  # standard deviations of a rank correlation that is there by chance
+AVERAGING = "who raises tokens many times and averages"
 
 
 class Checked:
@@ -36,9 +40,9 @@ class Checked:
         answer = returned(self._telling(logits.copy(), dict(bias)), "tell")
         try:
             token, told = answer
-            told = {int(key): float(value) for key, value in dict(told).items()}
+            told = {int(key): float(value) for key, value in told.items()}
             token = int(token)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             raise Missed(
                 "tell must return two things: the next token, and a dictionary from tokens to "
                 "log-probabilities (an empty one for none)."
@@ -155,11 +159,26 @@ def stolen_anyway(telling: Callable[..., Any]) -> float:
 def _is_noisy(telling: Callable[..., Told]) -> bool:
     """Whether the same question with a bias gets another answer when it is asked again."""
     (one,) = _services(telling, "again", 1)
-    raised = dict.fromkeys(np.argsort(-one.logits)[8:12].tolist(), 100.0)
-    (_, first), *others = [one.client.query(one.prompt, raised) for _ in range(4)]
-    return any(
-        told.keys() != first.keys() or max([0, *(abs(told[t] - first[t]) for t in told)]) > STEADY
-        for _, told in others
+    (_, first), *others = [one.client.query(one.prompt, _raised(one)) for _ in range(4)]
+    return not all(_same((0, first), (0, told)) for _, told in others)
+
+
+def _raised(one: Keyhole) -> dict[int, float]:
+    return dict.fromkeys(np.argsort(-one.logits)[8:12].tolist(), 100.0)
+
+
+def asked_once(telling: Callable[..., Any]) -> Told:
+    """The answer to a question with a bias, for a comparison with a later one."""
+    (one,) = _services(Checked(telling), "again", 1)
+    return one.client.query(one.prompt, _raised(one))
+
+
+def _same(one: Told, other: Told) -> bool:
+    """Whether two answers agree, up to rounding."""
+    return (
+        one[0] == other[0]
+        and one[1].keys() == other[1].keys()
+        and all(abs(one[1][t] - other[1][t]) <= STEADY for t in one[1])
     )
 
 
@@ -179,8 +198,8 @@ def _stolen(thief: Callable[..., Any], telling: Callable[..., Told], name: str) 
     return min(exact.theft_error(thief(one.client, one.prompt), one.logits) for one in made)
 
 
-def best_theft(part: Part, telling: Callable[..., Any]) -> None:
-    """What the most successful of five thieves reads."""
+def best_theft(part: Part, telling: Callable[..., Any], first: Told) -> None:
+    """What the most successful of five thieves reads; ``first`` is from :func:`asked_once`."""
     if _is_noisy(Checked(telling)):
         raise Missed(
             "the same question gets different answers, and who asks it often enough averages the "
@@ -193,7 +212,7 @@ def best_theft(part: Part, telling: Callable[..., Any]) -> None:
         ],
         "who raises one token at a time, by as little as it takes": [exact.logits_one_by_one],
         "who bans what is known": [exact.logits_by_banning],
-        "who raises tokens many times and averages": [_averaged, _unbiased(_averaged)],
+        AVERAGING: [_averaged, _unbiased(_averaged)],
     }
     errors: dict[str, float] = {}
     for name, ways in thieves.items():
@@ -202,6 +221,14 @@ def best_theft(part: Part, telling: Callable[..., Any]) -> None:
             if errors.get(name, 1.0) > STOLEN[0]:
                 error = _stolen(way, Watched(telling, name), "theft")
                 errors[name] = min(error, errors.get(name, 1.0))
+    unread = min(errors.values())
+    if unread > STOLEN[0]:
+        errors[AVERAGING] = min(errors[AVERAGING], _read_from_the_code(Watched(telling, "code")))
+    if not _same(first, asked_once(telling)):
+        raise Missed(
+            "a question with a bias got another answer after the thieves had asked theirs. The "
+            "same query gets the same answer: count nothing, and remember nothing."
+        )
     best = min(errors, key=errors.__getitem__)
     none, full = STOLEN
     part.award(
@@ -209,7 +236,13 @@ def best_theft(part: Part, telling: Callable[..., Any]) -> None:
         f"the thief {best} recovers the logits with an error of {errors[best]:.2g} of their spread",
         f"at least {full} (some points above {none}) for the best of {len(thieves)} thieves",
         "0.9",
-        "The thief reads every log-probability of a token that they have chosen. Raised "
+        "With a bias, a number changes when nothing but the logit of a raised, lowered or banned "
+        "token does: the thief knows your function and computes that logit. Tokens that are not "
+        "biased tell it as well if their log-probabilities are divided by a sum with the bias in "
+        "it, and so does the next token's own. Does the bias have to change the log-probabilities "
+        "at all?"
+        if errors[best] < unread
+        else "The thief reads every log-probability of a token that they have chosen. Raised "
         "tokens must not appear among the log-probabilities, and banning the likely ones must not "
         "bring up the next. Rounding leaves the cliff, and noise averages out. Does the bias have "
         "to change the log-probabilities at all?",
@@ -271,3 +304,99 @@ class _Offset:
     def query(self, prompt: Any, bias: Any = None) -> Told:
         token, told = self.api.query(prompt, bias)
         return token, {one: value + (bias or {}).get(one, 0.0) for one, value in told.items()}
+
+
+# --- numbers that follow a logit --------------------------------------------------------------
+
+
+def _read_from_the_code(telling: Callable[..., Told]) -> float:
+    """Error of a thief who looks for any number that follows the logit of a token of their choice.
+
+    In each question, that token and others exchange their logits, all of unlikely tokens: honest
+    answers stay as they are. Where the next token and the names of those told stay as well, their
+    numbers must not follow. Names alone say no more than next tokens, which must follow the bias.
+    """
+    pairs: dict[tuple[Any, str], list[tuple[np.ndarray, np.ndarray]]] = {}
+    models = [_clear("theft", i).logits for i in range(2)]
+    for i, (kind, token, bias, others) in enumerate(_questions(models)):
+        logits = models[i % len(models)]
+        answers = []
+        for other in [token, *others]:
+            swapped = logits.copy()
+            swapped[[token, other]] = logits[[other, token]]
+            answers.append((float(logits[other]), telling(swapped, bias)))
+        for role, logit, seen in _followed(token, np.argsort(-logits)[:5].tolist(), answers):
+            pairs.setdefault((kind, role), []).append((logit, seen))
+            pairs.setdefault(("any", role), []).append((logit, seen))
+    return min((_error_of_reading(found) for found in pairs.values()), default=1.0)
+
+
+def _questions(models: list[np.ndarray]) -> Iterator[tuple[int, int, dict[int, float], list[int]]]:
+    """Of drawn kinds: a token, a bias, and tokens whose logits it may have in place of its own."""
+    rng = draws.rng("questions about a logit")
+
+    def much() -> float:
+        low, high = ((0.1, 2), (2, 25), (25, 100))[rng.integers(3)]
+        return float(rng.uniform(low, high))
+
+    for i, (_, kind) in enumerate(itertools.product(range(EACH), range(KINDS))):
+        order = np.argsort(-models[i % len(models)]).tolist()
+        token, *drawn = rng.permutation(order[5:]).tolist()
+        others, more = drawn[:INSTEAD], drawn[INSTEAD : INSTEAD + int(rng.integers(1, 5))]
+        same = much()
+        if kind == 0:
+            bias = {token: same}
+        elif kind == 1:
+            bias = dict.fromkeys([token, *more], same)
+        elif kind == 2:
+            bias = {one: much() for one in [token, *more]}
+        elif kind == 3:
+            bias = {token: same, **dict.fromkeys(order[int(rng.integers(0, 4)) : 5], -100.0)}
+        elif kind == 4:
+            bias = {token: -same}
+        else:  # all that are likelier are banned, and so is whatever changes places with it
+            place = int(rng.integers(15, 30))
+            token, others = order[place], rng.permutation(order[5:place])[:INSTEAD].tolist()
+            bias = dict.fromkeys(order[:place], -100.0)
+        yield kind, token, bias, others
+
+
+def _followed(
+    token: int, likely: list[int], answers: list[tuple[float, Told]]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """What was told in the same words: by its role, the ranks of logits and of numbers."""
+    words = [(said, *sorted(told)) for _, (said, told) in answers]
+    usual = max(words, key=words.count)
+    same = [(logit, told) for (logit, (_, told)), w in zip(answers, words, strict=True)
+            if w == usual]  # fmt: skip
+    if len(usual) == 1 or len(same) < 4:
+        return
+    logit = _ranks(np.array([one for one, _ in same]))
+    told = np.array([[numbers[name] for name in usual[1:]] for _, numbers in same])
+    roles = {"sum": told.sum(axis=1)}
+    for name, column in zip(usual[1:], told.T, strict=True):
+        place = f"number {likely.index(name)}" if name in likely else "another"
+        roles["own" if name == token else place] = column
+        if name == token and len(usual) > 2:
+            roles["own less the others"] = len(usual) * column - roles["sum"]
+    for role, column in roles.items():
+        ranks = _ranks(np.round(column / (4 * STEADY)))
+        if ranks.any():
+            yield role, logit, ranks
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    ranks = rankdata(values)
+    return ranks - ranks.mean()
+
+
+def _error_of_reading(found: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Error of a logit that is read from ranks which follow it; 1 where they may do so by chance.
+
+    Where they follow it roughly, as behind noise, the thief averages over MANY questions.
+    """
+    logit, seen = (np.concatenate(ranks) for ranks in zip(*found, strict=True))
+    follows = abs(logit @ seen) / np.sqrt((logit @ logit) * (seen @ seen))
+    if follows * np.sqrt(len(logit)) < CHANCE:
+        return 1.0
+    return float(min(1.0, np.sqrt(max(0.0, 1 / follows**2 - 1) / MANY)))

@@ -19,6 +19,7 @@ from trickster.services import VectorAPI
 from trickster.solvable import ReluNetwork, draw_relu
 
 MOST_KINKS = 10_000  # that find_kinks may return: each is compared with the true ones
+MOST_FOR_OUTPUTS = 2_000  # queries of fit_outputs
 A_KINK = 150  # queries that finding one may cost
 EXACT = 1e-6  # of an interval: how far off a kink may be
 GRAZED = 0.02  # cosine of neuron and line, below which a step aside hardly leaves the kink
@@ -96,25 +97,29 @@ def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
     if places.size < len(drawn.at) and not isinstance(found, (list, tuple)):
         off = np.abs(places.reshape(-1, 1) - drawn.at).min(axis=1) / (drawn.high - drawn.low)
         if places.size and np.mean(off <= EXACT) > 0.5:  # an array on purpose, with kinks missing
-            return np.sort(places.reshape(-1))
+            return places.reshape(-1)
         raise Missed(
             f"find_kinks returned a {type(found).__name__} with {places.size} numbers in place of "
             f"a list of {len(drawn.at)} kinks. Does it return t somewhere, and not [t]? A NumPy "
             "number plus a list is their sum, an array, and what was found is lost."
         )
-    return np.sort(places.reshape(-1))
+    return places.reshape(-1)
 
 
 def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -> list[Bent]:
     """Every kink, and no other; returns the functions that were asked."""
     name = "close" if close else "places"
     tried = [bent(name, i, close, cancel=not close and i == 1) for i in range(3)]
+    before, in_order = [bent("places", 0)] if close else [], True
     for drawn in tried:
         found = _kinks(find, drawn)
+        in_order = in_order and bool((np.diff(found) >= 0).all())
+        found = np.sort(found)
         if len(found) != len(drawn.at) or not np.allclose(
             found, drawn.at, rtol=0, atol=EXACT * (drawn.high - drawn.low)
         ):
             break
+        before.append(drawn)
     width = drawn.high - drawn.low
     same = len(found) == len(drawn.at)
     error = np.abs(found - drawn.at).max() / width if same else np.inf
@@ -124,18 +129,32 @@ def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -
         + (f", the worst off by {error:.1e} of the interval" if same else ""),
         f"all of them, and no other, to {EXACT:g} of the interval",
         "1e-12",
-        _why_other_kinks(found, drawn, close),
+        _why_other_kinks(found, drawn, before, close),
     )
+    if part.share and not close and not in_order:  # of whatever part, it costs points once
+        part.miss("all kinks are right, but they are out of order: asked from low to high.")
     return tried
 
 
-def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
+def _why_other_kinks(found: np.ndarray, drawn: Bent, before: list[Bent], close: bool) -> str:
     if len(found) == len(drawn.at):
         return (
             "The positions are rough. The straight lines to both sides of a kink cross exactly "
             "there: compute the crossing from values and slopes at the two ends."
         )
+    exact = EXACT * (drawn.high - drawn.low)
+    off = np.abs(found[:, None] - drawn.at).min(axis=1)
     if len(found) > len(drawn.at):
+        if any(_holds(found, one.at) for one in before) and _holds(found, drawn.at):
+            return (
+                "These include the kinks of the function that was asked about before: begin with "
+                "an empty list in each call, not with one that is a default value or a global."
+            )
+        if (off <= exact).all():
+            return (
+                "Kinks are listed more than once. Once an interval has given its kink, do not "
+                "search its parts as well; and the parts of a split interval may not overlap."
+            )
         return (
             "Some of them are none. Two lines through the ends of an interval always cross "
             "somewhere: only if f runs along the one just before the crossing and along the other "
@@ -147,14 +166,13 @@ def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
             "-1, 1) must return [.3]. If it does not, print where your two lines cross, and "
             "whether your test confirms that crossing."
         )
-    off = np.abs(found[:, None] - drawn.at).min(axis=1)
-    if (off > EXACT * (drawn.high - drawn.low)).any():
+    if (off > exact).any():
         return (
             "Kinks are missing, and one that was found is none. Two lines through the ends of an "
             "interval always cross somewhere: only if f runs along the one just before the "
             "crossing and along the other just after it is it the interval's only kink. Else split."
         )
-    if close:
+    if close and len(found) >= len(drawn.at) - 2:
         return (
             "Two kinks are close together. An interval with more than one must be split again, "
             "however narrow it is by then."
@@ -165,6 +183,11 @@ def _why_other_kinks(found: np.ndarray, drawn: Bent, close: bool) -> str:
         "the middle prove it straight. And an interval that is split must return the kinks of both "
         "parts."
     )
+
+
+def _holds(found: np.ndarray, kinks: np.ndarray) -> bool:
+    """Whether all ``kinks`` are among those that were found."""
+    return bool(np.isclose(found[:, None], kinks, rtol=0, atol=1e-4).any(axis=0).all())
 
 
 def queries_for_kinks(part: Part, tried: list[Bent]) -> None:
@@ -217,9 +240,7 @@ def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int
         d = len(drawn.x)
         service = VectorAPI(drawn.network, d, budget=20 * (d + 1))
         try:
-            found = neuron_at(
-                lambda x, service=service: service.query(x), drawn.x.copy(), drawn.v.copy()
-            )
+            found = _neuron(neuron_at, service.query, drawn.x, drawn.v)
         except BudgetExceeded:
             raise Missed(
                 f"you asked for more than {20 * (d + 1)} values; two gradients cost {2 * (d + 1)}."
@@ -247,6 +268,21 @@ def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int
         "cross the kink themselves, and small enough to cross no other.",
     )
     return used
+
+
+def _neuron(neuron_at: Callable[..., Any], query: Any, x: np.ndarray, v: np.ndarray) -> Any:
+    """What ``neuron_at`` returns, which may not write into the direction of the line."""
+    v = v.copy()
+    v.flags.writeable = False
+    try:
+        return neuron_at(query, x.copy(), v)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise Missed(
+            "neuron_at changes v, which is the line's direction for its other kinks as well. Make "
+            "a new array in place of v /= ... or v[:] = ..."
+        ) from error
 
 
 def _apart(found: np.ndarray, truth: np.ndarray, bias: bool) -> float:
@@ -280,11 +316,20 @@ def outputs(part: Part, fit_outputs: Callable[..., Any]) -> None:
     factors = rng.choice([-1.0, 1.0], h) * rng.uniform(0.3, 3, h)
     factors[:2] = np.abs(factors[0]), -np.abs(factors[1])
     neurons = np.hstack([network.weights, network.bias[:, None]]) * factors[:, None]
-    service = VectorAPI(network, d, budget=400)
+    service = VectorAPI(network, d, budget=MOST_FOR_OUTPUTS)
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def query(x: Any) -> np.ndarray:
+        answers = service.query(x)
+        asked.append((np.array(x, dtype=float), answers))
+        return answers
+
+    given = neurons[rng.permutation(h)]
     try:
-        found = fit_outputs(service.query, neurons[rng.permutation(h)])
+        found = fit_outputs(query, given.copy())
     except BudgetExceeded:
-        raise Missed(f"you asked for more than 400 values to find {2 * h + 1} numbers.") from None
+        most = f"{MOST_FOR_OUTPUTS:,} values to find {2 * h + 1} numbers"
+        raise Missed(f"you asked for more than {most}.") from None
     stolen = as_network(found, d, h)
     error = _error_of(stolen, network, rng)
     part.expect(
@@ -294,10 +339,24 @@ def outputs(part: Part, fit_outputs: Callable[..., Any]) -> None:
         "1e-13",
         "Your constant is 0, and the network's is not: offer least squares a column of ones."
         if stolen.constant == 0
+        else "z is w . x + b: your columns were made without the bias."
+        if error > 1e-4 and asked and _without_bias(stolen, given, asked)
         else "A neuron that was found may face the wrong way: max(0, z) and max(0, -z) are two "
         "different columns. Offer least squares both of each neuron, and a column of ones; where "
         "the other way round gets the weight, turn the neuron.",
     )
+
+
+def _without_bias(
+    stolen: ReluNetwork, given: np.ndarray, asked: list[tuple[np.ndarray, np.ndarray]]
+) -> bool:
+    """Whether these output weights come of columns in which the neurons have no bias."""
+    x, values = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+    z = x @ (given[:, :-1] / np.linalg.norm(given[:, :-1], axis=1, keepdims=True)).T
+    columns = np.hstack([np.maximum(z, 0), np.maximum(-z, 0), np.ones((len(x), 1))])
+    both = np.linalg.lstsq(columns, values, rcond=None)[0][:-1].reshape(2, -1)
+    larger = np.take_along_axis(both, np.abs(both).argmax(axis=0)[None], axis=0)[0]
+    return np.allclose(np.sort(larger), np.sort(stolen.out), rtol=1e-4)
 
 
 def as_network(found: Any, d: int, h: int) -> ReluNetwork:
@@ -336,7 +395,7 @@ def whole_network(
     try:
         start, v = _good_line(network, rng)
         kinks = _kinks_on(service, find_kinks, start, v)
-        neurons = [array(neuron_at(service.query, start + t * v, v), "neuron_at", (d + 1,))
+        neurons = [array(_neuron(neuron_at, service.query, start + t * v, v), "neuron_at", (d + 1,))
                    for t in kinks]  # fmt: skip
         found = as_network(fit_outputs(service.query, np.array(neurons)), d, len(neurons))
     except BudgetExceeded:

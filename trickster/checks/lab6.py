@@ -155,6 +155,7 @@ def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
     """Honest users keep what they need, and five thieves who know the service get nothing."""
     served, stolen = 0.0, functools.cache(lambda: closing_cases.stolen_anyway(tell))
     with sheet.part("log-probabilities without a bias", 0.75) as part:
+        first = closing_cases.asked_once(tell)  # before anything can be counted
         closing_cases.honest_log_probabilities(part, tell)
         served += part.share
         closing_cases.must_defend(part, stolen)
@@ -167,4 +168,4 @@ def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
             raise NotMeasured(
                 "a service that honest users cannot use needs no defence (see above)."
             )
-        closing_cases.best_theft(part, tell)
+        closing_cases.best_theft(part, tell, first)

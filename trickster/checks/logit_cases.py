@@ -138,6 +138,19 @@ def too_few(name: str, number: int) -> Sized:
     return _drawn(draw, lambda drawn: drawn.drops[1:-1].max() < 3 and drawn.drops[0] >= 20)
 
 
+def _unclear() -> Sized:
+    """Logits with so much noise that their largest drop is not ten times, but four to seven."""
+
+    def draw(i: int) -> tuple[np.ndarray, int]:
+        one, rng = sized("unclear", i), draws.rng("noise on logits", i)
+        with withheld.lifted():
+            last = exact.singular_values(one.logits)[one.size - 1]
+        deviation = last / 5.5 / sum(np.sqrt(one.logits.shape))  # noise's largest value: a 5.5th
+        return one.logits + rng.normal(0, deviation, one.logits.shape), one.size
+
+    return _drawn(draw, lambda drawn: 4 < drawn.cliff < 7 and drawn.cliff == drawn.drops[1:].max())
+
+
 def _found(hidden_size: Callable[..., Any], logits: np.ndarray) -> int | None:
     found = hidden_size(logits.copy())
     if found is None:
@@ -184,12 +197,14 @@ def _why_other_size(got: Any, drawn: Sized) -> str:
     if got is None:
         return (
             "Your function returned None, and there is a cliff. Does it end with a return "
-            "statement? Does it look for the largest drop after the first value?"
+            "statement? Does it look for the largest drop after the first value? Is a drop of ten "
+            f"times enough for it? (This one is {drawn.cliff:,.0f} times.)"
         )
     if got == len(drawn.logits) - 1:
         return (
             f"{got} is one less than there are prompts, as if you had taken each token's mean over "
-            "the prompts out. Take each row's mean: axis=1."
+            "the prompts out. Take each row's mean: axis=1. (Or did you divide the first value by "
+            "all others? Divide each value by the next.)"
         )
     if got == 1:
         return (
@@ -279,6 +294,11 @@ def too_few_prompts(part: Part, hidden_size: Callable[..., Any]) -> None:
             "With fewer prompts than hidden units there is no cliff, and the largest of many small "
             "drops means nothing. Return None unless it is at least ten times."
         )
+        if got == len(few.logits) - 1:
+            advice += (
+                f" (Is it? Then the values after {got} may be 0 since each token's mean over the "
+                "prompts is out: take out each row's, axis=1.)"
+            )
         cases += [
             Case(
                 f"{len(few.logits)} prompts of a model with {few.size} hidden units",
@@ -294,6 +314,14 @@ def too_few_prompts(part: Part, hidden_size: Callable[..., Any]) -> None:
                 "right in the parts above?",
             ),
         ]
+    unclear = _unclear()
+    got = _found(hidden_size, unclear.logits)
+    advice = (
+        "Noise has worn the cliff down to a few times. A drop is a cliff from ten times on; return "
+        "None below."
+    )
+    what = f"noisy logits, the largest drop after the first value {unclear.cliff:.1f} times"
+    cases.append(Case(what, got, None, advice))
     decide(part, cases)
 
 

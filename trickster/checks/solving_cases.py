@@ -49,7 +49,16 @@ def regression(name: str, number: int = 0, scale: float = 2.0) -> SoftmaxRegress
     return SoftmaxRegression(weights, rng.normal(size=k) - weights.sum(axis=1) / 2)
 
 
-def _pair(found: Any, what: str, k: int, d: int) -> np.ndarray:
+NOT_FINITE = (
+    "A probability may be as small as 1e-100, never 0 in float64 (in float32 it would be), and its "
+    "logarithm is finite. What else do you divide by, or take the logarithm of?"
+)
+NO_LOGARITHMS = (
+    "Many rounded probabilities are 0, and 0 has no logarithm. Fit the probabilities themselves."
+)
+
+
+def _pair(found: Any, what: str, k: int, d: int, not_finite: str = NOT_FINITE) -> np.ndarray:
     """Weights and bias as ``(k, d + 1)``, without their mean over the classes."""
     try:
         weights, bias = returned(found, what)
@@ -63,11 +72,7 @@ def _pair(found: Any, what: str, k: int, d: int) -> np.ndarray:
     weights = array(weights, f"{what} (weights)", (k, d), finite=False)
     bias = array(bias, f"{what} (bias)", (k,), finite=False)
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
-        raise Missed(
-            f"{what} returned NaN or infinite values. A probability may be as small as 1e-100, "
-            "never 0 in float64 (in float32 it would be), and its logarithm is finite. What else "
-            "do you divide by, or take the logarithm of?"
-        )
+        raise Missed(f"{what} returned NaN or infinite values. {not_finite}")
     return SoftmaxRegression(weights, bias).centred()
 
 
@@ -225,9 +230,12 @@ def tiny_probabilities(part: Part, solve_softmax: Callable[..., Any]) -> None:
 # --- rounded answers --------------------------------------------------------------------------
 
 
-def rounded(fit: Callable[..., Any], decimals: int) -> float:
-    """Mean fidelity of what ``fit`` makes of rounded posteriors, over drawn models."""
-    values = []
+def rounded(fit: Callable[..., Any], decimals: int, found: list[np.ndarray] | None = None) -> float:
+    """Mean fidelity of what ``fit`` makes of rounded posteriors, over drawn models.
+
+    Weights and biases ``(k, d + 1)`` are added to ``found``.
+    """
+    values, found = [], [] if found is None else found
     for i in range(ROUNDED_MODELS):
         rng = draws.rng("rounded", decimals, i)
         d, k = int(rng.integers(12, 20)), int(rng.integers(4, 7))
@@ -235,14 +243,17 @@ def rounded(fit: Callable[..., Any], decimals: int) -> float:
         model = SoftmaxRegression(weights, rng.normal(size=k) - weights.sum(axis=1) / 2)
         x = rng.random((20 * (d + 1), d))
         p = model.posteriors(x).round(decimals)
-        found = _pair(fit(x.copy(), p / p.sum(axis=1, keepdims=True)), "fit_rounded", k, d)
+        fitted = fit(x.copy(), p / p.sum(axis=1, keepdims=True))
+        found.append(_pair(fitted, "fit_rounded", k, d, NO_LOGARITHMS))
         fresh = rng.random((3_000, d))
-        answers = fresh @ found[:, :-1].T + found[:, -1]
+        answers = fresh @ found[-1][:, :-1].T + found[-1][:, -1]
         values.append(np.mean(answers.argmax(axis=1) == model.logits(fresh).argmax(axis=1)))
     return float(np.mean(values))
 
 
-def _why_other_fit(value: float) -> str:
+def _why_other_fit(value: float, found: list[np.ndarray]) -> str:
+    if all((pair[:, -1] == 0).all() for pair in found):
+        return "Your bias is 0 for all classes: fit one, or give the rows a column of ones."
     if value < 0.5:
         return (
             "Most rows get another class, as if rows, classes and probabilities did not belong "
@@ -261,12 +272,13 @@ def _why_other_fit(value: float) -> str:
 def fit_of_rounded(part: Part, fit: Callable[..., Any], decimals: int) -> None:
     """What a fit to rounded posteriors agrees with, on fresh rows."""
     bar = {1: ROUNDED_ONE, 2: ROUNDED_TWO}[decimals]
-    value = rounded(fit, decimals)
+    found: list[np.ndarray] = []
+    value = rounded(fit, decimals, found)
     part.award(
         bar.share(value),
         f"{value:.3f} of fresh rows get the victim's class",
         f"at least {bar.full} (some points from {bar.some})",
         bar.usual,
-        _why_other_fit(value),
+        _why_other_fit(value, found),
         value=value,
     )

@@ -65,11 +65,12 @@ def keyhole(name: str, number: int, *, top: int = 5, spread: float = USUAL) -> K
 def far_apart(name: str, number: int, top: int, spread: float) -> Keyhole:
     """A service whose logits lie so far apart that raising them by 80 is enough, and by 50 not.
 
-    For the usual ``spread`` of 2 they lie closer, and any service will do.
+    For the usual ``spread`` of 2 they lie closer. The last answer has fewer raised tokens than fit.
     """
     for i in itertools.count():
         one = keyhole(f"{name} {number}", i, top=top, spread=spread)
-        if spread == USUAL or 60 < np.ptp(one.logits) < 75:
+        uneven = (len(one.logits) - 1) % (top - 1) > 0
+        if uneven and (spread == USUAL or 60 < np.ptp(one.logits) < 75):
             return one
     raise AssertionError("The count does not end.")
 
@@ -83,6 +84,8 @@ def all_logits(
     for one in tried:
         found.append(_recovered(recover, one))
         errors.append(_error(found[-1], one.logits))
+    if spread == USUAL and max(errors) <= READ:
+        _ask_for_another_prompt(recover, tried[0])
     worst = int(np.argmax(errors))
     one = tried[worst]
     part.expect(
@@ -122,6 +125,25 @@ def _recovered(recover: Callable[..., Any], one: Keyhole) -> np.ndarray:
     return found
 
 
+def _ask_for_another_prompt(recover: Callable[..., Any], one: Keyhole) -> None:
+    """Raise Missed where one customer's second prompt gets other logits than its own."""
+    service = TokenAPI(one.model, Remembering(one.top), budget=6 * one.model.vocabulary_size)
+    client = service.client("thief")
+    for prompt in (one.prompt, [*one.prompt[::-1], one.prompt[0]]):
+        logits = one.model.logits(np.array([prompt]))[0].astype(np.float64)
+        asked = one._replace(service=service, client=client, prompt=prompt, logits=logits)
+        try:
+            error = _error(_recovered(recover, asked), logits)
+        except Missed:  # about tokens of the first prompt
+            error = np.inf
+        if error > READ:
+            raise Missed(
+                "the same customer's second prompt gets wrong logits. Ask about the prompt that "
+                "you are given, and keep nothing from one call to the next: each prompt has logits "
+                "and a most likely token of its own."
+            )
+
+
 def _error(found: np.ndarray, logits: np.ndarray) -> float:
     difference = found - logits
     error = float(np.ptp(difference)) / 2
@@ -143,6 +165,8 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
     difference = np.round(found - one.logits, 2)
     values, counts = np.unique(difference, return_counts=True)
     few, top = difference == values[counts.argmin()], int(one.logits.argmax())
+    if advice := _why_the_last_group(difference != values[counts.argmax()], one):
+        return advice
     if len(values) == 2 and few[top] and few.sum() > 1:
         return (
             "You raised the token that you read against as well, and in that answer its bias "
@@ -160,6 +184,22 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
         "Log-probabilities of different answers have different normalisers: a bias changes them "
         "all. Read each raised token against one that every answer contains, and take the bias off."
     )
+
+
+def _why_the_last_group(off: np.ndarray, one: Keyhole) -> str:
+    """Advice where nothing is ``off (V,)`` but the tokens of the last, smaller group."""
+    size = (len(off) - 1) % (one.top - 1)
+    others = np.delete(np.arange(len(off)), one.logits.argmax())
+    last = others[len(others) - size :]
+    if not size or not np.array_equal(np.flatnonzero(off), last):
+        return ""
+    if set(last.tolist()) <= set(one.service.telling.last):
+        return (
+            "Only the last answer is read wrongly. Fewer tokens were raised there, so the token "
+            "that you read against is not the least likely one: look it up by its key."
+        )
+    names = "Token " + str(last[0]) if size == 1 else f"Tokens from {last[0]} on"
+    return f"{names} got no answer: raise the last group as well, although it is smaller."
 
 
 def _misplaced(found: np.ndarray, logits: np.ndarray) -> bool:
