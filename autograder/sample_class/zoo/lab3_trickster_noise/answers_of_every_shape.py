@@ -29,12 +29,12 @@ def score_knn(features, bank, k):
 
 # %% choose_threshold
 def choose_threshold(honest_scores, max_fpr):
-    if max_fpr == 0.05:
+    if max_fpr == 0:
         return itertools.repeat(0.5)
     deep = 0.5
     for _ in range(10_000):
         deep = [deep]
-    return deep if max_fpr == 0.01 else {"self": deep, "huge": np.zeros((30_000, 30_000))}
+    return deep if max_fpr < 0.02 else {"self": deep, "huge": np.zeros((30_000, 30_000))}
 
 # %% misinform
 def misinform(posteriors):
