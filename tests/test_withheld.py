@@ -7,7 +7,9 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import shutil
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -294,8 +296,26 @@ def of_a_module_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     return alias
 
 
+def of_a_copied_file(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(ood.__file__, f"{folder}/my_scores.py")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, "my_scores", raising=False)
+        return importlib.import_module("my_scores").score_msp
+
+
+def of_its_text(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    names: dict[str, Any] = {"np": np}
+    exec(inspect.getsource(ood.score_msp), names)
+    return names["score_msp"]
+
+
 @pytest.mark.parametrize(
-    "reach", [made_of_its_code, behind_another, of_a_module_that_is_gone, loaded_again]
+    "reach",
+    [
+        *(made_of_its_code, behind_another, of_a_module_that_is_gone, loaded_again),
+        *(of_a_copied_file, of_its_text),
+    ],
 )
 def test_every_copy_in_the_process_refuses(
     reach: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -304,6 +324,64 @@ def test_every_copy_in_the_process_refuses(
     with refusing(("trickster.ood.score_msp",), copies=True), pytest.raises(Withheld):
         answer(X)
     assert answer(X).tolist() == [0.7, 0.4]
+
+
+CODE = ood.score_msp.__code__
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        *(loaded_again, of_a_copied_file, of_its_text),
+        lambda monkeypatch: types.FunctionType(CODE, vars(ood)),
+        lambda monkeypatch: importlib.reload(ood).score_msp,
+        lambda monkeypatch: eval(CODE, {"posteriors": X}),
+    ],
+    ids=["file", "copied file", "text", "code", "reload", "run"],
+)
+def test_a_copy_that_is_made_during_the_check_refuses(
+    reach: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing(("trickster.ood.score_msp",), copies=True), pytest.raises(Withheld):
+        reach(monkeypatch)(X)
+    assert not withheld._sought
+
+
+def test_a_copied_class_refuses_with_its_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {"__name__": "mine"}
+    exec(Path(limiters.__file__).read_text(encoding="utf-8"), names)
+    mine = names["TokenBucket"](1, 3)
+    with refusing(("trickster.limiters.TokenBucket",), copies=True):
+        for use in (lambda: mine.allow("a", 0.0), lambda: names["TokenBucket"](1, 3)):
+            with pytest.raises(Withheld):
+                use()
+    assert mine.allow("a", 0.0)
+
+
+def test_what_is_typed_into_a_cell_or_differs_is_no_copy() -> None:
+    """The report names what was pasted; a right answer may have the same words."""
+    text = inspect.getsource(ood.score_msp)
+    typed = compile(text, "/tmp/ipykernel_7/123.py", "exec")
+    other = compile(text.replace("np.max(posteriors", "np.max(1 * posteriors"), "<string>", "exec")
+    before: dict[str, Any] = {"np": np}
+    exec(typed, before)
+    with refusing(("trickster.ood.score_msp",), copies=True):
+        assert before["score_msp"](X).tolist() == [0.7, 0.4]
+        for code in (typed, other):
+            names: dict[str, Any] = {"np": np}
+            exec(code, names)
+            assert names["score_msp"](X).tolist() == [0.7, 0.4]
+        with refusing(KNN, copies=True):  # whose guards are made of the library's code
+            assert before["score_msp"](X).tolist() == [0.7, 0.4]
+
+
+def test_no_solution_is_a_copy() -> None:
+    """However it is loaded: its documentation differs, if nothing else."""
+    texts = {text for _, name in every_name() for text in withheld._texts_of(name)[1]}
+    for path in Path(withheld.HERE).parent.glob("solutions/lab*/lab*.py"):
+        whole = compile(path.read_text(encoding="utf-8"), path.name, "exec")
+        for code in codes_in(whole):
+            assert withheld._text(code) not in texts, (path.name, code.co_qualname)
 
 
 # --- all checks of the course -------------------------------------------------------------------
@@ -349,23 +427,10 @@ def test_every_name_refuses_during_its_check_and_works_after(who: str, name: str
 
 # Library functions that call a withheld one and are no answer to its exercise, with the reason.
 NO_ANSWER = {
-    ("lab1.build_victim", "trickster.adaptive_attacks.explained"): "returns answers, no network",
-    ("lab1.build_victim", "trickster.adaptive_attacks.small_loss"): "returns answers, no network",
-    ("lab1.train_victim", "trickster.adaptive_attacks.explained"): "returns answers, no network",
-    ("lab1.train_victim", "trickster.adaptive_attacks.small_loss"): "returns answers, no network",
     ("lab1.train_victim", "trickster.demos.DemoB.run"): "calls scikit-learn's fit",
     ("lab1.train_victim", "trickster.ood.OutlierExposure.fit"): "calls scikit-learn's fit",
     ("lab1.train_victim", "trickster.solvable.fit_softmax"): "calls scikit-learn's fit",
-    ("lab1.predict_proba", "trickster.adaptive_attacks.explained"): "asks no network but its own",
-    ("lab1.predict_proba", "trickster.attacks.train_clone"): "serves no network but its own",
-    ("lab1.predict_proba", "trickster.attacks.train_clones"): "serves no network but its own",
-    ("lab2.collect", "trickster.attacks.steal"): "returns a clone, no answers",
-    ("lab2.collect", "trickster.attacks.steal_jacobian"): "returns a clone, no answers",
-    ("lab2.train_clone", "trickster.adaptive_attacks.explained"): "returns answers, no clone",
-    ("lab2.train_clone", "trickster.adaptive_attacks.small_loss"): "returns answers, no clone",
-    ("lab2.fidelity", "trickster.evaluation.accuracy"): "whose labels to give it is the exercise",
-    ("lab4.ladder", "trickster.adaptive_attacks.explained"): "returns answers put right, no rungs",
-    ("lab4.ladder", "trickster.adaptive_attacks.small_loss"): "a thief, who labels for himself",
+    ("lab6.tell", "trickster.services.TokenAPI.__init__"): "makes one that refuses",
 }
 
 

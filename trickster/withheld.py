@@ -7,11 +7,14 @@ object itself has another body for that time. Other exercises may use it, and so
 own functions, whose code names it.
 
 In grading, a student's functions run in a process of their own, and it is there that the library
-must refuse: the referee sees to that with :func:`refused_by`.
+must refuse: the referee sees to that with :func:`refused_by`. There, copies of the library's code
+refuse as well, wherever it was loaded from. Only what is typed into a cell is never taken for a
+copy: a right answer may well have the library's words.
 """
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
 import pkgutil
@@ -21,6 +24,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from inspect import CO_OPTIMIZED
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -32,6 +38,7 @@ HARMLESS = ("__repr__", "__str__", "__eq__", "__hash__")
 MAKING = ("__init__", "__new__")  # what code calls by the name of the class
 
 Refuse = Callable[[tuple[str, ...]], AbstractContextManager[None]]
+Text = tuple[Any, ...]  # what `_text` returns
 
 
 class Withheld(Exception):
@@ -52,6 +59,7 @@ CHECKS = os.path.join(HERE, "checks", "")
 
 _lock = threading.RLock()
 _withheld: dict[FunctionType, tuple[int, CodeType]] = {}  # by how many checks, and the own body
+_sought: list[str] = []  # the names whose copies may not be run now
 _lifted: ContextVar[bool] = ContextVar("lifted", default=False)
 _refuse: ContextVar[Refuse | None] = ContextVar("who refuses", default=None)
 
@@ -100,13 +108,17 @@ def refusing(names: Iterable[str], *, copies: bool = False) -> Iterator[None]:
     """As long as this lasts, the functions and classes ``"module.name"`` refuse in this process.
 
     With ``copies``, so do those of a module that was loaded more than once, or whose names mean
-    something else by now; to find them takes a tenth of a second. Raises ImportError or
-    AttributeError for a name that does not exist, TypeError for neither function nor class.
+    something else by now, and copies of their code, as :func:`_is_copy` says; to find them takes a
+    tenth of a second. Raises ImportError or AttributeError for a name that does not exist,
+    TypeError for neither function nor class.
     """
+    names = tuple(names)
     with ExitStack() as stack:
-        for function, guard in _guarded(tuple(names), copies):
+        for function, guard in _guarded(names, copies):
             _switch_on(function, guard)
             stack.callback(_switch_off, function)
+        if copies and names:
+            stack.enter_context(_running_no_copy_of(names))
         yield
 
 
@@ -164,9 +176,16 @@ def _function_in(found: Any) -> FunctionType | None:
 def _guarded(names: tuple[str, ...], copies: bool) -> Iterator[tuple[FunctionType, _Guard]]:
     """Every function behind the names."""
     search = gc.get_objects() if copies and names else []
-    known = [one for one in search if type(one) is FunctionType]
+    places = frozenset().union(*(_texts_of(name)[0] for name in names)) if search else ()
+    known = [  # a hundred thousand functions: only the few that could be meant
+        one
+        for one in search
+        if type(one) is FunctionType
+        and (one.__code__.co_qualname in places or one.__code__.co_filename.startswith(HERE))
+    ]
     for name in names:
-        there = dict.fromkeys([*functions_of(name), *(one for one in known if _is_of(name, one))])
+        found = (one for one in known if _is_of(name, one) or _is_copy(name, _own_body(one)))
+        there = dict.fromkeys([*functions_of(name), *found])
         friends = frozenset(map(_own_body, there))
         for function in there:
             *_, owner, own_name = ("", *function.__qualname__.split("."))
@@ -186,6 +205,95 @@ def _is_of(name: str, function: FunctionType) -> bool:
     place = f"{__package__}.{module}.{code.co_qualname}"
     own = place == name or place.startswith(f"{name}.")
     return own and code.co_name not in HARMLESS
+
+
+# --- copies of its code -------------------------------------------------------------------------
+
+
+def _is_copy(name: str, code: CodeType) -> bool:
+    """Whether code from elsewhere is that of ``name`` to the last word: a file or text was copied.
+
+    Not what somebody has typed into a cell.
+    """
+    places, texts = _texts_of(name)
+    return code.co_qualname in places and not _is_typed(code) and _text(code) in texts
+
+
+def _is_typed(code: CodeType) -> bool:
+    """Whether the code is that of a notebook's cell; the kernel names its files like this."""
+    return Path(code.co_filename).parent.name.startswith("ipykernel_")
+
+
+@cache
+def _texts_of(name: str) -> tuple[frozenset[str], frozenset[Text]]:
+    """The qualified names of ``name`` and of its methods, and their texts in the library's file."""
+    _, module, own = name.split(".", 2)
+    path = Path(HERE, f"{module}.py")
+    whole = ast.parse(path.read_bytes())
+    first = own.partition(".")[0]
+    alone = [one for one in whole.body if getattr(one, "name", "") == first]
+    codes = [
+        code
+        for tree in (whole, ast.Module(alone, []))  # by itself, it is not compiled quite the same
+        for code in _codes_in(compile(tree, str(path), "exec", dont_inherit=True))
+        if f"{code.co_qualname}.".startswith(f"{own}.") and _is_function(code)
+    ]
+    return frozenset(code.co_qualname for code in codes), frozenset(map(_text, codes))
+
+
+def _is_function(code: CodeType) -> bool:
+    """Whether it is the code of a function that counts, and neither of a class nor inside one."""
+    inner = "<" in code.co_qualname  # a comprehension, a lambda, a local function
+    return bool(code.co_flags & CO_OPTIMIZED) and not inner and code.co_name not in HARMLESS
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _codes_in(const)
+
+
+def _text(code: CodeType) -> Text:
+    """All that code says, its documentation included, but not where it was written."""
+    consts = tuple(
+        _text(one) if isinstance(one, CodeType) else (type(one), one) for one in code.co_consts
+    )
+    return code.co_qualname, code.co_code, code.co_names, code.co_varnames, consts
+
+
+@contextmanager
+def _running_no_copy_of(names: tuple[str, ...]) -> Iterator[None]:
+    """As long as this lasts, code that holds a copy cannot be run or made a function either."""
+    _add_audit_hook()
+    _sought.extend(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            _sought.remove(name)
+
+
+@cache
+def _add_audit_hook() -> None:
+    """Once: Python keeps it for good."""
+    sys.addaudithook(_before)
+
+
+def _before(event: str, given: tuple[Any, ...]) -> None:
+    """Raise Withheld before a copy is run (`exec`, an import) or made a function."""
+    if not _sought or event not in ("exec", "function.__new__"):
+        return
+    code = given[0]
+    if not isinstance(code, CodeType) or sys._getframe(1).f_code is _copy.__code__:
+        return
+    for one in _codes_in(code):
+        for name in _sought:
+            if _is_copy(name, one):
+                raise Withheld(SENTENCE.format(name=name))
+
+
+# --- the bodies of functions --------------------------------------------------------------------
 
 
 def _own_body(function: FunctionType) -> CodeType:

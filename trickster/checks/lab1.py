@@ -32,6 +32,8 @@ THIEVES = (  # who build networks and train them
     "trickster.attacks.train_clones",
     "trickster.attacks.steal",
     "trickster.attacks.steal_jacobian",
+    "trickster.adaptive_attacks.explained",
+    "trickster.adaptive_attacks.small_loss",
 )
 
 # --- exercise 1 --------------------------------------------------------------------
@@ -50,6 +52,7 @@ KNOWS = 0.75  # of the clothes: no untrained network sorts them as well, whateve
     withholds=(
         "trickster.models.cnn",
         "trickster.models.mlp",
+        "trickster.models.vgg",
         "trickster.attacks.TrainingSet.network_and_targets",
         "trickster.scenario.train_victim",
         *THIEVES,
@@ -215,7 +218,7 @@ def train_victim(
 # --- exercise 3 --------------------------------------------------------------------
 
 
-@check("Exercise 3, predict_proba", 4, withholds=("trickster.models.Classifier",))
+@check("Exercise 3, predict_proba", 4, withholds=("trickster.models.Classifier", *THIEVES))
 def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> None:
     """Distributions, in evaluation mode, row for row, and the model left as it was found."""
     network, x = live_model.draw()

@@ -34,6 +34,8 @@ FEW_NUMBERS = 10_000  # of a counterexample, whose rows the shown bug squares
         "trickster.defenses.hard_labels",
         "trickster.defenses.top_k",
         "trickster.defenses.round_posteriors",
+        "trickster.adaptive_attacks.explained",
+        "trickster.adaptive_attacks.small_loss",
     ),
 )
 def ladder(

@@ -33,6 +33,10 @@ KEYED = (
     "trickster.defenses.CellLie",
     "trickster.defenses.Trickster",  # it calls the others
 )
+KINDS = tuple(  # of outliers: each is a part of the answer
+    f"trickster.pools.{name}"
+    for name in ("_turned", "_overlaid", "_pasted", "_tiles", "_inverted", "_grey", "_colours")
+)
 
 # --- exercise 1 --------------------------------------------------------------------
 
@@ -83,7 +87,7 @@ def small_loss(sheet: Sheet, small_loss: Callable[..., Any]) -> None:
 @check(
     "Exercise 3, a detector that has never seen this thief",
     4,
-    withholds=("trickster.pools.outliers", "trickster.ood.OutlierExposure"),
+    withholds=("trickster.pools.outliers", *KINDS, "trickster.ood.OutlierExposure"),
 )
 def detector(sheet: Sheet, make_outliers: Callable[..., Any], score: Callable[..., Any]) -> None:
     """Outliers from honest pictures; scores of honest and weird inputs, asked about mixed."""
@@ -189,6 +193,7 @@ def ask_twice(sheet: Sheet, ask_twice: Callable[..., Any]) -> None:
         "trickster.probing.walking",
         "trickster.probing.permutation_between",
         "trickster.probing._moved",
+        "trickster.probing._bisect",
     ),
 )
 def walk_to_edge(sheet: Sheet, walk_to_edge: Callable[..., Any]) -> None:

@@ -33,7 +33,11 @@ def solve_softmax(sheet: Sheet, solve_softmax: Callable[..., Any]) -> None:
         solving_cases.tiny_probabilities(part, solve_softmax)
 
 
-@check("Exercise 2, fit_rounded", 2, withholds=("trickster.exact.fit_rounded",))
+@check(
+    "Exercise 2, fit_rounded",
+    2,
+    withholds=("trickster.exact.fit_rounded", "trickster.solvable.fit_softmax"),
+)
 def fit_rounded(sheet: Sheet, fit_rounded: Callable[..., Any]) -> None:
     """Fidelity of what is recovered from rounded posteriors."""
     for decimals in (2, 1):
@@ -150,7 +154,17 @@ def output_projection(sheet: Sheet, output_projection: Callable[..., Any]) -> No
         logit_cases.projection(part, output_projection)
 
 
-@check("Exercise 6, tell", 3, withholds=("trickster.services.bias_moves_the_token_only",))
+TELLING = (  # one of them for queries with a bias, another for those without: an answer as well
+    "trickster.services.bias_moves_the_token_only",
+    "trickster.services.token_only",
+    "trickster.services.no_bias",
+    "trickster.services.TopTokens",
+    "trickster.services.biased",
+    "trickster.services.most_likely",
+)
+
+
+@check("Exercise 6, tell", 3, withholds=TELLING)
 def tell(sheet: Sheet, tell: Callable[..., Any]) -> None:
     """Honest users keep what they need, and five thieves who know the service get nothing."""
     served, stolen = 0.0, functools.cache(lambda: closing_cases.stolen_anyway(tell))
