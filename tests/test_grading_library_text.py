@@ -93,7 +93,37 @@ def test_the_methods_of_a_class_are_found_one_by_one() -> None:
         ("getattr(f, '__code__')", ["__code__"]),
         ("from joblib import Parallel, delayed", ["joblib"]),
         ("import gc\ngc.get_referents(f)", ["get_referents"]),
+        ("import os\nif os.fork() == 0:\n    pass", ["fork"]),
+        ("import os\nos.execvp('python', [])", ["execvp"]),
+        ("import gc\nfor one in gc.get_objects():\n    pass", ["get_objects"]),
+        ("[one for one in found if one.__name__ == 'Agent']", ["Agent"]),
+        ("object.__subclasses__()", ["__subclasses__"]),
+        ("error.__traceback__.tb_frame.f_globals", ["f_globals", "tb_frame"]),
+        ("shutil.copy('/course/trickster/ood.py', 'mine.py')", ["/course", "ood.py"]),
+        ("next(Path('/').rglob('evaluation.py'))", ["evaluation.py"]),
+        ("open(sys.path[0] + '/trickster/x')", ["sys.path"]),
+        ("os.environ['PYTHONPATH']", ["PYTHONPATH"]),
+        ("getattr(trickster, 'with' + 'held')", ["withheld"]),
+        ("getattr(trickster, ''.join(['with', 'held']))", ["withheld"]),
+        ("getattr(trickster, 'dlehhtiw'[::-1])", ["withheld"]),
+        ("getattr(trickster, f'with{\"held\"}')", ["withheld"]),
+        ("getattr(__builtins__, 'ex' + 'ec')", ["__builtins__"]),
         # What honest code does.
+        ("import sys\nsys.path.append('.')\nsys.path.insert(0, '..')", []),
+        ("import gc, torch\ngc.collect()\ntorch.cuda.empty_cache()", []),
+        ("import shutil\nshutil.copy('clone.pt', 'best.pt')\nshutil.rmtree('runs')", []),
+        ("from pathlib import Path\nPath('runs').mkdir()\nPath('a.txt').write_text('x')", []),
+        ("import os\nos.makedirs('out')\nprint(os.listdir('.'), os.cpu_count())", []),
+        ("DataLoader(TensorDataset(x, y), batch_size=64, num_workers=2)", []),
+        ("from functools import partial, lru_cache\nquery = partial(api.query)", []),
+        ("from concurrent.futures import ThreadPoolExecutor", []),
+        ("import logging, time, warnings\nwarnings.filterwarnings('ignore')", []),
+        ("phase = {'train': 1, 'eval': 2}\nprint('exec' + 'ution time')", []),
+        ("with open('results.json', 'w') as file:\n    json.dump(found, file)", []),
+        ("model.__class__.__name__, x.__dict__, super().__init__()", []),
+        ("text = 'first' + ' and ' + 'second'\nprint(f'{text}: {x:.3f}')", []),
+        ("torch.save(model.state_dict(), 'model.pt')\ntorch.load('model.pt')", []),
+        ("getattr(model, 'eval')()\nimport helper\n'see helper.py'", []),
         ("model.eval()\nfor m in model.modules():\n    m.train()", []),
         ("import re, torch\nre.compile('x')\ntorch.compile(f)", []),
         ("import sys\nprint(sys.version)", []),
@@ -119,6 +149,42 @@ def test_nothing_is_said_of_solutions_nor_of_honest_submissions() -> None:
     assert {who: remarks_on(one, names) for who, one in notebooks.items()} == dict.fromkeys(
         notebooks, ()
     )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "!cp /course/trickster/ood.py mine.py",
+        "!sed s/score_msp/mine/ $(find / -name 'ood*') > mine.py",
+        "found = !python -c 'import trickster.ood as o; print(o)'",
+        "%run /course/trickster/ood",
+        "%%bash\nls",
+        "%%script python\nprint(1)",
+    ],
+)
+def test_commands_that_may_copy_the_library_are_named(source: str) -> None:
+    (remark,) = remarks_on(of_cell(source), [KNN])
+    assert remark.startswith(f"Its code uses {source.split(chr(10))[0][:60]}, which may lead")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "!pip install trickster-labs",
+        "!{sys.executable} -m pip install pandas",
+        "!git clone https://example.org/trickster.git",
+        "!ls -l\n!nvidia-smi\n!python --version",
+        "%matplotlib inline\n%timeit sum([1])\n%run helper.py",
+        "%%writefile helper.py\nx = 1",
+        "%%time\nx = 1",
+    ],
+)
+def test_ordinary_commands_are_not_named(source: str) -> None:
+    assert remarks_on(of_cell(source), [KNN]) == ()
+
+
+def of_cell(source: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
 
 
 def test_nothing_is_said_where_nothing_was_withheld() -> None:

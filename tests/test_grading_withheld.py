@@ -51,11 +51,32 @@ REFUSED = {  # more ways: in test_withheld.py
     "thread": f"{ALIAS} \nimport concurrent.futures as c\npool = c.ThreadPoolExecutor(1)\n"
     "msp = root_sum\ndef root_sum(p):\n    return pool.submit(msp, p).result()",
 }
+REFUSED |= {
+    "copies": "import shutil\nshutil.copy('/course/trickster/ood.py', '/tmp/work/mine.py')\n"
+    "from mine import score_msp as root_sum",
+    "reads": "import inspect, trickster.ood as o\nnames = {}\n"
+    "exec(inspect.getsource(o.score_msp), vars(o) | names, names)\nroot_sum = names['score_msp']",
+    "loads": "import sys\ndef root_sum(p):\n    sys.modules.pop('trickster.ood', 0)\n"
+    "    from trickster.ood import score_msp\n    return score_msp(p)",
+}
 PASTED = inspect.getsource(ood.score_knn)
 AROUND = {
     "pastes": f"import numpy as np\nfrom trickster.ood import unit_rows\n{PASTED}\n{OWN}",
-    "reads": "import inspect, trickster.ood as o\nnames = {}\n"
-    "exec(inspect.getsource(o.score_msp), vars(o) | names, names)\nroot_sum = names['score_msp']",
+    "rewrites": "import inspect, trickster.ood as o\nnames = {}\n"
+    "exec(inspect.getsource(o.score_msp).replace('posteriors', 'p'), vars(o), names)\n"
+    "root_sum = names['score_msp']",
+    "forks": "import os, pickle\nfrom trickster.ood import score_msp\n"
+    "(r1, w1), (r2, w2) = os.pipe(), os.pipe()\n"
+    "if os.fork() == 0:\n    asked, answers = os.fdopen(r1, 'rb'), os.fdopen(w2, 'wb')\n"
+    "    while True:\n        pickle.dump(score_msp(pickle.load(asked)), answers)\n"
+    "        answers.flush()\n"
+    "to_child, from_child = os.fdopen(w1, 'wb'), os.fdopen(r2, 'rb')\n"
+    "def root_sum(p):\n    pickle.dump(p, to_child)\n    to_child.flush()\n"
+    "    return pickle.load(from_child)",
+    "finds": "import gc\nfrom trickster.ood import score_msp as root_sum\n"
+    "for kind in gc.get_objects():\n"
+    "    if isinstance(kind, type) and kind.__name__ == 'Agent':\n"
+    "        kind._withhold = lambda self, names: None",
     "starts": "import subprocess, sys, json, numpy as np\n"
     "CODE = 'import sys, json, numpy as np; from trickster.ood import score_msp; '\\\n"
     "    'print(json.dumps(score_msp(np.array(json.load(sys.stdin))).tolist()))'\n"
@@ -67,14 +88,20 @@ AROUND = {
 }
 TOLD = {
     "pastes": "repeats trickster.ood.score_knn word for word",
-    "reads": "uses exec, inspect",
+    "rewrites": "uses exec, inspect",
+    "forks": "uses fork",
+    "finds": "uses Agent, _withhold, get_objects",
     "starts": "uses subprocess",
-    "unlocks": "uses withheld",
+    "unlocks": "uses refusing, withheld",
 }
 COUNTED = {
     "own": OWN,
     "another": "from trickster import defenses\ndef root_sum(p):\n"
     "    return (p * defenses.hard_labels(p)).sum(axis=1)",
+    "loads_data": "from torch.utils.data import DataLoader\n"
+    "loader = DataLoader(range(8), num_workers=2, persistent_workers=True)\n"
+    "print(len(list(loader)))\n"
+    "def root_sum(p):\n    return p.max(axis=1)",
     "falls_back": "from trickster.ood import score_msp\ndef root_sum(p):\n"
     "    try:\n        return score_msp(p)\n    except Exception:\n        return p.max(axis=1)",
 }
@@ -132,8 +159,11 @@ def test_what_gets_past_it_is_told(
     """In a process of one's own, one can do what one likes: these get their points."""
     record = graded[student]
     assert record.test_points == 4
-    (sentence,) = record.suspicious
+    *measured, sentence = record.suspicious
     assert TOLD[student] in sentence and sentence in record.remark
+    assert len(measured) == (student == "forks")
+    if measured:
+        assert "had started before computed, or ended, during root_sum_test" in measured[0]
     page = root / "feedback" / student / LAB / f"{LAB}.html"
     assert sentence not in words_of(page.read_text(encoding="utf-8"))
 

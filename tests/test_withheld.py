@@ -20,7 +20,17 @@ import numpy as np
 import pytest
 
 import trickster
-from trickster import defenses, limiters, models, ood, withheld
+from trickster import (
+    defenses,
+    evaluation,
+    limiters,
+    models,
+    ood,
+    pools,
+    services,
+    solvable,
+    withheld,
+)
 from trickster.checks.result import CheckResult, Sheet, check
 from trickster.checks.values import array
 from trickster.defenses import Trickster
@@ -432,6 +442,30 @@ NO_ANSWER = {
     ("lab1.train_victim", "trickster.solvable.fit_softmax"): "calls scikit-learn's fit",
     ("lab6.tell", "trickster.services.TokenAPI.__init__"): "makes one that refuses",
 }
+
+
+def single_kinds(honest: np.ndarray, seed: int) -> np.ndarray:
+    rng, other = np.random.default_rng(seed), np.roll(honest, 1, axis=0)
+    return pools._OUTLIERS["overlaid"](honest, other, rng)
+
+
+@pytest.mark.parametrize(
+    ("who", "answers"),
+    [
+        ("lab1.build_victim", [lambda seed=0: models.vgg((1, 28, 28), seed=seed), None]),
+        ("lab2.fidelity", [lambda c, v, x: evaluation.accuracy(c(x), v(x).argmax(axis=1))]),
+        ("lab2.fidelity", [lambda c, v, x: evaluation.utility(c, x, v(x).argmax(axis=1))]),
+        ("lab6.tell", [lambda p, b: (services.token_only(p, b)[0], services.no_bias(p, b)[1])]),
+        ("lab6.tell", [lambda p, b: (services.TopTokens()(p, b)[0], services.most_likely(p, 5))]),
+        ("lab6.fit_rounded", [lambda x, p: solvable.fit_softmax(x, p.argmax(axis=1))]),
+        ("lab5.detector", [single_kinds, lambda rows: rows[:, 0]]),
+    ],
+    ids=["vgg", "accuracy", "utility", "two services", "the undefended one", "fit", "kinds"],
+)
+def test_what_answers_in_another_way_refuses_as_well(who: str, answers: list[Any]) -> None:
+    result = all_checks()[who](*answers)
+    assert "Withheld: trickster." in result.as_text()
+    assert float(result) == 0
 
 
 def library() -> Iterator[tuple[str, types.CodeType]]:

@@ -20,7 +20,12 @@ from autograder.cells import MARKER, grade_id, role
 from autograder.course import CourseError
 from autograder.foreign_text import listed
 from autograder.grading.bounded import Bounds, OverLimit, within
-from autograder.grading.library_text import code_in, repeated, ways_around
+from autograder.grading.library_text import (
+    code_in,
+    repeated,
+    shell_commands,
+    ways_around,
+)
 from autograder.grading.required_cells import without_magics
 
 # Bytes, compressed. Honest submissions hold up to 700 and 3,600; ordinary Python code
@@ -79,7 +84,8 @@ def _on_library(cells: list[str], withheld: list[str]) -> Iterator[str]:
     trees += [inner for tree in trees for inner in code_in(tree)]
     for place in repeated(trees, withheld):
         yield f"Its code repeats {place} word for word, which answers an exercise here."
-    if words := ways_around(trees):
+    commands = [line for source in cells for line in shell_commands(source)]
+    if words := [*ways_around(trees), *commands]:
         yield (
             f"Its code uses {', '.join(words)}, which may lead to the library's own answers past "
             "the test: look at what it does there."

@@ -7,6 +7,7 @@ outputs go into the notebook, everything else that was found out comes back as d
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 import tempfile
@@ -39,6 +40,7 @@ from autograder.sandbox.socket_dir import SOCKET_DIR, shared_socket_dir
 ROOT = Path(__file__).resolve().parents[2]
 CHOOSING = Bounds("Finding out which cells must run", computing=20, waiting=120)
 LEFT_OUT = "(Not run for grading: no test needs this cell.)\n"
+HELP_NS = 100_000  # of computing, and as much a second: an idle process wakes up for less
 MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,80})'")
 NOT_INSTALLED = (
     "(The module {module} is not installed where labs are graded, though it may be on Colab. The "
@@ -120,6 +122,9 @@ class Outcome:
     problems: list[str] = field(default_factory=list)  # mistakes of the course's own checks
     missing: dict[str, list[str]] = field(default_factory=dict)  # modules → the cells that want it
     withheld: set[str] = field(default_factory=set)  # names of the library that tests withheld
+    helped: list[str] = field(
+        default_factory=list
+    )  # tests during which older processes computed or ended
 
 
 def run_notebook(
@@ -267,9 +272,14 @@ class NotebookRunner:
             min(self.settings.timeout or left, left),
             self.settings.grace,
         )
+        before = _others(referee)
         verdict = referee.run_test(
             test.source, test.points, self.trusted.imports, self.trusted.exercises
         )
+        after, least = _others(referee), HELP_NS * (1 + verdict.seconds)
+        helped = any(after.get(one, math.inf) - time > least for one, time in before.items())
+        if helped and verdict.withheld and not referee.kernel.reason:
+            self.outcome.helped.append(name)
         self._left -= verdict.seconds
         self._count += 1
         cell.execution_count = self._count
@@ -286,6 +296,12 @@ class NotebookRunner:
         self.outcome.withheld |= verdict.withheld
         if verdict.problem:
             self.outcome.problems.append(f"{name}: {verdict.problem}")
+
+
+def _others(referee: Referee) -> dict[Any, int]:
+    """The processes beside the kernel, and how long each has computed; none without a sandbox."""
+    manager = referee.kernel.manager
+    return manager.others() if isinstance(manager, SandboxKernelManager) else {}
 
 
 def _ending(ran: CellRun, cell: NotebookNode, limit: float, reason: str) -> list[NotebookNode]:

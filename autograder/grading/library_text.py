@@ -9,41 +9,128 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from textwrap import dedent
 
-from trickster.withheld import functions_of
+from trickster.withheld import HERE, functions_of
 
+ENDINGS = ("", "e", "p", "pe")
 SMALLEST = 75  # nodes of a syntax tree. Up to 71, our own solutions have come to the same text.
 SHORTEST = 80  # characters of a string that may hold code
-# With these, code can run the library's text, or another process in which nothing refuses.
+# With these, code can run the library's text, or another process in which nothing refuses; or it
+# can get at its files, or at what makes the library refuse.
 CALLED = {"exec", "eval", "compile", "__import__"}
 NAMED = {
-    *("inspect", "importlib", "builtins", "runpy", "FunctionType", "get_referents", "ExitStack"),
+    *("inspect", "importlib", "builtins", "runpy", "pkgutil", "marshal", "ctypes", "linecache"),
+    *("cloudpickle", "dill", "oinspect", "FunctionType", "CodeType"),
     *("__code__", "__globals__", "__builtins__", "__loader__", "__spec__", "__file__", "__path__"),
+    *("__cached__", "__closure__", "cell_contents", "__subclasses__", "co_filename", "co_consts"),
     *("subprocess", "multiprocessing", "ProcessPoolExecutor", "joblib", "pty", "system", "popen"),
-    *("posix_spawn", "spawnv", "spawnl", "execv", "execl", "create_subprocess_exec"),
-    *("create_subprocess_shell", "run_cell", "run_code", "_getframe", "sys.modules", "withheld"),
+    *("fork", "forkpty", "Popen", "getoutput", "create_subprocess_exec", "create_subprocess_shell"),
+    *(f"{name}{ending}" for name in ("execv", "execl", "spawnv", "spawnl") for ending in ENDINGS),
+    *("posix_spawn", "posix_spawnp", "run_cell", "run_code", "sys.modules", "os.walk"),
+    *("_getframe", "_current_frames", "settrace", "setprofile", "addaudithook", "tb_frame"),
+    *("f_code", "f_back", "f_globals", "f_locals", "f_builtins", "gi_frame", "gi_code", "cr_frame"),
+    *("get_objects", "get_referents", "get_referrers", "ExitStack"),
+    *("withheld", "_withhold", "refusing", "Agent", "PYTHONPATH"),
 }
+FOLDERS = ("/course", "trickster_referee", "/proc/self")  # anywhere in a string
+SHELLS = re.compile(r"%%(bash|sh|script|system|sx|!|python|pypy|perl|ruby)")
+SHELL_LINE = re.compile(r"\s*([\w, ]+=\s*)?(!|%(sx|system|run|load|pycat|psource)\b)")
+INSTALLS = re.compile(r"\s*!\s*(pip|git|\S*python\S* -m pip|\{?sys.executable\}? -m pip)\b")
+LEADS_TO_LIBRARY = re.compile(
+    r"/course|\btrickster\b|\.py\b.*(>|\bcp\b)|\bcp\b|python\S* -c|\bfind\b"
+)
 
 
 def ways_around(trees: Iterable[ast.AST]) -> list[str]:
     """Those of the names above that the code uses."""
-    found = set()
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.Name):
-            found |= {node.id} & (CALLED | NAMED)
-        elif isinstance(node, ast.Attribute):
-            owner = node.value.id if isinstance(node.value, ast.Name) else ""
-            found |= {node.attr, f"{owner}.{node.attr}"} & NAMED
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            base = f"{getattr(node, 'module', '')}."
-            names = {f"{base}{alias.name}" for alias in node.names}
-            found |= (names | {part for name in names for part in name.split(".")}) & NAMED
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # of getattr, say
-            found |= {node.value} & NAMED
+    found: set[str] = set()
+    for tree in trees:
+        added_to = {id(node.value) for node in ast.walk(tree) if _adds(node)}
+        for node in ast.walk(tree):
+            found |= _names_of(node) & (CALLED | NAMED)
+            text = _folded(node)
+            if text is not None:
+                found |= {text} & NAMED | {one for one in FOLDERS if one in text}
+                found |= {Path(text).name} if _is_source_file(text) else set()
+            if isinstance(node, ast.Attribute) and _dotted(node) == "sys.path":
+                found |= set() if id(node) in added_to else {"sys.path"}
     return sorted(found)
+
+
+def shell_commands(source: str) -> list[str]:
+    """The lines of a cell by which another program gets at the library, at most 60 characters."""
+    lines = source.split("\n")
+    if SHELLS.match(source.lstrip()):
+        return [lines[0][:60]]
+    return [
+        line.strip()[:60]
+        for line in lines
+        if SHELL_LINE.match(line) and not INSTALLS.match(line) and LEADS_TO_LIBRARY.search(line)
+    ]
+
+
+def _names_of(node: ast.AST) -> set[str]:
+    """The names that a node uses, also as `module.name`; `exec` and the like only by themselves."""
+    if isinstance(node, ast.Name):
+        return {node.id}
+    if isinstance(node, ast.Attribute):
+        return {node.attr, _dotted(node)} - CALLED
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = {f"{getattr(node, 'module', '')}.{alias.name}" for alias in node.names}
+        return (names | {part for name in names for part in name.split(".")}) - CALLED
+    return set()
+
+
+def _dotted(node: ast.Attribute) -> str:
+    return f"{node.value.id if isinstance(node.value, ast.Name) else ''}.{node.attr}"
+
+
+def _adds(node: ast.AST) -> bool:
+    """Whether it is `....append` or `....insert`: to `sys.path`, that is nothing odd."""
+    return isinstance(node, ast.Attribute) and node.attr in ("append", "insert", "extend")
+
+
+def _is_source_file(text: str) -> bool:
+    return len(text) < 200 and not re.search(r"\s", text) and Path(text).name in _files()
+
+
+@cache
+def _files() -> frozenset[str]:
+    """The names of the library's own files."""
+    return frozenset(path.name for path in Path(HERE).glob("*.py"))
+
+
+def _folded(node: ast.AST) -> str | None:
+    """A string that is written in pieces, as in `"with" + "held"`; None if it is no string."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        pieces: list[ast.AST] = [node.left, node.right]
+        between: str | None = ""
+    elif isinstance(node, ast.JoinedStr):
+        values = (n.value if isinstance(n, ast.FormattedValue) else n for n in node.values)
+        pieces, between = list(values), ""
+    elif (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "join"
+        and len(node.args) == 1
+        and isinstance(node.args[0], (ast.List, ast.Tuple, ast.Set))
+    ):
+        pieces, between = list(node.args[0].elts), _folded(node.func.value)
+    elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+        whole = _folded(node.value)
+        backwards = ast.unparse(node.slice) == "::-1"
+        return whole[::-1] if whole is not None and backwards else None
+    else:
+        return None
+    texts = [_folded(piece) for piece in pieces]
+    return None if between is None or None in texts else between.join(map(str, texts))
 
 
 def repeated(trees: Iterable[ast.AST], names: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from autograder import records
 from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError
+from autograder.foreign_text import listed
 from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.grading.code_remarks import remarks_on
 from autograder.grading.execution import (
@@ -220,9 +221,22 @@ def draft_record(
         stopped=outcome.stopped,
         limits=tuple(outcome.limits),
         problems=tuple(outcome.problems),
-        code_remarks=remarks_on(notebook, outcome.withheld),
+        code_remarks=(*_on_processes(outcome), *remarks_on(notebook, outcome.withheld)),
     )
     return replace(record, reason=" ".join([*reasons, *record.noted]))
+
+
+def _on_processes(outcome: Outcome) -> tuple[str, ...]:
+    """A sentence where another process may have answered, in which nothing of the library refuses.
+
+    It is measured outside the sandbox: no submission can hide it.
+    """
+    if not outcome.helped:
+        return ()
+    return (
+        f"Processes that its code had started before computed, or ended, during "
+        f"{listed(outcome.helped, 3)}: the library does not refuse there. Look at what they do.",
+    )
 
 
 def _test_record(name: str, maximum: float, outcome: Outcome) -> CellRecord:

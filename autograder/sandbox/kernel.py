@@ -6,6 +6,7 @@ manager, client = start_kernel(limits)                      # started, and it an
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
@@ -78,6 +80,13 @@ class SandboxKernelManager(KernelManager):
     def limit_hit(self) -> str:
         """A sentence on the limit that the submission broke, or ""."""
         return self.provisioner.limit_hit if self.provisioner else ""
+
+    def others(self) -> dict[psutil.Process, int]:
+        """The processes that the kernel has started: see `Sandbox.others`."""
+        sandbox = self.provisioner.sandbox if self.provisioner else None
+        with contextlib.suppress(psutil.Error, OSError):  # the sandbox is ending
+            return sandbox.others() if sandbox else {}
+        return {}
 
     async def _async_pre_start_kernel(self, **options: Any) -> Any:
         if self.provisioner is None:

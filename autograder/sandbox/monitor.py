@@ -6,6 +6,7 @@ what sockets may hold: that belongs to no process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -118,6 +119,15 @@ def descendants(pid1: psutil.Process) -> list[psutil.Process]:
         return found
     except FileNotFoundError:  # a Linux built without these lists: read every process instead
         return pid1.children(recursive=True) if pid1.is_running() else []
+
+
+def computed(pid1: psutil.Process) -> dict[psutil.Process, int]:
+    """For how many nanoseconds each process of a sandbox has computed so far, but the first."""
+    found = {}
+    for process in descendants(pid1):
+        with contextlib.suppress(OSError, ValueError):
+            found[process] = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0])
+    return found
 
 
 def _children(pid: int) -> list[int]:

@@ -69,7 +69,7 @@
 # ```
 #
 # Exercise 4 needs the functions of exercises 1 and 2, yours or these. But `attacks.steal` and
-# `attacks.steal_jacobian` refuse in the checks of exercises 2 and 4. (The one function to write without points,
+# `attacks.steal_jacobian` refuse in the checks of exercises 1, 2 and 4, and `accuracy` refuses in that of exercise 3. (The one function to write without points,
 # `mixed_theft`, has its answer folded below it.)
 # </details>
 

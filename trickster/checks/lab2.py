@@ -15,6 +15,8 @@ from trickster.checks.thresholds import CLONE_FIDELITY, STOLEN_FIDELITY, STOLEN_
 from trickster.checks.values import array, returned
 from trickster.models import softmax
 
+THIEVES = "trickster.attacks.steal", "trickster.attacks.steal_jacobian"
+
 # --- exercise 1 --------------------------------------------------------------------
 
 
@@ -35,15 +37,7 @@ def _meter() -> tuple[PredictionAPI, Client]:
     return service, service.client("thief")
 
 
-@check(
-    "Exercise 1, collect",
-    2,
-    withholds=(
-        "trickster.attacks.collect",
-        "trickster.attacks.steal",
-        "trickster.attacks.steal_jacobian",
-    ),
-)
+@check("Exercise 1, collect", 2, withholds=("trickster.attacks.collect", *THIEVES))
 def collect(sheet: Sheet, collect: Callable[..., Any]) -> None:
     """Pictures and answers row for row, in batches, and exactly the budget."""
     rng = draws.rng("collect", "budgets")
@@ -177,8 +171,7 @@ def _pair(result: Any, n: int, what: str) -> tuple[np.ndarray, np.ndarray]:
         "trickster.attacks.train_clone",
         "trickster.attacks.train_clones",
         "trickster.attacks.TrainingSet.network_and_targets",
-        "trickster.attacks.steal",
-        "trickster.attacks.steal_jacobian",
+        *THIEVES,
         "trickster.adaptive_attacks.explained",
         "trickster.adaptive_attacks.small_loss",
     ),
@@ -213,11 +206,8 @@ def train_clone(sheet: Sheet, train_clone: Callable[..., Any]) -> None:
 @check(
     "Exercise 3, fidelity",
     1,
-    withholds=(
-        "trickster.evaluation.fidelity",
-        "trickster.evaluation.accuracy",  # of the victim's labels: the same
-        "trickster.evaluation.utility",
-        "trickster.evaluation._agreement",
+    withholds=tuple(  # accuracy, too: for the victim's labels it is the same
+        f"trickster.evaluation.{name}" for name in ("fidelity", "accuracy", "utility", "_agreement")
     ),
 )
 def fidelity(sheet: Sheet, fidelity: Callable[..., Any]) -> None:
@@ -236,11 +226,7 @@ POOR_POOLS = 0.56  # the three others end below it, and shapes with any training
 THEFTS = (1, 2, 3)
 
 
-@check(
-    "Exercise 4, steal",
-    7,
-    withholds=("trickster.attacks.steal", "trickster.attacks.steal_jacobian"),
-)
+@check("Exercise 4, steal", 7, withholds=THIEVES)
 def steal(sheet: Sheet, steal: Callable[..., Any]) -> None:
     """Fidelity over three services with 3,000 queries each, never a query over budget."""
     thefts: list[clone_cases.Theft] = []
