@@ -122,6 +122,7 @@ def record(*steps, constants=(), answer=None):
 
 
 PICTURES = {"value": 0}
+LAYERS = "torch.nn.functional"
 AXIS = ["torch.Tensor.flatten", (PICTURES,), {}]
 
 
@@ -148,7 +149,7 @@ AXIS = ["torch.Tensor.flatten", (PICTURES,), {}]
         (record(["torch.relu", (PICTURES,), {}], answer=None) | {"answer": None}, "cannot follow"),
         (record(*[["torch.relu", (PICTURES,), {}]] * 2_001), "2001 steps"),
         # What would take all memory or hours is refused before anything is computed.
-        (record(["torch.Tensor.expand", (PICTURES, 10**9, 64, 1, 28, 28), {}]), "fifty"),
+        (record(["torch.Tensor.expand", (PICTURES, 10**6, 64, 1, 28, 28), {}]), "fifty"),
         (record(["torch.nn.functional.pad", (PICTURES, [10**6] * 4), {}]), "fifty"),
         (record(["torch.nn.functional.interpolate", (PICTURES,), {"size": [9**5] * 2}]), "fifty"),
         (
@@ -173,6 +174,80 @@ def test_a_forged_record_is_refused_at_once(forged, words):
     with pytest.raises(Missed, match=words):
         Rebuilt(forged)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
+def test_a_network_that_writes_into_its_own_constants_is_the_same_for_every_batch():
+    """A constant that grew with each batch would fill the memory after twenty."""
+    twice = ["torch.cat", ([{"constant": 0}, {"constant": 0}],), {}]
+    kept = ["torch.add", ({"value": 1}, 1.0), {"out": {"constant": 0}}]
+    rebuilt = Rebuilt(record(twice, kept, constants=[np.ones(10, np.float32)]) | {"answer": 0})
+    rebuilt.logits(X)
+    assert rebuilt._constants[0].tolist() == [1] * 10
+
+
+EMPTY, LARGE, SIZE = "without any number", "fifty", "a size above 1,000,000"
+FIRST, SECOND, THIRD = {"constant": 0}, {"constant": 1}, {"value": 1}
+ROW = np.zeros((1, 1, 1, 29), np.float32)
+LONG = np.zeros(4_000_000, np.float32)
+PLANE = np.zeros((1, 1, 300, 300), np.float32)
+# Many numbers are read, or kept for a while, although few come out, or none.
+COSTLY = {
+    "nothing, in 2**40 columns": (EMPTY + "|" + SIZE, [
+        [f"{LAYERS}.adaptive_max_pool2d", (PICTURES, [2**40, 0]), {}]], []),
+    "nothing, in rows": (EMPTY, [
+        [f"{LAYERS}.adaptive_avg_pool2d", (PICTURES, [0, 10**6]), {}]], []),
+    "nothing, padded": (EMPTY, [[f"{LAYERS}.pad", (PICTURES, [-28, 0, 10**6, 0]), {}]], []),
+    "nothing, expanded": (EMPTY, [["torch.Tensor.expand", (PICTURES, 0, 64, 1, 28, 28), {}]], []),
+    "nothing, cut out": (EMPTY, [
+        ["torch.Tensor.__getitem__", (PICTURES, {"slice": [0, 0, 1]}), {}]], []),
+    "a constant without numbers": (EMPTY, [AXIS], [np.zeros((0, 3), np.float32)]),
+    "an overflow": (SIZE, [[f"{LAYERS}.conv2d", (PICTURES, FIRST, None, 1, 2**62), {}]], [ROW]),
+    "a wide padding": (LARGE, [[f"{LAYERS}.max_pool2d", (PICTURES, 10**6, 1, 5 * 10**5), {}]], []),
+    "long windows": (LARGE, [
+        AXIS, ["torch.reshape", (THIRD, [1, -1]), {}],
+        *[[f"{LAYERS}.avg_pool1d", ({"value": 2}, 25_000, 1), {}]] * 2], []),
+    "many arguments": ("arguments", [
+        ["torch.Tensor.__getitem__", (PICTURES, (None,) * 200_000), {}]], []),
+    "many axes": (LARGE, [["torch.Tensor.__getitem__", (PICTURES, (None,) * 60), {}]], []),
+    "long sums": (LARGE, [["torch.sum", (FIRST,), {}]] * 2_000, [LONG]),
+    "products of all pairs": (LARGE, [["torch.matmul", (FIRST, SECOND), {}]], [
+        np.zeros((400, 1, 1, 4_000), np.float32), np.zeros((1, 400, 4_000, 1), np.float32)]),
+    "a kernel as large as its map": (LARGE, [
+        [f"{LAYERS}.conv2d", (), {"weight": SECOND, "input": FIRST, "padding": 150}]],
+        [PLANE, PLANE]),
+    "a map between two sizes": (LARGE, [
+        [f"{LAYERS}.interpolate", (FIRST, [1, 50_000]), {"mode": "bilinear", "antialias": True}]],
+        [np.zeros((1, 1, 50_000, 1), np.float32)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COSTLY)
+def test_work_is_counted_not_only_what_comes_out(what):
+    words, steps, constants = COSTLY[what]
+    began = time.process_time()
+    with pytest.raises(Missed, match=words):
+        Rebuilt(record(*steps, constants=constants))
+    assert time.process_time() - began < 5
+
+
+HONEST = {
+    "a small window": ([f"{LAYERS}.max_pool2d", (PICTURES, 2), {}], []),
+    "one large window": ([f"{LAYERS}.avg_pool2d", (PICTURES, 28), {}], []),
+    "a padded window": ([f"{LAYERS}.max_pool2d", (PICTURES, 28, 1, 14), {}], []),
+    "a large number": (["torch.where", (FIRST, PICTURES, -(10**9)), {}], [np.ones(28, bool)]),
+    "up to the end": (
+        ["torch.Tensor.__getitem__", (PICTURES, {"slice": [None, 2**63 - 1, None]}), {}], []),
+    "a wide layer": (["torch.matmul", (PICTURES, FIRST), {}], [np.zeros((28, 5_000), np.float32)]),
+    "many channels": ([f"{LAYERS}.conv2d", (PICTURES, FIRST, None, 1, 2), {}],
+        [np.zeros((256, 1, 5, 5), np.float32)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HONEST)
+def test_what_a_network_for_pictures_does_is_computed(what):
+    step, constants = HONEST[what]
+    assert len(Rebuilt(record(step, constants=constants)).logits(X)) == len(X)
 
 
 def test_only_functions_without_side_effects_can_be_called():

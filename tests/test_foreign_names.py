@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from light_jobs import InThisProcess
 from rich.console import Console
 from toy_course import LAB, built_course
 
@@ -93,7 +94,9 @@ def graded(tmp_path_factory) -> tuple[Path, list[GradingRecord], str]:
         patched.setattr(nbgrader_api, "render", lambda page: "<html></html>")
         for module in (grading, feedback):
             patched.setattr(module, "within", lambda bounds, function, *given: function(*given))
-        found = grade_class(root, root, workers=1, say=str, step=step, began=began, trusted=True)
+        found = grade_class(
+            root, root, say=str, step=step, began=began, trusted=True, executor=InThisProcess()
+        )
     console.class_table(out, found, details=True)
     return root, found, out.file.getvalue()
 

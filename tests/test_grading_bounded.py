@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from light_jobs import InThisProcess
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from toy_course import LAB, built_course
 
@@ -107,7 +108,7 @@ def graded(tmp_path_factory) -> tuple[Path, dict[str, GradingRecord]]:
         patched.setattr(feedback, "SHOWING", replace(feedback.SHOWING, computing=6))
         repairing = replace(submission.REPAIRING, memory=150 * 1024**2)
         patched.setattr(submission, "REPAIRING", repairing)
-        found = grade_class(root, root, workers=1, say=str, trusted=True)
+        found = grade_class(root, root, say=str, trusted=True, executor=InThisProcess())
     return root, {record.student: record for record in found}
 
 

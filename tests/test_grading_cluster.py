@@ -25,6 +25,7 @@ from autograder.grading.executor import Lost
 from autograder.grading.proof import LONGEST_FOLDER, Proof, prove, why_not
 from autograder.grading.run import grade_class
 from autograder.grading.submission import GradedSubmission
+from autograder.grading.watch import OverLimit
 from autograder.options import chosen_executor
 from autograder.records import failed
 from benchmarks.local_cluster import START_S, LocalCluster
@@ -135,6 +136,14 @@ def test_a_worker_that_fails_at_what_others_do_is_left_out() -> None:
         assert job.future.result().record.status == "graded"
     assert bad.strikes == STRIKES and not bad.serves and good.serves
     assert "left out" in bad.left_out and cluster.slots == LOSSES - 1
+
+
+def test_a_job_that_takes_too_much_goes_to_nobody_else_and_nobody_is_blamed() -> None:
+    cluster, job, (bad, good, *_) = job_and_workers()
+    cluster._settle(job, bad, NotDone("killed"))  # by its system, for memory
+    cluster._settle(job, good, Done(Lost(OverLimit("It took more than 10 minutes."))))
+    assert isinstance(job.future.result().error, OverLimit)
+    assert not bad.strikes and not good.strikes
 
 
 def test_two_machines_agree_before_a_submission_fails() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from light_jobs import InThisProcess
 from nbformat import NotebookNode
 from referee_stage import text
 from reference import ROOT
@@ -119,7 +120,8 @@ def test_a_fault_of_the_machine_leaves_a_submission_ungraded(
     folder = tmp_path / ("long" * 30)  # too long for the path of a socket
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    (result,) = grade_class(root, root, workers=1, say=lambda text: None, trusted=True)
+    here = {"trusted": True, "executor": InThisProcess()}
+    (result,) = grade_class(root, root, say=lambda text: None, **here)
     assert result.status == "failed" and not result.refused and "set TMPDIR" in result.reason
     monkeypatch.setattr("tempfile.tempdir", None)
     (result,) = grade_class(root, root, workers=1, say=lambda text: None, trusted=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from light_jobs import fragile
+from light_jobs import InThisProcess, fragile
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.plugins import CsvExportPlugin
@@ -30,14 +30,7 @@ from autograder.cells import grade_id
 from autograder.course import CourseError, Lab, read_course
 from autograder.environment import one_thread
 from autograder.grading import run, single
-from autograder.grading.executor import (
-    Call,
-    InThisProcess,
-    Lost,
-    WorkerProcesses,
-    alone_in,
-    completed,
-)
+from autograder.grading.executor import Call, Lost, WorkerProcesses, alone_in, completed
 from autograder.grading.run import grade_class, publish
 from autograder.records import GradingRecord
 from autograder.reporting import console

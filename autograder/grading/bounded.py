@@ -15,30 +15,16 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from autograder.course import CourseError
 from autograder.grading.executor import die_with
+from autograder.grading.watch import Bounds, OverLimit, megabytes, pickled_error
 
 OUT_OF_MEMORY = 3  # the exit code
 MAX_ANSWER = 256 * 1024**2  # bytes
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class OverLimit(CourseError):
-    """A text needed more than it may use; it would again."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one piece of work may use."""
-
-    what: str  # is being done, for the sentence: "Repairing the notebook"
-    computing: int  # seconds of processor time
-    waiting: float  # seconds altogether, also on a busy machine
-    memory: int = 1024**3  # bytes of address space, beside what the process has already
 
 
 def within(bounds: Bounds, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -84,7 +70,7 @@ def _work(bounds: Bounds, parent: int, writer: int, function: Callable[[], Any])
         except MemoryError:
             raise
         except Exception as error:
-            answer = _as_bytes(error)
+            answer = pickled_error(error)
         with os.fdopen(writer, "wb") as file:
             file.write(answer)
         code = 0
@@ -105,16 +91,6 @@ def _limit(bounds: Bounds) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (bounds.computing, bounds.computing + 1))
 
 
-def _as_bytes(error: Exception) -> bytes:
-    """An exception for the other process; one that cannot be pickled goes by its name and text."""
-    try:
-        answer = pickle.dumps((False, error))
-        pickle.loads(answer)
-    except Exception:
-        answer = pickle.dumps((False, CourseError(f"{type(error).__name__}: {error}")))
-    return answer
-
-
 def _received(bounds: Bounds, reader: int) -> bytes:
     """All that the child writes until it ends."""
     until = time.monotonic() + bounds.waiting
@@ -133,21 +109,17 @@ def _received(bounds: Bounds, reader: int) -> bytes:
         parts.append(block)
         size += len(block)
         if size > MAX_ANSWER:
-            raise OverLimit(f"{bounds.what} gives more than {_size(MAX_ANSWER)}, the limit.")
+            raise OverLimit(f"{bounds.what} gives more than {megabytes(MAX_ANSWER)}, the limit.")
 
 
 def _reason(bounds: Bounds, status: int) -> CourseError:
     """Why the child has ended without an answer."""
     code = os.waitstatus_to_exitcode(status)
     if code == OUT_OF_MEMORY:
-        return OverLimit(f"{bounds.what} needs more than {_size(bounds.memory)} of memory.")
+        return OverLimit(f"{bounds.what} needs more than {megabytes(bounds.memory)} of memory.")
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return OverLimit(
             f"{bounds.what} takes more than {bounds.computing} s of computing: some text in it "
             "is far too long or odd."
         )
     return CourseError(f"{bounds.what} ended without a result ({code}).")
-
-
-def _size(size: int) -> str:
-    return f"{size / 1024**2:,.0f} MB"

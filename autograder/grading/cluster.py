@@ -34,6 +34,7 @@ from autograder.grading.execution import ROOT
 from autograder.grading.executor import Lost, RemoteWorkers
 from autograder.grading.proof import Proof, prove, why_not
 from autograder.grading.submission import GradedSubmission
+from autograder.grading.watch import Bounds, bounds_of
 
 POLL_S = 1.0
 CONNECT_S = 10
@@ -56,6 +57,7 @@ class LostJob(Exception):
 class _Job:
     parcel: Parcel
     future: Future[Any]
+    bounds: Bounds | None = None
     begun: bool = False
     losses: int = 0
     doubts: int = 0
@@ -126,7 +128,7 @@ class Cluster(RemoteWorkers):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a module's function of one argument called on a worker."""
         (argument,) = args
-        job = _Job(Parcel.of((fn, argument)), Future())
+        job = _Job(Parcel.of((fn, argument)), Future(), bounds_of(argument))
         if self._failure is not None:
             raise self._failure
         self._loop.call_soon_threadsafe(self._add, job)
@@ -279,10 +281,12 @@ class Cluster(RemoteWorkers):
                 reason = answer.reason
         return visible(reason)
 
-    async def _ask(self, worker: _Worker, job: Parcel) -> Done | NotDone:
+    async def _ask(
+        self, worker: _Worker, job: Parcel, bounds: Bounds | None = None
+    ) -> Done | NotDone:
         key = f"trickster-{self._run}-{next(self._numbers)}"
         sent = self._client.submit(
-            work, job, self._run, key=key, workers=[worker.address], pure=False
+            work, job, self._run, bounds, key=key, workers=[worker.address], pure=False
         )
         try:
             return (await sent).open()
@@ -319,7 +323,7 @@ class Cluster(RemoteWorkers):
             self._running.add(job)
             answer: Done | NotDone = NotDone(GONE)
             try:
-                answer = await self._ask(worker, job.parcel)
+                answer = await self._ask(worker, job.parcel, job.bounds)
             except Exception as error:  # dask has given it up
                 answer = NotDone(f"{type(error).__name__}: {error}")
             finally:  # also where the worker has gone, and this is cancelled
@@ -332,8 +336,9 @@ class Cluster(RemoteWorkers):
         if job.future.done():  # the cluster has failed meanwhile
             return
         if isinstance(answer, Done) and not doubtful(answer.value):
-            for other in job.failed_on:
-                self._strike(other)
+            if not isinstance(answer.value, Lost):  # which nobody could do
+                for other in job.failed_on:
+                    self._strike(other)
             job.future.set_result(answer.value)
             return
         job.failed_on.append(worker)

@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from autograder.course import CourseError
 from autograder.environment import ONE_THREAD
-from autograder.grading.executor import die_with
+from autograder.grading import watch
+from autograder.grading.executor import Lost, die_with
+from autograder.grading.watch import Bounds, OverLimit
 
 ROOT = Path(__file__).resolve().parents[2]
 IDLE_S = 600
@@ -75,10 +77,10 @@ class JobProcess:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def do(self, job: bytes) -> bytes:
-        """The pickled result. Raises EOFError or OSError where the process ends before."""
+    def do(self, job: bytes, bounds: Bounds | None) -> bytes:
+        """The pickled result. Raises EOFError, OSError or OverLimit, as `result_from` does."""
         self._connection.send_bytes(job)
-        return self._connection.recv_bytes()
+        return watch.result_from(self._connection, self._process.pid, bounds)
 
     def end(self) -> None:
         self._process.kill()
@@ -104,8 +106,11 @@ def _start(theirs: Connection) -> subprocess.Popen[bytes]:
     )
 
 
-def work(job: Parcel, run: str) -> Parcel:
-    """Do a job, a pickled (function, argument); returns `Done` or `NotDone`, pickled."""
+def work(job: Parcel, run: str, bounds: Bounds | None = None) -> Parcel:
+    """Do a job, a pickled (function, argument); returns `Done` or `NotDone`, pickled.
+
+    A job that takes more than `bounds` is `Lost`: it would be so on any machine.
+    """
     with _lock:
         _idle[:] = [process for process in _idle if process.alive]
         process = _idle.pop() if _idle else None
@@ -114,7 +119,10 @@ def work(job: Parcel, run: str) -> Parcel:
     with _lock:
         _busy.add(process)
     try:
-        answer = process.do(job.content)
+        answer = process.do(job.content, bounds)
+    except OverLimit as error:
+        process.end()
+        return Parcel.of(Done(Lost(error)))
     except (EOFError, OSError):
         process.end()
         return Parcel.of(NotDone("the process that did it was killed, perhaps for memory"))
@@ -144,13 +152,14 @@ def serve(descriptor: int, parent: int) -> None:
     from autograder.grading.shared_cache import shared_cache
 
     connection = Connection(descriptor)
+    watch.answers_to(connection)
     with shared_cache():
         while connection.poll(IDLE_S):
             try:
                 job = connection.recv_bytes()
             except EOFError:
                 return
-            connection.send_bytes(pickle.dumps(_done(job)))
+            watch.answer(pickle.dumps(_done(job)))
 
 
 def _done(job: bytes) -> Done | NotDone:

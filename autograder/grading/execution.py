@@ -26,6 +26,7 @@ from autograder.environment import one_thread
 from autograder.grading.bounded import Bounds, within
 from autograder.grading.required_cells import needed
 from autograder.grading.secret import drawing
+from autograder.grading.watch import report
 from autograder.native_kernel import NativeKernelManager
 from autograder.referee import name_resolution, outputs
 from autograder.referee.errors import KernelDied
@@ -151,6 +152,7 @@ def run_notebook(
                 continue
             cell.outputs, cell.execution_count = [], None
             if wanted[number - 1]:
+                report(grade_id(cell) or f"cell {number}")
                 runner.run(cell, grade_id(cell) or f"cell {number}", kernel, referee)
             else:
                 cell.outputs = [new_output("stream", name="stdout", text=LEFT_OUT)]

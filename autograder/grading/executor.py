@@ -1,9 +1,10 @@
 """Runs jobs on any `concurrent.futures.Executor`, and the one that this machine's cores make.
 
-A worker that dies costs nobody else's result, and its own job is tried once more, alone. The
-default executor starts processes that compute with one thread each. None of them outlives the
-process that started it, and Ctrl-C reaches that one only: it ends the workers, and with them
-what they were doing.
+A worker that dies costs nobody else's result, and its own job is tried once more, alone. One that
+takes more time or memory than its job may use is killed, and that job is given up. The default
+executor starts processes that compute with one thread each. None of them outlives the process that
+started it, and Ctrl-C reaches that one only: it ends the workers, and with them what they were
+doing, even a loop in C.
 """
 
 from __future__ import annotations
@@ -12,27 +13,26 @@ import ctypes
 import fcntl
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from autograder.course import CourseError
 from autograder.environment import one_thread
+from autograder.grading import watch
+from autograder.grading.watch import Bounds, OverLimit, bounds_of
 
 PR_SET_PDEATHSIG = 1
+LAST_WORDS_S = 10  # for a worker without jobs to end by itself
 LOCK = ".grading"
 
 
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """In place of a result: what the executor raised, twice."""
+    """In place of a result: what the executor raised, twice, or that the job took too much."""
 
     error: BaseException
 
@@ -59,7 +59,8 @@ def completed(
     `next_call` gives what is to be done next, or None while there is nothing: it is asked again
     after each result, so that a result can bring new work. It is asked only when a worker is
     free. The functions must not raise: an exception is taken for the death of a worker, whose
-    call is then repeated while no other runs. If that fails as well, its result is `Lost`.
+    call is then repeated while no other runs. If that fails as well, its result is `Lost`; so it
+    is at once where the call took more than it may use.
     """
     slots = (lambda: executor.slots) if isinstance(executor, RemoteWorkers) else (lambda: workers)
     running: dict[Future[Any], Call] = {}
@@ -72,8 +73,11 @@ def completed(
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 call = running.pop(future)
-                if _error_of(future) is None:
+                error = _error_of(future)
+                if error is None:
                     yield call, future.result()
+                elif isinstance(error, OverLimit):
+                    yield call, Lost(error)
                 else:
                     suspects.append(call)
             while suspects and not running:
@@ -110,55 +114,117 @@ class RemoteWorkers(Executor):
         """How many jobs they can do at once, at this moment; at least 1."""
 
 
-class InThisProcess(Executor):
-    """Does each job at once, while it is submitted: for one job, or one worker."""
+class LostWorker(Exception):
+    """A worker has ended in the middle of a job."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        with one_thread():
-            future.set_result(fn(*args, **kwargs))
-        return future
+
+class _Worker:
+    """A process on this machine that does one job after the other."""
+
+    def __init__(self) -> None:
+        spawn: Any = multiprocessing.get_context("spawn")
+        self._connection, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_serve, args=(theirs, os.getpid()))
+        with one_thread(), _no_interrupt():  # it inherits both
+            self.process.start()
+        theirs.close()
+
+    def do(self, job: bytes, bounds: Bounds | None) -> tuple[bool, Any]:
+        """Whether the job succeeded, and what it returned or raised."""
+        self._connection.send_bytes(job)
+        return pickle.loads(watch.result_from(self._connection, self.process.pid, bounds))
+
+    def dismiss(self) -> None:
+        """Let it end by itself, as it has nothing to do."""
+        self._connection.close()
+        self.process.join(LAST_WORDS_S)
+        self.kill()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
 
 
 class WorkerProcesses(Executor):
-    """Processes on this machine, new ones in place of a pool that has lost one.
+    """Processes on this machine, which start when they are needed and take the place of lost ones.
 
-    Left with an exception, it kills them: nobody waits for jobs that are running.
+    An argument that has `bounds` says what its job may use: a worker that takes more is killed, and
+    the job raises OverLimit. Left with an exception, this kills all of them: nobody waits for jobs
+    that are running.
     """
 
     def __init__(self, workers: int):
-        self.workers = workers
-        self._others = set(multiprocessing.active_children())
-        self._pool = self._new_pool()
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        spawn: Any = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(
-            self.workers, spawn, initializer=_prepare, initargs=(os.getpid(),)
-        )
+        self._threads = ThreadPoolExecutor(workers, "waits-for-a-job")
+        # A worker ends with the *thread* that started it (`die_with`): this one stays.
+        self._starter = ThreadPoolExecutor(1, "starts-workers")
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._over = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        with one_thread(), _no_interrupt():  # a worker that is starting inherits both
-            try:
-                return self._pool.submit(fn, *args, **kwargs)
-            except BrokenExecutor:
-                self._pool = self._new_pool()
-                return self._pool.submit(fn, *args, **kwargs)
+        bounds = bounds_of(args[0]) if args else None
+        return self._threads.submit(self._do, pickle.dumps((fn, args, kwargs)), bounds)
+
+    def _do(self, job: bytes, bounds: Bounds | None) -> Any:
+        worker = self._free()
+        try:
+            succeeded, value = worker.do(job, bounds)
+        except BaseException as error:
+            with self._lock:
+                self._all.discard(worker)
+            worker.kill()
+            if isinstance(error, OverLimit):
+                raise
+            raise LostWorker("its process was killed") from error
+        with self._lock:
+            self._idle.append(worker)
+        if succeeded:
+            return value
+        raise value
+
+    def _free(self) -> _Worker:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        worker = self._starter.submit(_Worker).result()
+        with self._lock:
+            self._all.add(worker)
+            over = self._over
+        if over:
+            worker.kill()
+        return worker
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        if wait:
+            for worker in self._all:
+                worker.dismiss()
+            self._all.clear()
+            self._starter.shutdown()
 
     def __exit__(self, kind: Any, *details: Any) -> None:
         if kind is not None:
-            for worker in set(multiprocessing.active_children()) - self._others:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            with self._lock:
+                self._over, running = True, list(self._all)
+            for worker in running:
                 worker.kill()
         self.shutdown(cancel_futures=True)
 
 
-def workers_for(jobs: int, workers: int) -> Executor:
-    """What runs this many jobs on this machine, `workers` at a time."""
-    used = min(workers, jobs)
-    return WorkerProcesses(used) if used > 1 else InThisProcess()
+def workers_for(jobs: int, workers: int) -> WorkerProcesses:
+    """What runs this many jobs on this machine, `workers` at a time.
+
+    Also one job has a process of its own: this one must be able to end it.
+    """
+    return WorkerProcesses(max(1, min(workers, jobs)))
+
+
+def in_own_process(function: Callable[[Any], Any], argument: Any) -> Any:
+    """What the function returns or raises; OverLimit, LostWorker where its process does not end."""
+    with WorkerProcesses(1) as pool:
+        return pool.submit(function, argument).result()
 
 
 @contextmanager
@@ -180,6 +246,22 @@ def _prepare(parent: int) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     die_with(parent)
+
+
+def _serve(connection: Connection, parent: int) -> None:
+    """Do jobs, in a worker, until there are none."""
+    _prepare(parent)
+    watch.answers_to(connection)
+    while True:
+        try:
+            function, args, kwargs = pickle.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            result = pickle.dumps((True, function(*args, **kwargs)))
+        except Exception as error:
+            result = watch.pickled_error(error)
+        watch.answer(result)
 
 
 def die_with(parent: int) -> None:

@@ -35,12 +35,13 @@ from autograder.grading.submission import (
     GradedSubmission,
     Job,
     grade_submission,
+    lost,
     points_in,
     reason_of,
 )
 from autograder.grading.submitted import Submission, find_submissions
 from autograder.nbgrader_api import MissingEntry
-from autograder.records import CellRecord, GradingRecord, failed
+from autograder.records import CellRecord, GradingRecord
 from autograder.repair.salvage import FileText
 from autograder.reporting.html import write_report
 from trickster.files import write_atomically
@@ -311,10 +312,7 @@ class ClassRun:
 
     def _recorded(self, job: Job, graded: GradedSubmission | Lost) -> GradingRecord:
         """Enter a graded submission in the gradebook; a failed one loses its earlier score."""
-        if isinstance(graded, Lost):
-            record = failed(job.lab, job.student, KILLED, inputs=job.inputs)
-        else:
-            record = graded.record
+        record = lost(job, graded.error) if isinstance(graded, Lost) else graded.record
         records.remove(self.course_root, job.student, job.lab)
         if not isinstance(graded, Lost) and record.status != "failed":
             marks = self.marks.get((job.lab, job.student), {})

@@ -24,7 +24,9 @@ from autograder.cells import grade_id, headings_of, is_model_answer, role, to_te
 from autograder.course import SECRET, CourseError, Lab, list_labs, read_course
 from autograder.grading import secret
 from autograder.grading.execution import RunSettings, require_sandbox
-from autograder.grading.submission import Job, grade_submission
+from autograder.grading.executor import LostWorker, in_own_process
+from autograder.grading.submission import Job, grade_submission, why_lost
+from autograder.grading.watch import OverLimit
 from autograder.records import CellRecord, GradingRecord
 from autograder.repair.salvage import read_file, read_submission
 from autograder.reporting.console import cell_points, number
@@ -73,7 +75,10 @@ def grade_notebook(
     )
     say(f"Grading {path.name}; this takes about a minute ...")
     say(AS_IN_THE_CLASS.format(path=folder / SECRET) if known else AFRESH)
-    graded = grade_submission(job)
+    try:
+        graded = in_own_process(grade_submission, job)
+    except (OverLimit, LostWorker) as error:
+        raise CourseError(f"{path} could not be graded: {why_lost(error)}") from error
     if graded.record.status == "failed":
         raise CourseError(f"{path} could not be graded: {graded.record.reason}")
     return OwnGrade(lab, graded.record, nbformat.reads(graded.notebook, as_version=4))

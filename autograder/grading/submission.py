@@ -7,6 +7,7 @@ run in any process on any machine that has this repository's software. What need
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,9 @@ from autograder.cells import grade_id, points_of, role, to_text
 from autograder.course import CourseError
 from autograder.foreign_text import listed
 from autograder.grading.bounded import Bounds, OverLimit, within
-from autograder.grading.code_remarks import remarks_on
+from autograder.grading.code_remarks import LOOKING, remarks_on
 from autograder.grading.execution import (
+    CHOOSING,
     Outcome,
     RunSettings,
     TrustedCells,
@@ -30,17 +32,34 @@ from autograder.grading.execution import (
 )
 from autograder.grading.file_choice import choose
 from autograder.records import CellRecord, GradingRecord, failed
+from autograder.referee.session import TimeLimits
 from autograder.repair import notes
 from autograder.repair.mend import WrongNotebook, check_related, mend
 from autograder.repair.notes import Note
 from autograder.repair.salvage import FileText, NotANotebook, parse_notebook, writable
 from autograder.repair.summary import with_summary
+from autograder.sandbox.limits import GIB, Limits
 from autograder.sanitize.notebook import sanitize
 
 REPAIRING = Bounds("Repairing the notebook", computing=20, waiting=120)
 CLEANING = Bounds("Making the notebook safe to show", computing=20, waiting=120)
 LONGEST_REASON = 1_000  # characters
 KILLED = "the process that graded it was killed, perhaps for memory."
+TOO_MUCH = (
+    "{reason} Honest notebooks need a small part of that: some answer in it is huge, or made to "
+    "keep the grader busy. Look at its code."
+)
+AGAIN = (
+    "It is not tried again unless something changes; to do so anyway: grade --student {student} "
+    "--again."
+)
+# What one job may cost the grader's own process, about twenty times what an honest one does
+# (benchmarks/lab_costs.py): a slow or busy machine may not cost anybody a score.
+COMPUTING_S = 600  # at least, of the processor
+COMPUTING_S_EACH = 120  # for each test; the slowest needs half a minute
+WAITING = 4  # times as long on the clock, since others may use the processor as well
+STARTS = 3  # of the agent in a test, each of which may take `TimeLimits.startup`
+MEMORY = GIB  # beside what the student's code may use, as both may load the same data
 
 
 class Refused(CourseError):
@@ -62,6 +81,26 @@ class Job:
     former: Mapping[str, frozenset[float]] = field(default_factory=dict)  # points of earlier days
     hidden: tuple[str, ...] = ()  # folders that no submission may see
     refusal: str = ""  # why there is no text that could be graded
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the grader's process may use for this, beyond which it is killed."""
+        tests = len(points_in(_notebook(self.source)))
+        return job_bounds(self.settings, tests)
+
+
+def job_bounds(settings: RunSettings, tests: int) -> Bounds:
+    """What a job may use that grades a notebook with so many tests."""
+    computing = max(COMPUTING_S, COMPUTING_S_EACH * tests)
+    steps = sum(step.waiting for step in (REPAIRING, CHOOSING, LOOKING, CLEANING))
+    each = STARTS * TimeLimits().startup + settings.grace
+    students = settings.startup_timeout + settings.notebook_timeout + settings.grace
+    return Bounds(
+        "Grading it",
+        computing,
+        WAITING * computing + steps + students + tests * each,
+        Limits(**settings.limits).memory + MEMORY,
+    )
 
 
 @dataclass(frozen=True)
@@ -88,6 +127,20 @@ def grade_submission(job: Job) -> GradedSubmission:
     maximum = sum(points_in(_notebook(job.source)).values())
     record = replace(record, maximum=maximum, inputs=job.inputs, seconds=seconds)
     return GradedSubmission(record, text)
+
+
+def why_lost(error: BaseException) -> str:
+    """A sentence on a job that has brought no result."""
+    return TOO_MUCH.format(reason=error) if isinstance(error, OverLimit) else KILLED
+
+
+def lost(job: Job, error: BaseException) -> GradingRecord:
+    """The record of a submission whose job has brought no result."""
+    over, reason = isinstance(error, OverLimit), why_lost(error)
+    if over:  # where it is not, the next run may have more luck
+        reason = f"{reason} {AGAIN.format(student=shlex.quote(job.student))}"
+    maximum = sum(points_in(_notebook(job.source)).values())
+    return failed(job.lab, job.student, reason, maximum, inputs=job.inputs, refused=over)
 
 
 def _graded(job: Job) -> tuple[GradingRecord, NotebookNode]:

@@ -16,13 +16,9 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from trickster.checks.network_costs import BATCH, Costs, check_arguments
 from trickster.checks.probes import tensors_in
 from trickster.checks.result import Missed
-
-BATCH = 64  # pictures that a network is recorded with, and asked about at a time
-MAX_STEPS = 2_000
-MAX_VALUES = 1_000_000  # numbers for each picture, over all steps; the lab's own needs 20,000
-MAX_FLOPS = 300_000_000  # for each picture; the lab's own needs 6 million
 
 
 def _named(prefix: str, owner: Any, names: str) -> dict[str, Any]:
@@ -100,7 +96,9 @@ class Rebuilt:
             self._answer = record["answer"]
         except (TypeError, ValueError, KeyError, AttributeError):
             raise Missed("what arrived of your network could not be read.") from None
-        for name, _, _ in self._steps:
+        costs = Costs(len(self._steps))
+        for name, args, named in self._steps:
+            check_arguments(name[:80], args, named)
             if name not in FUNCTIONS:
                 raise Missed(
                     f"your network calls {name[:80]}, which the check cannot compute. Use torch's "
@@ -112,7 +110,7 @@ class Rebuilt:
                 "the check cannot follow your network from the pictures to its answer: forward "
                 "must compute a tensor from the tensor that it is given."
             )
-        self._weigh()
+        self._weigh(costs)
 
     @property
     def drops_out(self) -> bool:
@@ -129,18 +127,20 @@ class Rebuilt:
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             answers = [
-                self._run(batch.clone(), self._constants) for batch in pictures.split(self.batch)
+                self._run(batch.clone(), [constant.clone() for constant in self._constants])
+                for batch in pictures.split(self.batch)
             ]
         return torch.cat(answers).numpy()[: len(x)]
 
-    def _weigh(self) -> None:
+    def _weigh(self, costs: Costs) -> None:
         """Find out what an answer would cost, with tensors that have a shape and nothing else."""
-        scales = _Scales(len(self._steps))
+        for constant in self._constants:
+            costs.constant(constant)
         pictures = torch.empty(self.batch, 1, 28, 28, device="meta")
         constants = [constant.to("meta") for constant in self._constants]
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            answer = self._run(pictures, constants, scales.weigh)
-        scales.add(counter.get_total_flops())
+            answer = self._run(pictures, constants, costs.weigh)
+        costs.add(counter.get_total_flops())
         if answer.ndim < 1 or len(answer) != self.batch:
             many = "one picture" if self.batch == 1 else f"{self.batch} pictures"
             raise Missed(
@@ -152,7 +152,7 @@ class Rebuilt:
         self,
         pictures: torch.Tensor,
         constants: list[torch.Tensor],
-        weigh: Callable[[str, torch.Tensor, list[torch.Tensor]], None] | None = None,
+        weigh: Callable[[str, Any, Any, list[torch.Tensor]], None] | None = None,
     ) -> torch.Tensor:
         values = [pictures]
         for name, args, named in self._steps:
@@ -162,40 +162,12 @@ class Rebuilt:
             except Exception as error:
                 raise Missed(f"{name} of your network fails in the check: {error}") from None
             if weigh is not None:
-                weigh(name, args[0], results)
+                weigh(name, args, named, results)
             values += results
         try:
             return values[self._answer]
         except (TypeError, IndexError):
             raise Missed("what arrived of your network could not be read.") from None
-
-
-class _Scales:
-    """Adds up what a network costs, and refuses one that costs too much."""
-
-    def __init__(self, steps: int):
-        self.flops = self.values = 0
-        if steps > MAX_STEPS:
-            raise Missed(f"your network computes {steps} steps; the check follows {MAX_STEPS:,}.")
-
-    def weigh(self, name: str, given: Any, results: list[torch.Tensor]) -> None:
-        numbers = sum(result.numel() for result in results)
-        self.values += numbers
-        if self.values > BATCH * MAX_VALUES:
-            raise self._too_large()
-        if "pool" in name:  # no window is larger than the map that it moves over
-            self.add(numbers * given[0, 0].numel())
-
-    def add(self, flops: int) -> None:
-        self.flops += flops
-        if self.flops > BATCH * MAX_FLOPS:
-            raise self._too_large()
-
-    @staticmethod
-    def _too_large() -> Missed:
-        return Missed(
-            "your network is fifty times as large as the one described here: take a smaller one."
-        )
 
 
 def _constant(array: Any) -> torch.Tensor:
