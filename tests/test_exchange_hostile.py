@@ -99,6 +99,13 @@ def test_a_canvas_name_that_reads_as_two_people_s_is_placed_only_with_a_roster(d
     assert desk.students() == ["bo", "jane", "vera"] and has(desk, "vera") == VERA
 
 
+def test_other_digits_in_a_name_are_no_number(desk: Desk) -> None:
+    name = "mal_\uff11\uff11\uff11\uff11_\uff19\uff19_13_6543001_x.ipynb"
+    roster = desk.table("student,name,canvas id\nvera,Vera,1111\nmal,Mal,13\n")
+    desk.collect({name: MAL, canvas("Vera", 1111, 6543002, "a.ipynb"): VERA}, roster=roster)
+    assert desk.students() == ["mal", "vera"] and has(desk, "vera") == VERA
+
+
 def test_canvas_writes_no_name_of_somebody_who_has_only_signs(desk: Desk) -> None:
     desk.collect({"_5_6543001_7_x.ipynb": MAL, canvas("A", 6, 6543002, "a.ipynb"): ADA})
     assert desk.students() == ["5", "a_6"]

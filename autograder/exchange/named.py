@@ -17,26 +17,28 @@ from autograder.exchange import dates
 from autograder.exchange.hand_ins import TEXT_ONLY, HandIn, Located, Recognised
 from autograder.exchange.people import Identity, Roster, plain
 
+# Systems write numbers in ASCII; a name may have other digits, which would compare as the same.
 # Canvas's own part is made of word characters alone. A name without any leaves the line before
 # the number: _12345_67890_lab1.ipynb.
 CANVAS = re.compile(
     r"^(?P<name>.*?)_(?:(?P<late>LATE)_)?(?P<user>\d+)_(?P<attachment>\d+)_(?P<file>.+)$",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 CANVAS_BLIND = re.compile(
     r"^(?:(?P<late>LATE)_)?anon_(?:(?P<late2>LATE)_)?(?P<user>[A-Z0-9]+)_(?P<attachment>\d+)_(?P<file>.+)$",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 CANVAS_NO_FILE = re.compile(r"^.+_(?:text|link)\.html$", re.IGNORECASE)
-ALSO_A_USER = re.compile(r"_(?=(\d+)_(\d+)_.)")
+ALSO_A_USER = re.compile(r"_(?=(\d+)_(\d+)_.)", re.ASCII)
 FAR_BELOW = 100  # how many times lower a number is that Canvas did not give to an upload
 # Moodle writes a blank for each _ in a name.
 MOODLE = re.compile(
     r"^(?P<name>[^_]+)_(?P<participant>\d+)_(?P<type>assign[a-z]+)_(?P<plugin>[a-z]+)(?:_(?P<file>.*))?$",
-    re.DOTALL,
+    re.DOTALL | re.ASCII,
 )
 BLACKBOARD = re.compile(
-    r"^(?P<head>.+?)_attempt_(?P<date>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)$", re.DOTALL
+    r"^(?P<head>.+?)_attempt_(?P<date>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)$",
+    re.DOTALL | re.ASCII,
 )
 IN_BRACKETS = re.compile(r"\(([^()\r\n]+)\)\s*$")
 BLIND = ("participant", "teilnehmer/in", "teilnehmer", "participante", "partecipante", "deelnemer")
