@@ -16,8 +16,19 @@ from autograder import held_back
 from autograder.course import pick_labs
 from trickster import defenses, limiters, ood, withheld
 from trickster.api import RateLimited
-from trickster.checks import ablation_cases, draws, lab4, reader_cases
-from trickster.checks.result import SAME
+from trickster.checks import (
+    ablation_cases,
+    draws,
+    fixtures,
+    lab4,
+    reader_cases,
+    refusal_cases,
+    service_cases,
+    service_traffic,
+)
+from trickster.checks.result import SAME, Missed, Sheet
+from trickster.checks.service_traffic import GREEDY
+from trickster.checks.traffic import FIRST, HONEST, Crowd, Request, Table
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 
@@ -1003,6 +1014,172 @@ def test_layered_services_that_lose_points_late_are_named(made, points, words):
     result = lab4.layered(made, **SMALL)
     assert low <= result <= high
     assert words in in_words(result)
+
+
+# --- exercise 6: limits, refusals, and what is given ------------------------------------
+
+
+def small_crowd():
+    """What came of one service with 200 honest pictures, of which nothing was refused."""
+    crowd = Crowd({HONEST: fixtures.honest_users().rows(slice(200))})
+    return service_cases.Tried([Table(crowd, requests=[Request(FIRST, np.arange(60))])], [])
+
+
+def told(made):
+    """What a learner is told of refusals, or ""."""
+    try:
+        refusal_cases.refusals(made, small_crowd())
+    except Missed as missed:
+        return str(missed)
+    return ""
+
+
+ONE_FOR_ALL = limiters.SlidingWindow(900, 86_400)
+OWN_BUCKETS: dict = {}
+
+
+def a_bucket_of_the_class():
+    """Follows the clock back, and belongs to all services."""
+    bucket = Follows(400 / 86_400, 500)
+    bucket.keys = OWN_BUCKETS
+    return bucket
+
+
+def changing(change, made=making()):  # noqa: B008
+    """A right service that first does something with what it is given."""
+
+    def make_layered(bank, honest):
+        layered = made(bank, honest)
+
+        def changed(x, posteriors, features, key, now):
+            answers = layered(x, posteriors, features, key, now)
+            change(x, posteriors, features)
+            return answers
+
+        return changed
+
+    return make_layered
+
+
+def refusing(error):
+    """A right service that refuses with another ``error``, made of the right one."""
+
+    def make_layered(bank, honest):
+        layered = making()(bank, honest)
+
+        def refuses(*given):
+            try:
+                return layered(*given)
+            except RateLimited as refused:
+                raise error(refused) from None
+
+        return refuses
+
+    return make_layered
+
+
+def bank_in_place(bank, honest):
+    bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    return making()(bank, honest)
+
+
+class RateLimitedOfMyOwn(Exception):
+    pass
+
+
+@pytest.mark.slow
+def test_refusals_right_ways(names):
+    for right in (
+        names["make_layered"],
+        making(tell=defenses.hard_labels),
+        making(limit=lambda: limiters.TokenBucket(400 / 86_400, 500)),
+        making(limit=lambda: Follows(400 / 86_400, 500)),
+        making(limit=lambda: limiters.SlidingWindow(1_000, 86_400)),
+        making(limit=lambda: None),  # no limit costs another part
+        refusing(lambda refused: RateLimited(refused.key, refused.requested, math.inf)),
+        refusing(lambda refused: RateLimitedOfMyOwn("too soon")),
+    ):
+        assert told(right) == ""
+    with draws.grading_with(b"5" * draws.SHORTEST, held_back.load()):
+        assert told(names["make_layered"]) == ""
+
+
+def into(which):
+    def change(*given):
+        given[which][:1] = 0
+
+    return changing(change)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (making(limit=lambda: ONE_FOR_ALL), "make it inside make_layered"),
+        (making(limit=a_bucket_of_the_class), "make it inside make_layered"),
+        (refusing(lambda refused: RateLimited(refused.key, 0, 0.0)), "come back in 0 seconds"),
+        (into(0), "layered writes into what it is given"),
+        (into(1), "layered writes into what it is given"),
+        (into(2), "layered writes into what it is given"),
+        (bank_in_place, "make_layered writes into what it is given"),
+    ],
+)
+def test_refusals_wrong_ways_are_named(made, words):
+    assert words in told(made)
+
+
+class ByDate:
+    """At most 1,000 answers to each key on each date."""
+
+    def __init__(self):
+        self.given = {}
+
+    def allow(self, key, now, n):
+        today = key, now // 86_400
+        if self.given.get(today, 0) + n > 1_000:
+            return False
+        self.given[today] = self.given.get(today, 0) + n
+        return True
+
+
+def greedy(limiter, number):
+    """What the check of one greedy account makes of a limiter."""
+    with draws.grading_with(bytes([number]) * draws.SHORTEST, held_back.load()):
+        requests = service_traffic._greedy(draws.rng("greedy"), 4_000, 10.3 * 86_400)
+    refused = [one for one in requests if not limiter.allow(one.key, one.now, len(one.rows))]
+    crowd = Crowd({HONEST: fixtures.honest_users().rows(slice(2))})
+    with Sheet("one account", 0.5).part("one account", 0.5) as part:
+        table = Table(crowd, GREEDY + 1, requests, refused)
+        service_cases.greedy_account(part, service_cases.Tried([table], []))
+    return part.share, part.result.advice
+
+
+def test_one_account_gets_no_more_than_a_thousand_in_any_24_hours():
+    day = 86_400
+    for right in (
+        lambda: limiters.SlidingWindow(1_000, day),
+        lambda: limiters.SlidingWindow(300, day),
+        lambda: limiters.TokenBucket(700 / day, 300),
+        lambda: limiters.TokenBucket(400 / day, 500),
+    ):
+        assert all(greedy(right(), number)[0] == 1 for number in range(20))
+    for wrong, words in (
+        (lambda: limiters.SlidingWindow(1_010, day), "a window its limit"),
+        (lambda: limiters.TokenBucket(720 / day, 300), "burst + rate"),
+        (lambda: limiters.TokenBucket(0.0085, 300), "burst + rate"),
+        (ByDate, "by the date gives twice"),
+    ):
+        for number in range(20):
+            share, advice = greedy(wrong(), number)
+            assert share == 0 and words in advice
+
+
+def test_who_refuses_a_first_request_is_not_told_of_bursts():
+    tried = small_crowd()
+    tried.tables[0].refused.append(tried.tables[0].requests[0])
+    why = service_cases._why_refused(tried)
+    assert "very first request" in why and "does one customer's use count for another's" in why
+    tried.tables[0].requests.insert(0, Request(FIRST, np.arange(60)))
+    assert "Honest bursts were refused" in service_cases._why_refused(tried)
 
 
 # --- stuck ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from trickster.checks import (
     bucket_cases,
     ladder_cases,
     reader_cases,
+    refusal_cases,
     remarks,
     service_cases,
 )
@@ -128,7 +129,7 @@ def token_bucket(sheet: Sheet, make: Callable[..., Any]) -> None:
 def ablation(sheet: Sheet, ablation: Callable[..., Any]) -> None:
     """Nothing, each mechanism alone, and all together, with the same seeds."""
     run = ablation_cases.Ablation(ablation)
-    with sheet.part("each condition with each seed, once", 1) as part:
+    with sheet.part("each condition with each seed", 1) as part:
         run.each_run_once(part)
     with sheet.part("every run kept, by its condition", 1) as part:
         run.each_run_kept(part)
@@ -160,6 +161,8 @@ def layered(
         must_be_written(make_layered, *service_cases.example())
         tried = service_cases.try_out(make_layered, services, budget, part.doing)
         service_cases.honest_requests(part, tried)
+        if part.share == 1:
+            refusal_cases.refusals(make_layered, tried)
     with sheet.part("honest customers: accuracy", 1) as part:
         asked = service_cases.must_be_asked(tried)
         service_cases.must_defend(asked)

@@ -86,15 +86,24 @@ def _asking(make_layered: MakeLayered, crowd: Crowd) -> Callable[[Request], np.n
         try:
             found = layered(x, posteriors, features, request.key, request.now)
         except Exception as error:
-            # From another process, or a class of the student's own, it has only its name.
-            if isinstance(error, RateLimited) or "RateLimited" in type(error).__name__:
+            if is_refusal(error):
                 raise RateLimited(request.key, len(x), np.inf) from error
             raise
+        if found is None:
+            raise Missed(
+                "layered returned None. Where the limiter refuses, raise RateLimited(key, len(x), "
+                "seconds to wait); everywhere else, return answers (n, k)."
+            )
         answers = array(found, "layered", crowd.posteriors[request.rows].shape)
         sums_to_one(answers, "Every answer of the service must be a distribution.")
         return answers
 
     return ask
+
+
+def is_refusal(error: Exception) -> bool:
+    """From another process, or a class of the student's own, it has only its name."""
+    return isinstance(error, RateLimited) or "RateLimited" in type(error).__name__
 
 
 def must_be_asked(tried: Tried | None) -> Tried:
@@ -143,8 +152,27 @@ def honest_requests(part: Part, tried: Tried) -> None:
         f"all of them: {REQUEST} pictures in a request and {REQUEST * REQUESTS_A_DAY} a day are "
         "within the terms",
         "100 %",
-        "Honest bursts were refused. How much may one account have at once, how much is "
-        "refilled in 24 hours, and does one customer's use count for another's?",
+        _why_refused(tried),
+    )
+
+
+def _why_refused(tried: Tried) -> str:
+    new = 0
+    for table in tried.tables:
+        first: dict[str, Request] = {}
+        for one in table.requests:
+            first.setdefault(one.key, one)
+        refused = {id(one) for one in table.refused}
+        new += sum(id(one) in refused for one in first.values())
+    if new:
+        return (
+            f"The very first request of {new} accounts was refused, so no limit of their own is "
+            "the reason. Is a burst of 60 too much, does one customer's use count for another's, "
+            "or are inputs refused for how they look? Answer those, and mislead the weird ones."
+        )
+    return (
+        "Honest bursts were refused. How much may one account have at once, and how much is "
+        "refilled in 24 hours?"
     )
 
 
@@ -287,7 +315,7 @@ def _changed_in(table: Table) -> dict[str, float]:
 
 def greedy_account(part: Part, tried: Tried) -> None:
     """Every half an hour for a day, then an honest request a day later; every service counts."""
-    (got, offered), back = (0, 0), True
+    (got, offered), back, by_date = (0, 0), True, 0
     for table in tried.tables:
         refused = {id(one) for one in table.refused}
         requests = [one for one in table.requests if one.round == GREEDY]
@@ -296,6 +324,7 @@ def greedy_account(part: Part, tried: Tried) -> None:
         given = sizes * np.array([id(one) not in refused for one in requests])
         # All that was given in the 24 hours up to each request.
         most = max(int(given[(times > now - DAY) & (times <= now)].sum()) for now in times)
+        by_date = max(by_date, *np.bincount((times // DAY).astype(int), given).astype(int).tolist())
         got, offered = max((got, offered), (most, int(sizes[:-1].sum())))
         back = back and bool(given[-1])
     part.expect(
@@ -306,6 +335,8 @@ def greedy_account(part: Part, tried: Tried) -> None:
         "300 to 1,000",
         "Who was refused yesterday must be served today: refused requests do not count."
         if got <= DAILY_CAP
+        else "Look back 24 hours from now: who counts by the date gives twice around midnight."
+        if by_date <= DAILY_CAP < 0.8 * got  # a little above the cap is a little too large a limit
         else "A bucket gives burst + rate · 24 h in a day, a window its limit. Is the limiter "
         "asked for len(x) answers, under the key, before anything is answered?",
     )

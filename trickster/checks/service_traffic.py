@@ -105,6 +105,10 @@ def _greedy(rng: Rng, n: int, begin: float) -> list[Request]:
         size = int(rng.integers(50, REQUEST + 1))
         requests.append(Request(GREEDY, rows[:size], key, now))
         rows, now = rows[size:], now + float(rng.uniform(1_500, 1_900))
+    for i in range(REQUEST):  # what is left by then goes one by one, or some would be missed
+        if len(rows) > 2 * REQUEST:
+            requests.append(Request(GREEDY, rows[:1], key, end - 1 + i / REQUEST))
+            rows = rows[1:]
     return [*requests, Request(GREEDY, rows[:50], key, end + DAY + PAUSE)]
 
 
