@@ -118,7 +118,7 @@ DAY = 86_400  # seconds
 #
 # **Idea.** An answer can contain more or less information: ten probabilities, the same ten rounded, only
 # the largest three, or only the name of a class. We call each of these a *rung* of a ladder. A rung is a
-# function from posteriors `(n, 10)` to posteriors `(n, 10)`. On every rung, each row of the result is a
+# function from posteriors `(n, k)` to posteriors `(n, k)`. On every rung, each row of the result is a
 # distribution, and it depends on its own row only.
 #
 # > **Predict.** An answer names the class with the largest probability; on ties, the first. Which of the three rungs
@@ -832,8 +832,8 @@ SEEDS_OF_B = range(20)
 
 
 @cache  # a condition that is asked for again is not run again
-def demo_b(on, seed):
-    return DemoB(on).run(seed)
+def demo_b(switched_on, seed):
+    return DemoB(switched_on).run(seed)
 
 
 with progress.bar("Running the demo 140 times", 140):
