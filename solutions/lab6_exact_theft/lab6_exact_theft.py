@@ -706,7 +706,7 @@ start, v = rng.normal(size=784), rng.normal(size=784)
 
 def on_line(query, start, v):
     """The function f of one number that a service becomes on the line from start along v."""
-    return lambda t: query(start + np.asarray(t)[:, None] * v)
+    return lambda t: query(start + np.reshape(t, (-1, 1)) * v)
 
 
 along = on_line(walker.query, start, v)
@@ -1304,7 +1304,7 @@ print(f"from next tokens alone: {len(tokens)} logits, off by {off:.3f}, {asked.u
 # - one does so and reads the numbers as if no bias were in them;
 # - one raises one token at a time, by as little as it takes;
 # - one bans what is known;
-# - one averages the answers to many queries.
+# - one averages the answers to many queries, and looks for any number in them that follows a chosen token's logit.
 #
 # (None of them looks at the next token, which must follow the bias; you will see below what it gives away. Other
 # thieves may still get through.) Honest users send their queries in between. A function that does no better than a
