@@ -22,7 +22,7 @@ from trickster.checks import (
     probing_cases,
 )
 from trickster.checks.panel import Pool
-from trickster.checks.result import SAME
+from trickster.checks.result import SAME, Missed, Sheet
 from trickster.checks.traffic import Crowd
 from trickster.scenario import Scenario
 
@@ -51,6 +51,24 @@ def the_wrong_ones(told, undone, seed):
     return np.where(np.all(right == told, axis=1)[:, None], undone, told)
 
 
+def into_the_answers(told, undone, seed):
+    told[:] = by_the_library(told, undone, seed)
+    return told
+
+
+def into_the_undone(told, undone, seed):
+    undone[:] = by_the_library(told, undone, seed)
+    return undone
+
+
+def from_any_start(told, undone, seed):
+    return by_the_library(told, undone, int(np.random.default_rng().integers(2**31)))
+
+
+def as_lab_3_lied(told, undone, seed):
+    return by_the_library(told, defenses.misinform(told), seed)
+
+
 @pytest.mark.slow
 def test_unlie_right_ways():
     for right in (by_the_library, lambda *given: by_the_library(*given).tolist()):
@@ -70,6 +88,10 @@ def test_unlie_right_ways():
         (lambda told, undone, seed: told[0], 0, "returned shape"),
         (by_confidence, 0, "Every row got the same version"),
         (lambda told, undone, seed: None, 0, "Does it end with a return"),
+        (into_the_answers, 2, "unlie writes into the answers"),
+        (into_the_undone, 2, "unlie writes into the undone answers"),
+        (from_any_start, 2, "the same seed must give the same rows"),
+        (as_lab_3_lied, 2, "Use the argument undone"),
     ],
 )
 def test_unlie_wrong_ways_are_named(wrong, points, words):
@@ -114,6 +136,16 @@ def no_clipping(a, q, keep):
         return kept(-(a * np.log(q)).sum(axis=1), keep)
 
 
+def into_the_answers_too(a, q, keep):
+    a *= np.log(np.maximum(q, 1e-12))
+    return kept(-a.sum(axis=1), keep)
+
+
+def into_the_clone(a, q, keep):
+    q[q == 0] = 1e-12
+    return kept(cross_entropy(a, q), keep)
+
+
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
@@ -128,6 +160,11 @@ def no_clipping(a, q, keep):
         (lambda a, q, keep: kept(((a - q) ** 2).sum(axis=1), keep), 0.5, "a squared distance"),
         (kullback_leibler, 0.5, "Kullback-Leibler"),
         (lambda a, q, keep: np.zeros(round(keep * len(a))), 0, "none twice"),
+        (lambda a, q, keep: kept(cross_entropy(a, q + 1e-3), keep), 0.5, "no further"),
+        (lambda a, q, keep: kept(cross_entropy(a, np.maximum(q, 1e-4)), keep), 0.5, "no further"),
+        (lambda a, q, keep: kept(q.max(axis=1), keep), 0, "that comes first"),
+        (into_the_answers_too, 0.5, "small_loss writes into the answers"),
+        (into_the_clone, 0.5, "small_loss writes into the clone's posteriors"),
     ],
 )
 def test_small_loss_wrong_ways_are_named(wrong, points, words):
@@ -158,6 +195,111 @@ def only_noise(honest, seed):
 
 def nearest(statistics):
     return ood.score_knn(statistics[:, FEATURES], fixtures.bank(), 1)
+
+
+def beside(honest):
+    return np.roll(honest, 1, axis=0)
+
+
+def halves(honest, axis):
+    first, second = np.split(honest, 2, axis)[0], np.split(beside(honest), 2, axis)[1]
+    return np.concatenate([first, second], axis)
+
+
+def any_of(*kinds):
+    def make(honest, seed):
+        made = np.stack([kind(honest) for kind in kinds])
+        chosen = np.random.default_rng(seed).integers(len(kinds), size=len(honest))
+        return made[chosen, np.arange(len(honest))]
+
+    return make
+
+
+def of_one(kind):
+    return lambda honest, seed: kind(honest).copy()
+
+
+def turned(honest):
+    return np.rot90(honest, 1, (2, 3))
+
+
+def mirrored(honest):
+    return honest[..., ::-1]
+
+
+def overlaid(honest):
+    return np.maximum(honest, beside(honest))
+
+
+def mixed(honest):
+    return (honest + beside(honest)) / 2
+
+
+def to_one_side(honest):
+    return np.roll(honest, 2, axis=3)
+
+
+RIGHT_KINDS = {
+    "all": all_kinds,
+    "one after the other": lambda honest, seed: np.stack([turned(honest), overlaid(honest)])[
+        np.arange(len(honest)) % 2, np.arange(len(honest))
+    ],
+    "two pictures": any_of(overlaid, mixed, lambda x: halves(x, 2), lambda x: halves(x, 3)),
+    "two kinds": any_of(overlaid, mixed),
+    "some mirrored": any_of(turned, overlaid, lambda x: halves(x, 3), mirrored),
+}
+
+
+def outliers_of(make):
+    """Exercise 3 but for the detector, which takes longer."""
+    sheet = Sheet("outliers", 1)
+    with sheet.part("outliers", 1) as part:
+        outlier_cases.other_pictures(part, make)
+    return sheet.result()
+
+
+@pytest.mark.parametrize("make", RIGHT_KINDS.values(), ids=RIGHT_KINDS)
+def test_outliers_of_several_kinds(make):
+    assert the_same(under_secrets(outliers_of, make)) == 1.0
+
+
+def into_the_honest(honest, seed):
+    honest[:] = all_kinds(honest, seed)
+    return honest
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        *[(of_one(kind), "as if all were of one kind") for kind in (turned, mirrored)],
+        *[(of_one(kind), "as if all were of one kind") for kind in (mixed, to_one_side)],
+        (of_one(lambda honest: 1 - honest), "as if all were of one kind"),
+        (any_of(mirrored, to_one_side), "mirrored or moved by a pixel or two"),
+        (into_the_honest, "writes into the honest pictures"),
+        (lambda honest, seed: 1.001 * all_kinds(honest, seed), "run from 0 to 1.001"),
+        (lambda honest, seed: honest, "must not be an honest picture"),
+    ],
+)
+def test_outliers_that_are_none_are_named(make, words):
+    for result in under_a_secret(outliers_of, make):
+        assert result == 0 and words in in_words(result)
+
+
+def into_the_statistics(statistics):
+    statistics *= 2.0
+    return nearest(statistics / 2)
+
+
+def test_a_score_that_is_wrong_in_one_way_is_told_so():
+    rng = np.random.default_rng(0)
+    for score, words in (
+        (into_the_statistics, "score writes into the statistics"),
+        (lambda s: nearest(s) + rng.normal(0, 0.01, len(s)), "draw nothing at random"),
+        (lambda s: nearest(s) > 0.9, "too few different scores for a threshold, see above"),
+    ):
+        result = lab5.detector(RIGHT_KINDS["two kinds"], score)
+        assert words in in_words(result)
+        assert result.parts[0].share == 1 and result.parts[1].share == 0
 
 
 @pytest.mark.slow
@@ -207,7 +349,8 @@ def of_each(posteriors, features, key):
 
 @pytest.mark.slow
 def test_keyed_lie_right_ways():
-    for right in (as_cells(0), of_each):  # eight cells: the lab's own, in test_labs.py
+    numbers = in_a_notebook("np.random.default_rng([hash(int(one, 16)) for one in key])")
+    for right in (as_cells(0), of_each, numbers):  # eight cells: the lab's own, in test_labs.py
         assert lab5.keyed_lie(right) == 3.0
 
 
@@ -229,6 +372,24 @@ def into_the_input(posteriors, features, key):
     return posteriors
 
 
+def into_the_features(posteriors, features, key):
+    features -= 1
+    return as_cells(3)(posteriors, features, key)
+
+
+def in_a_notebook(rng):
+    """A lie by one permutation, in a notebook's cell."""
+    cell = (
+        "def lie(posteriors, features, key):\n"
+        f"    order, lies = ({rng}).permutation(10), np.empty_like(posteriors)\n"
+        "    lies[:, order] = posteriors[:, np.roll(order, 1)]\n"
+        "    return lies\n"
+    )
+    scope = {"np": np}
+    exec(compile(cell, "<ipython-input-1>", "exec"), scope)
+    return scope["lie"]
+
+
 def by_chance(posteriors, features, key):
     return np.random.default_rng().permuted(posteriors, axis=1)
 
@@ -248,6 +409,9 @@ def by_chance(posteriors, features, key):
         (lambda p, f, key: 2 * p, 0, "no distributions"),
         (lambda p, f, key: np.full_like(p, 0.1), 0, "which shows at a glance"),
         (into_the_input, 0, "keyed_lie writes into the posteriors"),
+        (into_the_features, 0, "keyed_lie writes into the features"),
+        (in_a_notebook("np.random.default_rng(abs(hash(key)))"), 0, "Python's own hash"),
+        (in_a_notebook("np.random.default_rng(abs(hash((1, key.encode()))))"), 0, "own hash"),
     ],
 )
 def test_keyed_lie_wrong_ways_are_named(wrong, points, words):
@@ -292,6 +456,7 @@ def test_defend_that_does_nothing():
     result = lab5.defend(lambda x, posteriors, statistics, key: posteriors, **SMALL)
     assert result == 0.0
     assert "nothing is defended yet" in in_words(result)
+    assert "answer those with keyed_lie(posteriors, features, key)" in in_words(result)
 
 
 def test_defend_that_answers_everybody_alike():
@@ -310,6 +475,18 @@ def test_defend_that_counts_its_calls():
         return of_each(posteriors, statistics, key) if len(calls) % 2 else posteriors
 
     assert lab5.defend(defend, **SMALL) <= 0.25
+
+
+@pytest.mark.parametrize("what", ["posteriors", "statistics", "pictures"])
+def test_defend_that_writes_into_what_it_is_given(what):
+    def defend(x, posteriors, statistics, key):
+        given = {"pictures": x, "posteriors": posteriors, "statistics": statistics}
+        given[what] *= 1
+        return posteriors
+
+    crowd, _ = knowing_cases.everybody(SMALL["budget"])
+    with pytest.raises(Missed, match=f"defend writes into the {what}"):
+        knowing_cases.must_leave_its_inputs(defend, crowd, SMALL["budget"])
 
 
 @pytest.mark.slow
@@ -402,6 +579,12 @@ def farther_half(first, second):
     return apart > np.median(apart)
 
 
+def into_the_pictures(ask, x):
+    answers, copies = ask(x), x
+    copies[:, 0, 0, 0] += 1 / 255
+    return answers, probing.reordered(answers, ask(copies))
+
+
 def nothing_asked(ask, x):
     return np.full((len(x), 10), 0.1), np.zeros(len(x), dtype=bool)
 
@@ -420,6 +603,8 @@ def nothing_asked(ask, x):
         (asking_answers.the_unsure_half, 0, "a lie looks as sure"),
         (asking_answers.asked_three_times, 0, "more than its budget"),
         (nothing_asked, 0, "asked nothing"),
+        (into_the_pictures, 0, "ask_twice writes into the pictures"),
+        (twice(probing.reordered, lambda x: x + np.float32(1 / 255)), 0, "to 1.003922"),
         (lambda ask, x: BY_ORDER(ask, x)[1], 0, "must return two things"),
         (lambda ask, x: BY_ORDER(ask, x[::-1].copy()), 0, "in the order of x"),
         (lambda ask, x: (ask(x), np.flatnonzero(x[:, 0, 0, 0] < 9)[:7]), 0, "returned shape"),
@@ -429,6 +614,22 @@ def test_ask_twice_wrong_ways_are_named(wrong, points, words):
     result = lab5.ask_twice(wrong)
     assert result <= points
     assert words in in_words(result)
+
+
+def into_the_ends(ask, start, end):
+    start[:] = (start + end) / 2
+    return HALVED(ask, start, end)
+
+
+class Kept:
+    """The first line's permutation, for every line."""
+
+    found = None
+
+    def __call__(self, ask, start, end):
+        if self.found is None:
+            self.found = HALVED(ask, start, end)
+        return self.found
 
 
 def twenty_walks(ask, start, end):
@@ -448,6 +649,8 @@ def twenty_walks(ask, start, end):
         (asking_answers.on_a_grid, 1.5, "about the middle of what is left"),
         (lambda ask, start, end: np.arange(10), 0, "You asked nothing"),
         (lambda ask, start, end: ask(end[None])[0], 0, "each of the numbers 0 to 9 once"),
+        (into_the_ends, 0, "walk_to_edge writes into the pictures"),
+        (Kept(), 0, "On this line you asked nothing"),
         (twenty_walks, 0, "more than its budget of 240"),
     ],
 )

@@ -268,3 +268,29 @@ def test_a_text_that_takes_for_ever_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def spin() -> None:
     while True:
         pass
+
+
+DETECTOR = "detector.fit(statistics(scenario.pool('noise', 1_500)), labels)"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def lie(p, f, key):\n    return np.roll(p, abs(hash(key)) % 9 + 1)", "Python's hash"),
+        (DETECTOR.replace("noise", "shapes"), "name the shapes"),
+        ("names = ('noise', 'shapes')\ndetector = train(map(scenario.pool, names))", "the shapes"),
+        (
+            "def make_outliers(honest, seed):\n    return np.maximum(honest, shapes(seed)[0])",
+            "pes,",
+        ),
+        # What honest code does.
+        (DETECTOR, ""),
+        ("x, _, _ = shapes(0)\nprint(np.mean(score(x) < threshold))", ""),
+        ("class Key:\n    def __hash__(self):\n        return 1\nhashlib.sha256(key)", ""),
+    ],
+)
+def test_what_no_test_of_an_exercise_can_see_is_told(source: str, words: str) -> None:
+    withheld = ("trickster.defenses.KeyedLie", "trickster.ood.OutlierExposure")
+    found = remarks_on(notebook_of(source), withheld)
+    assert len(found) == bool(words) and words in " ".join(found)
+    assert remarks_on(notebook_of(source), ["trickster.limiters.TokenBucket"]) == ()

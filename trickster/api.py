@@ -261,7 +261,7 @@ class PredictionAPI(MeteredAPI):
             raise InvalidQuery(f"{bad} of {len(x)} pictures hold NaN or infinite pixels.")
         if low < 0 or high > 1:
             raise InvalidQuery(
-                f"Pixels must lie in [0, 1]; these run from {low:.3g} to {high:.3g}."
+                f"Pixels must lie in [0, 1]; these run from {low:.7g} to {high:.7g}."
             )
         return x.astype(np.float32, copy=False)
 

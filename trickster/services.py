@@ -96,7 +96,7 @@ class VectorAPI(MeteredAPI):
         if x.min() < self.low or x.max() > self.high:
             raise InvalidQuery(
                 f"Values must lie in [{self.low:g}, {self.high:g}]; these run from "
-                f"{x.min():.3g} to {x.max():.3g}."
+                f"{x.min():.7g} to {x.max():.7g}."
             )
         return x
 

@@ -20,6 +20,7 @@ from autograder.cells import MARKER, grade_id, role
 from autograder.course import CourseError
 from autograder.foreign_text import listed
 from autograder.grading.bounded import Bounds, OverLimit, within
+from autograder.grading.exercise_remarks import on_exercises
 from autograder.grading.library_text import (
     code_in,
     repeated,
@@ -82,6 +83,7 @@ def _on_library(cells: list[str], withheld: list[str]) -> Iterator[str]:
         return
     trees = [tree for source in cells if (tree := _parsed(without_magics(source)))]
     trees += [inner for tree in trees for inner in code_in(tree)]
+    yield from on_exercises(trees, withheld)
     for place in repeated(trees, withheld):
         yield f"Its code repeats {place} word for word, which answers an exercise here."
     commands = [line for source in cells for line in shell_commands(source)]

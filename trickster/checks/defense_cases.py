@@ -37,6 +37,7 @@ STEADY = 1e-3  # differences that rounding makes
 UNSTEADY = 0.001  # of the pictures: a score may lie on the threshold by a rounding
 WEAK = 0.2  # who changes the answers to fewer weird inputs has a score that is of little use
 POOR = ("digits", "patches")
+MISINFORM = "misinform(posteriors)"  # lab 3's lie, as a learner writes it
 LEARNS_FROM = {"soft": "soft labels", "hard": "hard labels"}
 
 
@@ -94,17 +95,18 @@ def plan(crowd: Crowd) -> list[Request]:
     return [part[i] for part in (first, later) for i in rng.permutation(len(part))]
 
 
-def must_defend(caught: float, first: Table | None = None) -> None:
+def must_defend(caught: float, first: Table | None = None, lie: str = MISINFORM) -> None:
     """Nobody earns points for what a service without any defence does as well.
 
-    The ``first`` part that asks is given the table, and says why nothing is defended.
+    The ``first`` part that asks is given the table, and says why nothing is defended, and which
+    function tells the lab's ``lie``.
     """
     if caught >= NOTHING:
         return
     if first is None:
         raise NotMeasured("nothing is defended yet: see above.")
     advice = _of_the_request(first) or (
-        "Recognise weird inputs by their score, and answer those with misinform(posteriors). If "
+        f"Recognise weird inputs by their score, and answer those with {lie}. If "
         "yours are, the threshold is too low: take it from the held-out honest scores, and not "
         "from the first request."
     )
@@ -152,11 +154,11 @@ def must_be_asked(table: Table | None) -> Table:
 # --- the same question, the same answer ---------------------------------------------
 
 
-def same_answers(part: Part, table: Table, caught: float) -> None:
+def same_answers(part: Part, table: Table, caught: float, lie: str = MISINFORM) -> None:
     """Every third picture: in the same request again, beside others, and some of them alone."""
     if table.error is not None:
         raise table.error
-    must_defend(caught, first=table)
+    must_defend(caught, table, lie)
     again = np.concatenate([one.rows for one in table.requests if one.round == AGAIN])
     alone = [one.rows[0] for one in table.requests if one.round == AMID and len(one.rows) == 1]
     changed = {

@@ -41,7 +41,11 @@ def _how(found: np.ndarray) -> str:
     return ". Of logits, take the softmax." if found.min() < -2 else "."
 
 
-OWN = ("bank", "logits", "answers", "scores")  # no defence passes these on
+# No defence passes these on.
+OWN = (
+    *("bank", "logits", "scores", "answers", "undone answers"),
+    *("clone's posteriors", "honest pictures"),
+)
 
 
 def given_read_only(
@@ -55,18 +59,22 @@ def given_read_only(
 
     Raises :class:`Missed`, with ``what`` these are, where it tries.
     """
+    writes = (
+        f"{name} writes into the {what} that it is given, which others still need"
+        f"{'' if what in OWN else ': the service keeps them, and the next defence gets them'}. "
+        "Begin with a copy, or with a new array, and write into that."
+    )
     locked = given.copy()
     locked.flags.writeable = False
     try:
-        return array(function(locked, *more), name, finite=False)
+        found = function(locked, *more)
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        raise Missed(
-            f"{name} writes into the {what} that it is given, which others still need"
-            f"{'' if what in OWN else ': the service keeps them, and the next defence gets them'}. "
-            "Begin with a copy, or with a new array, and write into that."
-        ) from error
+        raise Missed(writes) from error
+    if not np.array_equal(locked, given, equal_nan=True):  # torch writes through the lock
+        raise Missed(writes)
+    return array(found, name, finite=False)
 
 
 def sums_to_one(found: np.ndarray, fix: str) -> None:

@@ -48,8 +48,11 @@ def place_of(error: BaseException) -> tuple[str, str | None] | None:
     # Where the student's code runs in another process, its traceback does not come along.
     found = getattr(error, "notebook_line", None)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if found is None and (
-            frame.filename.startswith("<ipython") or "ipykernel" in frame.filename
-        ):
+        if found is None and in_notebook(frame.filename):
             found = frame.name, frame.line
     return found
+
+
+def in_notebook(filename: str) -> bool:
+    """Whether code with this file name is a notebook's."""
+    return filename.startswith("<ipython") or "ipykernel" in filename

@@ -5,7 +5,10 @@ Each function decides one part of the check.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import numpy as np
 from trickster import adaptive_attacks, ood
 from trickster.checks import draws, fixtures
 from trickster.checks.distributions import distributions, given_read_only
+from trickster.checks.faults import in_notebook
 from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import UNDONE
 from trickster.checks.unlying_cases import NAME, ROWS
@@ -49,13 +53,20 @@ def wrong_and_steady(part: Part, lie: Lie) -> None:
     rng = draws.rng("keyed lie")
     weird = _shapes().rows(rng.permutation(ROWS)[:600])
     secret = key("steady")
-    found = asked(lie, weird.posteriors, weird.features, secret)
+    with no_salted_hash("keyed_lie"):
+        found = asked(lie, weird.posteriors, weird.features, secret)
     if float(np.ptp(found, axis=1).max()) < 1e-6:
         raise Missed(
             "all classes get the same probability, which shows at a glance: another class must be "
             "on top, and look as likely as the true one did."
         )
-    given_read_only(lie, "keyed_lie", weird.posteriors, weird.features, secret)
+    given_read_only(lie, "keyed_lie", weird.posteriors, weird.features.copy(), secret)
+    given_read_only(
+        lambda features: lie(weird.posteriors.copy(), features, secret),
+        "keyed_lie",
+        weird.features,
+        what="features",
+    )
     order = rng.permutation(600)
     again = np.empty_like(found)
     for rows in np.split(order, [1, 2, 40, 300]):
@@ -76,6 +87,38 @@ def wrong_and_steady(part: Part, lie: Lie) -> None:
         else "The true class may never stay on top: a permutation must move *every* class. "
         "Passing them on along a circle in a secret order does.",
     )
+
+
+@contextmanager
+def no_salted_hash(name: str) -> Iterator[None]:
+    """Raises :class:`Missed` after a notebook's code has called Python's ``hash`` for a text.
+
+    Within one process nothing else tells such a lie from a right one. It shows at a desk; in
+    grading the code runs elsewhere, and the instructor is told of it.
+    """
+    salted: list[Any] = []
+    unwatched = builtins.hash
+
+    def watched(value: Any) -> int:
+        of_the_notebook = in_notebook(sys._getframe(1).f_code.co_filename)
+        if of_the_notebook and any(isinstance(one, (str, bytes)) for one in _flat(value)):
+            salted.append(value)
+        return unwatched(value)
+
+    builtins.hash = watched
+    try:
+        yield
+    finally:
+        builtins.hash = unwatched
+    if salted:
+        raise Missed(
+            f"{name} uses Python's own hash, which gives a text another number at each start of "
+            "the program: tomorrow, the same input gets another lie. Use secret_rng(key, message)."
+        )
+
+
+def _flat(value: Any) -> list[Any]:
+    return [inner for one in value for inner in _flat(one)] if isinstance(value, tuple) else [value]
 
 
 def must_lie(steady: float) -> None:

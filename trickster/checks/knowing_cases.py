@@ -22,7 +22,7 @@ from trickster.attacks import TrainingSet
 from trickster.checks import defense_cases, draws, fixtures, keyed_cases, outlier_cases, traffic
 from trickster.checks import panel as thieves
 from trickster.checks.defense_cases import ALONE, LARGEST, SMALLEST, STEADY, Panel
-from trickster.checks.distributions import distributions
+from trickster.checks.distributions import distributions, given_read_only
 from trickster.checks.result import NotMeasured, Part
 from trickster.checks.thresholds import Threshold
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
@@ -32,6 +32,7 @@ POOLS = {"shapes": 6, "hidden": SERVICES}  # what an oracle gets varies much fro
 OWN = AMID + 1  # the round in which thieves ask their own services
 TRIED = 40  # keys that they try, beside the other service's
 EPOCHS, MOST = 10, 100  # of a clone with a full budget, and of one with few answers
+LIE = "keyed_lie(posteriors, features, key)"  # as a learner writes it
 KNOWN = 0.5  # who can repeat so many of the lies has found them out
 
 
@@ -120,6 +121,22 @@ def _service(crowd: Crowd) -> np.ndarray:
         for i in range(pools):
             service[crowd.rows(f"{kind} {i}")] = i % SERVICES
     return service
+
+
+def must_leave_its_inputs(defend: Callable[..., Any], crowd: Crowd, budget: int) -> None:
+    """Raises :class:`Missed` for a defence that writes into what it is given."""
+    rng = draws.rng("a request that is read-only")
+    rows = np.concatenate([rng.choice(crowd.rows(one), 64) for one in (HONEST, "shapes 0")])
+    asked, key = crowd.take(rows), keyed_cases.key("service", 0)
+    statistics = everybody(budget)[1][rows]
+    given = {"pictures": asked.x, "posteriors": asked.posteriors, "statistics": statistics}
+    for what in ("posteriors", "statistics", "pictures"):
+
+        def locked(one: np.ndarray, what: str = what) -> Any:
+            return defend(*(given | {what: one}).values(), key)
+
+        with keyed_cases.no_salted_hash("defend"):
+            given_read_only(locked, "defend", given[what].copy(), what=what)
 
 
 # --- another key, another lie ---------------------------------------------------------------

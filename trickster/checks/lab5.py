@@ -53,6 +53,8 @@ def unlie(sheet: Sheet, unlie: Callable[..., Any]) -> None:
         found = unlying_cases.put_right(unlie, told, "lab 3")
         unlying_cases.one_of_two(part, told, found)
         part.blame(partial(unlying_cases.slip, told, found))
+        if part.share:
+            unlying_cases.must_repeat_itself(unlie, told, found, "lab 3")
     with sheet.part("lab 3's lies put right", 1) as part:
         found = unlying_cases.must_be_answered(found)
         unlying_cases.right_rows(part, told, found)
@@ -75,10 +77,12 @@ def unlie(sheet: Sheet, unlie: Callable[..., Any]) -> None:
 )
 def small_loss(sheet: Sheet, small_loss: Callable[..., Any]) -> None:
     """The rows with the smallest cross-entropy under a first clone."""
+    right = 0.0
     with sheet.part("what the first clone fits best", 1.5) as part:
         unlying_cases.kept_rows(part, small_loss)
+        right = part.share
     with sheet.part("a clone that is sure", 0.5) as part:
-        unlying_cases.zeros(part, small_loss)
+        unlying_cases.zeros(part, small_loss, right)
 
 
 # --- exercise 3 --------------------------------------------------------------------
@@ -98,6 +102,7 @@ def detector(sheet: Sheet, make_outliers: Callable[..., Any], score: Callable[..
     with sheet.part("scores, one input at a time", 0.5) as part:
         scored = outlier_cases.try_out(score)
         outlier_cases.steady(part, scored)
+        outlier_cases.must_leave_its_inputs(score)
     with sheet.part("fresh shapes", 1.25) as part:
         found = outlier_cases.must_be_scored(scored)
         outlier_cases.caught(part, found, "shapes", CAUGHT_SHAPES)
@@ -137,8 +142,10 @@ def defend(sheet: Sheet, defend: Callable[..., Any], budget: int = PANEL_BUDGET)
         must_be_written(defend, *knowing_cases.example())
         tried = knowing_cases.try_out(defend, budget, part.doing)
         caught = tried.table.changed(tried.table.crowd.rows("shapes"))
-        defense_cases.same_answers(part, tried.table, caught)
+        defense_cases.same_answers(part, tried.table, caught, knowing_cases.LIE)
         steady = part.share
+        if steady:
+            knowing_cases.must_leave_its_inputs(defend, tried.table.crowd, budget)
     with sheet.part("another key, another lie", 0.25) as part:
         knowing_cases.keys_differ(part, knowing_cases.must_be_tried(tried), caught)
     with sheet.part("honest users", 0.5) as part:

@@ -58,8 +58,11 @@ class Asked:
 
     def tried_by(self, thief: Callable[..., Any], *given: np.ndarray) -> Any:
         """What a student's thief makes of it. Raises Missed where the service refuses."""
+        locked = [one.copy() for one in given]
+        for one in locked:
+            one.flags.writeable = False
         try:
-            return thief(self.ask, *given)
+            return thief(self.ask, *locked)
         except BudgetExceeded as refused:
             raise Missed(
                 f"{self.name} asked for more than its budget of {self.budget} answers: it had "
@@ -67,6 +70,13 @@ class Asked:
             ) from None
         except InvalidQuery as refused:
             raise Missed(f"the service refused what {self.name} sent. {refused}") from None
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise Missed(
+                f"{self.name} writes into the pictures that it is given, which are needed again "
+                "(copies = x is the same array). Begin with x.copy(), or with a new array."
+            ) from error
 
 
 def _key(*labels: str | int) -> bytes:
@@ -224,9 +234,7 @@ def walks(part: Part, walk_to_edge: WalkToEdge) -> list[Line]:
     """Permutations read off at edges, one on each line; returns the lines."""
     walked, found = lines(), []
     for line in walked:
-        found.append(
-            _permutation(line.asked.tried_by(walk_to_edge, line.start.copy(), line.end.copy()))
-        )
+        found.append(_permutation(line.asked.tried_by(walk_to_edge, line.start, line.end)))
     right = [np.array_equal(one, line.permutation) for one, line in zip(found, walked, strict=True)]
     part.expect(
         all(right),
@@ -293,6 +301,11 @@ def _permutation(found: Any) -> np.ndarray:
 def _why_other_permutation(found: list[np.ndarray], lines: list[Line], wrong: int) -> str:
     """Name the usual slips by what they make of a line."""
     one, line, used = found[wrong], lines[wrong], lines[wrong].asked.client.used
+    if used == 0 and any(other.asked.client.used for other in lines):
+        return (
+            "On this line you asked nothing, on another you did: each line has a permutation of "
+            "its own, and nothing may be kept from one to the next."
+        )
     if used == 0:
         return "You asked nothing: the permutation shows in what `ask` answers at the edge."
     if all(np.array_equal(np.argsort(a), b.permutation) for a, b in zip(found, lines, strict=True)):

@@ -13,13 +13,16 @@ import numpy as np
 
 from trickster import ood
 from trickster.checks import draws, fixtures
+from trickster.checks.distributions import given_read_only
 from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import UNLIED
 from trickster.checks.values import array
+from trickster.defenses import misinform
 from trickster.models import softmax
 
 Unlie = Callable[[np.ndarray, np.ndarray, int], Any]
 SmallLoss = Callable[[np.ndarray, np.ndarray, float], Any]
+ROUNDED = 0.005  # of the rows may lie so close to two clouds that rounding decides
 ROWS, NAME = 1_500, "of lab 5"  # of each pool that the smaller checks ask about
 
 
@@ -80,6 +83,28 @@ def put_right(unlie: Unlie, told: Told, name: str) -> np.ndarray:
     return array(found, "unlie", told.answers.shape)
 
 
+def must_repeat_itself(unlie: Unlie, told: Told, found: np.ndarray, name: str) -> None:
+    """Raises :class:`Missed` for who writes into what is given, or starts without the seed."""
+    seed = draws.seed("unlie", name)
+    again = [
+        given_read_only(
+            lambda one: unlie(one, told.undone.copy(), seed), "unlie", told.answers, what="answers"
+        ),
+        given_read_only(
+            lambda one: unlie(told.answers.copy(), one, seed),
+            "unlie",
+            told.undone,
+            what="undone answers",
+        ),
+    ]
+    other = [np.any(array(one, "unlie", found.shape) != found, axis=1).mean() for one in again]
+    if max(other) > ROUNDED:  # another start changes 2 to 6 % of the rows
+        raise Missed(
+            "the same answers and the same seed must give the same rows: draw the random start "
+            "from np.random.default_rng(seed)."
+        )
+
+
 def one_of_two(part: Part, told: Told, found: np.ndarray) -> None:
     """Nothing is invented: each row is what was told, or that undone."""
     near = [np.abs(found - one).max(axis=1) < 1e-5 for one in (told.answers, told.undone)]
@@ -95,8 +120,14 @@ def one_of_two(part: Part, told: Told, found: np.ndarray) -> None:
 
 def slip(told: Told, found: np.ndarray) -> str:
     """What is wrong with all of the answers; "" where each is one of its two versions."""
-    near = [np.abs(found - one).max(axis=1) < 1e-5 for one in (told.answers, told.undone)]
+    versions = told.answers, told.undone, misinform(told.answers)
+    near = [np.abs(found - one).max(axis=1) < 1e-5 for one in versions]
     if not (near[0] | near[1]).all():
+        if (near[0] | near[2]).all():
+            return (
+                "You undo answers as lab 3 told its lies. Use the argument undone: services lie in "
+                "other ways, too."
+            )
         return "Choose a version for each row: versions[chosen, rows]. Rows keep their places."
     if near[0].all() or near[1].all():
         return "Every row got the same version: compare how likely the two versions of a row are."
@@ -149,8 +180,13 @@ def kept_rows(part: Part, small_loss: SmallLoss) -> None:
     n, k = int(rng.integers(200, 400)), int(rng.integers(6, 11))
     answers = softmax(rng.normal(0, 2, (n, k)))
     likely = softmax(np.log(answers) * rng.uniform(0.2, 1, (n, 1)) + rng.normal(0, 1, (n, k)))
-    for keep in (0.5, float(rng.integers(15, 40)) / 100, float(rng.integers(60, 90)) / 100):
-        found = array(small_loss(answers.copy(), likely.copy(), keep), "small_loss", None)
+    shares = 0.5, float(rng.integers(15, 40)) / 100, float(rng.integers(60, 90)) / 100
+    tried = [(answers, likely, keep) for keep in shares]
+    for answers, likely, keep in [*tried, _of_a_sharp_clone()]:
+        n = len(answers)
+        found = given_read_only(
+            small_loss, "small_loss", answers, likely.copy(), keep, what="answers"
+        )
         got = _places(found, n)
         loss = -(answers * np.log(likely)).sum(axis=1)
         wanted = round(keep * n)
@@ -170,11 +206,28 @@ def kept_rows(part: Part, small_loss: SmallLoss) -> None:
                 _which_loss(got, answers, likely),
             )
             return
-    part.expect(True, "the rows with the smallest loss, three times", "these rows")
+    given_read_only(
+        lambda one: small_loss(answers.copy(), one, keep),
+        "small_loss",
+        likely,
+        what="clone's posteriors",
+    )
+    part.expect(True, "the rows with the smallest loss, four times", "these rows")
 
 
-def zeros(part: Part, small_loss: SmallLoss) -> None:
-    """A clone may be sure: log 0 must not decide by accident."""
+def _of_a_sharp_clone() -> tuple[np.ndarray, np.ndarray, float]:
+    """Answers, posteriors down to 1e-7, and a share to keep between two losses far apart."""
+    rng = draws.rng("small loss", "sharp")
+    answers = softmax(rng.normal(0, 2, (300, 10)))
+    likely = np.maximum(softmax(rng.normal(0, 5, answers.shape)), 1e-7)
+    likely /= likely.sum(axis=1, keepdims=True)
+    loss = np.sort(-(answers * np.log(likely)).sum(axis=1))
+    first = int(rng.integers(90, 180))
+    return answers, likely, (first + 1 + int(np.diff(loss[first : first + 30]).argmax())) / 300
+
+
+def zeros(part: Part, small_loss: SmallLoss, before: float) -> None:
+    """A clone may be sure: log 0 must not decide by accident. ``before`` is the share so far."""
     rng = draws.rng("small loss", "zeros")
     n = int(rng.integers(20, 40))
     classes = rng.integers(10, size=n)
@@ -190,7 +243,9 @@ def zeros(part: Part, small_loss: SmallLoss) -> None:
         "none",
         "none",
         "A probability of 0 has no logarithm, and 0 times that is no number: use "
-        "np.maximum(likely, 1e-12).",
+        "np.maximum(likely, 1e-12)."
+        if before == 1
+        else "The loss is not the cross-entropy yet, see above: that comes first.",
     )
 
 
@@ -232,4 +287,13 @@ def _which_loss(got: set[int], answers: np.ndarray, likely: np.ndarray) -> str:
         return "This looks at the top class alone: the cross-entropy sums over all classes."
     if is_by(-(likely * np.log(answers)).sum(axis=1)):
         return "Answer and clone have changed places: the logarithm is of the clone's probability."
+    if any(
+        is_by(-(answers * np.log(one)).sum(axis=1))
+        for lowest in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+        for one in (np.maximum(likely, lowest), likely + lowest)
+    ):
+        return (
+            "Small probabilities are raised before the logarithm, so that a bad fit looks better "
+            "than it is: move a 0 to 1e-12, no further."
+        )
     return "The loss of a row is -sum over its classes of answer times log(likely)."
