@@ -291,6 +291,6 @@ DETECTOR = "detector.fit(statistics(scenario.pool('noise', 1_500)), labels)"
 )
 def test_what_no_test_of_an_exercise_can_see_is_told(source: str, words: str) -> None:
     withheld = ("trickster.defenses.KeyedLie", "trickster.ood.OutlierExposure")
-    found = remarks_on(notebook_of(source), withheld)
+    found = remarks_on(notebook_of("def make_outliers(honest, seed): ...", source), withheld)
     assert len(found) == bool(words) and words in " ".join(found)
     assert remarks_on(notebook_of(source), ["trickster.limiters.TokenBucket"]) == ()

@@ -20,7 +20,8 @@ def on_exercises(trees: Sequence[ast.AST], withheld: Collection[str]) -> Iterato
             "Its code calls Python's hash, which gives a text another number at each start of the "
             "program: no test sees it, but lies that rest on it are others after a restart."
         )
-    if DETECTOR in withheld and any(_trains(tree) and _names_shapes(tree) for tree in trees):
+    in_lab_5 = DETECTOR in withheld and any(_defines(tree, {"make_outliers"}) for tree in trees)
+    if in_lab_5 and any(_trains(tree) and _names_shapes(tree) for tree in trees):
         yield (
             "Its detector's cells name the shapes, which lab 5 asks not to train on: a detector "
             "that knows them earns the points for shapes without finding anything else."
@@ -34,11 +35,16 @@ def _calls_hash(tree: ast.AST) -> bool:
 
 def _trains(tree: ast.AST) -> bool:
     """Whether a cell makes outliers, fits anything, or defines the detector or its score."""
+    fits = (isinstance(one, ast.Attribute) and one.attr == "fit" for one in ast.walk(tree))
+    return any(fits) or _defines(tree, OF_THE_DETECTOR)
+
+
+def _defines(tree: ast.AST, names: set[str]) -> bool:
+    """Whether a function or a variable gets one of these names."""
     for node in ast.walk(tree):
-        fits = isinstance(node, ast.Attribute) and node.attr == "fit"
-        defines = isinstance(node, ast.FunctionDef) and node.name in OF_THE_DETECTOR
-        sets = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        if fits or defines or (sets and node.id in OF_THE_DETECTOR):
+        function = isinstance(node, ast.FunctionDef) and node.name in names
+        variable = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        if function or (variable and node.id in names):
             return True
     return False
 
