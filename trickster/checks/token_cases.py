@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trickster import withheld
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
 from trickster.checks.logit_cases import DrawnModel
@@ -27,11 +28,13 @@ class Remembering:
     """An undefended service that keeps the last bias it was sent."""
 
     def __init__(self, top: int):
-        self._telling, self.last = TopTokens(top), {}
+        with withheld.lifted():  # as an answer to exercise 6 it refuses
+            self._telling, self.last = TopTokens(top), {}
 
     def __call__(self, logits: np.ndarray, bias: dict[int, float]) -> Any:
         self.last = dict(bias)
-        return self._telling(logits, bias)
+        with withheld.lifted():
+            return self._telling(logits, bias)
 
 
 class Keyhole(NamedTuple):
