@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import pytest
+
 from autograder.environment import one_thread
-from autograder.grading import watch
+from autograder.grading import executor, run, single, watch
 from autograder.grading.watch import Bounds
 
 
@@ -22,6 +26,26 @@ class InThisProcess(Executor):
         with one_thread():
             future.set_result(fn(*args, **kwargs))
         return future
+
+
+@contextmanager
+def graded_here() -> Iterator[None]:
+    """Meanwhile, what grades one submission after the other starts no process for that.
+
+    Such a process needs seconds to begin, and has tests of its own.
+    """
+
+    def workers_for(jobs: int, workers: int) -> Executor:
+        alone = min(jobs, workers) <= 1
+        return InThisProcess() if alone else executor.workers_for(jobs, workers)
+
+    def in_own_process(function: Callable[[Any], Any], argument: Any) -> Any:
+        return InThisProcess().submit(function, argument).result()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "workers_for", workers_for)
+        patch.setattr(single, "in_own_process", in_own_process)
+        yield
 
 
 def fragile(student: str) -> str:

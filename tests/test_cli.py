@@ -32,6 +32,8 @@ from autograder.grading import secret
 from autograder.records import GradingRecord
 from autograder.reporting import console
 
+pytestmark = pytest.mark.usefixtures("graded_here")
+
 WRONG = zoo_file(
     """
 about = "Its verdict is wrong on purpose"

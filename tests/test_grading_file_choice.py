@@ -18,6 +18,8 @@ from autograder.grading.submitted import NO_LAB, Submission, find_submissions
 from autograder.repair.mend import WrongNotebook, mend
 from autograder.repair.salvage import FileText, NotANotebook, parse_notebook
 
+pytestmark = pytest.mark.usefixtures("graded_here")
+
 NAME = f"{LAB}.ipynb"
 ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for v in values)"
 

@@ -25,7 +25,7 @@ from autograder.course import CourseError
 from autograder.database import LONGEST_NAME, Database, database
 from autograder.grading.run import grade_class, publish
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graded_here")]
 OPEN = """
 import sys
 from pathlib import Path

@@ -28,6 +28,8 @@ from autograder.records import CellRecord, GradingRecord
 from autograder.sample_class.runner import load_specimens
 from autograder.sample_class.specimen import solved
 
+pytestmark = pytest.mark.usefixtures("graded_here")
+
 REMARK = "Nobody guesses 3 that well."
 CHECK = """\
 from trickster.checks.result import check

@@ -42,7 +42,7 @@ ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for 
 NOISY = "import warnings\n" + ROOT_SUM.replace("\n", "\n    warnings.warn('careful')\n", 1)
 ANSWER = {"root_sum": ROOT_SUM}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graded_here")]
 
 
 @dataclass

@@ -27,6 +27,8 @@ from autograder.held_back import load as held_back
 from autograder.records import GradingRecord
 from trickster.checks import draws
 
+pytestmark = pytest.mark.usefixtures("graded_here")
+
 # A check that shows what it draws from: at a desk, from what everybody knows.
 ASKS = SOURCE.replace(
     "measured = root_sum([1.0, 4.0])\n",

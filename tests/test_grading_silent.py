@@ -24,6 +24,8 @@ from autograder.grading.feedback import legible
 from autograder.grading.run import grade_class, publish
 from autograder.records import CellRecord, GradingRecord
 
+pytestmark = pytest.mark.usefixtures("graded_here")
+
 ROOT_SUM = "def root_sum(values, start=0.0):\n    return start + sum(v**0.5 for v in values)"
 
 DRIVE = "from google.colab import drive\ndrive.mount('/content/drive')"

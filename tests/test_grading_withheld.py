@@ -107,7 +107,7 @@ COUNTED = {
 }
 SENTENCE = "Withheld: trickster.ood.score_msp is the library's own answer to this exercise."
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graded_here")]
 
 
 @pytest.fixture(scope="module")
