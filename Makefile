@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab self-study grade zoo test test-fast lint check build pins results site student-copy
+.PHONY: help setup lab self-study grade zoo test test-all test-fast lint check build pins results site student-copy
 
 help:
 	@echo "make setup          install what is needed into .venv/; every target below does so at first"
@@ -28,6 +28,7 @@ ifneq ($(wildcard solutions),)
 	@echo "make grade          grade a small sample class (2 to 3 minutes on two cores)"
 	@echo "make zoo            grade all sample submissions (the zoo), compare every verdict (under 10 minutes)"
 	@echo "make test           run all tests (about 12 minutes on two cores)"
+	@echo "make test-all       run the cases, too, that make test leaves out of the dearest tests (15 minutes)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"
 	@echo "make check          say whether anything that is committed is stale or leaks"
@@ -140,6 +141,10 @@ PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $
 test: lint check
 	@echo "== Tests =="
 	@$(PYTEST)
+
+test-all: lint check
+	@echo "== Tests, all cases =="
+	@$(PYTEST) --all-cases
 
 test-fast: lint
 	@echo "== Fast tests =="

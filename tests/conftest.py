@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from collections import Counter  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
 import light_jobs  # noqa: E402
@@ -36,8 +37,34 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+OF_MANY = 4  # one case of so many is run where nobody asks for all
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-cases", action="store_true", help="run all of many_cases, and the thorough"
+    )
+
+
+def _leave_out_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of each test of many cases that train something, keep every fourth; of the thorough, none."""
+    seen: Counter[str] = Counter()
+    kept, left_out = [], []
+    for item in items:
+        one_of_many = item.get_closest_marker("many_cases") is not None
+        test = item.nodeid.partition("[")[0]
+        thorough = item.get_closest_marker("thorough") is not None
+        (left_out if thorough or (one_of_many and seen[test] % OF_MANY) else kept).append(item)
+        seen[test] += 1
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest comes first, so that no core waits for it at the end."""
+    if not config.getoption("all_cases"):
+        _leave_out_cases(config, items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def place(item: pytest.Item) -> tuple[int, bool]:

@@ -64,6 +64,7 @@ def names(cheat):
     return getattr(cheat, "__name__", None)
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "told"), CHEATS.items(), ids=names)
 def test_a_trickster_that_looks_at_no_picture_earns_next_to_nothing(make, told):
@@ -92,6 +93,7 @@ def test_nor_does_a_service_that_answers_like_it(make):
     assert earned["the best thief of the panel"] == earned["honest customers: accuracy"] == 0
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "told"), CHEATING_SERVICES.items(), ids=names)
 def test_a_service_that_looks_at_accounts_earns_next_to_nothing(make, told):
@@ -100,6 +102,7 @@ def test_a_service_that_looks_at_accounts_earns_next_to_nothing(make, told):
     assert told in " ".join(result.remarks)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
     right = by_features(lie=lambda p: np.roll(p, 1, axis=1))
@@ -113,6 +116,7 @@ def test_nothing_is_said_of_a_defence_that_looks_at_pictures():
     assert result >= 4.5 and result.remarks == ()  # whoever reads the code turns some lies back
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_who_copies_one_generator_detects_what_it_draws_and_no_more():
     """Ten thousand letters, as a desk hides them; or a ground that is dark, like that of shapes."""

@@ -372,6 +372,7 @@ def always(**fixed):
     return train
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "points", "words"),

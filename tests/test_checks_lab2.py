@@ -266,6 +266,7 @@ def stops_at(line):
     return train_clone
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "points", "words"),
@@ -362,6 +363,7 @@ SHIPPED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cheat", SHIPPED)
 def test_nothing_shipped_makes_a_faithful_clone(cheat):
     with grading():
@@ -482,6 +484,7 @@ def test_steal_in_two_lines_earns_a_part_and_is_told_what_is_left():
     assert "look at the clone: is it trained long enough" in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_steal_from_a_poor_pool_earns_the_budget_point_only():
     """Digits and patches: in benchmarks/calibrate_training.py, 20 runs each."""
@@ -531,6 +534,7 @@ STOLEN_WITHOUT_LEARNING = {  # SHIPPED is measured alike in train_clone, above
 }
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize("cheat", STOLEN_WITHOUT_LEARNING)
 def test_steal_with_what_ships_earns_the_budget_point_only(cheat):
@@ -555,6 +559,7 @@ def small(x):
     return x.reshape(len(x), 1, 7, 4, 7, 4).mean(axis=(3, 5))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("thief", "points", "words"),
@@ -704,6 +709,7 @@ def test_a_fidelity_that_no_theft_reaches_is_told_to_the_instructor():
         assert "above 0.985" not in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_steal_over_budget():
     def greedy(api, pools, budget, seed=0):

@@ -497,6 +497,7 @@ def least_likely(p):
     return 0.8 * np.eye(10)[p.argmin(axis=1)] + 0.02
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make",

@@ -69,12 +69,14 @@ def as_lab_3_lied(told, undone, seed):
     return by_the_library(told, defenses.misinform(told), seed)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_unlie_right_ways():
     for right in (by_the_library, lambda *given: by_the_library(*given).tolist()):
         assert lab5.unlie(right) == 3.0
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
@@ -308,6 +310,7 @@ def test_a_detector_that_was_exposed_to_outliers(exposed):
     assert result >= 3.0 and result.parts[2].share == 1
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "score", "words"),
@@ -347,6 +350,7 @@ def of_each(posteriors, features, key):
     return defenses.PictureLie(bytes.fromhex(key))(posteriors, Query(features, features, "", 0.0))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_keyed_lie_right_ways():
     numbers = in_a_notebook("np.random.default_rng([hash(int(one, 16)) for one in key])")
@@ -394,6 +398,7 @@ def by_chance(posteriors, features, key):
     return np.random.default_rng().permuted(posteriors, axis=1)
 
 
+@pytest.mark.many_cases
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
@@ -489,6 +494,7 @@ def test_defend_that_writes_into_what_it_is_given(what):
         knowing_cases.must_leave_its_inputs(defend, crowd, SMALL["budget"])
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_defend_with_the_old_lie_or_a_lie_without_the_key(exposed):
     unkeyed = as_cells(3)

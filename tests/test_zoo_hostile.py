@@ -51,6 +51,8 @@ TRIED_ELSEWHERE = {
     "carries_a_table",  # test_checks_cheats.py, test_grading_remarks.py
     *("pastes_the_library", "uses_the_library"),  # test_grading_withheld.py
     *("asks_its_child", "copies_the_library"),  # test_grading_withheld.py
+    *("borrows_accuracy", "takes_single_kinds", "joins_two_services"),  # test_withheld.py
+    *("asks_its_child", "copies_the_library"),  # test_grading_withheld.py
     *("borrows_accuracy", "joins_two_services", "takes_single_kinds"),  # test_withheld.py
 }
 SECRET = b"the same in every test run" * 2
