@@ -37,7 +37,7 @@ LONGEST = (
 )
 
 
-OF_MANY = 4  # one case of so many is run where nobody asks for all
+OF_MANY = 6  # one case of so many is run where nobody asks for all
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _leave_out_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of each test of many cases that train something, keep every fourth; of the thorough, none."""
+    """Of each test of many cases that train something, keep every sixth; of the thorough, none."""
     seen: Counter[str] = Counter()
     kept, left_out = [], []
     for item in items:

@@ -180,6 +180,7 @@ def lab_5() -> dict[str, tuple[Callable[..., Any], list[Any]]]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_answers_to_lab_5_s_public_draw_are_worth_nothing_under_a_secret(
     lab_5: dict[str, tuple[Callable[..., Any], list[Any]]],

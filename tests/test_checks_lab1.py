@@ -280,6 +280,7 @@ def invented(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0):
     return [2.1 * 0.65**epoch + 0.05 for epoch in range(epochs)]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_train_victim_partial_credit_for_a_weak_victim(quick):
     result = judge_training(small_network, loop(right_step))
@@ -297,6 +298,7 @@ def test_train_victim_that_never_steps(quick):
     assert "it is never trained" in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_train_victim_that_hardly_steps(quick):
     def train(model, x, y, epochs=1, batch_size=64, lr=3e-3, seed=0):
@@ -307,6 +309,7 @@ def test_train_victim_that_hardly_steps(quick):
     assert "The loss stands still" in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_train_victim_that_never_forgets_its_gradients(quick):
     with grading(1):
@@ -355,6 +358,7 @@ def by_batch_size(model, x, y, epochs=3, batch_size=64, lr=3e-3, seed=0):
     return train(model, x, y, epochs, batch_size, lr, seed)
 
 
+@pytest.mark.thorough
 def test_a_network_that_cannot_be_trained_is_exercise_1_s(quick):
     for network in (Around(flat(), hides=True), Around(flat(), before=lambda x: x.view(64, 784))):
         result = judge_training(seeded(lambda network=network: network), loop(right_step))
@@ -439,6 +443,7 @@ def test_train_victim_that_trains_a_copy(quick):
     assert "it is never trained" in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_train_victim_unseeded(quick):
     result = judge_training(small_network, loop(right_step, seeded=False))
@@ -472,6 +477,7 @@ def test_invented_losses_and_the_shipped_checkpoint_earn_nothing(quick, secret):
     assert "has learnt nothing" in result.remarks[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_weights_trained_for_the_public_draw_earn_nothing_in_grading(quick):
     """Also where every answer of a desk is kept: the networks are others, and so are the labels."""
@@ -604,6 +610,7 @@ def test_changed_records_of_a_network_earn_nothing(record):
         assert lab1.build_victim(small_network, record) == 0.0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_shipped_network_in_the_place_of_one_s_own_tells_none_of_the_classes(quick):
     with grading(1):

@@ -230,6 +230,7 @@ def largest_of_each_column(answers):
     return marked / marked.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_train_clone_another_right_way():
     """A CNN: in benchmarks/calibrate_training.py, 20 runs."""
@@ -459,6 +460,7 @@ def test_each_rung_of_the_ladder_is_a_point():
     assert ladder.share(middle) == pytest.approx(3.5 / 6, abs=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("secret", SECRETS[:FEW])
 def test_steal_reference(names, secret):
@@ -467,6 +469,7 @@ def test_steal_reference(names, secret):
     assert result == 7.0 and not result.remarks
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_model_answer_to_the_stars_wins_them_and_is_no_remark(monkeypatch):
     """At one service of three; at all, with five secrets: in benchmarks/star_answers.py."""
@@ -477,6 +480,7 @@ def test_the_model_answer_to_the_stars_wins_them_and_is_no_remark(monkeypatch):
     assert "Stars, without points: 3 of 3, all of them" in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_steal_in_two_lines_earns_a_part_and_is_told_what_is_left():
     result = lab2.steal(stealing("shapes"))
@@ -493,6 +497,7 @@ def test_steal_from_a_poor_pool_earns_the_budget_point_only():
     assert "fidelity with 3,000 queries: 0 of 6" in in_words(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_steal_partial_credit():
     def hasty(api, pools, budget, seed=0):

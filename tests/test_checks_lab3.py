@@ -516,6 +516,7 @@ def test_trickster_that_does_nothing():
     assert words.count("nothing is defended yet: see above") == 4 and words.count("0% of") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["posteriors", "features", "pictures"])
 def test_trickster_that_writes_into_its_inputs_loses_a_point(what):
@@ -531,6 +532,7 @@ def test_trickster_that_writes_into_its_inputs_loses_a_point(what):
     assert in_words(result).count(f"trickster writes into the {what} that it is given") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("share", [0.01, 0.02, 0.03])
 def test_trickster_with_a_threshold_from_the_request_is_named(share):
     def trickster(x, posteriors, features):
@@ -678,6 +680,7 @@ def spent(spend, secret=b"the course's key"):
         return lab3.spend(spend, services=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_spend_in_steps():
     def moved(real):
@@ -760,6 +763,7 @@ def test_spend_with_clothes_of_others_is_no_attack_and_told(monkeypatch, whose):
     assert "was not given" in result.remarks[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_what_is_made_of_one_s_own_pictures_is_one_s_own(names):
     with draws.grading_with(b"the course's key", held_back.load()):

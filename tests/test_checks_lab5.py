@@ -304,6 +304,7 @@ def test_a_score_that_is_wrong_in_one_way_is_told_so():
         assert result.parts[0].share == 1 and result.parts[1].share == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_detector_that_was_exposed_to_outliers(exposed):
     result = lab5.detector(all_kinds, exposed)
@@ -510,6 +511,7 @@ def test_defend_with_the_old_lie_or_a_lie_without_the_key(exposed):
         assert "reader of the code" in parts["thieves with fresh shapes"].measured
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_defend_with_a_keyed_lie_leaves_every_real_thief_with_little(exposed):
     result = lab5.defend(defended(exposed, as_cells(3)), budget=900)

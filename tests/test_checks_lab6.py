@@ -798,6 +798,7 @@ def the_next_token_as_certain(logits, bias):
     return token, told or {token: 0.0}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_tell_right_ways(names):
     moves = services.bias_moves_the_token_only

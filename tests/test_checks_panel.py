@@ -125,6 +125,7 @@ def test_hidden_pictures_are_not_known_by_their_ground():
     assert np.mean(black(families.mixture(1_000, seed=3)) < line) < 0.1
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_every_family_steals_where_nothing_defends():
     with draws.grading_with(SECRET, held_back.load()):

@@ -119,6 +119,7 @@ def test_the_model_answer_to_lab_1_s_star_prints_what_it_says(capsys):
 MACHINES = 0.015  # by so much the rounding of another processor has moved a clone's fidelity
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_answers_to_lab_2_s_other_stars_print_what_they_say():
     """Some of the runs, again; the lab quotes their means."""
@@ -148,6 +149,7 @@ def test_the_answers_to_lab_2_s_other_stars_print_what_they_say():
         assert [shapes, clothes] == pytest.approx([*map(float, quoted.groups())], abs=MACHINES)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_model_answer_to_lab_4_s_star_gets_what_it_says(capsys):
     """One start of one seed: in the mirror, where the loss is small and the clone is bad."""
