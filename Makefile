@@ -3,7 +3,7 @@
 #   make lab         open a working copy of the labs in JupyterLab
 #   make self-study  the same, with model answers to open after your own
 #   make grade       grade a small sample class, print its table and the path of its report
-#   make test        run all tests
+#   make test        run the tests
 #
 # Python 3.11 or newer is all that must be there. PYTHON=python3.12 picks another; TORCH=cpu takes
 # PyTorch's build without CUDA, which on Linux saves several gigabytes.
@@ -27,7 +27,7 @@ ifneq ($(wildcard solutions),)
 	@echo "make self-study     the same, with model answers to written questions and stars folded in"
 	@echo "make grade          grade a small sample class (2 to 3 minutes on two cores)"
 	@echo "make zoo            grade all sample submissions (the zoo), compare every verdict (under 10 minutes)"
-	@echo "make test           run all tests (about 12 minutes on two cores)"
+	@echo "make test           run the tests (about 12 minutes on two cores)"
 	@echo "make test-all       run the cases, too, that make test leaves out of the dearest tests (15 minutes)"
 	@echo "make test-fast      run the tests that take seconds (2 minutes)"
 	@echo "make lint           check the style of the code"

@@ -211,15 +211,15 @@ def table(found: list[Row], chart: str) -> str:
     for row in found:
         seeds.setdefault(row.whose, row.before.n)
         if 1 < row.before.n < seeds[row.whose]:
-            fewer[row.whose] = f", behind lies {row.before.n}"
+            fewer[row.whose] = f", its theft behind lies {row.before.n}"
         if row.real:
             owned[row.whose] = row.real.name.replace(" real", "").removesuffix(" pictures")
-    runs = "; ".join(
+    runs = ", ".join(
         f"{whose} {ONCE if n == 1 else n}{fewer.get(whose, '')}" for whose, n in seeds.items()
     )
     return (
-        f"How often the clone is right (guessing: {percent(CHANCE)}; low: well defended). "
-        f"Means over several seeds ({runs}), unless *{ONCE}* is said.\n"
+        f"How often the clone is right (guessing: {percent(CHANCE)}; low: well defended), "
+        f"over several seeds ({runs}) or in *{ONCE}*.\n"
         "- *Unaware*: believes every answer. "
         "*Informed*: the best thief who knows the code, not the key, and owns at most one real "
         "picture.\n"

@@ -2,7 +2,7 @@
 
 Right answers are tried with the public draw and two secrets, which are always the same; wrong ones
 with the public draw and one secret, another in each test. That is enough for a change of code;
-after a change of what a check draws, `SECRETS=20 make test`.
+after a change of what a check draws, `SECRETS=20 make test-all`.
 """
 
 from __future__ import annotations
