@@ -646,12 +646,12 @@ plots.curves(
 #
 # <details><summary><b>Read the result</b></summary>
 #
-# Bucket and window hold one account at 350 and 300 answers, and hardly a shop notices: of their 278 requests the
-# bucket refuses one, and the window none. (The bucket gives 100 at once, and not quite 300 more flow back by the
-# thief's last request: of requests of fifty, seven get through.) Nine accounts get everything past the bucket in one
-# day, and ten past the window, because the limiter looks at one account at a time, and none gets more than its own
-# share. (They do not look like shops: behind the bucket, each asks every ten minutes and is refused most of the time.
-# A limiter does not count that; somebody who reads the log could.)
+# Bucket and window hold one account at 350 and 300 answers, and hardly a shop notices: the bucket refuses .4 % of
+# their requests, and the window none. (The bucket gives 100 at once, and not quite 300 more flow back by the thief's
+# last request: of requests of fifty, seven get through.) Nine accounts get everything past the bucket in one day, and
+# ten past the window, because the limiter looks at one account at a time, and none gets more than its own share.
+# (They do not look like shops: behind the bucket, each asks every ten minutes and is refused most of the time. A
+# limiter does not count that; somebody who reads the log could.)
 #
 # Against the global limit, more accounts hardly help. But the shops need about 5,000 of its 6,000 answers, and the
 # thief asks again and again and empties the common bucket. The thief gets 2,350 answers, and on this random day one in
