@@ -44,6 +44,7 @@ from autograder.repair.salvage import read_submission
 from autograder.sanitize.notebook import sanitize
 
 IMPOSSIBLE = "The mark entered here cannot be right, and does not count until it is corrected."
+UNCHANGED = "No response."  # nbgrader's own comment on an answer that is as it was released
 HASHES = ("code_sha256", "source_sha256")
 DEFAULTS = RunSettings()
 
@@ -287,12 +288,16 @@ class RemoveSourceHashes(NbGraderPreprocessor):
 class FlagUnmarkedAnswers(NbGraderPreprocessor):
     """Says on a feedback page which answers wait for a mark: nbgrader shows 0.0 for them.
 
-    A mark that cannot be is not shown, nor counted.
+    A mark that cannot be is not shown, nor counted. That code was not written is said by its check,
+    and not by a comment of nbgrader's as well, which looks like a person's.
     """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         where = resources["nbgrader"]
         names = where["notebook"], where["assignment"], where["student"]
+        for cell in filter(utils.is_solution, nb.cells):
+            if not utils.is_grade(cell) and cell.metadata.nbgrader.get("comment") == UNCHANGED:
+                del cell.metadata.nbgrader["comment"]
         with Gradebook(where["db_url"]) as gradebook:
             for cell in filter(utils.is_grade, nb.cells):
                 details = cell.metadata.nbgrader

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -239,6 +240,10 @@ def test_pages_name_exercises_and_the_report_students(tmp_path: Path) -> None:
     # Ann's answer waits for its mark, in the contents and above the answer itself.
     assert page.count("Not marked yet: 3.0 points") == 2 and "Score: 0.0 / 3.0" not in page
     assert ".rendered_html td {" in page.partition("</head>")[0]
+    # Bob wrote nothing: his checks say so, and a comment stands where a person marks only.
+    unwritten = page_of(root, "bob")
+    assert re.findall(r"#comment-(\w+)", unwritten) == ["why"]
+    assert "comment on Exercise 2</a>" in unwritten and unwritten.count("No response.") == 1
     report = (root / "report.html").read_text("utf-8")
     rows = report.partition("Scores by student")[2].partition("</table>")[0]
     assert '<th scope="row">ann</th><td class="n">(4)</td>' in rows
@@ -253,3 +258,9 @@ def test_headings_on_a_page_are_text() -> None:
     link = '<a href="#x">Test cell</a>'
     found = legible(f"<head></head><ol>{link}</ol>{link}", {"x": "<b>A & B"})
     assert found.count("Test cell") == 1 and "&lt;b&gt;A &amp; B</a></ol>" in found
+
+
+def test_contents_say_what_a_comment_is_about() -> None:
+    link = '<a href="#comment-x">Comment</a>'
+    found = legible(f"<head></head><ol>{link}</ol>", {"x": "Exercise 7"})
+    assert f"<ol>{link.replace('Comment', 'comment on Exercise 7')}</ol>" in found

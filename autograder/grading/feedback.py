@@ -17,10 +17,11 @@ from autograder.cells import headings_of
 from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.nbgrader_api import Page
 
-# nbgrader's list of contents calls every test the same, and what nobody has marked yet has 0.0
-# points; its page draws tables without lines.
+# nbgrader's list of contents calls every test and comment the same, and what nobody has marked yet
+# has 0.0 points; its page draws tables without lines.
 ENTRY = re.compile(
-    r'(?P<link><a href="#(?P<name>[^"]*)">)(?:Test cell|Written response|Coding free-response)</a>'
+    r'(?P<link><a href="#(?:comment-)?(?P<name>[^"]*)">)'
+    r"(?:Test cell|Written response|Coding free-response|(?P<comment>Comment))</a>"
     r"(?P<points>(?: \(Score: [\d.]+ / (?P<most>[\d.]+)\))?)"
 )
 HEAD = re.compile(
@@ -138,7 +139,9 @@ def legible(text: str, headings: Mapping[str, str], unmarked: Collection[str] = 
         name, points = html.unescape(match["name"]), match["points"]
         if name in unmarked and points:
             points = f" ({UNMARKED.format(most=match['most'])})"
-        return f"{match['link']}{html.escape(headings.get(name) or name)}</a>{points}"
+        about = html.escape(headings.get(name) or name)
+        kind = "comment on " if match["comment"] else ""
+        return f"{match['link']}{kind}{about}</a>{points}"
 
     def headed(match: re.Match[str]) -> str:
         if html.unescape(match["name"]) not in unmarked:
