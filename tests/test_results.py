@@ -25,6 +25,7 @@ from benchmarks import (
     calibrate_knowing,
     calibrate_training,
     calibration,
+    class_scale,
     demo_a,
     demo_b,
     demos_page,
@@ -1164,3 +1165,14 @@ def test_the_page_on_the_demonstrations_quotes_them_and_lab_3():
         assert quoted, words
         numbers = [float(one.replace(",", "")) for one in quoted.groups()]
         assert numbers == list(map(float, figures)), words
+
+
+def test_the_cluster_guide_says_how_many_cores_one_head_keeps_busy():
+    text = " ".join((ROOT / "docs" / "cluster.md").read_text(encoding="utf-8").split())
+    stored = class_scale.section(store.stored_results(class_scale))
+    most = int(re.search(r"more than (\d+) workers are of no use", stored)[1])
+    assert f"one head keeps about {most} cores busy, and more are of no use" in text
+    machines = round(most / class_scale.CORES)
+    assert machines == 7 and "up to about seven of that size" in text
+    assert f"scale(jobs={machines}) # {machines * class_scale.CORES} notebooks at once" in text
+    assert f"--array=1-{machines} " in text
