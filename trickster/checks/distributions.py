@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trickster.checks.result import Missed
-from trickster.checks.values import array
+from trickster.checks.values import array, locked, saying_what_is_written_into
 
 
 def distributions(value: Any, what: str, n: int, k: int = 10) -> np.ndarray:
@@ -64,15 +64,10 @@ def given_read_only(
         f"{'' if what in OWN else ': the service keeps them, and the next defence gets them'}. "
         "Begin with a copy, or with a new array, and write into that."
     )
-    locked = given.copy()
-    locked.flags.writeable = False
-    try:
-        found = function(locked, *more)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise Missed(writes) from error
-    if not np.array_equal(locked, given, equal_nan=True):  # torch writes through the lock
+    own = locked(given)
+    with saying_what_is_written_into(writes):
+        found = function(own, *more)
+    if not np.array_equal(own, given, equal_nan=True):  # torch writes through the lock
         raise Missed(writes)
     return array(found, name, finite=False)
 

@@ -14,7 +14,13 @@ import numpy as np
 from trickster.api import BudgetExceeded
 from trickster.checks import draws
 from trickster.checks.result import Missed, Part
-from trickster.checks.values import array, number, returned
+from trickster.checks.values import (
+    array,
+    locked,
+    number,
+    returned,
+    saying_what_is_written_into,
+)
 from trickster.services import VectorAPI
 from trickster.solvable import ReluNetwork, draw_relu
 
@@ -272,17 +278,11 @@ def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int
 
 def _neuron(neuron_at: Callable[..., Any], query: Any, x: np.ndarray, v: np.ndarray) -> Any:
     """What ``neuron_at`` returns, which may not write into the direction of the line."""
-    v = v.copy()
-    v.flags.writeable = False
-    try:
-        return neuron_at(query, x.copy(), v)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise Missed(
-            "neuron_at changes v, which is the line's direction for its other kinks as well. Make "
-            "a new array in place of v /= ... or v[:] = ..."
-        ) from error
+    with saying_what_is_written_into(
+        "neuron_at changes v, which is the line's direction for its other kinks as well. Make a "
+        "new array in place of v /= ... or v[:] = ..."
+    ):
+        return neuron_at(query, x.copy(), locked(v))
 
 
 def _apart(found: np.ndarray, truth: np.ndarray, bias: bool) -> float:

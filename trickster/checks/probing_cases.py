@@ -18,7 +18,7 @@ from trickster.checks import draws, fixtures, teacher
 from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.thresholds import LIES_SHOWN
 from trickster.checks.unlying_cases import NAME, ROWS
-from trickster.checks.values import array, returned
+from trickster.checks.values import array, locked, returned, saying_what_is_written_into
 from trickster.defenses import CellLie, KeyedLie, PictureLie, Trickster
 
 PICTURES = 300  # that are asked about twice
@@ -58,11 +58,13 @@ class Asked:
 
     def tried_by(self, thief: Callable[..., Any], *given: np.ndarray) -> Any:
         """What a student's thief makes of it. Raises Missed where the service refuses."""
-        locked = [one.copy() for one in given]
-        for one in locked:
-            one.flags.writeable = False
+        writes = (
+            f"{self.name} writes into the pictures that it is given, which are needed again "
+            "(copies = x is the same array). Begin with x.copy(), or with a new array."
+        )
         try:
-            return thief(self.ask, *locked)
+            with saying_what_is_written_into(writes):
+                return thief(self.ask, *map(locked, given))
         except BudgetExceeded as refused:
             raise Missed(
                 f"{self.name} asked for more than its budget of {self.budget} answers: it had "
@@ -70,13 +72,6 @@ class Asked:
             ) from None
         except InvalidQuery as refused:
             raise Missed(f"the service refused what {self.name} sent. {refused}") from None
-        except ValueError as error:
-            if "read-only" not in str(error):
-                raise
-            raise Missed(
-                f"{self.name} writes into the pictures that it is given, which are needed again "
-                "(copies = x is the same array). Begin with x.copy(), or with a new array."
-            ) from error
 
 
 def _key(*labels: str | int) -> bytes:

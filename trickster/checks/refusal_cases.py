@@ -16,6 +16,7 @@ from trickster.checks import draws, fixtures
 from trickster.checks.result import Missed
 from trickster.checks.service_cases import DAILY_CAP, MakeLayered, Tried, is_refusal
 from trickster.checks.service_traffic import DAY, REQUEST
+from trickster.checks.values import locked, saying_what_is_written_into
 
 MOST = DAILY_CAP // REQUEST + 2  # requests at once, of which a service within the cap refuses some
 Ask = Callable[[str, float], Any]
@@ -56,34 +57,24 @@ def _lots(tried: Tried) -> Iterator[tuple[np.ndarray, ...]]:
         x, features, posteriors = vars(
             crowd.take(rng.choice(len(crowd.group), REQUEST, replace=False))
         ).values()
-        yield tuple(_locked(values) for values in (x, posteriors, features))
-
-
-def _locked(values: np.ndarray) -> np.ndarray:
-    values = values.copy()
-    values.flags.writeable = False
-    return values
+        yield tuple(locked(values) for values in (x, posteriors, features))
 
 
 def _asking(make_layered: MakeLayered, lots: Iterator[tuple[np.ndarray, ...]]) -> Ask:
     """A fresh service, which every call asks about other pictures."""
     layered = _unwritten_into(
-        "make_layered", make_layered, _locked(fixtures.bank()), _locked(fixtures.owners().features)
+        "make_layered", make_layered, locked(fixtures.bank()), locked(fixtures.owners().features)
     )
     return lambda key, now: _unwritten_into("layered", layered, *next(lots), key, now)
 
 
 def _unwritten_into(name: str, function: Callable[..., Any], *given: Any) -> Any:
-    try:
+    with saying_what_is_written_into(
+        f"{name} writes into what it is given, which others still need: the service logs the "
+        "victim's own answers, and the bank is the same for all. Write into a copy, "
+        "posteriors.copy(), or choose with np.where, which makes a new array."
+    ):
         return function(*given)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise Missed(
-            f"{name} writes into what it is given, which others still need: the service logs the "
-            "victim's own answers, and the bank is the same for all. Write into a copy, "
-            "posteriors.copy(), or choose with np.where, which makes a new array."
-        ) from error
 
 
 def _must_say_when(error: Exception) -> None:
