@@ -136,10 +136,11 @@ def _row(
     false = sum(is_false(checks, (check, name, 0), result) for result in runs)
     explained = sum(result[EXPLAINED] for result in runs)
     wrong, threshold = bool(calibrated.answers[name]), calibrated.threshold
+    nearly = name in calibrated.nearly  # no verdict on it is false, so none is counted
     return (
         f"{check}: {name}",
-        "wrong" if wrong else "nearly right" if name in calibrated.nearly else "right",
-        f"{false} of {len(runs)} {exact_interval(false, len(runs))}",
+        "wrong" if wrong else "nearly right" if nearly else "right",
+        "" if nearly else f"{false} of {len(runs)} {exact_interval(false, len(runs))}",
         f"{explained} of {len(runs)}" if wrong else "",
         low_to_high(f"{min(points):g}", f"{max(points):g}") + f" of {calibrated.points:g}",
         value_range(values) if len(values) else "",

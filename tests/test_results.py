@@ -504,19 +504,21 @@ def test_the_guide_says_how_often_the_checks_were_run():
 
 def test_the_guide_says_what_nearly_right_answers_earn():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    ((low, high, full, all_of_them, runs, lowest, highest, most),) = re.findall(
+    ((low, high, full, all_of_them, runs, *of_mirrored),) = re.findall(
         r"2x2 pixels earns (\d) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, and "
-        r".*? earn ([\d.]+) to ([\d.]+) of (\d)\.",
+        r".*? earn ([\d.]+) to ([\d.]+) of (\d), all four in (\d+) of (\d+) runs\.",
         text,
     )
+    lowest, highest, most, all_mirrored, as_many = map(float, of_mirrored)
     squares, mirrored = (
         [result["points"] for job, result in stored("calibrate_training") if job[:2] == near]
         for near in (("steal", "half the size"), ("spend", "mirror images"))
     )
     assert len(squares) == int(runs) and squares.count(int(full)) == int(all_of_them)
     assert (round(min(squares)), round(max(squares))) == (int(low), int(high))
-    assert (min(mirrored), max(mirrored)) == (float(lowest), float(highest))
-    assert int(most) == lab3.spend.points
+    assert (min(mirrored), max(mirrored)) == (lowest, highest)
+    assert most == lab3.spend.points == 4
+    assert (len(mirrored), mirrored.count(most)) == (as_many, all_mirrored)
 
 
 def test_the_guide_says_how_often_other_pictures_refuse_a_right_answer():
@@ -949,6 +951,11 @@ def quotes():
         "lab4",
         r"the soft thief went from (\.\d+) to (\.\d+), and the label thief from (\.\d+) to (\.\d+)",
         of_the_course(*((thief, rung) for thief in ("soft", "hard") for rung in rungs)),
+    )
+    yield (
+        "lab4",
+        r"with 3,000 answers and over ten seeds, the three get (\.\d+), (\.\d+) and (\.\d+)\.",
+        of_the_course(*(("soft", rung) for rung in ("none", "rounding", "top 3"))),
     )
     yield (
         "lab4",

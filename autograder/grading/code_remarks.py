@@ -102,7 +102,7 @@ def _on_data(cells: list[str]) -> Iterator[str]:
     code = _compressed("\n".join(cells).encode("utf-8", "surrogatepass"))
     if data > MOST_DATA:
         yield (
-            f"Its code holds {data / 1_000:.1f} KB of data (usual: below 0.5): look for a table, "
+            f"Its code holds {data / 1_000:.1f} KB of data (usual: up to 0.7): look for a table, "
             "or a model that was trained elsewhere."
         )
     elif code > MOST_CODE:

@@ -4,9 +4,11 @@ A check is a function of a :class:`Sheet` and the student's names::
 
     @check("Exercise 1, mean", 2)
     def mean(sheet: Sheet, mean: Callable[..., Any]) -> None:
-        with sheet.part("of three numbers", 2) as part:
-            got = number(mean([1, 2, 6]), "mean")
-            part.expect(got == 3, f"{got:g}", "3", advice="Divide by how many there are.")
+        with sheet.part("of five numbers", 2) as part:
+            numbers = draws.rng("numbers to average").integers(1, 50, 5).tolist()
+            got, right = number(mean(numbers), "mean"), sum(numbers) / 5
+            advice = "Divide by how many there are."
+            part.expect(abs(got - right) < 1e-9, f"{got:g}", f"{right:g}", advice=advice)
 
 Called with the student's names, it returns a :class:`CheckResult`: the points, as a float, with
 the parts as data. A notebook shows it as a table, ``as_text()`` is for terminals. What is asked
