@@ -886,8 +886,8 @@ def quotes():
     )
     yield (
         "lab4",
-        r"labels of such lies cost the reader of the code (\.\d+) on average, and labels of "
-        r"reversed answers (\.\d+)",
+        r"labels of such lies took (\.\d+) of fidelity from the reader of the code on average, "
+        r"and labels of reversed answers (\.\d+)",
         [
             calibration.values_of(stored("calibrate_defenses"), "read", f"{lie}, labels").mean()
             for lie in ("rolled by one", "reversed")

@@ -574,7 +574,7 @@ print("answers:", len(customer.query(dataset.x_test[:80])), " used:", customer.u
 # | window | 300 in any 24 hours for each account |
 # | global | a bucket of 6,000 a day, bursts of 500, for everybody together |
 #
-# > **Predict.** With how many accounts does the thief get all 3,000 answers in one day, despite bucket and
+# > **Predict.** With how many accounts does the thief get all 3,000 answers in one day, past the bucket and past the
 # > window? And what share of the shops' requests does the global limit refuse on that day?
 
 # %%
@@ -608,7 +608,7 @@ print("in one day: the thief's answers (of 3,000), and the share of the shops' r
 print("accounts", *(f"{name:>15}" for name in limits))
 print(" " * 8, *("   thief   shops" for _ in limits))
 needed = None
-for accounts in (1, 2, 5, 9, 10):
+for accounts in (0, 1, 2, 5, 9, 10):
     days = {name: one_day(make(), accounts) for name, make in limits.items()}
     print(f"{accounts:8}", *(f"{stolen:8,} {shops:6.1%}" for stolen, shops, _ in days.values()))
     if needed is None and days["bucket"][0] == days["window"][0] == 3_000:
@@ -655,9 +655,9 @@ plots.curves(
 # (They do not look like shops: behind the bucket, each asks every ten minutes and is refused most of the time. A
 # limiter does not count that; somebody who reads the log could.)
 #
-# Against the global limit, more accounts hardly help. But on this day, a busy one, the shops ask for 5,560 of its
-# 6,000 answers, and the thief asks again and again and empties the common bucket. The thief gets 2,350 answers, and
-# on this random day one in four of the shops' requests is refused.
+# Against the global limit, more accounts hardly help. Without a thief it refuses no shop (the row of 0 accounts). But
+# the shops ask for 5,560 of its 6,000 answers, and the thief asks again and again and empties the common bucket. The
+# thief gets 2,350 answers, and on this random day one in four of the shops' requests is refused.
 #
 # </details>
 #
@@ -1023,8 +1023,9 @@ plots.dots(
 # All thieves keep to the terms and get 3,000 answers. Of the four, one learns from the probabilities, one from the
 # labels, one sends 1,000 pictures three times and averages, and one uses a new account every day. The reader of your
 # code knows how you mislead, but not which answers are lies: for that they would need the bank and the victim's
-# features, which are not in the code. They try three things: to undo lies that the answers themselves give away, to
-# undo lies that do not fit the picture that was sent, and to leave suspicious answers out.
+# features, which are not in the code. (The check helps them in one respect: it tells them which class names are given
+# by more lies than truths.) They try three things: to undo lies that the answers themselves give away, to undo lies
+# that do not fit the picture that was sent, and to leave suspicious answers out.
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -1284,13 +1285,13 @@ plots.bars(
 # .661, and less with each of the three seeds, by .067, .057 and .015.
 #
 # Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 40 runs of the check,
-# labels of such lies cost the reader of the code .17 on average, and labels of reversed answers .42.
+# labels of such lies took .17 of fidelity from the reader of the code on average, and labels of reversed answers .42.
 #
 # Behind the whole stack, the thief with real pictures does best. Lies are for weird queries, and of their 100 at most
-# one is weird: the labels give .720 (without lies .725), for 6 on the first day: at least as much as 3,000 shapes
-# give without any defence (.678). What the stack does take from this thief is the gain from adding shapes. In the
-# course's own measurements, over five seeds, 100 real pictures mixed with shapes gave .809 without a defence and .591
-# behind the stack; 100 alone gave .748 and .715.
+# one is weird: their labels give .720 (without lies .725). That costs 6, takes one day, and is at least as much as
+# 3,000 shapes give without any defence (.678). What the stack does take from this thief is the gain from adding
+# shapes. In the course's own measurements, over five seeds, 100 real pictures mixed with shapes gave .809 without a
+# defence and .591 behind the stack; 100 alone gave .748 and .715.
 #
 # </details>
 #
@@ -1467,7 +1468,7 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 # the truths (.556, after few steps), it ends at .613, with a loss of 1.12 instead of 1.23. So this network has better
 # weights, by the loss as well, and from random ones the search does not come near them. That does not acquit the
 # loss. It prefers the victim to its mirror image, but only by .06. It also prefers this good clone to this bad one;
-# whether it prefers it to every bad one is still open.
+# whether it prefers it to every bad one is the next question.
 #
 # </details>
 #
@@ -1514,8 +1515,8 @@ print(f"Your guess: {my_noise_model}. Small loss: fidelity {small}.")
 #   decides: from lies with all ten numbers the un-lier gets .661; sent as labels, the same lies leave .264 to a
 #   thief who believes them, and .231 to small loss.
 #
-# **Refuted.** That this stack stops every thief. A hundred real pictures, for 6 on the first day, give .720: at least
-# as much as 3,000 shapes give without any defence (.678).
+# **Refuted.** That this stack stops every thief. A hundred real pictures, which cost 6 and one day, give .720: at
+# least as much as 3,000 shapes give without any defence (.678).
 #
 # **Not shown.**
 # - That lies sent as labels cannot be used. Two ways to do it failed: small loss, and the noise model of the starred
