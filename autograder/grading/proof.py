@@ -57,8 +57,8 @@ def why_not(proof: Proof, ours: dict[str, str]) -> str:
     ]
     if differences:
         return (
-            f"it has other software: {', '.join(differences)}. Give it the same commit of the "
-            "repository and the versions in requirements.txt."
+            f"it has other software: {', '.join(differences)}. Give it the same commit, "
+            "the same Python, and the same set-up (TORCH=cpu on all machines or on none)."
         )
     return ""
 
