@@ -945,7 +945,7 @@ plots.frontier(
 # | mean fidelity | points |
 # |---|---|
 # | .31 | 2 |
-# | .035 more than the best of the three simple attacks that the prediction names | 4 |
+# | .03 more than the best of the three simple attacks that the prediction names | 4 |
 #
 # (From .025 more on, you get a part of the last two points.)
 #

@@ -92,7 +92,7 @@ DROP = Threshold(
     ".044, keeps the argmax -.003 to .039; refused for something else: random lies .082 to .179",
 )
 SPENT_GAIN = Threshold(  # of fidelity, beyond what the hundred real pictures alone bring
-    0.035,
+    0.03,
     0.025,
     "about .14 more",
     "33 runs, 40 of mirrored, nine rolls, far, lies undone, mirror images and real alone: right "
