@@ -1,6 +1,6 @@
 """Run the graded checks of whole defences (labs 3 and 4) over and over, each run with a new secret.
 
-    python -m benchmarks.calibrate_defenses                  # 33 to 40 runs, two hours
+    python -m benchmarks.calibrate_defenses                  # 33 to 200 runs, four hours
     python -m benchmarks.calibrate_defenses --runs 1 --results LOOK    # a quick look, elsewhere
     python -m benchmarks.calibrate_defenses --check layered --answer reversed    # some
 
@@ -321,7 +321,7 @@ def _only(number: int) -> None:
     SCORES.clear()
 
 
-def jobs(runs: int = 40) -> list[Job]:
+def jobs(runs: int = 200) -> list[Job]:
     """So many runs of the answers that are run often, and fewer of the others."""
     return plan_jobs(CHECKED, runs)
 

@@ -1,6 +1,6 @@
 """Run the graded checks of training, thefts and noise (labs 1 to 3) over and over.
 
-    python -m benchmarks.calibrate_training                         # 33 to 40 runs, three hours
+    python -m benchmarks.calibrate_training                         # 33 to 150 runs, five hours
     python -m benchmarks.calibrate_training --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run is graded with a secret of its own, from which the checks draw services, pools and
@@ -317,7 +317,6 @@ CHECKS: dict[str, dict[str, Answer]] = {
     },
 }
 NEAR: dict[str, tuple[str, ...]] = {}  # answers near a bar that are refused for something else
-CLOSE = {"train_victim": ("half as wide",)}  # right answers nearer to a bar than the others
 PARTLY = {"steal": ("shapes",)}  # answers near a bar that earn most of the points, by design
 OFTEN = {  # near their bars, or done in no time
     "train_victim": ("half as wide",),
@@ -377,7 +376,7 @@ def run_check(job: Job) -> Measurement:
     return measure_verdict(CHECKED[check], name, result)
 
 
-def jobs(runs: int = 40) -> list[Job]:
+def jobs(runs: int = 150) -> list[Job]:
     """So many runs of the answers that are run often, and fewer of the others."""
     return plan_jobs(CHECKED, runs)
 

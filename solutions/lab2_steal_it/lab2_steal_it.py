@@ -725,7 +725,7 @@ print(f"Your guess: {my_mixture}.")
 #
 # To compare two thieves, run the check with one and then with the other. It shows the fidelity at each of its services.
 # Until grading it sends every thief to the same three, so take the differences service by service. Grading uses three
-# others, on which one and the same thief can score .85 or .90: do not chase differences of .01. Keep a table with a row
+# others, on which one and the same thief can score .85 or .92: do not chase differences of .01. Keep a table with a row
 # for each change that you try.
 #
 # (Fidelity on clothes is something that a thief cannot measure. That is fair here, because the classes change when

@@ -1284,8 +1284,8 @@ plots.bars(
 # what a first clone finds unlikely, gets .231. The oracle loses a little to the labels: it gets .615 in place of
 # .661, and less with each of the three seeds, by .067, .057 and .015.
 #
-# Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 40 runs of the check,
-# labels of such lies took .17 of fidelity from the reader of the code on average, and labels of reversed answers .42.
+# Why reverse, and not simply name the next class? Such a lie reveals the class behind it. In 200 runs of the check,
+# labels of such lies took .16 of fidelity from the reader of the code on average, and labels of reversed answers .42.
 #
 # Behind the whole stack, the thief with real pictures does best. Lies are for weird queries, and of their 100 at most
 # one is weird: their labels give .720 (without lies .725). That costs 6, takes one day, and is at least as much as

@@ -58,7 +58,7 @@ VICTIM_ACCURACY = Threshold(
     0.86,
     0.80,
     "about .89",
-    "33 runs, 40 of half as wide: right answers: reference .875 to .910, half as wide .865 to "
+    "33 runs, 150 of half as wide: right answers: reference .875 to .910, half as wide .865 to "
     ".901; wrong ones: one epoch .783 to .828",
 )
 CLONE_FIDELITY = Threshold(
@@ -72,8 +72,8 @@ STOLEN_FIDELITY = Ladder(
     0.83,
     0.60,
     "about .88",
-    "33 runs, 40 of reference and half the size: right answers: reference .855 to .905; nearly "
-    "right: half the size .769 to .833; a part of the points: shapes .655 to .739, CNN, 8 epochs "
+    "33 runs, 150 of reference and half the size: right answers: reference .849 to .917; nearly "
+    "right: half the size .753 to .834; a part of the points: shapes .655 to .739, CNN, 8 epochs "
     ".628 to .710, 10 epochs .589 to .680, hard labels .561 to .629; wrong ones: digits .253 to "
     ".348, patches .317 to .430, noise .171 to .294",
     between=(0.68, 0.73, 0.77, 0.80),
@@ -86,8 +86,8 @@ DROP = Threshold(
     0.10,
     "in this notebook about .43 with shapes, .31 with the other pool; when graded, on other "
     "draws, about .37",
-    "33 runs, 40 of largest and smallest swapped: right answers: reversed .336 to .403, least "
-    "likely class .348 to .412, rolled by one .267 to .381, largest and smallest swapped .229 to "
+    "33 runs, 200 of largest and smallest swapped: right answers: reversed .336 to .403, least "
+    "likely class .348 to .412, rolled by one .267 to .381, largest and smallest swapped .192 to "
     ".333, reversed, 5th neighbour .303 to .369; wrong ones: zero-mean noise, fixed -.026 to "
     ".044, keeps the argmax -.003 to .039; refused for something else: random lies .082 to .179",
 )
@@ -95,9 +95,9 @@ SPENT_GAIN = Threshold(  # of fidelity, beyond what the hundred real pictures al
     0.03,
     0.025,
     "about .14 more",
-    "33 runs, 40 of mirrored, nine rolls, far, lies undone, mirror images and real alone: right "
-    "answers: reference .113 to .163, mirrored .066 to .118, nine rolls .047 to .086, far, lies "
-    "undone .080 to .150; nearly right: mirror images .011 to .048; wrong ones: shapes -.357 to "
+    "33 runs, 150 of mirrored, nine rolls, far, lies undone, mirror images and real alone: right "
+    "answers: reference .113 to .163, mirrored .062 to .118, nine rolls .034 to .105, far, lies "
+    "undone .066 to .156; nearly right: mirror images .010 to .051; wrong ones: shapes -.357 to "
     "-.270, shapes, lies undone -.155 to -.053, shapes and real -.236 to -.160, real alone -.001 "
     "to .001",
 )
@@ -121,10 +121,10 @@ LAYERED_READ = Threshold(  # the same, to the best way of a thief who has read t
     0.28,
     0.15,
     "about .42",
-    "40 runs: right answers: reversed, labels .368 to .483, reversed, 5th neighbour, labels .307 "
-    "to .499; nearly right: rolled by one, labels .074 to .235; wrong ones: rolled by one -.058 "
-    "to .037, reversed -.029 to .058, largest and smallest swapped -.044 to .078, least likely "
-    "class -.048 to .089, one class, labels .076 to .199",
+    "200 runs: right answers: reversed, labels .316 to .515, reversed, 5th neighbour, labels .307 "
+    "to .499; nearly right: rolled by one, labels .013 to .291; wrong ones: rolled by one -.058 "
+    "to .067, reversed -.029 to .125, largest and smallest swapped -.044 to .078, least likely "
+    "class -.070 to .116, one class, labels .015 to .222",
 )
 LAYERED_LOSS = Threshold(  # of honest accuracy, negative
     -0.015,
