@@ -121,7 +121,7 @@ LAYERED_READ = Threshold(  # the same, to the best way of a thief who has read t
     0.28,
     0.15,
     "about .42",
-    "200 runs: right answers: reversed, labels .316 to .515, reversed, 5th neighbour, labels .307 "
+    "200 runs: right answers: reversed, labels .316 to .515, reversed, 5th neighbour, labels .305 "
     "to .499; nearly right: rolled by one, labels .013 to .291; wrong ones: rolled by one -.058 "
     "to .067, reversed -.029 to .125, largest and smallest swapped -.044 to .078, least likely "
     "class -.070 to .116, one class, labels .015 to .222",
