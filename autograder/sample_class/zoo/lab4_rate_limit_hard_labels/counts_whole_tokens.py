@@ -1,8 +1,8 @@
 # /// zoo
 # about = "A bucket that counts whole tokens only"
 # [expect]
-# token_bucket_test = 3.25
-# total = 3.25
+# token_bucket_test = 2
+# total = 2
 # ///
 
 # %% token_bucket
