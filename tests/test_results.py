@@ -497,7 +497,7 @@ QUOTED = {
 
 def test_the_guide_says_how_often_the_checks_were_run():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    often = r"with a new secret: (\d+) times, and (\d+) to (\d+) times where an answer"
+    often = r"with a new secret: (\d+) times, and (\d+) to (\d+) times where an unlucky draw"
     (quoted,) = re.findall(often, text)
     runs = Counter(job[:2] for part in CALIBRATED for job, _ in stored(part))
     assert set(runs.values()) == set(map(int, quoted))
@@ -507,7 +507,7 @@ def test_the_guide_says_how_often_the_checks_were_run():
 def test_the_guide_says_what_nearly_right_answers_earn():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     ((low, high, full, all_of_them, runs, *of_mirrored),) = re.findall(
-        r"2x2 pixels earns (\d) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, and "
+        r"2x2 pixels earns ([\d.]+) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, and "
         r".*? earn ([\d.]+) to ([\d.]+) of (\d), all four in (\d+) of (\d+) runs\.",
         text,
     )
@@ -517,7 +517,7 @@ def test_the_guide_says_what_nearly_right_answers_earn():
         for near in (("steal", "half the size"), ("spend", "mirror images"))
     )
     assert len(squares) == int(runs) and squares.count(int(full)) == int(all_of_them)
-    assert (round(min(squares)), round(max(squares))) == (int(low), int(high))
+    assert (round(min(squares), 1), max(squares)) == (float(low), int(high))
     assert (min(mirrored), max(mirrored)) == (lowest, highest)
     assert most == lab3.spend.points == 4
     assert (len(mirrored), mirrored.count(most)) == (as_many, all_mirrored)
@@ -525,7 +525,7 @@ def test_the_guide_says_what_nearly_right_answers_earn():
 
 def test_the_guide_says_how_often_other_pictures_refuse_a_right_answer():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
-    quoted = re.search(r"the limits refused a right answer in none of (\d+) runs", text)
+    quoted = re.search(r"limits refused no right answer in any of (\d+) runs of grading", text)
     found = stored("calibrate_honest")
     assert quoted
     for what, full in calibrate_honest.BARS.values():
