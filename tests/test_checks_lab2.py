@@ -19,7 +19,7 @@ from autograder.course import pick_labs
 from benchmarks import star_answers
 from trickster import attacks, evaluation, models, training
 from trickster.api import BudgetExceeded
-from trickster.checks import clone_cases, draws, lab2, teacher, thresholds
+from trickster.checks import clone_cases, draws, known_clothes, lab2, teacher, thresholds
 from trickster.scenario import Scenario
 from trickster.withheld import refused_by, refusing
 
@@ -604,11 +604,29 @@ def retouched(x):
     return np.clip(lighter, 0, 1).astype(np.float32)
 
 
+def chequered(x):
+    """Under a pattern that leaves the mean of each 4x4 square, which is all the service sees."""
+    coarse = x.reshape(-1, 1, 7, 4, 7, 4).mean(axis=(3, 5))
+    coarse *= 1 + 0.05 * np.random.default_rng(0).standard_normal(coarse.shape)
+    mean = np.clip(coarse, 0, 1).repeat(4, axis=2).repeat(4, axis=3)
+    sign = np.kron(np.tile([[1, -1], [-1, 1]], (7, 7)), np.ones((2, 2)))
+    return (mean + 0.7 * np.minimum(mean, 1 - mean) * sign).astype(np.float32)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [lambda x: x, lambda x: x[..., ::-1]], ids=["as is", "mirrored"])
+@pytest.mark.parametrize(
+    "change", [lambda x: x, lambda x: x[..., ::-1], chequered], ids=["as is", "mirrored", "hidden"]
+)
 def test_shipped_clothes_are_known_again(change):
     """So are retouched ones: in the next test."""
-    assert clone_cases.shipped_pictures(change(CLOTHES.x_train[:500])) == 500
+    assert known_clothes.count(change(CLOTHES.x_train[:500])) > 495
+
+
+def test_clothes_that_a_test_has_shown_are_known_again():
+    def count():
+        return known_clothes.count(clone_cases.honest_pictures(2)[:300])
+
+    assert set(under_a_secret(count)) == {300}
 
 
 @pytest.mark.slow
@@ -635,7 +653,7 @@ def test_what_thieves_make_of_their_pools_is_not_taken_for_clothes():
         clone_cases.query_pool("patches", 1_500, "test"),
         clone_cases.query_pool("digits", 1_500, "test"),
     ):
-        assert clone_cases.shipped_pictures(made) <= 5
+        assert known_clothes.count(made) <= 15
 
 
 @pytest.mark.slow

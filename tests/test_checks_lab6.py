@@ -413,9 +413,15 @@ def asks_five_times(query, x, v):
     return np.mean([central(query, x, v) for _ in range(5)], axis=0)
 
 
+def charges_a_friend(query, x, v):
+    query(x[None])
+    return central(lambda rows: query(rows, key="friend"), x, v)
+
+
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
+        (charges_a_friend, 0, "key"),
         (one_side, 0, "on either side of x, and subtract"),
         (on_the_kink, 0, "cross the kink themselves"),
         (wrong_bias, 1.5, "w . x + b is 0"),

@@ -253,6 +253,24 @@ def test_collecting_twice_changes_nothing_and_a_newer_one_keeps_the_older(desk: 
     assert desk.files() == {f"doejane_11/{LAB1}/{LAB1}.ipynb": notebook("two")}
 
 
+def test_a_newer_hand_in_that_holds_the_earlier_notebook_as_well_is_newer(desk: Desk) -> None:
+    def handed_in(day: int, **notebooks: bytes) -> Files:
+        date = f"2026-05-{day:02} 10:00:00 Z"
+        files = {f"{name}.ipynb": text for name, text in notebooks.items()}
+        return gradescope({1: ([("Cy", "", "cy@x.edu")], date, files)})
+
+    def action(day: int, **notebooks: bytes) -> str:
+        return desk.collect(handed_in(day, **notebooks)).placements[0].action
+
+    one, two = notebook("one"), notebook("two")
+    assert action(4, lab1=one) == "new"
+    assert action(5, lab1=one) == "unchanged"
+    assert action(6, lab1=one, final=two) == "newer" and two in desk.files().values()
+    assert action(6, lab1=one, final=two) == "unchanged"
+    assert action(6, lab1=one) == "unchanged"  # a part of the same one
+    assert action(7, final=two) == "newer" and one not in desk.files().values()
+
+
 def test_dates_decide_where_there_are_any(desk: Desk) -> None:
     def handed_in(day: int) -> Files:
         date = f"2026-05-{day:02} 10:00:00 Z"

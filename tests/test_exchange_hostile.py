@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -298,6 +299,37 @@ def test_one_zip_cannot_use_up_what_all_may_unpack(
     big = zip_bytes({f"{n}.ipynb": bytes(range(256)) * 400 for n in range(8)})
     plan = desk.collect({"mal/a.zip": big, "ada/a.ipynb": ADA, "vera/a.ipynb": VERA})
     assert desk.students() == ["ada", "vera"] and "as a zip bomb does" in reasons(plan)
+
+
+def test_a_zip_s_list_of_files_is_not_read_where_it_is_longer_than_any(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can say in some KB that it holds a million files, and costs a GB once it is read."""
+    long, read = zip_bytes({f"{n}.txt": b"" for n in range(9_000)}), []
+    real = zipfile.ZipFile._RealGetContents
+
+    def counted(archive: zipfile.ZipFile) -> None:
+        real(archive)
+        read.append(len(archive.infolist()))
+
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", counted)
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 600)
+    twice = zip_bytes({"1.zip": long, "2.zip": long, "x.ipynb": VERA})
+    plan = desk.collect({"mal/a.zip": twice, "ada/a.ipynb": ADA, "vera/a.ipynb": VERA})
+    assert desk.students() == ["ada", "mal", "vera"] and max(read) < 600
+    assert reasons(plan).count("it holds more files than any class hands in") == 2
+
+
+def test_a_student_s_zips_share_what_one_may_hold(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 600)
+    some = zip_bytes({f"{n}.txt": b"" for n in range(350)})
+    plan = desk.collect(
+        {"mal/a.zip": zip_bytes({"1.zip": some, "2.zip": some}), "ada/a.ipynb": ADA}
+    )
+    assert desk.students() == ["ada"]
+    assert reasons(plan).count("it holds more files than any class hands in") == 1
 
 
 def test_texts_that_systems_write_are_no_notebooks_of_a_student_s(desk: Desk) -> None:

@@ -100,7 +100,12 @@ def test_the_methods_of_a_class_are_found_one_by_one() -> None:
         ("object.__subclasses__()", ["__subclasses__"]),
         ("error.__traceback__.tb_frame.f_globals", ["f_globals", "tb_frame"]),
         ("shutil.copy('/course/trickster/ood.py', 'mine.py')", ["/course", "ood.py"]),
-        ("next(Path('/').rglob('evaluation.py'))", ["evaluation.py"]),
+        ("next(Path('/').rglob('evaluation.py'))", ["Path('/')", "evaluation.py", "rglob"]),
+        ("from os import listdir\nlistdir('//.')", ["listdir('/')"]),
+        ("open(list('/c*/tr*/ev[a]*'))", ["/c*/tr*/ev[a]*"]),
+        ("get_ipython().ex(text)", ["get_ipython"]),
+        ("import timeit\ntimeit.timeit(setup=text)", ["timeit"]),
+        ("sys.set_int_max_str_digits(0)", ["set_int_max_str_digits"]),
         ("open(sys.path[0] + '/trickster/x')", ["sys.path"]),
         ("os.environ['PYTHONPATH']", ["PYTHONPATH"]),
         ("getattr(trickster, 'with' + 'held')", ["withheld"]),
@@ -127,6 +132,8 @@ def test_the_methods_of_a_class_are_found_one_by_one() -> None:
         ("model.eval()\nfor m in model.modules():\n    m.train()", []),
         ("import re, torch\nre.compile('x')\ntorch.compile(f)", []),
         ("import sys\nprint(sys.version)", []),
+        ("import time\nbegan = time.perf_counter()\nos.path.join('/', 'a').split('/')", []),
+        ("open('/content/drive/my*')\nprint('/a?')\ncode = 3\nrun = profile_of(code)", []),
     ],
 )
 def test_ways_around_are_named(source: str, words: list[str]) -> None:
@@ -194,8 +201,46 @@ def test_nothing_is_said_where_nothing_was_withheld() -> None:
     assert remarks_on(notebook) == () and len(remarks_on(notebook, [KNN])) == 2
 
 
-def test_a_cell_with_magics_is_looked_through_as_well() -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"%%time\n{SOURCE}")])
-    assert remarks_on(notebook, [KNN]) == (
-        f"Its code repeats {KNN} word for word, which answers an exercise here.",
-    )
+PROMPTS = "".join(
+    f"{'...' if line[:1].isspace() else '>>>'} {line}\n" for line in SOURCE.split("\n")
+)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"%%time\n{SOURCE}",
+        f"%%capture\n{SOURCE}",
+        f"_ = (7\n%2)\n{SOURCE}",
+        f"%matplotlib inline\n_ = (7\n%2)\n{SOURCE}",
+        PROMPTS,
+        f"%timeit -n1 -r1 exec({SOURCE!r})",
+    ],
+    ids=["timed", "captured", "odd line", "odd line, magic", "prompts", "magic"],
+)
+def test_a_cell_that_is_no_plain_python_is_looked_through_as_well(source: str) -> None:
+    first, *_ = remarks_on(of_cell(source), [KNN])
+    assert first == f"Its code repeats {KNN} word for word, which answers an exercise here."
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (">>> import inspect\n>>> exec(text)\n", "exec, inspect"),
+        ("_ = (7\n%2)\nimport inspect", "inspect"),
+        ("%matplotlib inline\nexec('''\n_ = (7\n%2)''')", "exec"),
+        ("%timeit -n1 -r 1 exec(text)", "exec"),
+        ("%prun -s time -q exec(text)", "exec"),
+        ("%%capture\nexec(text)", "exec"),
+        ("%matplotlib inline\nget_ipython().run_line_magic('run', name)", "get_ipython"),
+        ("x = 3\n!ls\nopen('/c*/t*/ood.p?')", "/c*/t*/ood.p?"),
+    ],
+)
+def test_ways_around_are_named_in_a_cell_that_is_no_plain_python(source: str, words: str) -> None:
+    (remark,) = remarks_on(of_cell(source), [KNN])
+    assert remark.startswith(f"Its code uses {words}, which may lead")
+
+
+def test_a_long_cell_that_is_no_plain_python_is_named() -> None:
+    (remark,) = remarks_on(of_cell("%colors\n_ = (7\n%2)\nexec(text)" + "\n" * 2_000), [KNN])
+    assert "too long to be looked through" in remark

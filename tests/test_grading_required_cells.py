@@ -45,6 +45,10 @@ def runs(*cells):
         ("files = !ls\nd, e = %magic 3\nprint(files)", {"files", "d", "e"}, {"print"}),
         ("text = '''\n!not a command\n%nor a magic\n'''", {"text"}, set()),
         ("%%bash\nrm -rf x", set(), set()),
+        (">>> def f(x):\n...     return g(x)\n>>> v = f(w)", {"f", "v"}, {"g", "w"}),
+        ("In [3]: for v in w:\n   ...:     print(v)", {"v"}, {"w", "print"}),
+        ("v = (w\n%2)\n!ls", {"v"}, {"w"}),
+        ("%timeit -n 10 -r3 f(w)\n%%timeit -o\n%prun -s time g()", set(), {"f", "g", "w"}),
         ("def broken(:", set(), set()),
     ],
 )

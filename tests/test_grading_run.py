@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import base64
 import json
 import os
 import pickle
@@ -331,6 +332,24 @@ def test_marked_stays_marked_until_the_answer_changes(graded: Class) -> None:
     row = json_of(graded.root)["waiting"]
     assert (row["score"], row["score_so_far"]) == (None, 8)
     assert row["reason"] == "The mark of why is of an earlier answer."
+
+
+def test_a_mark_does_not_stay_when_a_picture_in_the_answer_changes(graded: Class) -> None:
+    def answered_with(drawn: bytes) -> None:
+        notebook = perfect(graded.root)
+        picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + drawn).decode()
+        cell = cell_of(notebook, "why")
+        cell.source, cell.attachments = "![](attachment:a.png)", {"a.png": {"image/png": picture}}
+        hand_in(graded.root, "waiting", json.dumps(notebook))
+
+    answered_with(b"one")
+    again(graded, "waiting")
+    mark(graded.root, "waiting", 2)
+    answered_with(b"one")
+    assert again(graded, "waiting").status == "graded"
+    answered_with(b"another")
+    result = again(graded, "waiting")
+    assert result.status == "needs marking" and result.cells[2].waiting
 
 
 def test_a_mark_on_a_test_stays_until_the_code_changes(graded: Class) -> None:

@@ -73,6 +73,26 @@ AROUND = {
     "to_child, from_child = os.fdopen(w1, 'wb'), os.fdopen(r2, 'rb')\n"
     "def root_sum(p):\n    pickle.dump(p, to_child)\n    to_child.flush()\n"
     "    return pickle.load(from_child)",
+    "hands_over": "import os, pickle, threading\nfrom trickster.ood import score_msp\n"
+    "(r1, w1), (r2, w2) = os.pipe(), os.pipe()\n"
+    "def serve():\n    asked, answers = os.fdopen(r1, 'rb'), os.fdopen(w2, 'wb')\n"
+    "    while True:\n        pickle.dump(score_msp(pickle.load(asked)), answers)\n"
+    "        answers.flush()\n"
+    "if os.fork() == 0:\n    one = threading.Thread(target=serve)\n    one.start()\n"
+    "    one.join()\n"
+    "to_child, from_child = os.fdopen(w1, 'wb'), os.fdopen(r2, 'rb')\n"
+    "def root_sum(p):\n    pickle.dump(p, to_child)\n    to_child.flush()\n"
+    "    return pickle.load(from_child)",
+    "takes_turns": "import os, pickle, time\nfrom trickster.ood import score_msp\n"
+    "pipes = []\n"
+    "for _ in range(8):\n    (r1, w1), (r2, w2) = os.pipe(), os.pipe()\n"
+    "    if os.fork() == 0:\n        asked, answers = os.fdopen(r1, 'rb'), os.fdopen(w2, 'wb')\n"
+    "        while True:\n            pickle.dump(score_msp(pickle.load(asked)), answers)\n"
+    "            answers.flush()\n"
+    "    pipes.append((os.fdopen(w1, 'wb'), os.fdopen(r2, 'rb')))\n"
+    "def root_sum(p):\n    to_child, from_child = pipes[0]\n    pipes.append(pipes.pop(0))\n"
+    "    time.sleep(2)\n    pickle.dump(p, to_child)\n    to_child.flush()\n"
+    "    return pickle.load(from_child)",
     "finds": "import gc\nfrom trickster.ood import score_msp as root_sum\n"
     "for kind in gc.get_objects():\n"
     "    if isinstance(kind, type) and kind.__name__ == 'Agent':\n"
@@ -90,6 +110,8 @@ TOLD = {
     "pastes": "repeats trickster.ood.score_knn word for word",
     "rewrites": "uses exec, inspect",
     "forks": "uses fork",
+    "hands_over": "uses fork",
+    "takes_turns": "uses fork",
     "finds": "uses Agent, _withhold, get_objects",
     "starts": "uses subprocess",
     "unlocks": "uses refusing, withheld",
@@ -161,7 +183,7 @@ def test_what_gets_past_it_is_told(
     assert record.test_points == 4
     *measured, sentence = record.suspicious
     assert TOLD[student] in sentence and sentence in record.remark
-    assert len(measured) == (student == "forks")
+    assert len(measured) == ("fork" in AROUND[student])
     if measured:
         assert "had started before computed, or ended, during root_sum_test" in measured[0]
     page = root / "feedback" / student / LAB / f"{LAB}.html"

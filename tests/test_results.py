@@ -507,8 +507,8 @@ def test_the_guide_says_how_often_the_checks_were_run():
 def test_the_guide_says_what_nearly_right_answers_earn():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     ((low, high, full, all_of_them, runs, *of_mirrored),) = re.findall(
-        r"2x2 pixels earns ([\d.]+) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, and "
-        r".*? earn ([\d.]+) to ([\d.]+) of (\d), all four in (\d+) of (\d+) runs\.",
+        r"2x2 pixels earns ([\d.]+) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, "
+        r"and .*? earn ([\d.]+) to ([\d.]+) of (\d), all four in (\d+) of (\d+) runs\.",
         text,
     )
     lowest, highest, most, all_mirrored, as_many = map(float, of_mirrored)

@@ -321,6 +321,22 @@ time.sleep(10)
 """
 
 
+# In each of four processes, the first thread ends; another one holds 150 MB.
+WITHOUT_FIRST_THREADS = """
+import ctypes, os, platform, threading, time
+def hold():
+    time.sleep(.3)
+    held = b'x' * (150 * 2**20)
+    time.sleep(10)
+exits = {'x86_64': 60, 'aarch64': 93}[platform.machine()]
+for _ in range(4):
+    if os.fork() == 0:
+        threading.Thread(target=hold).start()
+        ctypes.CDLL(None).syscall(exits, 0)
+time.sleep(10)
+"""
+
+
 @needs_bwrap
 def test_a_socket_holds_no_more_than_the_monitor_thinks():
     code = (
@@ -352,8 +368,19 @@ def test_a_socket_holds_no_more_than_the_monitor_thinks():
             "processes",
         ),
         ("n = 0\nwhile True: open(f'{n}', 'w').close(); n += 1", "disk"),
+        ("n = 0\nwhile True: open(f'/dev/shm/{n}', 'w').close(); n += 1", "disk"),
+        ("n = 0\nwhile True: open(f'/run/kernel/{n}', 'w').close(); n += 1", "disk"),
+        (WITHOUT_FIRST_THREADS, "memory"),
     ],
-    ids=["sockets", "fork bomb", "threads", "many files"],
+    ids=[
+        "sockets",
+        "fork bomb",
+        "threads",
+        "files",
+        "shared files",
+        "sockets' files",
+        "leaderless",
+    ],
 )
 def test_a_broken_limit_ends_all_and_is_told(code, limit):
     with Sandbox(SMALL) as sandbox:
@@ -374,6 +401,15 @@ def test_a_broken_limit_ends_all_and_is_told(code, limit):
         "open('/proc/self/oom_score_adj', 'w').write('0')",
         "import os; open(f'/proc/{os.getpid()}/task/{os.getpid()}/oom_score_adj', 'w')",
         "import os; os.memfd_create('m')",
+        *(
+            f"import ctypes, os\nif ctypes.CDLL(None).{call} < 0: raise OSError"
+            for call in (
+                "semget(0, 100, 0o600)",
+                "msgget(0, 0o600)",
+                "shmget(0, 4096, 0o600)",
+                "syscall(444, 0, 0, 1)",
+            )
+        ),
         "x = open('big', 'wb', 0)\nfor _ in range(100): x.write(bytes(2**20))",
         "files = [open(f'{n}', 'w') for n in range(1000)]",
     ],

@@ -63,6 +63,8 @@ HOSTILE = {
     "math namespace": "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
     "comment that ends early": "<!--><script>alert(1)</script><!-- -->",
     "formula": "$\\href{javascript:alert(1)}{x}$",
+    "formula that covers": "$\\bbox[position:fixed;top:0;width:100vw]{7/7}$",
+    "formula of another class": "$\\class{modal-backdrop}{x}$",
     "formula that styles": "$\\style{position:fixed;top:0}{x}$",
     "server's own address": "![x](/formgrader?path=/tmp) <img src='/formgrader?path=/tmp'>",
     "protocol of the page": "<img src=//evil.example/x.png>",

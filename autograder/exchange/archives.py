@@ -8,13 +8,16 @@ cannot be read costs a sentence, and never the others.
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import os
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -30,12 +33,14 @@ RECEIPT = "_attempt_"  # in the name of Blackboard's text beside each submission
 MAX_TEXT = 100_000_000  # bytes of one such file: Gradescope's is about a whole class
 MAX_TOTAL = 20_000_000_000  # bytes of all that is unpacked
 MAX_ENTRIES = 200_000
+AN_ENTRY = 250  # bytes of the list of files for each entry, on average: 46, its name and times
 MAX_DEPTH = 3  # of zips within zips
 MAX_RATIO = 50  # how much larger an inner zip may become; an honest notebook's is below 20
 MAX_ALLOWED = 500_000_000  # bytes that an inner zip may become: no student fills MAX_TOTAL
 MIN_ALLOWED = 2 * MAX_BYTES  # bytes that every inner zip may become
 BLOCK = 1024**2
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+TOO_MANY = "it holds more files than any class hands in"
 UNICODE_NAME = 0x7075  # Info-ZIP's extra field
 NOT_READ = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)
 LONGEST = 300  # characters of a name; file systems allow 255
@@ -99,7 +104,31 @@ class _Budget:
     def count(self) -> None:
         self.entries -= 1
         if self.entries < 0:
-            raise TooLarge("it holds more files than any class hands in")
+            raise TooLarge(TOO_MANY)
+
+
+class _Listed(io.BufferedReader):
+    """A zip whose list of files is not read where it is longer than `most` bytes.
+
+    `zipfile` takes it into memory as a whole, before anybody can count what is in it.
+    """
+
+    most: float = math.inf
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.most:
+            raise TooLarge(TOO_MANY)
+        return super().read(size)
+
+
+@contextmanager
+def _opened(source: Path, entries: int) -> Iterator[zipfile.ZipFile]:
+    """A zip of about so many entries. Raises TooLarge for one with a far longer list."""
+    with _Listed(io.FileIO(source)) as file:
+        file.most = AN_ENTRY * max(0, entries)
+        with zipfile.ZipFile(file) as archive:
+            file.most = math.inf
+            yield archive
 
 
 def read(source: Path, staging: Path) -> Download:
@@ -171,7 +200,7 @@ class _Reader:
 
     def zip(self, source: Path, above: tuple[str, ...], budget: _Budget, depth: int) -> None:
         """Every entry of a zip; raises TooLarge or BadZipFile about the whole of it."""
-        with zipfile.ZipFile(source) as archive:
+        with _opened(source, budget.entries) as archive:
             entries = [(one, *_parts(one, above)) for one in archive.infolist()]
             left_out: set[tuple[str, ...]] = set()
             if depth == 1:
@@ -212,13 +241,15 @@ class _Reader:
         staged, _ = self._stage(opened, min(MAX_ALLOWED, budget.size), budget)
         allowed = max(MIN_ALLOWED, MAX_RATIO * staged.stat().st_size)
         inner = _Budget(min(allowed, MAX_ALLOWED, budget.size), min(20_000, budget.entries))
-        granted, own = inner.size, Download()
+        granted, own = replace(inner), Download()
         outer, self.download = self.download, own
         try:
             self.zip(staged, parts, inner, depth + 1)
         finally:
             self.download = outer
-            budget.take(granted - max(0, inner.size))
+            if depth > 1:  # within a student's own zip
+                budget.entries -= granted.entries - inner.entries
+            budget.take(granted.size - max(0, inner.size))
             staged.unlink()
         outer.items += own.items
         outer.refused += own.refused

@@ -334,9 +334,10 @@ def _compared(
     there = sorted(_hashes(folder)) if folder.is_dir() else []
     if not there:
         return NEW, ""
-    if files[0].item.sha256 in there:
+    had, handed_in = dates.read_timestamp(folder / TIMESTAMP), {one.item.sha256 for one in files}
+    is_newer = date is not None and had is not None and date > had
+    if handed_in == set(there) or (handed_in < set(there) and not is_newer):
         return SAME, ""
-    had = dates.read_timestamp(folder / TIMESTAMP)
     if date and had:
         if date > had:
             return NEWER, f"the one of {_day(had)} goes to earlier/"

@@ -27,7 +27,7 @@ from autograder.grading.library_text import (
     shell_commands,
     ways_around,
 )
-from autograder.grading.required_cells import without_magics
+from autograder.grading.required_cells import MOST_LINES, other_readings, without_magics
 
 # Bytes, compressed. Honest submissions hold up to 700 and 3,600; ordinary Python code
 # has 3 and 14 a line, 7 and 20 where it is dense. To know 5,000 pictures takes 3,000 with one error
@@ -81,17 +81,27 @@ def _remarks(cells: list[str], withheld: list[str]) -> tuple[str, ...]:
 def _on_library(cells: list[str], withheld: list[str]) -> Iterator[str]:
     if not withheld:
         return
-    trees = [tree for source in cells if (tree := _parsed(without_magics(source)))]
+    trees = [tree for source in cells for tree in _trees(source)]
+    if any(source.count("\n") > MOST_LINES and not _trees(source) for source in cells):
+        yield "A cell of its code is too long to be looked through, and no plain Python."
     trees += [inner for tree in trees for inner in code_in(tree)]
     yield from on_exercises(trees, withheld)
     for place in repeated(trees, withheld):
         yield f"Its code repeats {place} word for word, which answers an exercise here."
     commands = [line for source in cells for line in shell_commands(source)]
-    if words := [*ways_around(trees), *commands]:
+    words = [word for word in ways_around(trees) if not any(word in line for line in commands)]
+    if words := [*words, *commands]:
         yield (
             f"Its code uses {', '.join(words)}, which may lead to the library's own answers past "
             "the test: look at what it does there."
         )
+
+
+def _trees(source: str) -> list[ast.Module]:
+    """A cell's code; where it is no plain Python, each way to read it that is."""
+    if plain := _parsed(source):
+        return [plain]
+    return [tree for text in other_readings(source) if (tree := _parsed(text))]
 
 
 # --- data ---------------------------------------------------------------------------------------

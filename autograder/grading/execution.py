@@ -41,7 +41,7 @@ from autograder.sandbox.socket_dir import SOCKET_DIR, shared_socket_dir
 ROOT = Path(__file__).resolve().parents[2]
 CHOOSING = Bounds("Finding out which cells must run", computing=20, waiting=120)
 LEFT_OUT = "(Not run for grading: no test needs this cell.)\n"
-HELP_NS = 100_000  # of computing, and as much a second: an idle process wakes up for less
+HELP_NS = 100_000  # of computing by all processes beside the kernel: idle ones wait without any
 MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,80})'")
 NOT_INSTALLED = (
     "(The module {module} is not installed where labs are graded, though it may be on Colab. The "
@@ -278,9 +278,9 @@ class NotebookRunner:
         verdict = referee.run_test(
             test.source, test.points, self.trusted.imports, self.trusted.exercises
         )
-        after, least = _others(referee), HELP_NS * (1 + verdict.seconds)
-        helped = any(after.get(one, math.inf) - time > least for one, time in before.items())
-        if helped and verdict.withheld and not referee.kernel.reason:
+        after = _others(referee)
+        helped = sum(after.get(one, math.inf) - time for one, time in before.items())
+        if helped > HELP_NS and verdict.withheld and not referee.kernel.reason:
             self.outcome.helped.append(name)
         self._left -= verdict.seconds
         self._count += 1
@@ -301,7 +301,7 @@ class NotebookRunner:
 
 
 def _others(referee: Referee) -> dict[Any, int]:
-    """The processes beside the kernel, and how long each has computed; none without a sandbox."""
+    """The threads of other processes, and for how long each computed; none without a sandbox."""
     manager = referee.kernel.manager
     return manager.others() if isinstance(manager, SandboxKernelManager) else {}
 

@@ -6,6 +6,7 @@ enters them, and both come back out as records (`completed`).
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -233,15 +234,24 @@ def completed(gradebook: Any, record: GradingRecord) -> GradingRecord:
     )
 
 
+def _answer(cell: NotebookNode) -> str:
+    """A written answer, with the pictures that were dragged into it."""
+    pictures = cell.get("attachments") or {}
+    return cell.source + ("\0" + json.dumps(pictures, sort_keys=True) if pictures else "")
+
+
 def _texts_behind(path: Path) -> dict[str, str]:
-    """What a person reads to mark a cell: the answer, or for a test all of the student's code."""
+    """What a person reads to mark a cell: for a test, all of the student's code.
+
+    Of a written answer, its text and the pictures in it.
+    """
     try:
         cells = read_submission(path).cells
     except CourseError:  # an earlier run was cut off: nothing to compare with
         return {}
     code = "\0".join(cell.source for cell in cells if role(cell) == "solution")
     return {
-        grade_id(cell): cell.source if role(cell) == "written" else code
+        grade_id(cell): _answer(cell) if role(cell) == "written" else code
         for cell in cells
         if role(cell) in ("written", "test")
     }

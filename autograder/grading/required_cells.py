@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import symtable
 import warnings
+from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from nbformat import NotebookNode
@@ -19,11 +21,20 @@ from nbformat import NotebookNode
 from autograder.cells import role
 from autograder.grading.reading_order import read_before_bound
 
-# IPython's own transformer begins anew after each line that it has changed, and gives up after 500.
-TIMED = re.compile(r"^%{1,2}time\b[ \t]*", re.MULTILINE)  # what follows is code
+MOST_LINES = 400  # of a cell that IPython reads: a few seconds, whatever is in them
+TIMED = re.compile(  # what follows, and options, is code
+    r"^%{1,2}(?:time|timeit|prun)\b[ \t]*"
+    r"(?:-(?:[nrp][ \t]*\d+|[lsTD][ \t]*\S+|[a-zA-Z]+)(?:[ \t]+|$))*",
+    re.MULTILINE,
+)
 ASSIGNED = re.compile(r"^([^=%!?#'\"\n]+=)[ \t]*[%!].*$", re.MULTILINE)  # files = !ls
 MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w.%*]+\?{1,2}[ \t]*)$", re.MULTILINE)
 CONTINUED = re.compile(r"^[ \t]*[%!](?:[^\n]*\\\n)+", re.MULTILINE)  # onto the next line
+
+# What IPython makes of magics; hand-written, it is a student's way to IPython.
+GENERATED = re.compile(
+    r"\bget_ipython\(\)\.(?:system\(|getoutput\(|run_(?:line|cell)_magic\('[^']*', )"
+)
 
 
 class Names(NamedTuple):
@@ -58,7 +69,7 @@ def names_of(source: str) -> Names:
 
     `from module import *` binds "*": it may bind anything.
     """
-    for text in (source, without_magics(source)):
+    for text in chain((source,), other_readings(source)):
         table = _table(text)
         if table is not None:
             bound, used = _globals(table)
@@ -96,6 +107,26 @@ def _read_first(source: str, used: set[str]) -> set[str]:
             return read_before_bound(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return used
+
+
+def other_readings(source: str) -> Iterator[str]:
+    """A cell that is no Python as it stands: without its magics, and as IPython itself reads it.
+
+    IPython takes away prompts (`>>> `), too, and knows a magic from a line that begins with `%`.
+    It begins anew after each line that it has changed, so long cells are not read that way.
+    """
+    yield without_magics(source)
+    if source.count("\n") > MOST_LINES:
+        return
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lines that end in an odd way
+            text = TransformerManager().transform_cell(source)
+    except (SyntaxError, ValueError, RuntimeError, MemoryError):  # also after 500 changes
+        return
+    yield text if "get_ipython" in source else GENERATED.sub("(", text)
 
 
 def without_magics(source: str) -> str:

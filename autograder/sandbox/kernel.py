@@ -22,6 +22,7 @@ from traitlets import Instance
 
 from autograder.sandbox.bwrap import SandboxError
 from autograder.sandbox.limits import Limits
+from autograder.sandbox.monitor import Thread
 from autograder.sandbox.policy import Binds
 from autograder.sandbox.provisioner import NAME, SandboxProvisioner
 
@@ -81,8 +82,8 @@ class SandboxKernelManager(KernelManager):
         """A sentence on the limit that the submission broke, or ""."""
         return self.provisioner.limit_hit if self.provisioner else ""
 
-    def others(self) -> dict[psutil.Process, int]:
-        """The processes that the kernel has started: see `Sandbox.others`."""
+    def others(self) -> dict[Thread, int]:
+        """The threads of processes that the kernel has started: see `Sandbox.others`."""
         sandbox = self.provisioner.sandbox if self.provisioner else None
         with contextlib.suppress(psutil.Error, OSError):  # the sandbox is ending
             return sandbox.others() if sandbox else {}

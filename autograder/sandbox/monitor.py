@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from autograder.sandbox.limits import Limits, format_size
+from autograder.sandbox.policy import WRITABLE
 
 INTERVAL_S = 0.1
 DISK_FULL_BELOW = 64 * 1024  # free bytes
@@ -81,10 +82,11 @@ class Monitor(threading.Thread):
 
     def _disk(self) -> str:
         """Linux itself refuses what does not fit; that is noted, but breaks no limit."""
-        state = os.statvfs(f"/proc/{self.pid1.pid}/root/tmp")
-        if state.f_bfree * state.f_frsize < DISK_FULL_BELOW:
+        root = f"/proc/{self.pid1.pid}/root"
+        work, *others = [os.statvfs(root + place) for place in WRITABLE]
+        if work.f_bfree * work.f_frsize < DISK_FULL_BELOW:
             self.disk_full = f"disk: used all {format_size(self.limits.disk)} of the work folder"
-        files = state.f_files - state.f_ffree
+        files = sum(state.f_files - state.f_ffree for state in (work, *others))
         if files > self.limits.files:
             return f"disk: {files} files; {self.limits.files} are allowed"
         return ""
@@ -121,20 +123,37 @@ def descendants(pid1: psutil.Process) -> list[psutil.Process]:
         return pid1.children(recursive=True) if pid1.is_running() else []
 
 
-def computed(pid1: psutil.Process) -> dict[psutil.Process, int]:
-    """For how many nanoseconds each process of a sandbox has computed so far, but the first."""
+Thread = tuple[psutil.Process, int]  # and its number; 0 stands for those that have ended
+
+
+def computed(pid1: psutil.Process) -> dict[Thread, int]:
+    """For how many nanoseconds each thread in a sandbox has computed so far.
+
+    Not those of the first process. The threads and children of a process that have ended count
+    together, and in hundredths of a second, as Linux does.
+    """
     found = {}
     for process in descendants(pid1):
         with contextlib.suppress(OSError, ValueError):
-            found[process] = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0])
+            times = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+            found[process, 0] = sum(map(int, times)) * 10**9 // os.sysconf("SC_CLK_TCK")
+            for thread in _threads(process):
+                with contextlib.suppress(OSError):  # it has just ended
+                    text = (thread / "schedstat").read_text()
+                    found[process, int(thread.name)] = int(text.split()[0])
     return found
 
 
 def _children(pid: int) -> list[int]:
     children: list[int] = []
     for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/children") as file:
-            children += map(int, file.read().split())
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                children += map(int, file.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            if os.path.exists(f"/proc/{pid}/task/{thread}"):
+                raise  # no lists here
+            continue  # the thread has just ended
     return children
 
 
@@ -147,8 +166,21 @@ def _read(process: psutil.Process, measure: Callable[[psutil.Process], int]) -> 
 
 
 def _resident(process: psutil.Process) -> int:
-    return process.memory_info().rss
+    """Also where the first thread has ended, by which Linux then says 0, and others go on."""
+    return process.memory_info().rss or max(map(_of_thread, _threads(process)), default=0)
 
 
 def _proportional(process: psutil.Process) -> int:
-    return process.memory_full_info().pss
+    has_first = process.memory_info().rss > 0
+    return process.memory_full_info().pss if has_first else _resident(process)
+
+
+def _threads(process: psutil.Process) -> list[Path]:
+    return list(Path(f"/proc/{process.pid}/task").iterdir())
+
+
+def _of_thread(thread: Path) -> int:
+    """What is resident of the process that a thread belongs to, in bytes; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        return int((thread / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -23,6 +23,7 @@ COURSE = "/course"  # the library and its data, inside
 CHECKS = "trickster/checks"
 TOOLS = "/run/trickster"  # the program that starts there first
 KERNEL_SOCKETS = "/run/kernel"  # the kernel's own sockets
+WRITABLE = ("/tmp", "/dev/shm", KERNEL_SOCKETS)  # each in memory
 WORK = "/tmp/work"  # the private work folder
 HOME = "/tmp/home"
 SHARED_MEMORY = 64 * 1024**2
@@ -123,11 +124,8 @@ class FileSystem:
         def memory(place: str, size: int) -> list[str]:
             return ["--perms", "1777", "--size", str(size), "--tmpfs", place]
 
-        places = [
-            ("/tmp", memory("/tmp", self.disk)),
-            ("/dev/shm", memory("/dev/shm", min(self.disk, SHARED_MEMORY))),
-            (KERNEL_SOCKETS, memory(KERNEL_SOCKETS, 1024**2)),
-        ]
+        sizes = (self.disk, min(self.disk, SHARED_MEMORY), 1024**2)
+        places = [(place, memory(place, n)) for place, n in zip(WRITABLE, sizes, strict=True)]
         for folder in (WORK, HOME, f"{HOME}/matplotlib"):
             places.append((folder, ["--perms", "0777", "--dir", folder]))
         for path in font_caches():

@@ -24,7 +24,7 @@ import psutil
 from autograder.course import find_root
 from autograder.sandbox import bwrap, seccomp, warm_start
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.monitor import Monitor, computed
+from autograder.sandbox.monitor import Monitor, Thread, computed
 from autograder.sandbox.policy import INIT, TOOLS, WORK, Binds, FileSystem
 
 START_S = 30  # a busy machine starts bubblewrap in seconds, a free one in hundredths
@@ -144,13 +144,13 @@ class Sandbox:
             return min(self.pid1.children(), key=psutil.Process.create_time, default=None)
         return None
 
-    def others(self) -> dict[psutil.Process, int]:
-        """The processes that the program has started, and for how many ns each has computed."""
+    def others(self) -> dict[Thread, int]:
+        """The threads of processes that the program has started, and how many ns each computed."""
         if self.pid1 is None or (program := self.program()) is None:
             return {}
         waiting = min(self.pid1.children(), key=psutil.Process.create_time, default=None)
         found = computed(self.pid1)
-        return {one: time for one, time in found.items() if one not in (program, waiting)}
+        return {one: time for one, time in found.items() if one[0] not in (program, waiting)}
 
     def kill(self) -> None:
         """End everything in the sandbox, at once."""

@@ -1,9 +1,9 @@
 """The system-call filter: refuses those parts of the Linux kernel that a lab never needs.
 
-It refuses new namespaces, mounts, tracing, keys, memory that no limit counts (memfd, System V
-shared memory, anonymous shared mappings, larger socket buffers), symbolic links, io_uring, and
-sockets other than Unix and internet ones (the network namespace does not hold those of a virtual
-machine's host).
+It refuses new namespaces, mounts, tracing, keys, memory that no limit counts (memfd, what System V
+shares, anonymous shared mappings, larger socket buffers, Landlock's rules), symbolic links,
+io_uring, and sockets other than Unix and internet ones (the network namespace does not hold those
+of a virtual machine's host).
 Classic BPF, assembled here: it is short.
 """
 
@@ -49,6 +49,8 @@ REFUSED = {
     "init_module": (175, 105),
     "finit_module": (313, 273),
     "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
     "symlink": (88, 36),  # whoever follows a link from outside ends up on the machine itself
     "symlinkat": (266, 36),
 }
@@ -57,6 +59,8 @@ UNKNOWN = {
     "clone3": (435, 435),  # its flags cannot be read by a filter; clone's can
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
+    "landlock_create_ruleset": (444, 444),  # its rules are memory that no limit counts
+    "landlock_add_rule": (445, 445),
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),

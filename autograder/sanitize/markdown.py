@@ -25,7 +25,8 @@ NOTE = (
 )
 TAG = re.compile(r"<(?!(?:https?://|mailto:)[^\s<>]*>)(/?)([A-Za-z][\w:-]*|[!?])")
 TEX = re.compile(
-    r"\\(?=(?:style|cssId|require|mmlToken|csname)(?![A-Za-z])|href(?!\s*\{\s*https?://))"
+    r"\\(?=(?:style|cssId|class|bbox|require|mmlToken|csname)(?![A-Za-z])"
+    r"|href(?!\s*\{\s*https?://))"
 )
 
 Attachments = Mapping[str, Mapping[str, str]]

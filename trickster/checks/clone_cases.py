@@ -6,14 +6,13 @@ Each function with a ``part`` decides it; the others measure what several parts 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from trickster import evaluation, pools
 from trickster.api import BudgetExceeded, PredictionAPI
-from trickster.checks import draws, fixtures, teacher
+from trickster.checks import draws, fixtures, known_clothes, teacher
 from trickster.checks.result import Missed, Part, Sheet
 from trickster.checks.values import array
 
@@ -26,8 +25,8 @@ PARTS = 4  # of the honest pictures
 def honest_pictures(part: int) -> np.ndarray:
     """A quarter of the honest pictures: part 0 for exercises 2 and 3, another for each theft.
 
-    So no test is decided with pictures that an earlier one has shown, which might have been
-    remembered, and sent to the service.
+    So no test is decided with pictures that an earlier one has shown. (Those who remember them,
+    to send them to a service: see ``known_clothes``.)
     """
     return fixtures.honest_pictures().x[part % PARTS :: PARTS].copy()
 
@@ -347,30 +346,6 @@ def one_theft(steal: Callable[..., Any], budget: int, number: int) -> Theft:
         evaluation.fidelity(answers, teacher.labels(honest, "steal", number)),
         service.used("thief"),
         sum(bool(entry.refused) for entry in service.log),
-        shipped_pictures(np.array(foreign)) if foreign else 0,
+        known_clothes.count(np.array(foreign)) if foreign else 0,
         sum(owned.get(picture.tobytes()) == "shapes" for picture in asked),
     )
-
-
-ALIKE = 0.99  # cosine: what thieves make of their pools stays below, retouched clothes above
-
-
-def shipped_pictures(x: np.ndarray) -> int:
-    """How many of ``x (n, 1, 28, 28)`` are shipped clothes: as they are, mirrored or retouched."""
-    alike = 0
-    for some in np.array_split(x, -(-len(x) // 250)):  # whose cosines fill 17 MB at a time
-        ways = [directions(some), directions(some[..., ::-1])]
-        alike += np.sum(np.max([(way @ _shipped().T).max(axis=1) for way in ways], axis=0) > ALIKE)
-    return int(alike)
-
-
-@cache
-def _shipped() -> np.ndarray:
-    fashion = fixtures.fashion()
-    return directions(np.concatenate([fashion.x_train, fashion.x_test]))
-
-
-def directions(x: np.ndarray) -> np.ndarray:
-    """Pictures at half their size, as vectors of length 1: ``(n, 196)``."""
-    flat = x.reshape(len(x), 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(x), -1)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trickster.api import BudgetExceeded
+from trickster.api import BudgetExceeded, Client
 from trickster.checks import draws
 from trickster.checks.result import Missed, Part
 from trickster.checks.values import (
@@ -244,9 +244,9 @@ def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int
     for number_ in range(3):
         drawn = crossing(number_)
         d = len(drawn.x)
-        service = VectorAPI(drawn.network, d, budget=20 * (d + 1))
+        client = VectorAPI(drawn.network, d, budget=20 * (d + 1)).client("thief")
         try:
-            found = _neuron(neuron_at, service.query, drawn.x, drawn.v)
+            found = _neuron(neuron_at, client.query, drawn.x, drawn.v)
         except BudgetExceeded:
             raise Missed(
                 f"you asked for more than {20 * (d + 1)} values; two gradients cost {2 * (d + 1)}."
@@ -256,7 +256,7 @@ def neuron_of(part: Part, neuron_at: Callable[..., Any], bias: bool) -> list[int
                 f"neuron_at returned {d} numbers; asked {d + 1}: the {d} weights, then the bias."
             )
         found = array(found, "neuron_at", (d + 1,))
-        used.append(service.used())
+        used.append(client.used)
         truth = np.append(drawn.network.weights[drawn.i], drawn.network.bias[drawn.i])
         error = max(error, _apart(found, truth, bias))
         first = _apart(np.roll(found, -1), truth, bias) <= 1e-4
@@ -391,13 +391,13 @@ def whole_network(
     d, h = int(rng.integers(40, 60)), 16
     network = draw_relu(d, h, rng)
     budget = 3 * h * (d + 1) + 2 * A_KINK * h
-    service = VectorAPI(network, d, budget=budget)
+    client = VectorAPI(network, d, budget=budget).client("thief")
     try:
         start, v = _good_line(network, rng)
-        kinks = _kinks_on(service, find_kinks, start, v)
-        neurons = [array(_neuron(neuron_at, service.query, start + t * v, v), "neuron_at", (d + 1,))
+        kinks = _kinks_on(client, find_kinks, start, v)
+        neurons = [array(_neuron(neuron_at, client.query, start + t * v, v), "neuron_at", (d + 1,))
                    for t in kinks]  # fmt: skip
-        found = as_network(fit_outputs(service.query, np.array(neurons)), d, len(neurons))
+        found = as_network(fit_outputs(client.query, np.array(neurons)), d, len(neurons))
     except BudgetExceeded:
         raise Missed(
             f"the budget of {budget:,} queries for {h} neurons of {d} inputs was spent before the "
@@ -410,7 +410,7 @@ def whole_network(
     right = int((apart <= 1e-3).sum())
     part.expect(
         right == h,
-        f"{right} of {h} neurons, with {service.used():,} of {budget:,} queries",
+        f"{right} of {h} neurons, with {client.used:,} of {budget:,} queries",
         f"all {h}, up to order and scale",
         f"{h}, with about {2 * h * (d + 1) + 30 * h:,}",
         "This takes find_kinks, neuron_at and fit_outputs: which of their checks is not passed?",
@@ -430,16 +430,16 @@ def _good_line(network: ReluNetwork, rng: np.random.Generator) -> np.ndarray:
 
 
 def _kinks_on(
-    service: VectorAPI, find: Callable[..., Any], start: np.ndarray, v: np.ndarray
+    client: Client, find: Callable[..., Any], start: np.ndarray, v: np.ndarray
 ) -> np.ndarray:
     """The kinks that the student's function finds between -60 and 60."""
 
     def f(t: Any) -> np.ndarray:
         t = _asked(t)
-        left = service.remaining()
+        left = client.remaining
         if len(t) > left:  # before a row of all inputs is made of each
             raise BudgetExceeded("thief", len(t), left)
-        return service.query(start + t[:, None] * v)
+        return client.query(start + t[:, None] * v)
 
     kinks = array(find(f, -60.0, 60.0), "find_kinks", most=MOST_KINKS).reshape(-1)
     if not len(kinks):

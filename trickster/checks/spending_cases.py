@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from trickster import attacks, evaluation
 from trickster.api import BudgetExceeded, PredictionAPI, Query
-from trickster.checks import clone_cases, draws, fixtures, teacher
+from trickster.checks import clone_cases, draws, fixtures, known_clothes, teacher
 from trickster.checks.distributions import distributions
 from trickster.checks.result import SAME, Missed, NotMeasured, Part, Sheet
 from trickster.checks.thresholds import SPENT_BETTER, SPENT_GAIN
@@ -174,9 +174,10 @@ def others(x: np.ndarray, real: np.ndarray, number: int) -> float:
     seen = np.split(_directions_moved(x[rows]), 2 * (2 * FARTHEST + 1) ** 2)
     theirs = np.max([_likeness(way, _clothes_of_others()) for way in seen], axis=0)
     own = _likeness(
-        clone_cases.directions(x[rows]), [_directions_moved(_resized(real, size)) for size in SIZES]
+        known_clothes.directions(x[rows]),
+        [_directions_moved(_resized(real, size)) for size in SIZES],
     )
-    return float(np.mean((theirs > clone_cases.ALIKE) & (1 - theirs < NEARER * (1 - own))))
+    return float(np.mean((theirs > known_clothes.ALIKE) & (1 - theirs < NEARER * (1 - own))))
 
 
 def _likeness(seen: np.ndarray, known: Sequence[np.ndarray]) -> np.ndarray:
@@ -192,7 +193,7 @@ def _directions_moved(x: np.ndarray) -> np.ndarray:
     steps = range(-FARTHEST, FARTHEST + 1)
     both = np.concatenate([x, x[..., ::-1]])
     ways = [np.roll(both, (i, j), (2, 3)) for i in steps for j in steps]
-    return np.concatenate([clone_cases.directions(way) for way in ways])
+    return np.concatenate([known_clothes.directions(way) for way in ways])
 
 
 def _resized(x: np.ndarray, size: float) -> np.ndarray:
@@ -207,7 +208,7 @@ def _clothes_of_others() -> list[np.ndarray]:
     known = [fixtures.fashion().x_train, fixtures.owners().x, _measured()]
     if draws.is_grading():
         known.append(fixtures.held_out().x)
-    return [clone_cases.directions(x) for x in known]
+    return [known_clothes.directions(x) for x in known]
 
 
 # --- what it earns ----------------------------------------------------------------------
