@@ -224,6 +224,13 @@ def energy_in_place(z):
     return energy(z) + top[:, 0]
 
 
+def whole_norm(of_bank, features, bank, k):
+    """The norm of the whole array in place of each row's, in one of the two."""
+    lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (features, bank)]
+    lengths[of_bank] = np.linalg.norm((features, bank)[of_bank])
+    return np.sort(features / lengths[0] @ (bank / lengths[1]).T, axis=1)[:, -k]
+
+
 def euclidean(features, bank, k):
     return -np.sort(np.linalg.norm(features[:, None] - bank, axis=2), axis=1)[:, k - 1]
 
@@ -253,6 +260,9 @@ def euclidean(features, bank, k):
         ((msp, lambda z: energy(z - z.max(1)[:, None]), knn), 3, "and not added again"),
         ((msp, energy, half_divided), 3, "Divide the rows of the bank"),
         ((msp, energy, euclidean), 3, "This is a Euclidean distance"),
+        ((msp, energy, partial(whole_norm, 0)), 2, "In features, each row is divided by its own"),
+        ((msp, energy, partial(whole_norm, 1)), 3, "In the bank, each row is divided by its own"),
+        ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, k]), 3, "among the least"),
         ((msp, energy, by_columns), 2, "The lengths of columns were taken"),
         ((msp, energy, partial(knn_in_place, 0)), 3, "score_knn writes into the features"),
         ((msp, energy, partial(knn_in_place, 1)), 3, "score_knn writes into the bank"),

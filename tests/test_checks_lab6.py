@@ -127,6 +127,14 @@ def in_tens(query, d, k, n=None):
     return solved_from(query, d, np.log10, 1)
 
 
+def forgets_the_logarithm_in_place(query, d, k, n=None):
+    x = asked(d)
+    p = query(x)
+    p -= p.mean(axis=1, keepdims=True)
+    both = solve(np.hstack([x, np.ones((len(x), 1))]), p)
+    return both[:-1].T, both[-1]
+
+
 def takes_the_class_means_out(query, d, k, n=None):
     return solved_from(query, d, np.log, 0)
 
@@ -150,6 +158,7 @@ def twenty_times(query, d, k, n=None):
     [
         (forgets_the_bias, 0, "column of ones"),
         (forgets_the_logarithm, 0, "solved as if they were linear"),
+        (forgets_the_logarithm_in_place, 0, "solved as if they were linear"),
         (clips, 3, "Do not clip them"),
         (lambda q, d, k, n=None: solved_from(q, d, lambda p: np.log(p + 1e-9), 1), 0, "add some"),
         (lambda q, d, k, n=None: solved_from(lambda x: q(1 - x), d, np.log, 1), 0, "same rows"),
@@ -233,6 +242,17 @@ def test_fit_rounded_wrong_ways(wrong):
     results = under_a_secret(lab6.fit_rounded, wrong)
     assert max(results) == 0
     assert "Do not fit logarithms" in in_words(results[0])
+
+
+def test_fit_rounded_without_the_probabilities_is_named():
+    def unweighed(x, p):
+        k = p.shape[1]
+        rows, classes = np.repeat(x, k, axis=0), np.tile(np.arange(k), len(x))
+        fitted = LogisticRegression(C=1e4, max_iter=500).fit(rows, classes)
+        return fitted.coef_, fitted.intercept_
+
+    result = lab6.fit_rounded(unweighed)
+    assert result == 0 and "sample_weight=p.ravel()" in in_words(result)
 
 
 def test_fit_rounded_in_the_wrong_order_is_named():

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from autograder.authoring.execute import as_terminal
 from trickster.checks import panel, progress, thresholds
+from trickster.checks.faults import place_of
 from trickster.checks.result import (
     SAME,
     UNWRITTEN,
@@ -546,6 +547,25 @@ def test_a_slow_part_shows_how_far_it_is(monkeypatch):
     assert "Title: thieves, 4 of 5 clones trained" in screen.text
     assert "Title: thieves, 5 of 5 clones trained" in screen.text
     assert not as_terminal(screen.text).strip()
+
+
+def test_a_part_that_takes_long_shows_the_time(monkeypatch):
+    screen = Watched()
+    monkeypatch.setattr(progress, "DELAY_S", 0.05)
+    monkeypatch.setattr(progress, "REFRESH_S", 0.3)
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert check("Title", 2)(slow)(lambda: time.sleep(1.5)) == 2
+    assert "0/2 points, 00:00" in screen.text and "0/2 points, 00:01" in screen.text
+    assert not as_terminal(screen.text).strip()
+
+
+def test_an_error_in_a_comprehension_is_one_of_its_function():
+    code = "def fails(rows):\n    return [1 / row for row in rows]\n"
+    names: dict = {}
+    exec(compile(code, "<ipython-input-1>", "exec"), names)
+    with pytest.raises(ZeroDivisionError) as caught:
+        names["fails"]([0])
+    assert place_of(caught.value)[0] == "fails"
 
 
 def test_a_quick_check_shows_no_bar(monkeypatch):

@@ -18,7 +18,7 @@ from autograder.grading.bounded import Bounds, OverLimit, within
 from autograder.nbgrader_api import Page
 
 # nbgrader's list of contents calls every test and comment the same, and what nobody has marked yet
-# has 0.0 points; its page draws tables without lines.
+# has 0.0 points; its page draws tables without lines, folds as plain text, and pale links.
 ENTRY = re.compile(
     r'(?P<link><a href="#(?:comment-)?(?P<name>[^"]*)">)'
     r"(?:Test cell|Written response|Coding free-response|(?P<comment>Comment))</a>"
@@ -34,6 +34,11 @@ END_OF_CONTENTS = "</ol>"
 STYLE = """<style>
 .rendered_html table { border-collapse: collapse; margin: 0.5em 0; }
 .rendered_html th, .rendered_html td { border: 1px solid #ccc; padding: 0.2em 0.8em; }
+summary { display: list-item; cursor: pointer; }
+.anchor-link { display: none; }
+a { color: #23527c; text-decoration: underline; }
+.panel-primary > .panel-heading a { color: #fff !important; }
+.highlight, .highlight pre, div.input_area { background: #fff !important; }
 </style>
 """
 SHOWING = Bounds("Showing the notebook as a page", computing=20, waiting=120)

@@ -268,7 +268,11 @@ def location_of(error: BaseException) -> tuple[list[str], str]:
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if f.filename.startswith("<ipython") or "ipykernel" in f.filename]
         shown = "".join(traceback.format_list(own[-8:]))[: 4 * MAX_TEXT]
-        return ([own[-1].name[:MAX_NAME], (own[-1].line or "")[:MAX_TEXT]] if own else []), shown
+        if not own:
+            return [], shown
+        # A comprehension, which has a frame of its own, is a part of its function.
+        named = [f.name for f in own if not f.name.startswith("<")] or [own[-1].name]
+        return [named[-1][:MAX_NAME], (own[-1].line or "")[:MAX_TEXT]], shown
     except BaseException:
         return [], ""
 

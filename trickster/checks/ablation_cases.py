@@ -169,7 +169,7 @@ class LeaveOneOut:
         if () in extra:
             return "Leave one out at a time: those that were left out before are there again."
         return (
-            "Run all of them, and for each mechanism all *others*, in the order given, each with "
+            "Run all of them, and for each mechanism all others, in the order given, each with "
             "every seed."
         )
 
@@ -207,7 +207,7 @@ class LeaveOneOut:
         name = next(name for name in want if not _same(found[name], want[name]))
         one, without, whole = found[name], self._but[name], runs.values(runs.mechanisms, runs.what)
         if _same(one, -want[name]):
-            return "The other way round: how much *larger* is the measurement without it?"
+            return "The other way round: how much larger is the measurement without it?"
         if one.size == 1:
             return (
                 "One number for each seed, not their mean: the spread of the differences is the "
@@ -222,7 +222,7 @@ class LeaveOneOut:
         ):
             return f"These are differences of another measurement: what says {runs.what!r}."
         if _same(one, runs.values(without, runs.what) - whole.mean()):
-            return "Compare each run with that of the *same* seed, not with the mean of all."
+            return "Compare each run with that of the same seed, not with the mean of all."
         return (
             "Each difference is between two runs of the same seed: all mechanisms but this one, "
             "less all of them, in the order of the seeds."

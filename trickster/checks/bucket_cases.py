@@ -197,7 +197,7 @@ def _longest_waits(asked: Asked, key: str, now: float, rate: float, burst: int) 
             f"the wait for all {burst} of an empty one at rate {rate:g}",
             all_of_it,
             round(burst / rate, 3),
-            "An empty bucket is full again after a while: only *more* than burst never passes, "
+            "An empty bucket is full again after a while: only more than burst never passes, "
             "n > burst.",
         ),
         Case(

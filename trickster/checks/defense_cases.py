@@ -107,8 +107,9 @@ def must_defend(caught: float, first: Table | None = None, lie: str = MISINFORM)
         raise NotMeasured("nothing is defended yet: see above.")
     advice = _of_the_request(first) or (
         f"Recognise weird inputs by their score, and answer those with {lie}. If "
-        "yours are, the threshold is too low: take it from the held-out honest scores, and not "
-        "from the first request."
+        "yours are, the comparison is the wrong way round (weird is a score below the threshold), "
+        "or the threshold is too low: take it from the held-out honest scores, and not from the "
+        "first request."
     )
     raise Missed(
         f"{caught:.0%} of the weird inputs get another answer than the victim's own: nothing is "
@@ -237,7 +238,7 @@ def what_to_do(given: np.ndarray, flagged: float, caught: float) -> str:
     if flagged > 0.5:
         return (
             "the comparison is the wrong way round: scores are higher for normal inputs, so weird "
-            "is a score *below* the threshold."
+            "is a score below the threshold."
         )
     return (
         "pick the threshold from the held-out honest scores, not from the pool, and allow about "

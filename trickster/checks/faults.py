@@ -47,9 +47,12 @@ def place_of(error: BaseException) -> tuple[str, str | None] | None:
     """The deepest (function, line) of the student's notebook behind an error."""
     # Where the student's code runs in another process, its traceback does not come along.
     found = getattr(error, "notebook_line", None)
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if found is None and in_notebook(frame.filename):
-            found = frame.name, frame.line
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if in_notebook(frame.filename)]
+    if found is None and own:
+        # A comprehension, which has a frame of its own, is a part of its function.
+        named = [frame.name for frame in own if not frame.name.startswith("<")]
+        found = (named or [own[-1].name])[-1], own[-1].line
     return found
 
 

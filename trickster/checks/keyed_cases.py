@@ -84,7 +84,7 @@ def wrong_and_steady(part: Part, lie: Lie) -> None:
         "A lie depends on the key and on its own input alone: no rng of the notebook's, no "
         "ranks or means over the batch."
         if moved
-        else "The true class may never stay on top: a permutation must move *every* class. "
+        else "The true class may never stay on top: a permutation must move every class. "
         "Passing them on along a circle in a secret order does.",
     )
 
@@ -154,7 +154,7 @@ def keys_differ(part: Part, lie: Lie) -> None:
         "The lie does not depend on the key: whoever reads your code undoes it."
         if pairs > 0.95
         else "Too few lies to choose from, or a part of the key that does not count: a thief who "
-        "reads your code tries them all. Let a keyed hash of the *whole* key seed a permutation.",
+        "reads your code tries them all. Let a keyed hash of the whole key seed a permutation.",
     )
 
 

@@ -321,7 +321,7 @@ def outputs(part: Part, fit_outputs: Callable[..., Any]) -> None:
 
     def query(x: Any) -> np.ndarray:
         answers = service.query(x)
-        asked.append((np.array(x, dtype=float), answers))
+        asked.append((np.array(x, dtype=float), answers.copy()))
         return answers
 
     given = neurons[rng.permutation(h)]

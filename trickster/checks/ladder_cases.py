@@ -31,7 +31,13 @@ def answers(n: int = 200) -> np.ndarray:
 
 def one_hot(part: Part, hard_labels: Callable[..., Any], p: np.ndarray) -> None:
     """A 1 at the largest class of each row, also of two equal ones."""
-    found = given_read_only(hard_labels, "hard_labels", p)
+    try:
+        found = given_read_only(hard_labels, "hard_labels", p)
+    except IndexError as error:
+        raise Missed(
+            f"hard_labels raised IndexError: {str(error)[:200]}. If you index with the largest "
+            "class of each row, that is argmax(axis=1)."
+        ) from error
     down = np.zeros(p.shape)
     down[p.argmax(axis=0), np.arange(10)] = 1
     if np.array_equal(found, down) or np.array_equal(found, np.eye(10)[p.argmax(axis=0) % 10]):
@@ -249,6 +255,8 @@ def _bent(y: np.ndarray, beta: float, gamma: float, what: str = "") -> np.ndarra
         logit = np.arctanh(2 * y - 1) * 2
     if what == "log":
         logit = np.log(y)
+    if what == "gamma":
+        gamma = 1.0
     sign = -1 if what == "sign" else 1
     half = 0.5 if what == "half" else 0.0
     found = np.maximum(y - sign * beta * (np.tanh(gamma * logit / 2) / 2 + half), 0)
@@ -301,6 +309,7 @@ def _slip_of(found: np.ndarray, p: np.ndarray, beta: float, gamma: float) -> str
         "The bend is subtracted: what is above one half shrinks, what is below grows.": _bent(
             p, beta, gamma, "sign"
         ),
+        "gamma is missing: it multiplies the logit.": _bent(p, beta, gamma, "gamma"),
         "The logit of y is log(y / (1 - y)); this is log(y).": _bent(p, beta, gamma, "log"),
         "The 1/2 is missing: the bend is the sigmoid less 1/2, so that .5 stays .5.": _bent(
             p, beta, gamma, "half"

@@ -186,6 +186,9 @@ def interval(part: Part, table: Table, runs: Runs) -> None:
         if width > 1.5
         else "low and high are exchanged: asked is (mean, low, high)."
         if width < 0
+        else "Both ends are the mean itself, as if each resample held the same runs: draw with "
+        "replacement, as rng.integers and rng.choice do, and rng.permutation does not."
+        if high - low < half / 100
         else "Both ends lie on one side of the mean. np.percentile takes percents, 2.5 and 97.5."
         if not low < mean < high
         else f"Each resample draws {N_RUNS} runs with replacement and takes their mean; the "

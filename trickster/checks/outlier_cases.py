@@ -66,7 +66,7 @@ def other_pictures(part: Part, make_outliers: Make) -> None:
         f"at most {FEW:.0%} hardly changed, at most {FEW:.0%} repeated, none of a single grey",
         "0.5% and 0",
         "An outlier must not be an honest picture: the detector would learn to call customers "
-        "weird. Overlay and paste two *different* pictures, and put tiles in *another* order."
+        "weird. Overlay and paste two different pictures, and put tiles in another order."
         if honest_too.mean() > FEW
         else "Make every outlier from other pictures or in another way, and leave none empty.",
     )
@@ -211,7 +211,7 @@ def must_leave_its_inputs(score: Score) -> None:
 
 def must_be_scored(scored: Scored | None) -> Scored:
     if scored is None:
-        raise NotMeasured("scoring ended with an error, see above.")
+        raise NotMeasured("score gave nothing to measure, see above.")
     return scored
 
 
@@ -233,7 +233,7 @@ def caught(part: Part, scored: Scored, group: str, bar: Threshold) -> None:
 def _why_few(scored: Scored, share: float, group: str) -> str:
     higher = float(np.mean(scored.groups[group] > np.median(scored.groups["honest"])))
     if higher > 0.8:
-        return "The sign is wrong: scores are higher for *normal* inputs."
+        return "The sign is wrong: scores are higher for normal inputs."
     other = scored.flagged("shapes")
     if group == "hidden" and other - share > 0.4:
         return (

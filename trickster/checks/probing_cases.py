@@ -332,6 +332,6 @@ def _why_other_permutation(found: list[np.ndarray], lines: list[Line], wrong: in
             "too far apart: halve 18 times or so."
         )
     return (
-        "Go on in that half in which the class changes, keep both pictures *and* both answers, and "
+        "Go on in that half in which the class changes, keep both pictures and both answers, and "
         "match the numbers by their order: the smallest with the smallest, and so on."
     )

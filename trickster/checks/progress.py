@@ -10,6 +10,7 @@ from tqdm import tqdm
 from trickster.progress import is_watched
 
 DELAY_S = 2.0  # a quicker check shows nothing
+REFRESH_S = 1.0
 
 
 class Progress:
@@ -40,8 +41,22 @@ class Progress:
                     desc=self._text(),
                     file=self._stream,
                     leave=False,
-                    bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n:g}/{total:g} points",
+                    bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n:g}/{total:g} points, "
+                    "{elapsed}",
                 )
+                self._again()
+
+    def _again(self) -> None:
+        """Refresh the time each second: a part of a check can take half a minute."""
+        self._timer = threading.Timer(REFRESH_S, self._refresh)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if self._bar is not None:
+                self._bar.refresh()
+                self._again()
 
     def _text(self) -> str:
         return f"{self.title}: {self._doing}" if self._doing else self.title

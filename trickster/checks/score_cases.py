@@ -115,25 +115,10 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
         array(score_knn(features.copy(), bank.copy(), k), "score_knn", (len(features),)),
     ]
     lengths = [np.sqrt(np.square(x).sum(axis=1)) for x in (features, bank)]
-    raw = -np.sort(-features @ bank.T, axis=1)
     similar = -np.sort(-_cosines(features, bank), axis=1)
     want = np.r_[similar[:, 0], similar[:, k - 1]]
     _same(part, got, want, {
-        "Divide each row by its length first: the cosine of two rows lies between -1 and 1.": (
-            np.r_[raw[:, 0], raw[:, k - 1]]
-        ),
-        "Divide the rows of the bank by their lengths as well: features and bank alike.": (
-            _at(features / lengths[0][:, None] @ bank.T, k)
-        ),
-        "Divide the rows of features by their lengths as well: features and bank alike.": (
-            _at(features @ (bank / lengths[1][:, None]).T, k)
-        ),
-        "Each row is divided by its own length: norm(axis=1, keepdims=True), not the norm of the "
-        "whole array.": _at(features @ bank.T / np.linalg.norm(features) / np.linalg.norm(bank), k),
-        "The lengths of columns were taken (axis=0); each row is an input: axis=1.": _at(
-            (features / np.linalg.norm(features, axis=0))
-            @ (bank / np.linalg.norm(bank, axis=0)).T, k
-        ),
+        **_divided_wrongly(features, bank, k),
         "This is a Euclidean distance; asked is the cosine, the product of rows of length 1.": (
             _at(-np.sqrt(np.maximum(lengths[0][:, None] ** 2 + lengths[1] ** 2
                                     - 2 * features @ bank.T, 0)), k)
@@ -151,6 +136,8 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
         "These are the least similar rows of the bank: sort the other way.": np.r_[
             similar[:, -1], similar[:, -k]
         ],
+        "These are among the least similar rows of the bank: the k-th most similar is at index -k "
+        "in ascending order.": np.r_[similar[:, -2], similar[:, -k - 1]],
         "This is the nearest neighbour, whatever k is.": np.r_[similar[:, 0], similar[:, 0]],
         "Negative cosines have lost their sign: a row may point away from the bank.": (
             _at(np.abs(similar), k)
@@ -160,6 +147,36 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
     })  # fmt: skip
     if part.share:
         _other_banks(part, score_knn, given)
+
+
+def _divided_wrongly(features: np.ndarray, bank: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """Slips in dividing rows by their lengths, and the scores that come of them."""
+    lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (features, bank)]
+    return {
+        "Divide each row by its length first: the cosine of two rows lies between -1 and 1.": (
+            _at(features @ bank.T, k)
+        ),
+        "Divide the rows of the bank by their lengths as well: features and bank alike.": (
+            _at(features / lengths[0] @ bank.T, k)
+        ),
+        "Divide the rows of features by their lengths as well: features and bank alike.": (
+            _at(features @ (bank / lengths[1]).T, k)
+        ),
+        "Each row is divided by its own length: norm(axis=1, keepdims=True), not the norm of the "
+        "whole array.": _at(features @ bank.T / np.linalg.norm(features) / np.linalg.norm(bank), k),
+        "In features, each row is divided by its own length: norm(axis=1, keepdims=True), not the "
+        "norm of the whole array.": _at(
+            features @ (bank / lengths[1]).T / np.linalg.norm(features), k
+        ),
+        "In the bank, each row is divided by its own length: norm(axis=1, keepdims=True), not the "
+        "norm of the whole array.": _at(
+            features / lengths[0] @ bank.T / np.linalg.norm(bank), k
+        ),
+        "The lengths of columns were taken (axis=0); each row is an input: axis=1.": _at(
+            (features / np.linalg.norm(features, axis=0))
+            @ (bank / np.linalg.norm(bank, axis=0)).T, k
+        ),
+    }  # fmt: skip
 
 
 def _other_banks(part: Part, score_knn: Score, given: Inputs) -> None:
@@ -230,7 +247,8 @@ def one_at_a_time(
         f"scores change by up to {gaps[worst]:.2g} ({worst}) when the batch changes",
         "less than 1e-6",
         "rounding only, below 1e-12",
-        "A score must not depend on what else is in the batch: no means or ranks over rows.",
+        "A score must not depend on what else is in the batch: no means, lengths or ranks "
+        "over all rows.",
     )
     if part.share:
         given_read_only(score_msp, "score_msp", softmax(given.logits))
@@ -266,5 +284,5 @@ def _same(
         f"largest {'relative ' * bool(np.any(size))}difference from the formula {off:.2g}",
         "below 1e-5",
         "rounding only, below 1e-12",
-        named[0] if named else "Compare your formula with the one in the text, on one row.",
+        named[0] if named else "Compare your formula with the one in the text, on a few rows.",
     )

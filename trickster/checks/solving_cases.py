@@ -32,9 +32,9 @@ class Service(VectorAPI):
         self.drawn, self.x, self.answers = model, np.empty((0, d)), []
 
     def _answer(self, x: np.ndarray) -> np.ndarray:
-        self.x = np.vstack([self.x, x])
-        self.answers.append(self.drawn(x))
-        return self.answers[-1]
+        self.x, answers = np.vstack([self.x, x]), self.drawn(x)
+        self.answers.append(answers.copy())  # a student may write into theirs
+        return answers
 
     def ask(self, x: np.ndarray) -> np.ndarray:
         """The student's ``query``."""
@@ -252,6 +252,11 @@ def rounded(fit: Callable[..., Any], decimals: int, found: list[np.ndarray] | No
 
 
 def _why_other_fit(value: float, found: list[np.ndarray]) -> str:
+    if all(np.abs(pair).max() < 1e-6 for pair in found):
+        return (
+            "Weights and biases are all 0: each row is there with every class, and none of them "
+            "counts more. Weigh them by the probabilities: sample_weight=p.ravel()."
+        )
     if all((pair[:, -1] == 0).all() for pair in found):
         return "Your bias is 0 for all classes: fit one, or give the rows a column of ones."
     if value < 0.5:

@@ -157,16 +157,17 @@ def right_rows(part: Part, told: Told, found: np.ndarray) -> None:
 
 def _why_not_right(right: np.ndarray, told: Told) -> str:
     if right.mean() < 0.2:
-        return "Nearly every row got the wrong version: is the *more* likely one taken?"
+        return "Nearly every row got the wrong version: is the more likely one taken?"
     sure = told.answers.max(axis=1) > 0.5
     if right[sure].mean() < 0.7 or right.mean() < UNLIED.some:
         return (
             "The clouds have not settled. In each round, fit them to the versions chosen so far, "
             "class by class, and choose anew, for every row, the version that its likeliest "
-            "cloud explains better; ten rounds at least, from a random start."
+            "cloud explains better; ten rounds at least, from a random start. Clouds are of "
+            "log_answers(versions), not of probabilities, which crowd at 0 and 1."
         )
     return (
-        "Take more rounds, choose the *more* likely version in each, and weigh a cloud by how many "
+        "Take more rounds, choose the more likely version in each, and weigh a cloud by how many "
         "rows it holds."
     )
 
@@ -275,7 +276,7 @@ def _which_loss(got: set[int], answers: np.ndarray, likely: np.ndarray) -> str:
     if is_by(-loss):
         return "These are the answers that the clone fits worst: take the other end."
     if is_by(-likely.max(axis=1)):
-        return "This is how sure the clone is; asked is how well it fits the *answer*."
+        return "This is how sure the clone is; asked is how well it fits the answer."
     if is_by(np.square(answers - likely).sum(axis=1)):
         return "This is a squared distance; asked is the cross-entropy, -sum answer * log(likely)."
     if is_by((answers * np.log(answers / likely)).sum(axis=1)):

@@ -93,5 +93,6 @@ def number(value: Any, what: str) -> float:
         raise Missed(f"{what} returned an array of shape {found.shape}, not one number.")
     single = float(found.reshape(()))
     if not np.isfinite(single):
-        raise Missed(f"{what} returned {single}, not a finite number.")
+        of_nothing = " Is a mean of nothing taken, which is nan?" if np.isnan(single) else ""
+        raise Missed(f"{what} returned {single}, not a finite number.{of_nothing}")
     return single
