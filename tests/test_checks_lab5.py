@@ -86,7 +86,7 @@ def test_unlie_right_ways():
         (lambda told, undone, seed: (told + undone) / 2, 0, "Choose a version for each row"),
         (lambda *given: by_the_library(*given)[::-1], 0, "Rows keep their places"),
         (by_a_coin, 1, "The clouds have not settled"),
-        (the_wrong_ones, 1, "is the *more* likely one taken?"),
+        (the_wrong_ones, 1, "is the more likely one taken?"),
         (lambda told, undone, seed: told[0], 0, "returned shape"),
         (by_confidence, 0, "Every row got the same version"),
         (lambda told, undone, seed: None, 0, "Does it end with a return"),

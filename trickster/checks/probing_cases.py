@@ -331,6 +331,12 @@ def _why_other_permutation(found: list[np.ndarray], lines: list[Line], wrong: in
             f"You asked for {used} answers on this line, and the two sides of the edge were still "
             "too far apart: halve 18 times or so."
         )
+    if used > A_WALK:
+        return (
+            f"You asked for {used} answers on this line, and the two sides of the edge were still "
+            "too far apart: ask about the middle of what is left, and then in the half in which "
+            "the class changes."
+        )
     return (
         "Go on in that half in which the class changes, keep both pictures and both answers, and "
         "match the numbers by their order: the smallest with the smallest, and so on."
