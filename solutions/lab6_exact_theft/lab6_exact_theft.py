@@ -1370,7 +1370,15 @@ my_narrowed = "no guess yet"  # in dollars
 
 # %% provided="next_tokens_only"
 some_tokens = np.random.default_rng(0).choice(V, 100, replace=False).tolist()
-patient = TokenAPI(assistant, tell).client("a patient thief")  # who looks at next tokens only
+served = tell
+try:
+    tell(logits[0].astype(float), {})
+except NotImplementedError:
+    print(
+        "Your `tell` is not written yet: a service that tells next tokens alone stands in for it."
+    )
+    served = services.token_only
+patient = TokenAPI(assistant, served).client("a patient thief")  # who looks at next tokens only
 bisected = []
 with progress.bar("Bisecting for 80 prompts", 80):
     for prompt in prompts[:80].tolist():
