@@ -47,8 +47,9 @@ def test_the_figure_follows_its_controls(shown):
     playground(figure, **controls())._ipython_display_()
     box, first = shown
     assert first.alt.startswith("T: training loss from 0.50") and drawn == [(2, 0.5)]
-    epochs, loss = box.children
-    assert all(isinstance(one, ipywidgets.Dropdown) for one in box.children)  # has a name to hear
+    epochs, loss, style = box.children
+    assert all(isinstance(one, ipywidgets.Dropdown) for one in (epochs, loss))  # has a name to hear
+    assert style.layout.display == "none" and "<style>" in style.value
     assert [epochs.description, loss.description] == ["epochs", "loss"]
     assert [epochs.value, loss.value] == [2, 0.5]
     assert [text for text, _ in loss.options] == ["0.50", "0.25"]

@@ -84,7 +84,7 @@ FIGURES = {
 WORDS = {
     "pictures": ["Few", "7 pictures", "cap 0", "cap 6"],
     "pictures in colour": ["Contact sheet", "3 pictures"],
-    "contact rows": ["Pools", "noise, photos"],
+    "contact rows": ["Pools", "noise; photos"],
     "answers": ["Two answers", "one: ", f"two: {'abcde'[P[1].argmax()]} {P[1].max():.2f}"],
     "boundaries": ["a clone 80.2%", "a copy 100.0%"],
     "losses": ["training loss from 2.30", "0.46 in epoch 3", "held-out loss from 2.20", "1.25"],

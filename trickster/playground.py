@@ -18,6 +18,16 @@ from typing import Any
 
 from trickster.picture import Picture
 
+# The arrow of ipywidgets' lists is black, also on JupyterLab's dark pages: there it is light.
+ARROW = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'>"
+    "<path fill='%23e0e0e0' d='M5.2 5.9 9 9.7l3.8-3.8 1.2 1.2-4.9 5-4.9-5z'/></svg>"
+)
+STYLE = (
+    '<style>[data-jp-theme-light="false"] .jupyter-widget-dropdown '
+    f'{{--jp-widgets-dropdown-arrow: url("data:image/svg+xml,{ARROW}")}}</style>'
+)
+
 
 @dataclass(frozen=True)
 class Control:
@@ -72,7 +82,8 @@ class Playground:
             display(self.first())
             return
         chosen = {name: _choice(ipywidgets, one) for name, one in self.controls.items()}
-        display(ipywidgets.VBox(list(chosen.values())))
+        style = ipywidgets.HTML(STYLE, layout={"display": "none"})
+        display(ipywidgets.VBox([*chosen.values(), style]))
         shown = display(self.first(), display_id=True)
 
         def follow(_: object) -> None:

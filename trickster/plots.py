@@ -50,7 +50,7 @@ def contact_rows(rows: Mapping[str, np.ndarray], *, columns: int = 10, title: st
         axes.spines[:].set_visible(False)
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     figure.suptitle(title, fontsize=11)
-    return Picture(figure, f"{title}. One row each of: {', '.join(rows)}.")
+    return Picture(figure, f"{title}. One row each of: {'; '.join(rows)}.")
 
 
 def answers(
@@ -269,10 +269,10 @@ def bars(
         drawn = axes.bar(
             at, mean, width, yerr=np.where(np.isfinite(error), error, np.nan), capsize=3,
             label=name, color=COLOURS[i % len(COLOURS)], hatch=HATCHES[i % len(HATCHES)],
-            edgecolor="white", ecolor="0.2",
-        )  # fmt: skip
+            edgecolor="white", ecolor="0.2")  # fmt: skip
         if numbered:
             axes.bar_label(drawn, [f"{m:.2f}".lstrip("0") for m in mean], fontsize=8, padding=2)
+            axes.margins(y=0.1)  # no number touches the title
         heights = ", ".join(f"{c} {m:.2f}" for c, m in zip(there, mean, strict=True))
         readings.append(f"{name}: {heights}" if name else heights)
     axes.set_xticks(range(len(categories)), [textwrap.fill(c, 15) for c in categories])

@@ -82,6 +82,7 @@
 
 # %% provided="imports"
 import math
+import textwrap
 
 import numpy as np
 import torch
@@ -164,7 +165,8 @@ print(
     f"{np.sum(meant.argmax(axis=1) == usual)} by the model behind the service"
 )
 by_kind = np.array([agrees[meant.argmax(axis=1) == kind].mean() for kind in range(10)])
-print("agreement:", ", ".join(f"{kinds[i]} {by_kind[i]:.0%}" for i in np.argsort(-by_kind)))
+in_order = [f"{kinds[i]} {by_kind[i]:.0%}" for i in np.argsort(-by_kind)]
+print(f"agreement: {', '.join(in_order[:5])},\n           {', '.join(in_order[5:])}")
 for kind in np.argsort(by_kind)[:2]:
     names = np.bincount(called[meant.argmax(axis=1) == kind], minlength=10)
     print(f"{kinds[kind]}: {names.max()} of {names.sum()} are called {kinds[names.argmax()]}")
@@ -577,8 +579,8 @@ victim.network.eval()
 changed = int((first.argmax(dim=1) != second.argmax(dim=1)).sum())
 moved = int(((first - second).abs().amax(dim=1) > 0.01).sum())
 print(
-    f"2. dropout: asked twice, {changed} of 1,000 pictures change their class, "
-    f"and {moved} a probability by more than 0.01"
+    f"2. dropout: asked twice, {changed} of 1,000 pictures change their class,\n"
+    f"   and {moved} a probability by more than 0.01"
 )
 shifted = np.roll(posteriors[:1_000], 1, axis=0)
 print(f"3. rows shifted by one: the accuracy falls to {accuracy(shifted, labels):.3f}")
@@ -922,7 +924,8 @@ for name, bad in {"bytes": (some * 255).astype("uint8"), "a flood": too_many}.it
     try:
         shop.query(bad)
     except (InvalidQuery, BudgetExceeded) as refusal:
-        print(f"{name}: {type(refusal).__name__}: {refusal}")
+        told = f"{name}: {type(refusal).__name__}: {refusal}"
+        print(textwrap.fill(told, 99, subsequent_indent="  "))
 print("used:", shop.used)
 
 # %% [markdown]

@@ -76,6 +76,7 @@
 {{setup}}
 
 # %% provided="imports"
+# Loading the library takes a few seconds. Then there is a bar.
 from functools import cache
 from itertools import pairwise
 
@@ -96,8 +97,10 @@ victim, dataset = scenario.victim, scenario.data
 half = len(dataset.x_test) // 2
 x_choose, x_honest = dataset.x_test[:half], dataset.x_test[half:]
 y_honest = dataset.y_test[half:]
-honest_features, honest_posteriors = victim.features_and_posteriors(x_honest)
-bank = victim.features(dataset.x_train[:12_000])  # of normal pictures, to compare with
+with progress.bar("Showing pictures to the victim", half + 12_000):
+    honest_features, honest_posteriors = victim.features_and_posteriors(x_honest)
+    progress.advance(half)
+    bank = victim.features(dataset.x_train[:12_000])  # of normal pictures, to compare with
 K = 1  # compare with the nearest of them
 
 
@@ -345,17 +348,21 @@ my_score = "no guess yet"  # "MSP", "energy" or "k-NN"
 
 # %% provided="compare_scores"
 def all_scores(x, features, posteriors):
-    return {
+    scores = {
         "MSP": np.array(score_msp(posteriors)),
         "energy": np.array(score_energy(victim.logits(x))),
         "k-NN": np.array(score_knn(features, bank, K)),
     }
+    progress.advance()
+    return scores
 
 
-normal = all_scores(x_honest, honest_features, honest_posteriors)
-chosen = all_scores(x_choose, *victim.features_and_posteriors(x_choose))
+sets = 2 + len(scenario.pools)
+with progress.bar(f"Scoring {sets} sets of pictures", sets):
+    normal = all_scores(x_honest, honest_features, honest_posteriors)
+    chosen = all_scores(x_choose, *victim.features_and_posteriors(x_choose))
+    weird = {name: all_scores(*pool(name, 0)) for name in scenario.pools}
 lowest = {score: float(np.quantile(chosen[score], 0.02)) for score in chosen}
-weird = {name: all_scores(*pool(name, 0)) for name in scenario.pools}
 print("AUROC     " + "".join(f"{name:>9}" for name in scenario.pools))
 for score in normal:
     values = [auroc(normal[score], weird[name][score]) for name in scenario.pools]
@@ -462,7 +469,8 @@ from_pictures = {
 shares = {}
 for name, scores in from_pictures.items():
     shares[name] = np.mean(normal["k-NN"] < choose_threshold(scores, 0.02))
-    print(f"{name}: median score {np.median(scores):.3f}; their threshold flags {shares[name]:.1%}")
+    print(f"{name}: median score {np.median(scores):.3f};", end=" ")
+    print(f"their threshold flags {shares[name]:.1%}")
 print(f"Your guess: {my_flagged}. Measured: {shares['training pictures']:.1%}.")
 may, dice, counts = int(0.02 * half), np.random.default_rng(0), []
 for _ in range(2_000):  # other halves of the same held-out pictures
@@ -470,10 +478,9 @@ for _ in range(2_000):  # other halves of the same held-out pictures
     counts.append(np.sum(mixed[half:] < np.sort(mixed[:half])[may]))
 here = round(shares["held-out pictures"] * half)
 as_far = np.abs(np.array(counts) - may) >= abs(here - may)
-print(
-    f"held-out pictures: {here} flagged, where {may} were allowed. Of 2,000 random splits into halves, "
-    f"{np.mean(np.array(counts) <= here):.1%} flag so few, and {as_far.mean():.1%} are as far off"
-)
+few = np.mean(np.array(counts) <= here)
+print(f"held-out pictures: {here} flagged, where {may} were allowed")
+print(f"of 2,000 random splits, {few:.1%} flag so few, and {as_far.mean():.1%} are as far off")
 
 # %% [markdown]
 # **Explain it before you open the next fold.** All thresholds were allowed to flag 2 % of the pictures they were
@@ -536,7 +543,8 @@ thresholds = {rate: choose_threshold(scores, rate) for rate in (0.005, 0.02, 0.0
 print("share of each pool that is flagged, at three allowed shares of honest users:")
 for name, one in weird.items():
     flagged = {rate: np.mean(one["k-NN"] < at) for rate, at in thresholds.items()}
-    print(f"  {name:8}" + "".join(f"{share:6.0%} at {rate:.1%}" for rate, share in flagged.items()))
+    columns = (f"{share:6.0%} at {rate:.1%}" for rate, share in flagged.items())
+    print(f"  {name:8}" + "".join(columns))
 shapes, caught = pool("shapes", 0)[0], weird["shapes"]["k-NN"] < thresholds[0.02]
 order = np.argsort(normal["k-NN"])  # the honest pictures, the most unusual ones first
 plots.contact_rows(
@@ -1117,15 +1125,16 @@ with progress.bar("Training 16 clones", 16):
         flagged = np.mean([share for _, share in stolen["defended"]])
         print(
             f"{name:24} "
-            + "   ".join(f"{column} {runs(v)}" for column, v in single.items())
-            + f"   flagged {flagged:.0%}"
+            + "  ".join(f"{column} {runs(v)}" for column, v in single.items())
+            + f"  flagged {flagged:.0%}"
         )
 means = {name: table["defended"][name].mean for name in table["defended"]}
 print(f"Your guess for the best simple attack: {my_simple_attack}. Measured:")
 print("  " + ", ".join(f"{means[name]:.3f} from {name}" for name in simple))
 lost = {name: table["undefended"][name].mean - mean for name, mean in means.items()}
 print(f"Your guess for what the defence takes from your attack: {my_gain}. Measured:")
-print("  " + ", ".join(f"{loss:.3f} from {name}" for name, loss in lost.items()))
+for name, loss in lost.items():
+    print(f"  {loss:6.3f} from {name}")
 print(f"Your guess whether adding shapes helps: {my_adding}. Measured:")
 for column, one in table.items():
     alone, both = one["100 real alone"].mean, one["2,900 shapes + 100 real"].mean
@@ -1221,9 +1230,10 @@ with progress.bar("Putting answers right, then training 8 clones", 10):
         truthful = adaptive_attacks.oracle(got, lies)
         thieves["oracle"].append(theft(truthful.x, truthful.answers, seed=seed))
         print(
-            f"pool {seed}: {lies.mean():.0%} of the answers are lies, and `undo` gives {undone.mean():.0%} "
-            "of them their class back (100% if it fits your lie);\n  the un-lier has the right class "
-            f"for {right[lies].mean():.1%} of the lies, and for {right[~lies].mean():.1%} of the truths"
+            f"pool {seed}: {lies.mean():.0%} of the answers are lies\n"
+            f"  `undo` gives {undone.mean():.0%} of them their class back (100% if it fits your lie)\n"
+            f"  the un-lier has the right class for {right[lies].mean():.1%} of the lies, "
+            f"and for {right[~lies].mean():.1%} of the truths"
         )
     found = {name: fidelities(thefts) for name, thefts in thieves.items()}
 for name, values in found.items():

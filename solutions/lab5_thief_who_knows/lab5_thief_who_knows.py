@@ -396,12 +396,9 @@ with progress.bar("Training 12 clones", 12):
             sets = chosen, adaptive_attacks.oracle(everything, lies)
             stolen = [fidelity(first.labels(x_honest), clean_labels)]
             stolen += fidelities(*map(same_number_of_steps, sets))
-            print(
-                f"seed {seed}, {name:11} {np.mean(lies):.0%} lies, {left[name][-1]:.0%} among those "
-                "kept; fidelity: believes all {:.3f}, small loss {:.3f}, oracle {:.3f}".format(
-                    *stolen
-                )
-            )
+            shares = f"{np.mean(lies):.0%} lies, {left[name][-1]:.0%} among those kept"
+            print(f"seed {seed}, {name:11} {shares}; fidelity:")
+            print("  believes all {:.3f}, small loss {:.3f}, oracle {:.3f}".format(*stolen))
             if name == "all flagged":
                 for thief, value in zip(("small loss", "oracle"), stolen[1:], strict=True):
                     results.setdefault(thief, []).append(value)
@@ -511,7 +508,11 @@ def make_outliers(honest, seed):
 
 # %% provided="look_at_outliers"
 # Does any of these still look honest to you? What would a detector learn from it?
-shown = {"honest": x_train[:10], "outliers": make_outliers(x_train[:10], 0)}
+shown = {"honest": x_train[:10]}
+try:
+    shown["outliers"] = make_outliers(x_train[:10], 0)
+except NotImplementedError:
+    print("Your outliers are not written yet: their row is missing.")
 plots.contact_rows(shown, title="Made from honest pictures")
 
 # %% [markdown]
@@ -521,8 +522,9 @@ plots.contact_rows(shown, title="Made from honest pictures")
 #
 # Now train a classifier that tells honest pictures from outliers by their statistics. Noise, patches and
 # digits belong to the outliers, too: lab 2's thieves sent them, so anybody expects them. The shapes stand for the
-# thief whom you do not know. Scikit-learn's `HistGradientBoostingClassifier` needs ten seconds or so;
-# anything with a `decision_function` will do. (The pool of digits holds only 1,797 pictures.)
+# thief whom you do not know. Scikit-learn's `HistGradientBoostingClassifier` needs ten to twenty seconds, without a
+# sign of life unless you say `verbose=1`; anything with a `decision_function` will do. (The pool of digits holds only
+# 1,797 pictures.)
 #
 # Two traps. Customers' pictures are not taken from your training set: they are a little brighter, darker or
 # noisier. Train on honest and weird pictures `as_customers_send` them, or the detector learns that noise
@@ -550,7 +552,8 @@ my_detector = "no guess yet"  # for example 0.7
 weird = [scenario.pool(name, 1_500, seed=1) for name in ("noise", "patches", "digits")]
 weird.append(make_outliers(x_train, 1))
 pictures = x_train, np.concatenate(weird)
-rows = [statistics_and_posteriors(as_customers_send(x, seed))[0] for seed, x in enumerate(pictures)]
+sent = [as_customers_send(x, seed) for seed, x in enumerate(pictures)]
+rows = [statistics_and_posteriors(x)[0] for x in sent]
 is_honest = np.repeat([1, 0], [len(one) for one in rows])
 detector = HistGradientBoostingClassifier(max_bins=63, early_stopping=False, random_state=0)
 detector.fit(np.concatenate(rows), is_honest)
@@ -601,27 +604,28 @@ lab5.detector(make_outliers, score)
 
 
 # %% provided="detectors"
-def both_scores(x):
-    """Lab 3's score of pictures, and yours."""
-    found, _ = statistics_and_posteriors(x)
-    return {
-        "lab 3's (nearest neighbour)": ood.score_knn(found[:, FEATURES], bank, 1),
-        "yours": score(found),
-    }
+def lab_3s(statistics):
+    """Lab 3's score, from the same statistics as yours."""
+    return ood.score_knn(statistics[:, FEATURES], bank, 1)
 
 
-normal = both_scores(as_customers_send(x_choose, 4))
-columns = {
-    name: scenario.pool(name, 1_500, seed=5) for name in ("shapes", "patches", "digits", "noise")
-}
-weird_scores = {name: both_scores(as_customers_send(x, 5)) for name, x in columns.items()}
+honest, _ = statistics_and_posteriors(as_customers_send(x_choose, 4))
+columns = {}
+for name in ("shapes", "patches", "digits", "noise"):
+    x = as_customers_send(scenario.pool(name, 1_500, seed=5), 5)
+    columns[name], _ = statistics_and_posteriors(x)
 print("flagged at the threshold that flags 2 % of honest pictures")
 print(" " * 30 + "".join(f"{name:>9}" for name in columns))
-for name in normal:
-    line = choose_threshold(normal[name], 0.02)
-    shares = [np.mean(weird_scores[pool][name] < line) for pool in columns]
+for name, detect in {"lab 3's (nearest neighbour)": lab_3s, "yours": score}.items():
+    try:
+        line = choose_threshold(detect(honest), 0.02)
+        shares = [np.mean(detect(weird) < line) for weird in columns.values()]
+    except NotImplementedError:
+        print("Your score is not written yet: its row is missing.")
+        continue
     print(f"{name:30}" + "".join(f"{share:9.0%}" for share in shares))
-print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
+    if name == "yours":
+        print(f"Your guess: {my_detector}. Measured: {shares[0]:.2f}.")
 
 # %% [markdown]
 # <details><summary><b>Read the result</b></summary>
@@ -1030,7 +1034,7 @@ print(
 )
 print(f"{np.mean(flagged):.0%} of the shapes are answered with lies")
 for n, values in undefended.items():
-    print(f"undefended, {n:5,} shapes      {runs(values)}")
+    print(f"undefended, {n:5,} shapes       {runs(values)}")
 print(f"oracle, 3,000 shapes           {runs(oracle)}")
 for name, columns in real_pictures.items():
     print(f"{name:30} " + ", ".join(f"{c} {runs(v)}" for c, v in columns.items()))
