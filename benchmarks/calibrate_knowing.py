@@ -1,6 +1,6 @@
 """Run lab 5's graded checks over and over, each time with a new secret, on right and wrong answers.
 
-    python -m benchmarks.calibrate_knowing                     # 25 runs, an hour, one core
+    python -m benchmarks.calibrate_knowing                   # up to 100 runs, three hours, one core
     python -m benchmarks.calibrate_knowing --runs 1 --results LOOK       # a quick look, elsewhere
 
 Run i is graded with secret i, as a class is. Answers near a bar are run most often: their spread
@@ -242,8 +242,8 @@ ANSWERS: dict[str, dict[str, Answer]] = {
     },
     "defend": {
         "8 cells": Answer(Defence(), often=True),
-        "one permutation": Answer(Defence(lie=cells(0)), often=True),
-        "outlier exposure": Answer(Defence(exposure, share=0.015), near=True, often=True),
+        "one permutation": Answer(Defence(lie=cells(0))),
+        "outlier exposure": Answer(Defence(exposure, share=0.015), near=True),
         "one a picture": Answer(Defence(lie=each_its_own), often=True),
         "nearest neighbour, cells": Answer(Defence(nearest), "Your detector", often=True),
         "lab 3's": Answer(Defence(nearest, reversed_order), "without the service's key", SOME),
@@ -313,8 +313,12 @@ def _check(check: str, given: Any) -> CheckResult:
     return getattr(lab5, check)(given)
 
 
-def jobs(runs: int = 25) -> list[Job]:
-    """So many runs of the answers that are run often, and some of each other one."""
+def jobs(runs: int = 100) -> list[Job]:
+    """So many runs of the answers that are run often, and some of each other one.
+
+    *One permutation* need not be among the former: behind the same detector, the oracle takes as
+    much from it as from *8 cells* (within .002), and other thieves stay far from their bars.
+    """
     return [
         (check, name, number)
         for number in range(runs)  # what a secret draws is drawn once for all of them
