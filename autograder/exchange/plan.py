@@ -338,9 +338,9 @@ def _compared(
     is_newer = date is not None and had is not None and date > had
     if handed_in == set(there) or (handed_in < set(there) and not is_newer):
         return SAME, ""
+    if is_newer:
+        return NEWER, f"the one of {_day(had)} goes to earlier/"
     if date and had:
-        if date > had:
-            return NEWER, f"the one of {_day(had)} goes to earlier/"
         return STAYS, f"the one that is there is of {_day(had)}, this one of {_day(date)}"
     entry = course.ledger.get(student, lab)
     untouched = entry is not None and entry.sha256 in there

@@ -81,8 +81,10 @@ def _remarks(cells: list[str], withheld: list[str]) -> tuple[str, ...]:
 def _on_library(cells: list[str], withheld: list[str]) -> Iterator[str]:
     if not withheld:
         return
-    trees = [tree for source in cells for tree in _trees(source)]
-    if any(source.count("\n") > MOST_LINES and not _trees(source) for source in cells):
+    by_cell = [_trees(source) for source in cells]
+    trees = [tree for found in by_cell for tree in found]
+    unread = (source for source, found in zip(cells, by_cell, strict=True) if not found)
+    if any(source.count("\n") > MOST_LINES for source in unread):
         yield "A cell of its code is too long to be looked through, and no plain Python."
     trees += [inner for tree in trees for inner in code_in(tree)]
     yield from on_exercises(trees, withheld)
