@@ -162,7 +162,7 @@ def start(root: Path) -> str:
 @pytest.mark.parametrize(
     ("shown", "points", "following"),
     [
-        ({}, "0 of 5", f"[Exercise 1: the first]({NAME}#Exercise-1:-the-first), 10 min"),
+        ({}, "0 of 5", f"[Exercise 1: the first]({NAME}#Exercise-1:-the-first), 10\u00a0min"),
         ({"first": "2.0"}, "2 of 5", "Exercise 2: the second"),
         ({"first": "1.5", "second": "3.0"}, "4.5 of 5", "Exercise 1: the first"),
         ({"first": "2.0", "second": "300"}, "5 of 5", "all checks passed"),
@@ -174,7 +174,7 @@ def test_the_start_page_says_what_is_done_and_what_comes_next(root, shown, point
     nbformat.write(worked_on(shown), mine(root))
     table = start(root)
     (row,) = [line for line in table.split("\n") if "Lab 1: Toy" in line]
-    assert f"[Lab 1: Toy]({NAME}) | 75 min | {points} (and 4 for written answers)" in row
+    assert f"[Lab 1: Toy]({NAME}) | 75\u00a0min | {points} (and 4 for written answers)" in row
     assert following in row and f"**{points} points**" in table
 
 

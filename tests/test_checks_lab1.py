@@ -157,7 +157,7 @@ def test_build_victim_that_always_drops_out():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 5)), "(64, 5); asked (64, 10)"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 5)), "(64, 5), not (64, 10)"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(800, 10)), "does not take pictures"),
         (lambda: None, "return statement"),
         (lambda: nn.Sequential(nn.Flatten(), nn.LSTM(784, 10)), "torch.lstm"),
@@ -179,7 +179,7 @@ def test_build_victim_that_gives_no_such_network(make, words):
     [
         (lambda: Around(flat(), before=lambda x: x.reshape(64, -1)), "It takes 64 of them"),
         (lambda: Around(flat(), before=lambda x: x.squeeze().flatten(1)), "Is there a squeeze()?"),
-        (lambda: Around(flat(), after=lambda z: z.squeeze()), "asked (1, 10)"),
+        (lambda: Around(flat(), after=lambda z: z.squeeze()), "not (1, 10)"),
         (lambda: Around(flat(), hides=True), "are not registered"),
         (lambda: Around(flat(), after=nn.Linear(10, 10), hides=True), "are not registered"),
         (lambda: nn.Sequential(flat(), nn.ReLU()), "No score is below 0"),
@@ -770,7 +770,7 @@ def test_predict_proba_forgets_the_last_batch():
 
     result = judge(predict)
     assert result == 2.75
-    assert f"asked ({len(live_model.draw()[1])}, 10)" in in_words(result)
+    assert f"not ({len(live_model.draw()[1])}, 10)" in in_words(result)
 
 
 # --- exercise 3, without the work -----------------------------------------------------------

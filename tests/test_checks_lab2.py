@@ -318,7 +318,7 @@ def test_train_clone_that_returns_a_network():
 
     result = lab2.train_clone(train_clone)
     assert result == 0.0
-    assert "returned a Classifier; asked a function" in in_words(result)
+    assert "returned a Classifier, not a function" in in_words(result)
 
 
 def named_by(victim_labels, x, answers):

@@ -249,7 +249,7 @@ def euclidean(features, bank, k):
         ((msp, naive_energy, knn), 3, "overflows"),
         ((msp, energy, lambda *a: 1 - knn(*a)), 3, "This is a distance"),
         ((msp, energy, raw_knn), 3, "Divide each row by its length"),
-        ((msp, energy, mean_knn), 3, "asked is the k-th"),
+        ((msp, energy, mean_knn), 3, "not the k-th"),
         ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, -k - 1]), 3, "one neighbour too far"),
         ((msp, energy, lambda f, bank, k: cosines(f, bank)[:, k - 1]), 3, "the least similar"),
         ((msp, energy, lambda f, bank, k: knn(f, bank, 1)), 3, "whatever k is"),
@@ -714,7 +714,7 @@ def test_spend_that_cannot_be_trained_on_is_told(monkeypatch):
     for wrong, words in (
         (lambda s, real, ask: None, "return two things"),
         (lambda s, real, ask: (real, np.full((100, 10), 0.1)), "nothing was asked"),
-        (lambda s, real, ask: (real[:50], ask(real)), "asked (50, 10)"),
+        (lambda s, real, ask: (real[:50], ask(real)), "not (50, 10)"),
         (lambda s, real, ask: (2 * real, ask(real)), "must lie in [0, 1]"),
         (lambda s, real, ask: (real, ask(real) + 1), "no distributions"),
         (lambda s, real, ask: (s[:0], ask(real)[:0]), "return from 1 to 200"),

@@ -163,7 +163,7 @@ def of_ten_classes(p, decimals):
         ({"top": smallest}, 2.5, "These are the smallest of each row"),
         ({"round": all_hard}, 3.5, "to the empty rows only"),
         ({"hard": columns}, 3, "the winning columns of all rows marked"),
-        ({"hard": lambda p: p.argmax(axis=1)}, 3, "asked (200, 10)"),
+        ({"hard": lambda p: p.argmax(axis=1)}, 3, "not (200, 10)"),
         ({"hard": lambda p: np.eye(10)[p[::-1].argmax(axis=1)]}, 3, "one class for each row"),
         ({"hard": lambda p: (p == p.max(axis=1, keepdims=True)) * 1.0}, 3, "every equal one"),
         ({"top": at_least_the_kth}, 3.5, "keeps the ties"),
@@ -973,7 +973,7 @@ def drawn(p, rng=np.random.default_rng(0)):  # noqa: B008
         (making(who=lambda key: "all"), (0, 1.5), "does one customer's use count for another's"),
         (making(wrong=lambda p: p), 1, "no answer is defended yet: see above"),
         (making(tell=lambda p: p * 2), 0, "must be a distribution"),
-        (lambda bank, honest: None, 0, "asked a function"),
+        (lambda bank, honest: None, 0, "not a function"),
     ],
 )
 def test_layered_wrong_ways_are_named(made, points, words):

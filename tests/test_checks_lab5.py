@@ -156,7 +156,7 @@ def into_the_clone(a, q, keep):
         (lambda a, q, keep: kept(top_class(a, q), keep), 0.5, "the top class alone"),
         (lambda a, q, keep: kept(cross_entropy(q, a), keep), 0.5, "have changed places"),
         (no_clipping, 1.5, "has no logarithm"),
-        (lambda a, q, keep: kept(cross_entropy(a, q), 0.5), 0.5, "asked are"),
+        (lambda a, q, keep: kept(cross_entropy(a, q), 0.5), 0.5, "answers with keep="),
         (lambda a, q, keep: cross_entropy(a, q) < 1, 0, "numbers of the rows"),
         (lambda a, q, keep: kept(cross_entropy(a, q), 1 - keep), 0.5, "the share that stays"),
         (lambda a, q, keep: kept(((a - q) ** 2).sum(axis=1), keep), 0.5, "a squared distance"),
@@ -317,7 +317,7 @@ def test_a_detector_that_was_exposed_to_outliers(exposed):
     ("make", "score", "words"),
     [
         (lambda honest, seed: honest, nearest, "must not be an honest picture"),
-        (lambda honest, seed: honest[:20], nearest, "asked are at least"),
+        (lambda honest, seed: honest[:20], nearest, "in place of at least"),
         (lambda honest, seed: 2 * all_kinds(honest, seed), nearest, "Pixels lie in"),
         (lambda honest, seed: np.zeros_like(honest), nearest, "leave none empty"),
         (only_noise, nearest, "stay the same when the honest pictures are others"),

@@ -361,11 +361,20 @@ def appends(f, low, high):
     return [exact.find_kinks(f, low, (low + high) / 2), exact.find_kinks(f, (low + high) / 2, high)]
 
 
+def forgets_to_return(f, low, high):
+    """Returns nothing where it splits."""
+    if high - low < 1e-3:
+        return exact.find_kinks(f, low, high)
+    middle = (low + high) / 2
+    forgets_to_return(f, low, middle) + forgets_to_return(f, middle, high)
+
+
 @pytest.mark.parametrize(
     ("wrong", "most", "words"),
     [
         (looks_at_the_ends, 0.5, "neither equal slopes at the ends"),
         (appends, 0, "in place of appending them"),
+        (forgets_to_return, 0, "one of them returned None"),
         (lambda *asked: exact.find_kinks(*asked)[::-1], 0.5, "they are out of order"),
         (keeps_a_list(), 0.5, "begin with an empty list"),
         (lambda *asked: sorted(2 * exact.find_kinks(*asked)), 0.5, "listed more than once"),
@@ -450,7 +459,7 @@ def charges_a_friend(query, x, v):
         (lambda query, x, v: np.zeros(len(x) + 1), 0, "inf"),
         (lambda query, x, v: central(query, x, v)[:-1], 0, "weights, then the bias"),
         (lambda query, x, v: np.roll(central(query, x, v), 1), 0, "The bias comes first"),
-        (lambda query, x, v: central(query, x, v)[None], 0, "asked ("),
+        (lambda query, x, v: central(query, x, v)[None], 0, "not ("),
     ],
 )
 def test_neuron_at_wrong_ways_are_named(wrong, points, words):
@@ -776,7 +785,7 @@ def test_output_projection(names):
         result = the_same(under_a_secret(lab6.output_projection, wrong))
         assert result == 0 and words in in_words(result)
     result = lab6.output_projection(lambda logits, size: logits[:size])
-    assert result == 0 and "asked (" in in_words(result)
+    assert result == 0 and "not (" in in_words(result)
 
 
 # --- exercise 6 ---------------------------------------------------------------------
@@ -895,10 +904,19 @@ def by_sign(logits, bias):
     )
 
 
+def writes_into_the_logits(logits, bias):
+    """Meant to tell what it would tell without a bias."""
+    changed = logits
+    for token, value in bias.items():
+        changed[token] += value
+    return int(changed.argmax()), services.most_likely(logits, 5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "points", "words"),
     [
+        (writes_into_the_logits, 0, "begin with changed = logits.copy()"),
         (by_sign, 0.75, "How large a bias is counts"),
         (services.TopTokens(5), 0, "a service without any defence does as much"),
         (services.TopTokens(5, decimals=1), 0, "Rounding leaves the cliff"),

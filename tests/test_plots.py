@@ -269,13 +269,16 @@ def test_the_names_of_marks_among_dots_do_not_cover_each_other(others):
 
 
 @pytest.mark.parametrize("log_x", [False, True])
-def test_a_mark_is_written_inside_the_figure(log_x):
+def test_a_mark_is_written_beside_its_level(log_x):
     picture = curves(log_x=log_x, marks={"chance": 0.1})
-    picture.png()
-    (text,) = [t for t in axes_of(picture).texts if t.get_text() == "chance"]
-    box, frame = text.get_window_extent(), axes_of(picture).get_window_extent()
-    assert frame.x0 <= box.x0 and box.x1 <= frame.x1
-    assert frame.y0 <= box.y0 and box.y1 <= frame.y1
+    axes_of(picture).figure.canvas.draw()
+    axes = axes_of(picture)
+    (text,) = [t for t in axes.texts if t.get_text() == "chance"]
+    box, frame = text.get_window_extent(), axes.get_window_extent()
+    assert frame.x1 <= box.x0 < frame.x1 + 20
+    assert (box.y0 + box.y1) / 2 == pytest.approx(axes.transData.transform((1, 0.1))[1], abs=3)
+    drawn = axes.figure.get_tightbbox().transformed(axes.figure.dpi_scale_trans)
+    assert box.x1 <= drawn.x1 + 1  # a picture is cut where nothing more is drawn
 
 
 def test_a_place_that_is_no_number_has_its_name_on_the_axis_and_in_words():

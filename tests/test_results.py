@@ -988,13 +988,13 @@ def quotes():
     mixed, half_of_ten = stored("blended_queries"), (10, 0.5)
     yield (
         "lab5",
-        r"gives (\.\d+) in place of (\.\d+) behind eight cells \(a measurement of its own\), "
-        r"for only (\d+) % of these queries "
-        r"are flagged\. \(No gain yet: the ten pictures alone give (\.\d+)\.\)",
+        r"only (\d+) % of these queries are flagged\. Believing every answer then gives (\.\d+) "
+        r"behind eight cells, where shapes alone give (\.\d+) \(a measurement of its own\)\. "
+        r"That is no gain yet, since the ten pictures alone give (\.\d+)",
         [
+            100 * np.mean(blended_queries.values(mixed, *half_of_ten, "flagged")),
             np.mean(blended_queries.values(mixed, *half_of_ten, blended_queries.UNAWARE)),
             np.mean(blended_queries.values(mixed, 0, 0.0, blended_queries.UNAWARE)),
-            100 * np.mean(blended_queries.values(mixed, *half_of_ten, "flagged")),
             np.mean(blended_queries.values(mixed, 10, 1.0, blended_queries.UNAWARE)),
         ],
     )
@@ -1050,7 +1050,7 @@ def quotes():
     )
     yield (
         "lab3",
-        r"\| (\.\d+) \| 2 \| \| (\.\d+) more than .*? \| 4 \| # \(From (\.\d+) more on",
+        r"\| (\.\d+) \| 2 \| \| (\.\d+) more than .*? \| 4 \| # \(A lead of (\.\d+) to",
         [thresholds.SPENT_BETTER, bar.full, bar.some],
     )
 

@@ -233,8 +233,8 @@ def curves(
             axes.annotate(told, (x, points[x].mean), **side, textcoords="offset points")
     for name, level in (marks or {}).items():
         axes.axhline(level, color="0.4", linestyle=":", linewidth=1)
-        # At the axis's edge, in its own units: a place in data units gets lost on a log axis.
-        axes.text(0.01, level, name, fontsize=9, va="bottom", transform=axes.get_yaxis_transform())
+        # Beside the axes, in their own units: a place in data units gets lost on a log axis.
+        axes.text(1.01, level, name, fontsize=9, va="center", transform=axes.get_yaxis_transform())
     if log_x:
         axes.set_xscale("log")
         xs = sorted({x for points in lines.values() for x in points})

@@ -45,7 +45,10 @@ SETTINGS = {
 # What the theme leaves out, and a screen reader or a keyboard needs.
 ACCESS = """document.addEventListener("DOMContentLoaded", () => {
   for (const one of document.querySelectorAll("p.caption[role=heading]")) one.ariaLevel = 2;
-  for (const one of document.querySelectorAll("pre")) one.tabIndex = 0;
+  for (const one of document.querySelectorAll("pre, .table-wrapper")) one.tabIndex = 0;
+  // A label that differs from the words beside it cannot be called by them.
+  for (const one of document.querySelectorAll("summary[aria-label]"))
+    one.removeAttribute("aria-label");
 });"""
 
 

@@ -72,10 +72,10 @@ class Standing:
         if self.written:
             points += f" (and {self.written:g} for written answers)"
         if not self.following:
-            return f"| {lab} | {self.minutes} min | {points} | all checks passed |"
+            return f"| {lab} | {self.minutes}\u00a0min | {points} | all checks passed |"
         place = quote(self.path) + "#" + quote(self.following.replace(" ", "-"), safe=":?,'★")
-        time = f", {self.following_minutes} min" if self.following_minutes else ""
-        return f"| {lab} | {self.minutes} min | {points} | [{self.following}]({place}){time} |"
+        time = f", {self.following_minutes}\u00a0min" if self.following_minutes else ""
+        return f"| {lab} | {self.minutes}\u00a0min | {points} | [{self.following}]({place}){time} |"
 
 
 def standing(path: Path, folder: Path) -> Standing:

@@ -139,10 +139,10 @@ plots.pictures(
 )
 
 # %% [markdown]
-# What can shapes teach about clothes? For each kind, the next cell averages the shapes (each counts as much as its
-# probability of this kind) and takes away the average of all shapes. White marks where a shape with this answer is
-# lighter than the average, black where it is darker. The lower row does the same with clothes. Each row has its own
-# scale of grey.
+# What can shapes teach about clothes? For each kind, the next cell takes the mean of the shapes, weighted by the
+# probability that their answers give to this kind, and subtracts the mean of all shapes. White marks where a shape
+# with this answer is lighter than the average, black where it is darker. The lower row does the same with clothes.
+# Each row has its own scale of grey.
 
 
 # %% provided="what_it_learnt"
@@ -378,8 +378,9 @@ def train_victim(model, x, y, epochs=8, batch_size=64, lr=3e-3, seed=0, after_ep
 # %% [markdown]
 # The check draws ten new classes: the same clothes, sorted in a different way that is about as hard to learn. It
 # trains several small networks with your function and measures them. This takes about half a minute on a small
-# laptop. (For its second run, the part *the same seed gives the same weights* renumbers the classes, in the labels and
-# in the network alike. That changes only the rounding: two right runs end a tiny number apart, such as 1e-7.)
+# laptop. (For its second run, the part *the same seed gives the same weights* renumbers the classes, in the labels
+# and in the network alike. That changes only the rounding: in a correct solution, the two runs end a tiny distance
+# apart, such as 1e-7.)
 
 # %% test="train_victim_test" points=5
 # The last three are helpers of the check.
@@ -833,10 +834,10 @@ playground(reliability_at, temperature=Control("temperature", temperatures, star
 # %% [markdown]
 # <details><summary>What to expect</summary>
 #
-# At 2.0 the victim has become underconfident: the points lie above the diagonal, and the error is as large as
-# without any correction. At 1.5 it is smallest, .013, little more than the .010 that chance leaves on average. The
-# accuracy is .886 at every temperature: dividing all logits of an answer by the same number leaves the largest one
-# the largest.
+# At 2.0 the victim has become underconfident: the points lie above the diagonal, and the error is about as large as
+# without any correction (.040, against .038). At 1.5 it is smallest, .013, little more than the .010 that chance
+# leaves on average. The accuracy is .886 at every temperature: dividing all logits of an answer by the same number
+# leaves the largest one the largest.
 # </details>
 
 # %% [markdown]

@@ -440,8 +440,8 @@ print(f"Your guess: {my_competitor}.")
 # 48.2 %. This is also why a model's fidelity can be higher than its accuracy (.867 and .822 for the competitor, .663
 # and .636 for the clone): a picture that misleads one model often misleads the other.
 #
-# **High fidelity alone does not prove a theft.** Once you know that there was a theft, it tells you how much was
-# gained.
+# **High fidelity alone does not prove a theft.** Once you know that there was a theft, it tells you how good the
+# copy is. What was *gained* is only what it has beyond a model that the thief could have made without a query.
 #
 # </details>
 #
@@ -514,10 +514,10 @@ plots.bars(
 # queries, but that is not the reason: as you will see below, 750 shapes with as many training steps teach far more.)
 #
 # A soft label also says how close the other classes come, so it tells where the boundary is, even if the picture is
-# not on it. With the shapes, the noise and the digits, soft labels are ahead by .03 to .05 (lab 1 asked you to guess
-# this); with the patches they are behind by .03, which may be chance. Only for the digits do the two intervals lie
-# apart, and those are too narrow. For the shapes, a paired comparison below is clearer. The choice of the pool matters
-# much more. A thief who gets only labels is slowed down, not stopped.
+# not on it. With the shapes, the noise and the digits, soft labels are ahead by .03 to .05; with the patches they
+# are behind by .03, which may be chance. Only for the digits do the two intervals lie apart, and those are too
+# narrow. For the shapes, a paired comparison below is clearer. The choice of the pool matters much more. A thief
+# who gets only labels is slowed down, not stopped.
 #
 # Notice also how confident the victim is about pictures that show no clothes at all: .75 and more, on average. You
 # will meet this problem again in lab 3.
@@ -633,9 +633,11 @@ print(f"Your count: {my_count}. Soft labels are ahead in {ahead} of {len(BUDGETS
 # %% [markdown]
 # <details><summary><b>Read the result</b></summary>
 #
-# In this *paired* comparison, soft labels are ahead in 15 of 15. (The 15 pairs are not independent: the larger budgets
-# contain the smaller ones.) Labels alone hurt most where answers are few: soft labels are ahead by .11 to .21 with 100
-# queries, and by .04 to .08 with 3,000. In queries: 5,000 labels (.678) bring less than 3,000 soft answers (.716).
+# In this *paired* comparison, soft labels are ahead in 15 of 15. (The 15 pairs are not independent: the larger
+# budgets contain the smaller ones.) Labels alone hurt most where answers are few: soft labels are ahead by .11 to
+# .21 with 100 queries, and by .04 to .08 with 3,000. (Lab 1 asked you to guess such a difference, for a linear
+# clone of 500 answers. Here, 300 and 1,000 answers give .10 to .18.) Counted in queries: 5,000 labels (.678) are
+# worth less than 3,000 soft answers (.716).
 #
 # </details>
 

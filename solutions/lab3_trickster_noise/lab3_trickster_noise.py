@@ -273,9 +273,9 @@ plots.dots(
 # normal*. Three scores are common:
 #
 # - **MSP**, the maximum softmax probability. Perhaps the victim is less confident about weird inputs.
-# - **Energy**, $\log\sum_c e^{z_c}$ of the logits $z$. Softmax looks only at the differences between
-#   logits; the energy also sees how large they are. (The paper calls its negative the energy; here the sign
-#   is dropped, so that higher means more normal.)
+# - **Energy**, $\log\sum_c e^{z_c}$ of the logits $z$. Softmax looks only at the differences between logits; the
+#   energy also sees how large they are. (Liu et al. 2020 call its negative the energy; here the sign is dropped, so
+#   that higher means more normal.)
 # - **k-NN**, the cosine similarity between the features of the input and those of its `k`-th most similar
 #   training picture. The features are the inputs of the victim's last layer, one row of 128 numbers for
 #   each picture. The training features are called the *bank*. Here `k` is 1, the nearest picture (`K` in the cell with
@@ -397,8 +397,8 @@ plots.histograms(
 )
 
 # %% [markdown]
-# In the second figure the axis counts nines, because most probabilities are close to 1 (the last bar holds six nines
-# and more).
+# In the second figure the axis counts nines, because most clothes get a probability close to 1 (the last bar holds
+# six nines and more).
 #
 # **Explain it before you open the next fold.** Why is k-NN so much better than MSP?
 #
@@ -490,9 +490,9 @@ print(f"of 2,000 random splits, {few:.1%} flag so few, and {as_far.mean():.1%} a
 #
 # Every training picture is in the bank. Its nearest neighbour is the picture itself, at a similarity of 1, so the
 # threshold ends up at 1 as well, and nothing but a training picture reaches it. The second row takes the second
-# nearest instead, which leaves the picture itself out, and flags 2.0 %: here the self-match did all the harm. Do not
-# count on that: a network that has fitted its training pictures more closely may treat them better than anything new
-# even then. Held-out pictures avoid both dangers.
+# nearest instead, which leaves the picture itself out, and flags 2.0 %: here the self-match did all the harm. Do
+# not count on that: a network that has fitted its training pictures more closely may score them higher than
+# anything new even when each picture's own row is left out. Held-out pictures avoid both dangers.
 #
 # Their threshold flags 1.2 % here, 30 pictures where 50 were allowed. Of 2,000 random splits of these pictures, only
 # 1.7 % flag so few, and 5.8 % are as far off in either direction: about two standard deviations. That may be chance, but
@@ -579,7 +579,7 @@ plots.contact_rows(
 #
 # **Idea.** Write one lie that meets three demands. Three ways are in hint 1, if you want them.
 #
-# - *It looks like any other answer*: a distribution, with another class on top than the victim's own.
+# - *It looks like any other answer*: a distribution, with a class on top that is not the victim's own.
 # - *Different inputs get different lies*: the check wants at least five different classes on top, over all rows.
 # - *Nothing is random*, even after a restart. True answers never change, so whoever asks twice would see which are lies.
 #
@@ -618,10 +618,10 @@ lab3.misinform(misinform)
 # most likely. Give the class <code>order[i, 0]</code> the probability that <code>order[i, -1]</code> had.
 # </details>
 #
-# > **Predict.** Undefended, a thief with soft labels reaches .66. Now all flagged shapes (56 %) get your lie, and the
-# > others the truth. What fidelity is left? And what if the flagged ones get their ten numbers in a *random* order
-# > instead, with the victim's class never on top? You will see both at the end of exercise 5. (For comparison: the
-# > noise of exercise 1 was on every answer, and took .04.)
+# > **Predict.** Undefended, a thief with soft labels reaches .66 (with the two seeds used there). Now all flagged
+# > shapes (56 %) get your lie, and the others the truth. What fidelity is left? And what if the flagged ones get
+# > their ten numbers in a *random* order instead, with the victim's class never on top? You will see both at the
+# > end of exercise 5. (For comparison: the noise of exercise 1 was on every answer, and took .04.)
 
 # %%
 my_left, my_shuffled = "no guess yet", "no guess yet"  # for example 0.5, 0.5
@@ -762,11 +762,11 @@ plots.dots(
 #
 # Noise costs the thief little, .633 is left of .659: on average it leaves the victim's class on top. A random order
 # is always wrong, and leaves .444. Your lies, wrong just as often, leave .287. It is tempting to say that a clone
-# learns lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly less:
-# two draws on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole reason.
-# What is on top matters too: in 33 runs of this exercise's check, an answer that puts all its probability on the
-# victim's *least* likely class cost the best thief .38, as much as a reversed one. (Why that class misleads so much
-# was not measured.)
+# learns lies that are alike, and averages random ones out. But one order for a whole class leaves .429, hardly
+# less: two draws on one pool already differ by more (.344 and .476). So being alike by class cannot be the whole
+# reason. What is on top matters too: in 33 runs of this exercise's check, an answer that puts all its probability
+# on the victim's *least* likely class cost the best thief .38, about as much as a reversed one (.37). (Why that
+# class misleads so much was not measured.)
 #
 # </details>
 #
@@ -955,13 +955,13 @@ plots.frontier(
 # | .31 | 2 |
 # | .03 more than the best of the three simple attacks that the prediction names | 4 |
 #
-# (From .025 more on, you get a part of the last two points.)
+# (A lead of .025 to .03 earns a part of the last two points.)
 #
-# A thief who believes the answers to 3,000 shapes stays well below the first. These numbers are for the check's
-# services, whose classes are harder to learn; in a rehearsal against your own service, the same attack scores much
-# higher, and attacks lie closer together. Use `rehearse` (a few seconds; it also shows ten of your pictures, and takes
-# another `seed`) to find out which changes are flagged and which attacks are clearly bad, and the check (about ten) to
-# compare good ones, as often as you like.
+# 3,000 shapes whose answers are believed stay well below .31. Both bars are for the check's services, whose classes
+# are harder to learn; in a rehearsal against your own service, the same attack scores much higher, and attacks lie
+# closer together. Use `rehearse` (a few seconds; it also shows ten of your pictures, and takes another `seed`) to
+# find out which changes are flagged and which attacks are clearly bad. To compare good ones, use the check (about
+# ten seconds). Run both as often as you like.
 #
 # - **You may use** the shapes, the hundred pictures and what you make of them; what you know about the *method*, how
 #   queries are scored and answers reversed; an un-lier of your own.
@@ -1323,9 +1323,10 @@ plots.bars(
 # beforehand, and was measured on pictures that were not used to set the threshold. The check measured the drop on the
 # best of several thieves.
 #
-# **Refuted.** That no thief gets around this defence. You have met two who do: yourself, with 100 real pictures (.792
-# with the last hint's attack), and the un-lier, who knows how you lie (.630). The un-lier says nothing about the paper's
-# own lies, which come from a second network: there is no order to restore.
+# **Refuted.** That no thief gets around this defence. You have met two who do: yourself, with 100 real pictures
+# (.792 with the last hint's attack), and the un-lier, who knows how you lie (.630). The un-lier says nothing about
+# the lies of *Adaptive Misinformation* (Kariyappa and Qureshi 2020), the paper behind exercise 5: they come from a
+# second network, and there is no order to restore.
 #
 # **Not shown.** Why naming the least likely class hurts more than naming a random wrong one; and whether customers
 # with unusual clothes bear more of the cost than others, which should be measured before a real service is defended

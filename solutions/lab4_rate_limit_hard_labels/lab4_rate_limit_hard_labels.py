@@ -447,7 +447,7 @@ plots.curves(
         "bent": {y: bootstrap_interval([value]) for y, value in two_classes.items()},
         "left alone": {y: bootstrap_interval([y]) for y in two_classes},
     },
-    title="Of two classes: what a probability becomes",
+    title="What bending makes of a probability (two classes)",
     xlabel="probability (logarithmic axis)",
     ylabel="what is sent",
     log_x=True,
@@ -607,17 +607,19 @@ limits = {
 print("in one day: the thief's answers (of 3,000), and the share of the shops' requests answered")
 print("accounts", *(f"{name:>15}" for name in limits))
 print(" " * 8, *("   thief   shops" for _ in limits))
-needed = None
+needed = {}
 for accounts in (0, 1, 2, 5, 9, 10):
     days = {name: one_day(make(), accounts) for name, make in limits.items()}
     print(f"{accounts:8}", *(f"{stolen:8,} {shops:6.1%}" for stolen, shops, _ in days.values()))
-    if needed is None and days["bucket"][0] == days["window"][0] == 3_000:
-        needed = accounts
+    for name in ("bucket", "window"):
+        if days[name][0] == 3_000:
+            needed.setdefault(name, accounts)
 refused = 1 - days["global"][1]
 print(f"The shops ask for {days['none'][2]:,} answers.")
 print(
-    f"Your guess: {my_accounts}, and {my_refused}. "
-    f"Measured: {needed} accounts, and {refused:.0%} refused."
+    f"Your guess: {my_accounts}, and {my_refused}.\n"
+    f"Measured: {needed.get('bucket')} past the bucket, {needed.get('window')} past the window, "
+    f"and {refused:.0%} refused."
 )
 
 # %% [markdown]
@@ -655,9 +657,10 @@ plots.curves(
 # (They do not look like shops: behind the bucket, each asks every ten minutes and is refused most of the time. A
 # limiter does not count that; somebody who reads the log could.)
 #
-# Against the global limit, more accounts hardly help. Without a thief it refuses no shop (the row of 0 accounts). But
-# the shops ask for 5,560 of its 6,000 answers, and the thief asks again and again and empties the common bucket. The
-# thief gets 2,350 answers, and on this random day one in four of the shops' requests is refused.
+# Against the global limit, more accounts hardly help. Without a thief it refuses no shop (the row of 0 accounts).
+# But the shops ask for 5,560 of the 6,500 answers that it can give on this day (500 at once, and 6,000 that flow
+# in), and the thief asks again and again and empties the common bucket. The thief gets 2,350 answers, and on this
+# random day one in four of the shops' requests is refused.
 #
 # </details>
 #
@@ -736,8 +739,8 @@ playground(
 # ## The price of a stolen model
 #
 # (Three minutes, to read and run.) A limit does not prevent a theft; it sets its price, in days, money and
-# accounts. The owner can compare that price with what the model is worth. Say that an answer costs .01 and an
-# account 5. Ten accounts then pay 80 for 3,000 answers.
+# accounts. The owner can compare that price with what the model is worth. Say that an answer costs .01 dollars and
+# an account 5. Ten accounts then pay 80 dollars for 3,000 answers.
 #
 # > **Work it out first.** The model cost 20,000 to make. What would opening an account have to cost so that this
 # > theft costs as much? Or, if accounts stay at 5, what would an answer have to cost?
@@ -973,8 +976,8 @@ plots.dots(
 
 # %% [markdown] written="audit_verdict" points=2
 # ### BEGIN SOLUTION
-# Noise and rate limit work: alone, the noise takes more than three times what the rate limit takes: .237 [.203, .271]
-# against .073 [.044, .100]; it brings the clone from .44 down to .20, less than half. In the stack the two share the
+# Noise and rate limit work. Alone, the noise takes more than three times what the rate limit takes, .237 [.203, .271]
+# against .073 [.044, .100], and brings the clone from .44 down to .20, less than half. In the stack the two share the
 # work, .109 [.078, .140] and .082 [.042, .123], and there 20 seeds show no difference: .027 [-.018, .070]. The whole
 # stack is weaker than the noise alone: its clone reaches .24, which is .044 [.008, .080] better. The reason is the
 # "hard labels", which send the true argmax in 40 % of the answers and so undo the noise there: added to the noise, they
@@ -1023,11 +1026,12 @@ plots.dots(
 # | a thief who *has read your code* | the fidelity of their best attempt falls by .28 (some points from .15) | 1 |
 #
 # All thieves keep to the terms and get 3,000 answers. Of the four, one learns from the probabilities, one from the
-# labels, one sends 1,000 pictures three times and averages, and one uses a new account every day. The reader of your
-# code knows how you mislead, but not which answers are lies: for that they would need the bank and the victim's
-# features, which are not in the code. (The check helps them in one respect: it tells them which class names are given
-# by more lies than truths.) They try three things: to undo lies that the answers themselves give away, to undo lies
-# that do not fit the picture that was sent, and to leave suspicious answers out.
+# labels, one sends 1,000 pictures three times and averages, and one uses a new account every day. The reader of
+# your code knows how you mislead, but not which answers are lies: for that they would need the bank and the
+# victim's features, which are not in the code. (The check helps them in one respect: it tells them which class
+# names are given by more lies than truths.) They try three things: to undo lies that the answers themselves give
+# away, to undo lies that do not fit the picture that was sent, and to leave suspicious answers out (in the table,
+# *leaves lies out*: those that look or are named like lies; *small loss*: those that a first clone finds unlikely).
 
 # %% [markdown]
 # **What you write.** `make_layered` is called once for each service, so that each starts with empty limiters, and
@@ -1104,7 +1108,8 @@ lab4.layered(make_layered)
 #
 # A thief who also looks at the pictures needs only one thing: a lie that tells which class was behind it. If you
 # always name, say, the next class in the list, they undo your lies; even if you send only labels, they undo some. And
-# if your lies name only a few classes, they leave out the answers that name these. </details>
+# if your lies name only a few classes, they leave out the answers that name these.
+# </details>
 
 # %% [markdown]
 # ## What each layer adds
@@ -1353,21 +1358,21 @@ plots.bars(
 
 # %% [markdown] written="recommendation" points=2
 # ### BEGIN SOLUTION
-# Send labels only, since the customers need no more: alone this takes little from a thief with many answers (.634
-# instead of .678 with 3,000), more from one with few (.367 instead of .521 with 300), and nothing from one who uses
-# labels anyway. Leave out the rounding: after labels it does nothing, and before them ties change the class (2.1 % of
-# the shapes). Keep a limit of 300 a day for each account: it refuses none of the shops' requests, and one account then
-# needs 10 days and 35 in money for 3,000 answers. Do not rely on it, since ten accounts need one day and 80, which is
-# little for a model of 20,000; and do not set a global limit, which on the day of a theft refused a quarter of the
-# shops' requests. What protects the model is to mislead on weird queries, with a threshold that flags 2 % of held-out
-# honest pictures: the same 3,000 answers then give a fidelity of .264 instead of .678, and honest accuracy falls from
-# .889 to .885. A thief who trains eight times as long gets more, .392 (undefended .764, both in the course's own
-# measurements). The misleading label must not reveal the class behind it: if it always names the next class, a thief
-# who looks at the pictures undoes a part of the lies. Here the labels earn their place: with probabilities, a thief who
-# knows how the service misleads gets .661; behind labels, knowing that there are lies gave no more (.231 with small
-# loss). This will not stop a thief who owns real pictures of clothes, since those are not weird: the labels of 100 of
-# them give .720, and cost 6 with one account, on the first day. Nor will it stop one who finds a way to tell which
-# answers are lies: the oracle gets .615.
+# Send labels only, since the customers need no more: alone this takes little from a thief with
+# many answers (.634 instead of .678 with 3,000), more from one with few (.367 instead of .521 with 300), and
+# nothing from one who uses labels anyway. Leave out the rounding: after labels it does nothing, and before them
+# ties change the class (2.1 % of the shapes). Keep a limit of 300 a day for each account: it refuses none of the
+# shops' requests, and one account then needs 10 days and 35 dollars for 3,000 answers. Do not rely on it, since ten
+# accounts need one day and 80, which is little for a model of 20,000; and do not set a global limit, which on the
+# day of a theft refused a quarter of the shops' requests. What protects the model is to mislead on weird queries,
+# with a threshold that flags 2 % of held-out honest pictures: the same 3,000 answers then give a fidelity of .264
+# instead of .678, and honest accuracy falls from .889 to .885. A thief who trains eight times as long gets more,
+# .392 (undefended .764, both in the course's own measurements). The misleading label must not reveal the class
+# behind it: if it always names the next class, a thief who looks at the pictures undoes a part of the lies. Here
+# the labels earn their place: with probabilities, a thief who knows how the service misleads gets .661; behind
+# labels, knowing that there are lies gave no more (.231 with small loss). This will not stop a thief who owns real
+# pictures of clothes, since those are not weird: the labels of 100 of them give .720, and cost 6 with one account,
+# on the first day. Nor will it stop one who finds a way to tell which answers are lies: the oracle gets .615.
 #
 # ### BEGIN MARK SCHEME
 # One point: a recommendation with at least three numbers from the notebook that support it, among them the price of a

@@ -40,7 +40,7 @@ def query_pool(kind: str, n: int, *labels: str | int) -> np.ndarray:
 def ask(clone: Any, x: np.ndarray) -> np.ndarray:
     if not callable(clone) or hasattr(clone, "parameters"):
         raise Missed(
-            f"train_clone returned a {type(clone).__name__}; asked a function from pictures to "
+            f"train_clone returned a {type(clone).__name__}, not a function from pictures to "
             "posteriors, such as models.Classifier(network).posteriors."
         )
     return array(clone(x), "The clone", (len(x), 10))
@@ -318,7 +318,7 @@ def one_theft(steal: Callable[..., Any], budget: int, number: int) -> Theft:
         ) from None
     if not callable(clone) or hasattr(clone, "parameters"):
         raise Missed(
-            f"steal returned a {type(clone).__name__}; asked the clone: a function from pictures "
+            f"steal returned a {type(clone).__name__}, not the clone: a function from pictures "
             "to posteriors, such as models.Classifier(network).posteriors."
         )
     requests, service.budget = len(service.log), service.used("thief")

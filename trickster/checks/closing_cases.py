@@ -17,7 +17,7 @@ from trickster.checks import draws
 from trickster.checks.cases import Case, decide
 from trickster.checks.result import Missed, Part
 from trickster.checks.token_cases import Keyhole, keyhole
-from trickster.checks.values import returned
+from trickster.checks.values import locked, returned, saying_what_is_written_into
 from trickster.services import TokenAPI, Told, log_softmax
 
 CALIBRATED = 0.05  # by how much a log-probability may be off
@@ -173,6 +173,17 @@ def asked_once(telling: Callable[..., Any]) -> Told:
     return one.client.query(one.prompt, _raised(one))
 
 
+def _writes_into_logits(telling: Callable[..., Any]) -> bool:
+    """Whether ``telling`` adds the bias to the array that it is given."""
+    (one,) = _services(telling, "again", 1)
+    try:
+        with saying_what_is_written_into("logits"):
+            telling(locked(one.logits), _raised(one))
+    except Missed:
+        return True
+    return False
+
+
 def _same(one: Told, other: Told) -> bool:
     """Whether two answers agree, up to rounding."""
     return (
@@ -236,11 +247,14 @@ def best_theft(part: Part, telling: Callable[..., Any], first: Told) -> None:
         f"the thief {best} recovers the logits with an error of {errors[best]:.2g} of their spread",
         f"at least {full} (some points above {none}) for the best of {len(thieves)} thieves",
         "0.9",
-        "With a bias, a number changes when nothing but the logit of a raised, lowered or banned "
-        "token does: the thief knows your function and computes that logit. Tokens that are not "
-        "biased tell it as well if their log-probabilities are divided by a sum with the bias in "
-        "it, and so does the next token's own. Does the bias have to change the log-probabilities "
-        "at all?"
+        "tell writes into the logits that it is given, so that what it tells follows the bias. Add "
+        "the bias to a copy: begin with changed = logits.copy()."
+        if errors[best] < STOLEN[1] and _writes_into_logits(telling)
+        else "With a bias, a number changes when nothing but the logit of a raised, lowered or "
+        "banned token does: the thief knows your function and computes that logit. Tokens that are "
+        "not biased tell it as well if their log-probabilities are divided by a sum with the bias "
+        "in it, and so does the next token's own. Does the bias have to change the "
+        "log-probabilities at all?"
         if errors[best] < unread
         else "The thief reads every log-probability of a token that they have chosen. Raised "
         "tokens must not appear among the log-probabilities, and banning the likely ones must not "

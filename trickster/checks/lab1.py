@@ -136,7 +136,7 @@ def _takes_any_number(part: Part, network: Callable[[int], Rebuilt], x: np.ndarr
     for n in FEWER:
         shape = network(n).logits(x[:n]).shape
         if shape != (n, 10):
-            part.miss(f"To {n} pictures it gives an answer of shape {shape}; asked ({n}, 10).")
+            part.miss(f"To {n} pictures it gives an answer of shape {shape}, not ({n}, 10).")
 
 
 def _are_logits(part: Part, logits: np.ndarray) -> None:
@@ -236,7 +236,7 @@ def predict_proba(sheet: Sheet, predict: Callable[..., Any], watched: Probe) -> 
         if not live.calls:
             sheet.tell_instructor("predict_proba answered without asking the model.")
         if type(answer).__module__.startswith("torch"):
-            raise Missed("predict_proba returned a torch tensor; asked an array: add .numpy().")
+            raise Missed("predict_proba returned a torch tensor, not an array: add .numpy().")
         off = float(np.abs(got - want).max())
         part.expect(
             off < 1e-4,
@@ -315,7 +315,7 @@ def expected_calibration_error(sheet: Sheet, ece: Callable[..., Any]) -> None:
             found.append((edge, number(ece(edge.posteriors.copy(), edge.y.copy(), **options), ECE)))
         asked = ", ".join(f"{edge.want:g}" for edge, _ in found)
         wrong = [
-            f"{edge.name}: {got:.3f}, asked {edge.want:g}"
+            f"{edge.name}: {got:.3f} in place of {edge.want:g}"
             for edge, got in found
             if abs(got - edge.want) > 1e-6
         ]

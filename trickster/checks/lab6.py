@@ -6,7 +6,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from trickster.checks import closing_cases, kink_cases, logit_cases, solving_cases, token_cases
+from trickster.checks import (
+    closing_cases,
+    kink_cases,
+    logit_cases,
+    neuron_cases,
+    solving_cases,
+    token_cases,
+)
 from trickster.checks.result import NotMeasured, Sheet, check
 
 # --- exercises 1 and 2 --------------------------------------------------------------
@@ -76,14 +83,14 @@ def neuron_at(sheet: Sheet, neuron_at: Callable[..., Any]) -> None:
     """Weights and bias of the neuron whose kink is given, up to one factor."""
     used: list[int] = []
     with sheet.part("weights", 1) as part:
-        used = kink_cases.neuron_of(part, neuron_at, bias=False)
+        used = neuron_cases.neuron_of(part, neuron_at, bias=False)
         found = part.share == 1
     with sheet.part("bias", 0.5) as part:
-        kink_cases.neuron_of(part, neuron_at, bias=True)
+        neuron_cases.neuron_of(part, neuron_at, bias=True)
     with sheet.part("queries", 0.5) as part:
         if not (used and found):
             raise NotMeasured("the weights are not right yet (see above).")
-        kink_cases.queries_for_a_neuron(part, used)
+        neuron_cases.queries_for_a_neuron(part, used)
 
 
 @check(
@@ -99,9 +106,9 @@ def fit_outputs(
 ) -> None:
     """Which way neurons face, and their output weights; then a whole network, step by step."""
     with sheet.part("from the right neurons", 1) as part:
-        kink_cases.outputs(part, fit_outputs)
+        neuron_cases.outputs(part, fit_outputs)
     with sheet.part("all neurons of a network, with your three functions", 1) as part:
-        kink_cases.whole_network(part, find_kinks, neuron_at, fit_outputs)
+        neuron_cases.whole_network(part, find_kinks, neuron_at, fit_outputs)
 
 
 # --- exercises 4 to 6 --------------------------------------------------------------

@@ -156,7 +156,7 @@ def _found(hidden_size: Callable[..., Any], logits: np.ndarray) -> int | None:
     if found is None:
         return None
     if not isinstance(found, (bool, int, float, np.number, np.ndarray)):
-        raise Missed(f"hidden_size returned a {type(found).__name__}; asked a number, or None.")
+        raise Missed(f"hidden_size returned a {type(found).__name__}, not a number or None.")
     single = array(found, "hidden_size")
     if single.size != 1:
         raise Missed(f"hidden_size returned an array of shape {single.shape}, not one number.")

@@ -80,7 +80,7 @@ def share(part: Part, fidelity: Callable[..., Any], drawn: Answered) -> None:
     elif abs(got - want * n) < 0.5:
         means = "This counts the pictures: divide by how many there are."
     elif abs(got - want * 100) < 1e-3:
-        means = "This is a percentage: asked is a share from 0 to 1."
+        means = "This is a percentage, not a share from 0 to 1."
     part.expect(abs(got - want) < 1e-6, f"{got:.4f} on {n:,} pictures", f"{want:.4f}", "", means)
 
 
@@ -184,7 +184,7 @@ def interval(part: Part, table: Table, runs: Runs) -> None:
         f"That is the spread of single runs. The mean of {N_RUNS} runs is known better, by the "
         f"root of {N_RUNS}: take the percentiles of the resamples' means, not of the runs."
         if width > 1.5
-        else "low and high are exchanged: asked is (mean, low, high)."
+        else "low and high are exchanged: return (mean, low, high)."
         if width < 0
         else "Both ends are the mean itself, as if each resample held the same runs: draw with "
         "replacement, as rng.integers and rng.choice do, and rng.permutation does not."

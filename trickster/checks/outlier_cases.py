@@ -47,7 +47,7 @@ def other_pictures(part: Part, make_outliers: Make) -> None:
     found = array(made, "make_outliers", None)
     if found.ndim != 4 or found.shape[1:] != honest.shape[1:] or len(found) < GIVEN:
         raise Missed(
-            f"make_outliers returned shape {found.shape}; asked are at least {GIVEN} pictures "
+            f"make_outliers returned shape {found.shape} in place of at least {GIVEN} pictures "
             f"(n, {', '.join(map(str, honest.shape[1:]))}) from {GIVEN} honest ones."
         )
     if found.min() < -1e-6 or found.max() > 1 + 1e-6:
@@ -242,5 +242,6 @@ def _why_few(scored: Scored, share: float, group: str) -> str:
         )
     return (
         "Show it more outliers of more kinds (turned, overlaid, pasted, tiles shuffled, halves "
-        "inverted, noise), as many as honest pictures, and all statistics, not only the features."
+        "inverted, noise), as many as honest pictures, and all statistics, not only the features. "
+        "And decision_function is high for the class labelled 1: those are the honest pictures."
     )

@@ -100,7 +100,7 @@ def answers(predict: Callable[..., Any], model: Any, x: np.ndarray, **options: A
     if shape is not None and len(shape) == 2 and shape[0] != len(x):
         words = "".join(f" with {name}={value}" for name, value in options.items())
         raise Missed(
-            f"predict_proba{words} returned shape {tuple(shape)}; asked ({len(x)}, 10). Join the "
+            f"predict_proba{words} returned shape {tuple(shape)}, not ({len(x)}, 10). Join the "
             "answers of all batches; the last batch may be smaller, and it counts as well."
         )
     return found

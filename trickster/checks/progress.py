@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -28,9 +29,12 @@ class Progress:
         self._timer: threading.Timer | None = None
         if is_watched(self._stream):
             # A timer, since the first slow part may begin before the delay is over.
-            self._timer = threading.Timer(DELAY_S, self._open)
-            self._timer.daemon = True
-            self._timer.start()
+            self._in(DELAY_S, self._open)
+
+    def _in(self, seconds: float, call: Callable[[], None]) -> None:
+        self._timer = threading.Timer(seconds, call)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _open(self) -> None:
         with self._lock:
@@ -44,19 +48,14 @@ class Progress:
                     bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n:g}/{total:g} points, "
                     "{elapsed}",
                 )
-                self._again()
-
-    def _again(self) -> None:
-        """Refresh the time each second: a part of a check can take half a minute."""
-        self._timer = threading.Timer(REFRESH_S, self._refresh)
-        self._timer.daemon = True
-        self._timer.start()
+                self._in(REFRESH_S, self._refresh)
 
     def _refresh(self) -> None:
+        """Show the time each second: a part of a check can take half a minute."""
         with self._lock:
             if self._bar is not None:
                 self._bar.refresh()
-                self._again()
+                self._in(REFRESH_S, self._refresh)
 
     def _text(self) -> str:
         return f"{self.title}: {self._doing}" if self._doing else self.title

@@ -144,7 +144,7 @@ class Rebuilt:
         if answer.ndim < 1 or len(answer) != self.batch:
             many = "one picture" if self.batch == 1 else f"{self.batch} pictures"
             raise Missed(
-                f"to {many} it gives an answer of shape {tuple(answer.shape)}; asked "
+                f"to {many} it gives an answer of shape {tuple(answer.shape)}, not "
                 f"({self.batch}, 10), whatever the number of pictures."
             )
 

@@ -56,10 +56,10 @@ def msp(part: Part, score_msp: Score, given: Inputs) -> None:
     want = ordered[:, -1]
     _same(part, _one_a_row(score_msp(p.copy()), "score_msp", len(p)), want, {
         "This is the class, not its probability: max, not argmax.": p.argmax(axis=1).astype(float),
-        "This is the difference to the second largest; asked is the largest itself.": (
+        "This is the difference to the second largest, not the largest itself.": (
             want - ordered[:, -2]
         ),
-        "This is an entropy; asked is the largest probability.": (p * np.log(p)).sum(axis=1),
+        "This is an entropy, not the largest probability.": (p * np.log(p)).sum(axis=1),
         "This is 1 minus the probability: higher must mean more normal.": 1 - want,
         "The sign is wrong: higher must mean more normal; the score is +max.": -want,
     })  # fmt: skip
@@ -99,7 +99,7 @@ def energy(part: Part, score_energy: Score, given: Inputs) -> None:
         "The sign is wrong: higher must mean more normal; the score is +log sum exp.": -np.r_[
             want, want + 2000, want + 2 * far
         ],
-        "This is the mean of the exponentials; asked is their sum.": np.r_[want, want, want]
+        "This is the mean of the exponentials, not their sum.": np.r_[want, want, want]
         - np.log(logits.shape[1]),
         "Each row's largest logit was taken out and not added again.": np.r_[
             want - top, want - top - 1000, want - top - far
@@ -119,14 +119,14 @@ def knn(part: Part, score_knn: Score, given: Inputs) -> None:
     want = np.r_[similar[:, 0], similar[:, k - 1]]
     _same(part, got, want, {
         **_divided_wrongly(features, bank, k),
-        "This is a Euclidean distance; asked is the cosine, the product of rows of length 1.": (
+        "This is a Euclidean distance, not the cosine (the product of rows of length 1).": (
             _at(-np.sqrt(np.maximum(lengths[0][:, None] ** 2 + lengths[1] ** 2
                                     - 2 * features @ bank.T, 0)), k)
         ),
         "This is a distance, 1 - cosine: higher must mean more normal, so return the cosine.": (
             1 - want
         ),
-        "This is the mean of the k most similar; asked is the k-th of them.": np.r_[
+        "This is the mean of the k most similar, not the k-th of them.": np.r_[
             similar[:, 0], similar[:, :k].mean(axis=1)
         ],
         "This is one neighbour too far: the k-th most similar is at index k - 1 in descending "
@@ -221,7 +221,7 @@ def _one_a_row(value: Any, what: str, n: int) -> np.ndarray:
     found = array(value, what)
     if found.shape != (n,):
         raise Missed(
-            f"{what} returned shape {found.shape}; asked ({n},): one number for each row, axis=1."
+            f"{what} returned shape {found.shape}, not ({n},): one number for each row, axis=1."
         )
     return found
 

@@ -77,7 +77,7 @@ def _asking(make_layered: MakeLayered, crowd: Crowd) -> Callable[[Request], np.n
     layered = make_layered(fixtures.bank().copy(), fixtures.owners().features.copy())
     if not callable(layered):
         raise Missed(
-            f"make_layered returned a {type(layered).__name__}; asked a function "
+            f"make_layered returned a {type(layered).__name__}, not a function "
             "layered(x, posteriors, features, key, now)."
         )
 

@@ -66,9 +66,9 @@ def _pair(found: Any, what: str, k: int, d: int, not_finite: str = NOT_FINITE) -
         raise Missed(f"{what} must return two things: weights (k, d) and bias (k,).") from None
     weights = array(weights, f"{what} (weights)", finite=False)
     if weights.shape == (d, k) and d != k:
-        raise Missed(f"{what} returned weights of shape ({d}, {k}); asked ({k}, {d}): transpose.")
+        raise Missed(f"{what} returned weights of shape ({d}, {k}), not ({k}, {d}): transpose.")
     if weights.shape == (k,) and array(bias, what, finite=False).shape in ((k, d), (d, k)):
-        raise Missed(f"{what} returned the bias first; asked weights, then bias.")
+        raise Missed(f"{what} returned the bias first: weights come first, then the bias.")
     weights = array(weights, f"{what} (weights)", (k, d), finite=False)
     bias = array(bias, f"{what} (bias)", (k,), finite=False)
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):

@@ -194,8 +194,7 @@ def kept_rows(part: Part, small_loss: SmallLoss) -> None:
         if abs(len(got) - wanted) > 1:
             more = " keep is the share that stays." if len(got) == n - wanted else ""
             raise Missed(
-                f"small_loss kept {len(got)} of {n} answers with keep={keep:g}; asked are "
-                f"{wanted}.{more}"
+                f"small_loss kept {len(got)} of {n} answers with keep={keep:g}, not {wanted}.{more}"
             )
         overlap = len(got & set(np.argsort(loss)[: len(got)].tolist())) / len(got)
         if overlap < 1:
@@ -253,10 +252,10 @@ def zeros(part: Part, small_loss: SmallLoss, before: float) -> None:
 def _places(found: np.ndarray, n: int) -> set[int]:
     """The rows that are kept; raises :class:`Missed` for anything but their numbers."""
     if found.ndim != 1:
-        raise Missed(f"small_loss returned shape {found.shape}; asked are the kept rows' numbers.")
+        raise Missed(f"small_loss returned shape {found.shape}, not the numbers of the kept rows.")
     if len(found) == n and set(np.unique(found)) <= {0, 1}:
         raise Missed(
-            "small_loss returned a value for each row; asked are the numbers of the rows that are "
+            "small_loss returned a value for each row, not the numbers of the rows that are "
             "kept, such as np.argsort(loss)[:m]."
         )
     places = {int(one) for one in found}
@@ -276,9 +275,9 @@ def _which_loss(got: set[int], answers: np.ndarray, likely: np.ndarray) -> str:
     if is_by(-loss):
         return "These are the answers that the clone fits worst: take the other end."
     if is_by(-likely.max(axis=1)):
-        return "This is how sure the clone is; asked is how well it fits the answer."
+        return "This is how sure the clone is, not how well it fits the answer."
     if is_by(np.square(answers - likely).sum(axis=1)):
-        return "This is a squared distance; asked is the cross-entropy, -sum answer * log(likely)."
+        return "This is a squared distance, not the cross-entropy, -sum answer * log(likely)."
     if is_by((answers * np.log(answers / likely)).sum(axis=1)):
         return (
             "This is the Kullback-Leibler divergence, which takes off the answer's own entropy; "

@@ -75,7 +75,7 @@ def array(
         if not fits:
             sizes = ["n" if size is None else str(size) for size in shape]
             wanted = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
-            raise Missed(f"{what} returned shape {found.shape}; asked {wanted}.")
+            raise Missed(f"{what} returned shape {found.shape}, not {wanted}.")
     if found.size > most:
         raise Missed(f"{what} returned {found.size:,} numbers; at most {most:,} can be looked at.")
     if finite and (bad := int((~np.isfinite(found)).sum())):
