@@ -218,7 +218,7 @@ def table(found: list[Row], chart: str) -> str:
         f"{whose} {ONCE if n == 1 else n}{fewer.get(whose, '')}" for whose, n in seeds.items()
     )
     return (
-        f"How often the clone is right (guessing: {percent(CHANCE)}; low: well defended), "
+        f"How often the clone is right (guessing: {percent(CHANCE)}; behind a good defence, low), "
         f"over several seeds ({runs}) or in *{ONCE}*.\n"
         "- *Unaware*: believes every answer. "
         "*Informed*: the best thief who knows the code, not the key, and owns at most one real "

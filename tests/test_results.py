@@ -356,6 +356,8 @@ def test_what_readme_says_in_short():
     assert noise.naive.high > noise.before.low  # "A's noise takes nothing from the thief"
     assert b.knows.name == "asks 15 times from 30 accounts"
     assert b.knows.after.high > b.before.mean
+    free, fallen, back = map(summary.percent, (b.before.mean, b.naive.mean, b.knows.after.mean))
+    assert f"from {free} down to {fallen}, until" in text and f"accounts: {back}." in text
     labs = lab_3, lab_4, lab_5, finer = summary.rows()[3:]
     for row in labs:  # "the labs' defences fool a thief who believes all answers"
         assert row.naive.mean < 0.6 * row.before.mean
@@ -366,12 +368,12 @@ def test_what_readme_says_in_short():
     assert lab_5.knows.after.mean > 0.95 * lab_5.oracle.after.mean > 2 * lab_5.naive.mean
     best = [summary.percent(row.knows.after.mean) for row in (lab_4, finer)]
     free = summary.percent(lab_4.before.mean)
-    assert "right on {} and {} of the clothes, undefended on {}.".format(*best, free) in text
+    assert "leave such thieves {} and {}, of {} undefended.".format(*best, free) in text
     held = max(row.knows.after.high for row in (lab_4, finer))
     assert held < min(row.knows.after.low for row in (lab_3, lab_5))
     left = [round(100 * row.real.after.mean) for row in labs]
     (free,) = {summary.percent(row.real.before.mean) for row in labs}
-    assert f"a hundred bring {min(left)} to {max(left)} %, undefended {free}." in text
+    assert f"a hundred still bring {min(left)} to {max(left)} %, of {free}." in text
     for row in labs[1:]:  # "The best clone behind labs 4 and 5"
         others = [row.naive, row.knows.after, row.oracle.after]
         assert row.real.after.low > max(one.high for one in others)
@@ -507,8 +509,8 @@ def test_the_guide_says_how_often_the_checks_were_run():
 def test_the_guide_says_what_nearly_right_answers_earn():
     text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     ((low, high, full, all_of_them, runs, *of_mirrored),) = re.findall(
-        r"2x2 pixels earns ([\d.]+) to (\d) of (\d) points, all of them in (\d+) of (\d+) runs, "
-        r"and .*? earn ([\d.]+) to ([\d.]+) of (\d), all four in (\d+) of (\d+) runs\.",
+        r"2x2 pixels \| ([\d.]+) to (\d) of (\d), all of them in (\d+) of (\d+) runs \| "
+        r".*? images \| ([\d.]+) to ([\d.]+) of (\d), all four in (\d+) of (\d+) runs \|",
         text,
     )
     lowest, highest, most, all_mirrored, as_many = map(float, of_mirrored)
