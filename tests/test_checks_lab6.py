@@ -374,7 +374,7 @@ def forgets_to_return(f, low, high):
     [
         (looks_at_the_ends, 0.5, "neither equal slopes at the ends"),
         (appends, 0, "in place of appending them"),
-        (forgets_to_return, 0, "one of them returned None"),
+        (forgets_to_return, 0, "a part of your search returned None"),
         (lambda *asked: exact.find_kinks(*asked)[::-1], 0.5, "they are out of order"),
         (keeps_a_list(), 0.5, "begin with an empty list"),
         (lambda *asked: sorted(2 * exact.find_kinks(*asked)), 0.5, "listed more than once"),

@@ -86,9 +86,9 @@ def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
         if "NoneType" not in str(error):
             raise
         raise Missed(
-            f"your search added up what its parts return, and one of them returned None ({error}). "
-            "Each way through find_kinks ends with a return statement: where the interval is "
-            "straight, [] is returned, where it has one kink, [t], else what both halves return."
+            f"a part of your search returned None ({error}). Each way through find_kinks ends with "
+            "a return statement: where the interval is straight, [] is returned, where it has one "
+            "kink, [t], else what both halves return."
         ) from error
     if isinstance(found, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in found):
         raise Missed(
