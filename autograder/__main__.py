@@ -19,6 +19,7 @@ CANNOT = (
     "then run the command again."
 )
 STUDENT_COPY = "This command is not in a student copy, which lacks {name}."
+INTERRUPTED = 130  # a shell's exit code of a command that Ctrl-C has ended
 
 try:
     import typer
@@ -43,8 +44,6 @@ except ModuleNotFoundError as error:
     sys.exit(2)
 
 # What grades or builds is imported when its command runs: --help answers at once.
-
-INTERRUPTED = 130  # a shell's exit code of a command that Ctrl-C has ended
 
 
 class Commands(TyperGroup):
@@ -150,7 +149,7 @@ def grade(
     console.class_table(out, done, details)
     out.print(console.class_summary(done, started), soft_wrap=True)
     _write_json(json, done)
-    _end_of_class(say, folder, [record.status for record in done])
+    _end_of_class(say, folder, done)
 
 
 @app.command()
@@ -263,7 +262,7 @@ def publish(
         published = run.publish(home, folder, workers, _printer(out.print), step)
     console.class_table(out, published, details)
     out.print(console.class_summary(published, started), soft_wrap=True)
-    _end_of_class(_printer(out.print), folder, [record.status for record in published])
+    _end_of_class(_printer(out.print), folder, published)
 
 
 @app.command()
@@ -412,14 +411,16 @@ def _write_json(path: Path | None, done: list) -> None:
         write_atomically(path, as_json(done))
 
 
-def _end_of_class(say: Callable[[str], None], folder: Path, statuses: list[str]) -> None:
+def _end_of_class(say: Callable[[str], None], folder: Path, records: list[Any]) -> None:
     """Say where the scores are; the exit code says whether something failed."""
-    say(f"Scores: scores.csv, scores.json and report.html in {folder}; feedback in feedback/.")
-    if "needs marking" in statuses:
-        from autograder.reporting.console import how_to_mark
+    from autograder.exchange.late import name_undated
+    from autograder.reporting.console import how_to_mark
 
+    say(f"Scores: scores.csv, scores.json and report.html in {folder}; feedback in feedback/.")
+    name_undated(folder, records, say)
+    if any(record.status == "needs marking" for record in records):
         say(how_to_mark(folder))
-    if "failed" in statuses:
+    if any(record.status == "failed" for record in records):
         raise typer.Exit(1)
 
 
@@ -429,8 +430,7 @@ def _printer(show: Callable[..., None]) -> Callable[[str], None]:
 
 def main() -> None:
     """Run the command line; what the user can put right is one sentence, not a traceback."""
-    # Started as ../.venv/bin/python; the sandbox knows no folder to go up from. Not resolved: a
-    # virtual environment's interpreter is a link.
+    # Absolute: the sandbox has no folder to go up from. Not resolved: a venv's Python is a link.
     sys.executable = os.path.abspath(sys.executable)
     try:
         app()

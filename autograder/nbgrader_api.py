@@ -34,6 +34,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import capture_log, determine_grade, parse_utc
 from sqlalchemy.exc import DBAPIError, SAWarning
+from traitlets import TraitError
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.cells import to_text
@@ -126,10 +127,7 @@ def hash_of_settings(root: Path) -> str:
 def renew_penalty(root: Path, course_root: Path, lab: str, student: str) -> None:
     """Have nbgrader's own step set the penalty by date, due date, extension and score of today."""
     config = _one(root, course_root, lab, student)
-    date = course_root / "submitted" / student / lab / "timestamp.txt"
-    if handed_in := _date_in(date):
-        with open_gradebook(course_root) as gradebook:
-            gradebook.update_or_create_submission(lab, student, timestamp=handed_in)
+    _renew_date(course_root, lab, student)
     names = {"student": student, "assignment": lab, "notebook": lab}
     resources = {"nbgrader": {**names, "db_url": str(config.CourseDirectory.db_url)}}
     with quiet():
@@ -138,13 +136,21 @@ def renew_penalty(root: Path, course_root: Path, lab: str, student: str) -> None
         step.preprocess(nbformat.v4.new_notebook(), resources)
 
 
-def _date_in(path: Path) -> str:
-    """The date in a file; "" where there is none that could be read, which grading has told."""
+def _renew_date(course_root: Path, lab: str, student: str) -> None:
+    """Enter the date of today's submission: none if it has none, whatever an earlier one had.
+
+    One that cannot be read changes nothing; grading has told.
+    """
+    path = course_root / "submitted" / student / lab / "timestamp.txt"
     try:
-        text = path.read_text(encoding="utf-8").strip() if path.stat().st_size < 1_000 else ""
-        return text if text and handed_in_at(text) else ""
+        text = path.read_bytes()[:1_000].decode().strip() if path.exists() else ""
+        handed_in = handed_in_at(text) if text else None
     except (OSError, ValueError, OverflowError, TypeError):
-        return ""
+        return
+    with open_gradebook(course_root) as gradebook:
+        submission = gradebook.update_or_create_submission(lab, student)
+        submission.timestamp = handed_in
+        gradebook.db.commit()
 
 
 def handed_in_at(text: str) -> datetime:
@@ -157,6 +163,15 @@ def handed_in_at(text: str) -> datetime:
     if match is None or not (match[1] is None or match[1] in available_timezones()):
         raise ValueError(text)
     return parse_utc(text)
+
+
+def check_penalties(root: Path) -> None:
+    """Raises NbgraderError for a penalty in nbgrader_config.py that nbgrader does not know."""
+    try:
+        with quiet():
+            AssignLatePenalties(config=settings(root)).init_plugin()
+    except TraitError as error:
+        raise NbgraderError(f"nbgrader_config.py: {error} Nothing was done.") from error
 
 
 def autograde(root: Path, course_root: Path, lab: str, student: str) -> None:

@@ -231,7 +231,7 @@ def test_the_lab_is_what_the_notebook_says_or_what_is_asked_for(desk: Desk) -> N
     assert desk.students(LAB2) == ["bo"] and "name it with --lab" in reasons(plan)
     plan = desk.collect(files, lab="lab1")
     assert desk.students() == ["ada"]
-    assert f"says that it is of {LAB2}, not of {LAB1}" in reasons(plan)
+    assert f"says that it is of {LAB2}, not of {LAB1}: ask for the one of {LAB1}" in reasons(plan)
 
 
 # --- what is there already ----------------------------------------------------------------------

@@ -20,6 +20,7 @@ from autograder.exchange.collect import collect
 from autograder.exchange.columns import Column, find_columns
 from autograder.exchange.export import Outcome, export, fill, own_table
 from autograder.exchange.feedback import pack
+from autograder.exchange.late import name_undated
 from autograder.exchange.ledger import Entry, Ledger
 from autograder.exchange.table import Table, parse_table
 from autograder.records import CellRecord, GradingRecord, failed
@@ -230,6 +231,34 @@ def test_pages_go_back_under_the_names_that_the_system_knows(room: Class) -> Non
         f"libo_12 ({LAB1}): there is no page; run publish",
         f"jdoe2 ({LAB1}): it was not collected from Canvas",
     ]
+
+
+def test_pages_of_two_labs_do_not_go_to_one_assignment(room: Class) -> None:
+    room.collect({canvas("Doe, Jane", 11, 101, "lab1.ipynb"): notebook("a")})
+    room.records = [graded("doejane_11"), graded("doejane_11", lab=LAB2)]
+    with pytest.raises(CourseError, match=f"would be of {LAB1}, {LAB2}: name one with --lab"):
+        room.give_back("canvas", CANVAS.encode(), feedback=room.folder / "f.zip")
+    assert not (room.folder / "table-filled.csv").exists()
+    room.give_back("canvas", CANVAS.encode(), lab="lab1", feedback=room.folder / "f.zip")
+    assert (room.folder / "f.zip").exists()
+
+
+def test_who_is_called_late_without_a_date_is_named_where_lateness_may_cost(room: Class) -> None:
+    room.collect({canvas("Doe, Jane", 11, 101, "lab1.ipynb", late=True): notebook("a"),
+                  canvas("Li, Bo", 12, 102, "lab1.ipynb"): notebook("b")})  # fmt: skip
+
+    def named(due: str) -> list[str]:
+        said: list[str] = []
+        records = [graded(one, inputs={"due": due}) for one in ("doejane_11", "libo_12", "x")]
+        name_undated(room.course, records, said.append)
+        return said
+
+    assert named("none") == []
+    (sentence,) = named("2026-05-01 12:00:00")
+    place = f"submitted/doejane_11/{LAB1}/timestamp.txt"
+    assert f"doejane_11, {LAB1}: Canvas calls it late" in sentence and place in sentence
+    (room.course / place).write_text("2026-05-02 12:00:00 UTC")
+    assert named("2026-05-01 12:00:00") == []
 
 
 @pytest.mark.parametrize("form", ["folders", "new folders", "flat"])

@@ -668,6 +668,15 @@ def test_what_changes_the_penalty_alone_runs_no_notebook(tmp_path: Path) -> None
     assert grade().score == 4 and not begun
     (root / "nbgrader_config.py").write_text(text.replace('"none"', '"zero"'))
     assert grade().score == 0 and not begun
+    stamp.unlink()  # as collect does where a newer submission has no date
+    assert grade().score == 4 and not begun
+    stamp.write_text("2026-05-04 12:00:00 UTC\n")
+    assert grade().score == 0 and not begun
+    (root / "nbgrader_config.py").write_text(text.replace('"none"', '"zer"'))
+    for command in (grade, lambda: publish(root, root, say=lambda text: None)):
+        with pytest.raises(CourseError, match=r"penalty_method.*Nothing was done"):
+            command()
+    (root / "nbgrader_config.py").write_text(text.replace('"none"', '"zero"'))
     with (root / "nbgrader_config.py").open("a") as file:
         file.write("\nc.Grade.timeout = 599\n")
     assert grade().score == 0 and begun

@@ -149,6 +149,7 @@ def _entry(placement: Placement) -> Entry:
         handed_in=dates.as_timestamp(placement.date).strip() if placement.date else "",
         order=first.order,
         sha256=first.item.sha256,
+        late=any(one.late for one in placement.files),
     )
 
 

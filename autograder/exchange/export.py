@@ -16,7 +16,7 @@ from pathlib import Path
 
 from autograder.course import CourseError, Lab, pick_labs
 from autograder.exchange.columns import Column, find_columns, number
-from autograder.exchange.feedback import pack
+from autograder.exchange.feedback import KEYED, pack
 from autograder.exchange.ledger import Ledger, read_ledger
 from autograder.exchange.scores import final, graded_records
 from autograder.exchange.students import Matches, match
@@ -87,6 +87,12 @@ def export(
     target = to or template.with_name(f"{template.stem}-filled{template.suffix}")
     if target.resolve() == template.resolve():
         raise CourseError(f"{target} is the template itself: give another file with --to.")
+    graded = sorted({column.lab for column in columns} & {record.lab for record in records})
+    if feedback is not None and form in KEYED and len(graded) > 1:
+        raise CourseError(
+            f"{KEYED[form]} takes the pages of one assignment at a time, and these would be of "
+            f"{', '.join(graded)}: name one with --lab."
+        )
     filled, outcome = fill(table, columns, records, ledger, unfinished, scale)
     write_atomically(target, filled.as_bytes())
     report(outcome, columns, table, say)

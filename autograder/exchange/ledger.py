@@ -36,6 +36,7 @@ class Entry:
     handed_in: str = ""  # as in timestamp.txt
     order: int = 0  # of the upload, where the system numbers them
     sha256: str = ""
+    late: bool = False  # says the system, with or without a date
 
     def is_of(self, who: Identity) -> bool:
         """Whether the system means the same person, as far as this lab goes."""

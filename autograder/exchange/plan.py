@@ -158,8 +158,8 @@ def lab_of(hand_in: HandIn, course: Class) -> str:
     if course.lab:
         if said in names and said != course.lab:
             raise CourseError(
-                f"the notebook says that it is of {said}, not of {course.lab}: collect it without "
-                "--lab, or put it into submitted/ by hand"
+                f"the notebook says that it is of {said}, not of {course.lab}: ask for the one of "
+                f"{course.lab}, or, if it belongs there, put it into submitted/ by hand"
             )
         return course.lab
     if said in names:

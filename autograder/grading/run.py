@@ -40,7 +40,7 @@ from autograder.grading.submission import (
     reason_of,
 )
 from autograder.grading.submitted import Submission, find_submissions
-from autograder.nbgrader_api import MissingEntry
+from autograder.nbgrader_api import MissingEntry, check_penalties
 from autograder.records import CellRecord, GradingRecord
 from autograder.repair.salvage import FileText
 from autograder.reporting.html import write_report
@@ -95,6 +95,7 @@ def grade_class(
     if not trusted and not remote:
         require_sandbox()
     check_held_back()
+    check_penalties(root)
     found, unusable = find_submissions(root, course_root, labs, students)
     workers = executor.slots if remote else workers or os.cpu_count() or 1
     with alone_with(course_root), shared_cache():
@@ -128,6 +129,7 @@ def publish(
 ) -> list[GradingRecord]:
     """Write feedback pages and scores from the gradebook, as it is after marking; runs nothing."""
     course_root = course_root.resolve()
+    check_penalties(root)
     everybody, unusable = find_submissions(root, course_root)
     with alone_with(course_root):
         known = class_records(root, course_root, [])
