@@ -183,9 +183,19 @@ def test_build_victim_that_gives_no_such_network(make, words):
         (lambda: Around(flat(), hides=True), "are not registered"),
         (lambda: Around(flat(), after=nn.Linear(10, 10), hides=True), "are not registered"),
         (lambda: nn.Sequential(flat(), nn.ReLU()), "No score is below 0"),
+        (lambda: nn.Sequential(flat(), nn.Softmax(dim=0)), "it ends in a softmax along dim=0"),
         (lambda: nn.Sequential(flat(), nn.Sigmoid()), "No score is below 0"),
     ],
-    ids=["64", "squeezed first", "squeezed last", "list", "half a list", "relu", "sigmoid"],
+    ids=[
+        "64",
+        "squeezed first",
+        "squeezed last",
+        "list",
+        "half a list",
+        "relu",
+        "columns",
+        "sigmoid",
+    ],
 )
 def test_build_victim_that_works_for_whole_batches_only(make, words):
     for result in under_a_secret(lab1.build_victim, seeded(make), recorded):
@@ -883,6 +893,17 @@ def test_calibration_wrong_formulas_are_named(combine, words):
         assert words in in_words(result)
 
 
+def test_a_bin_too_few_is_not_said_to_be_a_sign():
+    def ece(posteriors, y, bins=15):
+        confidence, right = posteriors.max(1), posteriors.argmax(1) == y
+        bin_of = np.digitize(confidence, np.linspace(0, 1, bins)[1:-1], right=True)
+        gap = np.bincount(bin_of, right.astype(float) - confidence, minlength=bins)
+        return np.abs(gap).sum() / len(y)
+
+    for result in under_a_secret(lab1.expected_calibration_error, ece):
+        assert "is there one bin too few" in result.parts[0].advice
+
+
 def between(low, high):
     """An ECE of bins with these comparisons at their ends; the last bin takes 1 as well."""
 
@@ -999,6 +1020,9 @@ def service(
             if order == "check charge answer":
                 self.used += count(x)
                 return answer(self.predict(x))
+            if order == "set anew":
+                self.used = count(x)
+                return answer(self.predict(x))
             if order == "refund":
                 self.used += count(x)
                 try:
@@ -1014,6 +1038,17 @@ def service(
                 raise
             self.used += count(x)
             return answers
+
+    return API
+
+
+def returns_its_errors(kind):
+    class API(service()):
+        def query(self, x):
+            try:
+                return super().query(x)
+            except kind as error:
+                return error
 
     return API
 
@@ -1047,6 +1082,9 @@ def test_api_that_answers_under_a_lock():
         (service(budget_check=False), 3, "more: answered"),
         (service(order="charge anyway"), 3, "You count a query after answering it"),
         (service(order="refund"), 3, "give the charge back when the answer fails"),
+        (service(order="set anew"), 1.4, "self.used is set anew by each request"),
+        (returns_its_errors(InvalidQuery), 3, "raise InvalidQuery(...)."),
+        (returns_its_errors(BudgetExceeded), 3, "raise BudgetExceeded(...)."),
         (service(whole=False), 3, "is refused whole"),
         (service(told=lambda n, left: (0, 0)), 3, "what was asked, and what is left"),
         (service(told=lambda n, left: (left, n)), 3, "what was asked, and what is left"),
@@ -1203,4 +1241,4 @@ def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here(names):
         assert check in slow_or_never or check(mine, *helpers) == check.points
         with withheld.refused_by(withheld.refusing):
             result = check(mine, *helpers)
-        assert result == 0 and "the library's own answer" in in_words(result)
+        assert result == 0 and "asks for your own" in in_words(result)

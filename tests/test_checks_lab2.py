@@ -936,4 +936,4 @@ def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here():
         assert exercise == "train_clone" or check(offered[exercise]) == check.points
         with refused_by(refusing):
             result = check(offered[exercise])
-        assert result == 0 and "the library's own answer" in in_words(result)
+        assert result == 0 and "asks for your own" in in_words(result)

@@ -1217,7 +1217,7 @@ def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here(names):
             assert check(*mine) == check.points, exercise
         with withheld.refused_by(withheld.refusing):
             result = check(*mine)
-        assert result == 0 and "the library's own answer" in in_words(result)
+        assert result == 0 and "asks for your own" in in_words(result)
     rng = np.random.default_rng(0)
     bank, weird = 1 + rng.random((20, 4)), -1 - rng.random((2, 4))
     features, p = np.concatenate([bank[:2], weird]), rng.dirichlet(np.ones(10), 4)

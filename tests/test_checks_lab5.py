@@ -317,7 +317,8 @@ def test_a_detector_that_was_exposed_to_outliers(exposed):
     ("make", "score", "words"),
     [
         (lambda honest, seed: honest, nearest, "must not be an honest picture"),
-        (lambda honest, seed: honest[:20], nearest, "in place of at least"),
+        (lambda honest, seed: honest[:20], nearest, "outliers or more"),
+        (lambda honest, seed: np.stack(200 * [honest]), nearest, "not (n, 1, 28, 28)"),
         (lambda honest, seed: 2 * all_kinds(honest, seed), nearest, "Pixels lie in"),
         (lambda honest, seed: np.zeros_like(honest), nearest, "leave none empty"),
         (only_noise, nearest, "stay the same when the honest pictures are others"),
@@ -582,6 +583,13 @@ def twice(differ, change=asking_answers.one_step):
     return asking_answers.asked_twice(differ, change)
 
 
+def sorted_over_the_pictures(first, second):
+    """The copies' own numbers beside those of all pictures: right only among many."""
+    one, other = (np.log(np.maximum(answers, 1e-12)) for answers in (first, second))
+    over = np.abs(np.sort(one, axis=0) - np.sort(other, axis=0)).mean(axis=1)
+    return np.abs(one - other).mean(axis=1) - over > 0.7
+
+
 def farther_half(first, second):
     apart = np.abs(first - second).sum(axis=1)
     return apart > np.median(apart)
@@ -603,6 +611,7 @@ def nothing_asked(ask, x):
         (twice(asking_answers.other_class), 1.6, "compare all ten numbers"),
         (twice(asking_answers.other_ranks), 1.5, "Truths are called lies"),
         (twice(farther_half), 0, "Lies are missing"),
+        (twice(sorted_over_the_pictures), 0.5, "asked about 10 pictures at a time"),
         (twice(probing.reordered, asking_answers.far_off), 0, "only one step away"),
         (twice(lambda a, b: (a != b).any(axis=1), np.copy), 0, "the same pictures"),
         (twice(lambda a, b: ~probing.reordered(a, b)), 0, "You have marked the truths"),
@@ -746,4 +755,4 @@ def test_the_lines_for_those_who_are_stuck_do_what_the_lab_calls_them_for():
     assert lab5.small_loss(scope["small_loss"]) == 2
     with withheld.refused_by(withheld.refusing):
         result = lab5.small_loss(scope["small_loss"])
-    assert result == 0 and "the library's own answer" in in_words(result)
+    assert result == 0 and "asks for your own" in in_words(result)

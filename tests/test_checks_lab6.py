@@ -361,6 +361,15 @@ def appends(f, low, high):
     return [exact.find_kinks(f, low, (low + high) / 2), exact.find_kinks(f, (low + high) / 2, high)]
 
 
+def splits_outside(f, low, high):
+    """Its middle is a width, and no place."""
+    middle = 0.47 * (high - low)
+    a, b = f(np.array([low, high]))
+    if high - low < 1e-9 and a == b:
+        return []
+    return splits_outside(f, low, middle) + splits_outside(f, middle, high)
+
+
 def forgets_to_return(f, low, high):
     """Returns nothing where it splits."""
     if high - low < 1e-3:
@@ -375,6 +384,8 @@ def forgets_to_return(f, low, high):
         (looks_at_the_ends, 0.5, "neither equal slopes at the ends"),
         (appends, 0, "in place of appending them"),
         (forgets_to_return, 0, "a part of your search returned None"),
+        (splits_outside, 0, "Split an interval inside of it"),
+        (lambda f, low, high: np.zeros(3), 0, "returned an array of 3 numbers in place of"),
         (lambda *asked: exact.find_kinks(*asked)[::-1], 0.5, "they are out of order"),
         (keeps_a_list(), 0.5, "begin with an empty list"),
         (lambda *asked: sorted(2 * exact.find_kinks(*asked)), 0.5, "listed more than once"),
@@ -591,6 +602,17 @@ def the_first_large_fall(logits, behind=0):
     return int(large[0]) + 1 + behind if len(large) else None
 
 
+def upside_down(logits):
+    values = values_of(logits)
+    return int((values[2:] / values[1:-1]).argmax()) + 2
+
+
+def upside_down_or_none(logits):
+    values = values_of(logits)
+    falls = values[1:] / values[:-1]
+    return int(falls.argmax()) + 1 if falls.max() >= 10 else None
+
+
 def off_by_one(logits):
     found = exact.hidden_size(logits)
     return found and found - 1
@@ -613,6 +635,8 @@ def off_by_one(logits):
         (the_first_large_fall, 0.5, "that drop is no cliff, however large it is"),
         (lambda logits: the_first_large_fall(logits, behind=1), 2, "Compare all drops"),
         (off_by_one, 0, "One too few"),
+        (upside_down, 0, "Are your quotients upside down?"),
+        (upside_down_or_none, 0, "and not the other way round"),
         (lambda logits: None, 0, "return statement"),
         (lambda logits: "12", 0, "returned a str"),
         (lambda logits: values_of(logits), 0, "not one number"),
@@ -696,6 +720,17 @@ def drops_the_last_group(api, prompt):
     return logits
 
 
+def returns_inside_the_loop(api, prompt):
+    token, told = api.query(prompt)
+    others = [t for t in range(api.vocabulary_size) if t != token]
+    logits = np.zeros(api.vocabulary_size)
+    raised = others[: len(told) - 1]
+    _, told = api.query(prompt, dict.fromkeys(raised, 100.0))
+    for t in raised:
+        logits[t] = told[t] - 100 - told[token]
+    return logits
+
+
 def remembers_the_service():
     kept = []
 
@@ -719,6 +754,7 @@ WRONG_READERS = [
     (reads_against_the_first_key, 0, "sorted by number, not by likelihood"),
     (raises_the_reference_too, 0, "You raised the token that you read against"),
     (forgets_a_token, 0, "is off; they run from 0"),
+    (returns_inside_the_loop, 0, "does return stand inside the loop?"),
     (drops_the_last_group, 0, "raise the last group as well"),
     (
         lambda a, p: reading(a, p, read=lambda told, i, t, top: told[t] - 100 - min(told.values())),
@@ -1089,7 +1125,7 @@ def test_the_lines_for_those_who_are_stuck_work_and_earn_nothing_here(names, lib
         assert check(mine, *others) == check.points, exercise
         with withheld.refused_by(withheld.refusing):
             result = check(mine, *others)
-        assert result == 0 and "the library's own answer" in in_words(result)
+        assert result == 0 and "asks for your own" in in_words(result)
 
 
 # --- the draws ----------------------------------------------------------------------

@@ -127,7 +127,9 @@ COUNTED = {
     "falls_back": "from trickster.ood import score_msp\ndef root_sum(p):\n"
     "    try:\n        return score_msp(p)\n    except Exception:\n        return p.max(axis=1)",
 }
-SENTENCE = "Withheld: trickster.ood.score_msp is the library's own answer to this exercise."
+SENTENCE = (
+    "Withheld: trickster.ood.score_msp is the library's, and this exercise asks for your own."
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graded_here")]
 

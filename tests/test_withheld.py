@@ -127,8 +127,8 @@ def test_however_it_is_reached_it_refuses(answer: Callable[..., Any]) -> None:
     assert float(result) == 1
     first, again, other = result.parts
     assert first.advice.startswith(
-        "Withheld: trickster.ood.score_msp is the library's own answer to this exercise. Write "
-        "yours; other exercises may use the library's."
+        "Withheld: trickster.ood.score_msp is the library's, and this exercise asks for your own. "
+        "Other exercises may use the library's."
     )
     # Said once; after that, briefly.
     assert again.advice == Withheld.plain and "Withheld:" not in again.advice

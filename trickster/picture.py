@@ -10,6 +10,7 @@ import html
 import io
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -91,3 +92,19 @@ def new_axes(
     first = panels[0, 0]
     first.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return figure, first
+
+
+def as_image(picture: np.ndarray) -> np.ndarray:
+    """A picture ``(c, h, w)`` as matplotlib takes it: ``(h, w)`` if grey, else ``(h, w, c)``."""
+    return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
+
+
+def strip(x: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures ``(n, c, h, w)`` side by side on white, each in a thin frame: one image to draw."""
+    if x.ndim != 4:
+        raise ValueError(f"A row of pictures is an array of shape (n, c, h, w), not {x.shape}.")
+    gap = max(2, x.shape[3] // 7)
+    framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.4)
+    spaced = np.pad(framed, ((0, columns - len(x)), (0, 0), (0, 0), (0, gap)), constant_values=1.0)
+    spaced[len(x) :] = spaced[..., -gap:] = 1.0
+    return as_image(np.concatenate(list(spaced), axis=2)[..., :-gap])

@@ -15,7 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from trickster.evaluation import Interval, confidence_bins
-from trickster.picture import COLOURS, HATCHES, Picture, line_style, new_axes
+from trickster.picture import (
+    COLOURS,
+    HATCHES,
+    Picture,
+    as_image,
+    line_style,
+    new_axes,
+    strip,
+)
 
 FEW = 20  # answers in a bin, below which their accuracy says little
 
@@ -30,7 +38,7 @@ def pictures(
     for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.axis("off")
         if i < len(x):
-            axes.imshow(_pixels(x[i]), cmap="gray", vmin=0, vmax=1)
+            axes.imshow(as_image(x[i]), cmap="gray", vmin=0, vmax=1)
             if captions:
                 axes.set_title(captions[i], fontsize=9, y=-0.34)
     if title:
@@ -45,7 +53,7 @@ def contact_rows(rows: Mapping[str, np.ndarray], *, columns: int = 10, title: st
     figure = Figure(figsize=(columns * 0.8, len(rows) * 0.85 + 0.4))
     lines = figure.subplots(len(rows), squeeze=False)[:, 0]
     for axes, (name, x) in zip(lines, rows.items(), strict=True):
-        axes.imshow(_strip(x[:columns], columns), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(strip(x[:columns], columns), cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
@@ -69,7 +77,7 @@ def answers(
     grid = figure.subplots(len(x), 2, squeeze=False, gridspec_kw=room)
     readings = []
     for (left, right), picture, row, caption in zip(grid, x, posteriors, captions, strict=True):
-        left.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
+        left.imshow(as_image(picture), cmap="gray", vmin=0, vmax=1)
         left.axis("off")
         left.set_title(caption, fontsize=10)
         at = np.arange(len(row))
@@ -428,20 +436,6 @@ def frontier(
     ring = f" Chosen: {chosen}." if chosen else ""
     line = "" if limit is None else f" Limit: {limit:g}."
     return Picture(figure, f"{title}. {readings}.{ring}{line}")
-
-
-def _pixels(picture: np.ndarray) -> np.ndarray:
-    """A picture ``(c, h, w)`` as matplotlib takes it: ``(h, w)`` if grey, else ``(h, w, c)``."""
-    return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
-
-
-def _strip(x: np.ndarray, columns: int) -> np.ndarray:
-    """Pictures ``(n, c, h, w)`` side by side on white, each in a thin frame: one image to draw."""
-    gap = max(2, x.shape[3] // 7)
-    framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.4)
-    spaced = np.pad(framed, ((0, columns - len(x)), (0, 0), (0, 0), (0, gap)), constant_values=1.0)
-    spaced[len(x) :] = spaced[..., -gap:] = 1.0
-    return _pixels(np.concatenate(list(spaced), axis=2)[..., :-gap])
 
 
 def _marked(marks: Mapping[str, float] | None) -> str:

@@ -31,8 +31,8 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 SENTENCE = (
-    "Withheld: {name} is the library's own answer to this exercise. Write yours; other exercises "
-    "may use the library's."
+    "Withheld: {name} is the library's, and this exercise asks for your own. Other exercises may "
+    "use the library's."
 )
 HARMLESS = ("__repr__", "__str__", "__eq__", "__hash__")
 MAKING = ("__init__", "__new__")  # what code calls by the name of the class
@@ -45,7 +45,7 @@ class Withheld(Exception):
     """The library's answer to the exercise whose check is running was called."""
 
     # What a check says where it has already shown the full text.
-    plain = "your code called the library's own answer here as well, as explained above."
+    plain = "your code called what is withheld here as well, as explained above."
 
 
 def _body(*given: Any, **named: Any) -> Any:

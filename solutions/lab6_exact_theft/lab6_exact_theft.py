@@ -694,7 +694,8 @@ lab6.find_kinks(find_kinks)
 #
 # <details><summary>Hint 2: where to split</summary>
 #
-# Not exactly in the middle: a kink that happens to lie there belongs to neither part. .47 will do.
+# Not exactly in the middle: a kink that happens to lie there belongs to neither part. At
+# <code>low + .47 * (high - low)</code>, say.
 # </details>
 #
 # <details><summary>Hint 3: the crossing</summary>

@@ -13,6 +13,7 @@ import numpy as np
 
 from trickster.checks import draws
 from trickster.checks.result import Missed, NotMeasured, Part
+from trickster.checks.values import kind_of
 
 MOST_RUNS = 1_000  # it asks for 35 at most
 MEASURED = ("clone", "honest", "answered")
@@ -41,7 +42,7 @@ class Runs:
             )
         if not isinstance(switched_on, tuple):
             raise Missed(
-                f"run was given a {type(switched_on).__name__}; it wants a tuple of mechanisms: "
+                f"run was given {kind_of(switched_on)}; it wants a tuple of mechanisms: "
                 f"(), ({self.mechanisms[0]!r},), or tuple(...) of what you have."
             )
         if len(self.calls) == MOST_RUNS:

@@ -16,15 +16,19 @@ from trickster.api import BudgetExceeded, InvalidQuery
 from trickster.checks import draws, fixtures
 from trickster.checks.faults import is_unwritten
 from trickster.checks.result import Missed, Part
-from trickster.checks.values import array, number
+from trickster.checks.values import array, kind_of, number
 from trickster.models import softmax
 
 MakeApi = Callable[..., Any]
 OWN_METER = "Each service has a meter of its own, self.used, which __init__ sets to 0."
+RAISED = "An error is raised, not returned: raise BudgetExceeded(...)."
 CHARGED_LAST = (
     "You count a query after answering it. An answer that is interrupted then goes unpaid, and a "
     "request that comes in while the model computes spends the same unit again. Check, charge, "
     "answer, in this order."
+)
+SET_ANEW = (
+    "self.used is set anew by each request, to its size: add to it, as in self.used += len(x)."
 )
 FLOATING = "ask whether np.issubdtype(x.dtype, np.floating), not whether x.dtype is "
 SHORT_FLOATS = f"Pictures of 32 bits are floats as well: {FLOATING}float, which has 64."
@@ -89,6 +93,8 @@ class Shop:
                 f"a request within the budget of a new service was refused: {error} "
                 + (self.slip() or OWN_METER)
             ) from error
+        if isinstance(answer, Exception):
+            raise Missed(f"query returned {kind_of(answer)} for good pictures within the budget.")
         if type(answer).__name__ == "generator":
             raise Missed("query returned a generator: hand out the answers with return, not yield.")
         self.served.append(len(x))
@@ -108,6 +114,8 @@ class Shop:
             return "used is still 0 after pictures were answered: add len(x) to self.used."
         if used == len(self.served):
             return "Every picture is one query, however many come at once: add len(x), not 1."
+        if len(self.served) > 1 and used == self.served[-1]:
+            return SET_ANEW
         if used == n * 28 * 28:
             return "x.size is the number of pixels. Every picture is one query: add len(x)."
         return f"used is {used:g} after {n} pictures to a new service. {OWN_METER}" * (used > n)
@@ -176,6 +184,8 @@ def charges_first(part: Part, make_api: MakeApi) -> None:
         else "Each picture is charged alone, just before its answer. Charge the whole request "
         "first, so that nothing can come between, and then ask predict once."
         if seen[0] == [*range(1, before + 1)]
+        else SET_ANEW
+        if set(seen[0]) == {before} and seen[1] == [n]
         else CHARGED_LAST,
     )
     part.blame(lambda: slip)
@@ -214,7 +224,10 @@ def over_budget(part: Part, make_api: MakeApi) -> None:
         f"refused whole with BudgetExceeded, nothing charged, {spent + left} pictures answered"
         + ("" if true else f"; ({left + 1}, {left})"),
         "",
-        "A refused request was charged. Compare first, and add len(x) to used only when it fits."
+        RAISED
+        if any(what.startswith("returned") for what in seen.values())
+        else "A refused request was charged. Compare first, and add len(x) to used only when it "
+        "fits."
         if not seen[more] and after > spent
         else "Exactly what is left may still be asked: refuse where used + len(x) > budget, not >=."
         if seen.get(rest)
@@ -235,7 +248,7 @@ def _refusal(
     ``told`` gets what the error says of the request and of the budget.
     """
     try:
-        service.query(x.copy())
+        answer = service.query(x.copy())
     except kind as error:
         if told is not None:
             told.append((getattr(error, "requested", None), getattr(error, "remaining", None)))
@@ -244,6 +257,8 @@ def _refusal(
         if is_unwritten(error):
             raise
         return f"raised {type(error).__name__} instead of {kind.__name__}"
+    if isinstance(answer, Exception):
+        return f"returned {kind_of(answer)} instead of raising it"
     return "answered"
 
 
@@ -316,6 +331,8 @@ def _why_refused(unserved: dict[str, int], wrong: dict[str, str]) -> str:
         )
     if wrong and set(wrong) == {name for name in wrong if name.endswith(WHOLE)}:
         return CAST
+    if any(what.startswith("returned") for what in wrong.values()):
+        return "An error is raised, not returned: raise InvalidQuery(...)."
     others = {what for what in wrong.values() if what.startswith("raised")}
     if len(wrong) > 2 and others == set(wrong.values()):
         return "The right things are refused, with another error: raise InvalidQuery(...) yourself."

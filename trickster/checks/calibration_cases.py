@@ -222,6 +222,8 @@ def _wrong_formulas(
     signed = float(sum(gap * inside.mean() for gap, inside in zip(gaps, full, strict=True)))
     truth = posteriors[np.arange(len(y)), y]
     cancel = "Gaps of different sign cancel: take |accuracy - confidence| in each bin."
+    if bins == 2:  # one bin in place of two gives the same
+        cancel += " (Or is there one bin too few?)"
     yield (
         "Each bin counts the same in yours: weight it by its share of the answers.",
         float(np.abs(gaps).mean()),

@@ -14,7 +14,7 @@ from trickster import evaluation, pools
 from trickster.api import BudgetExceeded, PredictionAPI
 from trickster.checks import draws, fixtures, known_clothes, teacher
 from trickster.checks.result import Missed, Part, Sheet
-from trickster.checks.values import array
+from trickster.checks.values import array, kind_of
 
 # A clone with the service's own squares and mirrored shapes reaches .94 (benchmarks.star_answers),
 # four such clones together reach more; who has found the matrix of the formula reaches .999.
@@ -40,7 +40,7 @@ def query_pool(kind: str, n: int, *labels: str | int) -> np.ndarray:
 def ask(clone: Any, x: np.ndarray) -> np.ndarray:
     if not callable(clone) or hasattr(clone, "parameters"):
         raise Missed(
-            f"train_clone returned a {type(clone).__name__}, not a function from pictures to "
+            f"train_clone returned {kind_of(clone)}, not a function from pictures to "
             "posteriors, such as models.Classifier(network).posteriors."
         )
     return array(clone(x), "The clone", (len(x), 10))
@@ -318,7 +318,7 @@ def one_theft(steal: Callable[..., Any], budget: int, number: int) -> Theft:
         ) from None
     if not callable(clone) or hasattr(clone, "parameters"):
         raise Missed(
-            f"steal returned a {type(clone).__name__}, not the clone: a function from pictures "
+            f"steal returned {kind_of(clone)}, not the clone: a function from pictures "
             "to posteriors, such as models.Classifier(network).posteriors."
         )
     requests, service.budget = len(service.log), service.used("thief")

@@ -244,7 +244,8 @@ def best_theft(part: Part, telling: Callable[..., Any], first: Told) -> None:
     none, full = STOLEN
     part.award(
         round((errors[best] - none) / (full - none), 2),
-        f"the thief {best} recovers the logits with an error of {errors[best]:.2g} of their spread",
+        f"the thief {best}{',' * (',' in best)} recovers the logits with an error of "
+        f"{errors[best]:.2g} of their spread",
         f"at least {full} (some points above {none}) for the best of {len(thieves)} thieves",
         "0.9",
         "tell writes into the logits that it is given, so that what it tells follows the bias. Add "

@@ -148,7 +148,7 @@ def must_serve(table: Table) -> None:
 def must_be_asked(table: Table | None) -> Table:
     """The table, if everything in it was asked at least once."""
     if table is None or not table.answered[FIRST].all():
-        raise NotMeasured("a request ended with an error, see above.")
+        raise NotMeasured("a request got no answer to measure, see above.")
     return table
 
 
@@ -232,8 +232,9 @@ def what_to_do(given: np.ndarray, flagged: float, caught: float) -> str:
     if flagged > 0.5 and caught > 0.5:
         return (
             "nearly everybody is misled, thieves and customers alike: the threshold is far too "
-            "high, or does not decide. Training pictures give one that is too high, since each is "
-            "its own nearest neighbour in the bank: take it from the held-out honest scores."
+            "high, or does not decide, or the comparison is the wrong way round (weird is a score "
+            "below the threshold). Training pictures give a threshold that is too high, since each "
+            "is its own nearest neighbour in the bank: take it from the held-out honest scores."
         )
     if flagged > 0.5:
         return (

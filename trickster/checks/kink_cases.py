@@ -6,6 +6,7 @@ the test.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -78,6 +79,7 @@ def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
             "straight although rounding makes its slopes differ in the twelfth digit?"
         ) from None
     except RecursionError:
+        _must_stay_inside(find)
         raise Missed(
             "your search called itself without end. Stop where an interval is straight, and "
             "where it is too narrow to be halved."
@@ -100,12 +102,34 @@ def _kinks(find: Callable[..., Any], drawn: Bent) -> np.ndarray:
         off = np.abs(places.reshape(-1, 1) - drawn.at).min(axis=1) / (drawn.high - drawn.low)
         if places.size and np.mean(off <= EXACT) > 0.5:  # an array on purpose, with kinks missing
             return places.reshape(-1)
+        kind = "a single number" if places.size == 1 else f"an array of {places.size} numbers"
         raise Missed(
-            f"find_kinks returned a {type(found).__name__} with {places.size} numbers in place of "
+            f"find_kinks returned {kind} in place of "
             f"a list of {len(drawn.at)} kinks. Does it return t somewhere, and not [t]? A NumPy "
             "number plus a list is their sum, an array, and what was found is lost."
         )
     return places.reshape(-1)
+
+
+def _must_stay_inside(find: Callable[..., Any]) -> None:
+    """Raises :class:`Missed` where a search without end leaves the interval that it is given."""
+    low, high, reach = 1_000.0, 1_001.0, [1_000.0]
+
+    def f(t: Any) -> np.ndarray:
+        t = places_asked(t)
+        reach.extend(t[:MOST_KINKS].tolist())
+        if len(reach) > MOST_KINKS:
+            raise BudgetExceeded("thief", len(t), 0)
+        return np.abs(t - 1_000.3)
+
+    with contextlib.suppress(BudgetExceeded, RecursionError):
+        find(f, low, high)
+    far = max(reach, key=lambda t: abs(t - 1_000.5))
+    if abs(far - 1_000.5) > 1:
+        raise Missed(
+            f"your search does not end: of a function between {low:,.0f} and {high:,.0f}, it asked "
+            f"for f({far:,.1f}). Split an interval inside of it, at low + 0.47 * (high - low)."
+        ) from None
 
 
 def places_of_kinks(part: Part, find: Callable[..., Any], close: bool = False) -> list[Bent]:

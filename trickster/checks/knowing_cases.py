@@ -300,7 +300,7 @@ def _advice(best: str, kept: float, steady: float, caught: float) -> str:
 def must_be_tried(tried: Tried | None) -> Tried:
     """What came of it, if everything was asked at least once."""
     if tried is None or tried.table.error is not None:
-        raise NotMeasured("a request ended with an error, see above.")
+        raise NotMeasured("a request got no answer to measure, see above.")
     return tried
 
 

@@ -140,7 +140,7 @@ def _takes_any_number(part: Part, network: Callable[[int], Rebuilt], x: np.ndarr
 
 
 def _are_logits(part: Part, logits: np.ndarray) -> None:
-    rows = np.abs(logits.sum(axis=1) - 1).max()
+    rows, columns = (np.abs(logits.sum(axis=axis) - 1).max() for axis in (1, 0))
     logs = np.abs(np.exp(np.minimum(logits, 50)).sum(axis=1) - 1).max()
     finite, cut = bool(np.isfinite(logits).all()), bool(logits.min() >= 0 < logits.max())
     part.expect(
@@ -148,8 +148,11 @@ def _are_logits(part: Part, logits: np.ndarray) -> None:
         f"shape {logits.shape}, values from {logits.min():.2f} to {logits.max():.2f}",
         "one finite score for each of 10 classes, not normalised",
         "between -0.5 and 0.5 before training",
-        "No score is below 0: something cuts them, such as a ReLU after the last linear layer. "
-        "Logits can be any numbers."
+        "The scores of each class sum to 1 over the pictures: it ends in a softmax along dim=0. "
+        "Leave the softmax out; cross_entropy applies it itself."
+        if columns < 1e-3
+        else "No score is below 0: something cuts them, such as a ReLU after the last linear "
+        "layer. Logits can be any numbers."
         if cut and rows > 1e-3
         else "The rows are probabilities already, or their logarithms: it ends in a softmax. "
         "Return the last linear layer's scores; cross_entropy applies the softmax itself."

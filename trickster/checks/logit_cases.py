@@ -16,7 +16,7 @@ from trickster import exact, withheld
 from trickster.checks import draws
 from trickster.checks.cases import Case, decide
 from trickster.checks.result import Missed, Part
-from trickster.checks.values import array
+from trickster.checks.values import array, kind_of
 from trickster.language_model import Shape, Transformer
 from trickster.models import seeded
 from trickster.services import log_softmax
@@ -156,7 +156,7 @@ def _found(hidden_size: Callable[..., Any], logits: np.ndarray) -> int | None:
     if found is None:
         return None
     if not isinstance(found, (bool, int, float, np.number, np.ndarray)):
-        raise Missed(f"hidden_size returned a {type(found).__name__}, not a number or None.")
+        raise Missed(f"hidden_size returned {kind_of(found)}, not a number or None.")
     single = array(found, "hidden_size")
     if single.size != 1:
         raise Missed(f"hidden_size returned an array of shape {single.shape}, not one number.")
@@ -197,7 +197,8 @@ def _why_other_size(got: Any, drawn: Sized) -> str:
     if got is None:
         return (
             "Your function returned None, and there is a cliff. Does it end with a return "
-            "statement? Does it look for the largest drop after the first value? Is a drop of ten "
+            "statement? Does it divide each value by the next, and not the other way round? Does "
+            "it look for the largest drop after the first value? Is a drop of ten "
             f"times enough for it? (This one is {drawn.cliff:,.0f} times.)"
         )
     if got == len(drawn.logits) - 1:
@@ -225,6 +226,13 @@ def _why_other_size(got: Any, drawn: Sized) -> str:
             "One too few: with the cliff between values i and i + 1, counted from 0, there are "
             "i + 1 values before it."
         )
+    if got in (int(drawn.drops[1:].argmin()) + 2, int(drawn.drops.argmin()) + 1):
+        return (
+            "This is where the values fall least. Are your quotients upside down? Divide each "
+            "value by the next, s[:-1] / s[1:]."
+        )
+    if got == 0:
+        return "Without a cliff, return None, and not 0; but here is one: " + TOLERANCE
     return TOLERANCE
 
 

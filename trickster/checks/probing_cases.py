@@ -22,6 +22,7 @@ from trickster.checks.values import array, locked, returned, saying_what_is_writ
 from trickster.defenses import CellLie, KeyedLie, PictureLie, Trickster
 
 PICTURES = 300  # that are asked about twice
+FEW = 10  # of them at a time: each answer is judged by itself
 AWAY = 0.1  # from the detector's edge, so that a copy is on the same side
 ACCUSED = 0.02  # the share of truths that may be called lies
 LINES = 12
@@ -121,7 +122,20 @@ def one_a_picture(part: Part, ask_twice: AskTwice) -> float:
         _why_judged_wrongly(tried),
         value=tried.right,
     )
+    if part.share:
+        _must_judge_few(part, ask_twice, tried.right)
     return tried.right
+
+
+def _must_judge_few(part: Part, ask_twice: AskTwice, right: float) -> None:
+    """Takes the points from who judges an answer by those to other pictures."""
+    few = _asked_twice(ask_twice, "one a picture", at_once=FEW)
+    if few.right < right - 0.1:
+        part.miss(
+            f"asked about {FEW} pictures at a time, your function finds {few.found:.0%} of the "
+            f"lies, and calls {few.accused:.0%} of the truths lies. Judge each answer by its own "
+            "ten numbers: sort and sum along axis=1."
+        )
 
 
 def cells(part: Part, ask_twice: AskTwice, before: float) -> None:
@@ -140,7 +154,7 @@ def cells(part: Part, ask_twice: AskTwice, before: float) -> None:
     )
 
 
-def _asked_twice(ask_twice: AskTwice, kind: str) -> Twice:
+def _asked_twice(ask_twice: AskTwice, kind: str, at_once: int = PICTURES) -> Twice:
     rng = draws.rng("on purpose", kind)
     x = _pictures(rng, 2 * PICTURES)
     places, across = teacher.places(x), rng.standard_normal(teacher.DIRECTIONS)
@@ -151,7 +165,9 @@ def _asked_twice(ask_twice: AskTwice, kind: str) -> Twice:
     key = _key(kind)
     lie = PictureLie(key) if kind == "one a picture" else CellLie.fit(key, places, planes=3)
     asked = Asked("ask_twice", across / np.linalg.norm(across), edge, lie, 2 * len(rows))
-    answers, called = _two(asked.tried_by(ask_twice, x[rows]), asked)
+    lots = [x[rows[i : i + at_once]] for i in range(0, len(rows), at_once)]
+    found = [_two(asked.tried_by(ask_twice, lot), len(lot)) for lot in lots]
+    answers, called = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if asked.client.used == 0:
         raise Missed("ask_twice asked nothing: its only evidence is what `ask` answers.")
     truth = asked.model.posteriors(x[rows])
@@ -164,13 +180,12 @@ def _asked_twice(ask_twice: AskTwice, kind: str) -> Twice:
     return Twice(np.abs(lied - truth).max(axis=1) > NEAR, called, asked)
 
 
-def _two(found: Any, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+def _two(found: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The answers ``(n, 10)`` and which are called lies ``(n,)``, as booleans."""
     try:
         answers, called = returned(found, "ask_twice")
     except (TypeError, ValueError):
         raise Missed("ask_twice must return two things: answers (n, 10), and lies (n,).") from None
-    n = asked.budget // 2
     answers = array(answers, "ask_twice (answers)", (n, 10))
     called = array(called, "ask_twice (lies)", (n,))
     if not np.isin(called, (0, 1)).all():

@@ -22,7 +22,7 @@ from trickster.checks.result import Missed, NotMeasured, Part
 from trickster.checks.service_traffic import DAY, GREEDY, REQUEST, REQUESTS_A_DAY, plan
 from trickster.checks.thresholds import LAYERED_DROP, LAYERED_LOSS, Threshold
 from trickster.checks.traffic import AGAIN, AMID, FIRST, HONEST, Crowd, Request, Table
-from trickster.checks.values import array
+from trickster.checks.values import array, kind_of
 
 SERVICES = 2
 PANEL_BUDGET = 3_000
@@ -77,7 +77,7 @@ def _asking(make_layered: MakeLayered, crowd: Crowd) -> Callable[[Request], np.n
     layered = make_layered(fixtures.bank().copy(), fixtures.owners().features.copy())
     if not callable(layered):
         raise Missed(
-            f"make_layered returned a {type(layered).__name__}, not a function "
+            f"make_layered returned {kind_of(layered)}, not a function "
             "layered(x, posteriors, features, key, now)."
         )
 
@@ -109,7 +109,7 @@ def is_refusal(error: Exception) -> bool:
 def must_be_asked(tried: Tried | None) -> Tried:
     """What came of the services, if all of them could be asked."""
     if tried is None or tried.tables[-1].error is not None:
-        raise NotMeasured("a request ended with an error, see above.")
+        raise NotMeasured("a request got no answer to measure, see above.")
     return tried
 
 

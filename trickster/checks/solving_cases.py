@@ -255,14 +255,14 @@ def _why_other_fit(value: float, found: list[np.ndarray]) -> str:
     if all(np.abs(pair).max() < 1e-6 for pair in found):
         return (
             "Weights and biases are all 0: each row is there with every class, and none of them "
-            "counts more. Weigh them by the probabilities: sample_weight=p.ravel()."
+            "counts more. Weight them by the probabilities: sample_weight=p.ravel()."
         )
     if all((pair[:, -1] == 0).all() for pair in found):
         return "Your bias is 0 for all classes: fit one, or give the rows a column of ones."
     if value < 0.5:
         return (
             "Most rows get another class, as if rows, classes and probabilities did not belong "
-            "together. Row i of x must be there once with each class, weighed by the probability "
+            "together. Row i of x must be there once with each class, weighted by the probability "
             "that p[i] gives this class."
         )
     return (

@@ -183,6 +183,11 @@ def _why_other_logits(found: np.ndarray, one: Keyhole) -> str:
             "All tokens that you raised are off by the same number: subtract from each what you "
             "have added to it."
         )
+    if (used := one.service.used("thief")) < one.needed - 1:
+        return (
+            f"You asked {used} quer{'y' if used == 1 else 'ies'}, and all tokens together take "
+            f"{one.needed}: does return stand inside the loop?"
+        )
     return (
         "Log-probabilities of different answers have different normalisers: a bias changes them "
         "all. Read each raised token against one that every answer contains, and take the bias off."

@@ -136,7 +136,7 @@ def slip(told: Told, found: np.ndarray) -> str:
 
 def must_be_answered(found: np.ndarray | None) -> np.ndarray:
     if found is None:
-        raise NotMeasured("unlie ended with an error, see above.")
+        raise NotMeasured("unlie gave nothing to measure, see above.")
     return found
 
 
@@ -167,7 +167,7 @@ def _why_not_right(right: np.ndarray, told: Told) -> str:
             "log_answers(versions), not of probabilities, which crowd at 0 and 1."
         )
     return (
-        "Take more rounds, choose the more likely version in each, and weigh a cloud by how many "
+        "Take more rounds, choose the more likely version in each, and weight a cloud by how many "
         "rows it holds."
     )
 

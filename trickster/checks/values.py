@@ -38,6 +38,15 @@ def returned(value: Any, what: str) -> Any:
     return value
 
 
+KINDS = {"ndarray": "an array", "NoneType": "None", "Tensor": "a tensor", "bool": "True or False"}
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words: "an int", "a list", "an array"."""
+    name = type(value).__name__
+    return KINDS.get(name, f"a{'n' * (name[:1].lower() in tuple('aeiou'))} {name}")
+
+
 def array(
     value: Any,
     what: str,
@@ -59,31 +68,36 @@ def array(
             f"{what} returned a tensor that still carries gradients. Answer inside "
             "torch.no_grad(), and hand out .numpy()."
         )
+    _must_fit(getattr(value, "shape", None), what, shape)
     size = getattr(value, "size", 0)
     if isinstance(size, int) and size > most:
         raise Missed(f"{what} returned {size:,} numbers; at most {most:,} can be looked at.")
     try:
-        found = np.asarray(returned(value, what), dtype=float)
+        with np.errstate(invalid="ignore"):  # what np.empty left there may be no number
+            found = np.asarray(returned(value, what), dtype=float)
     except (TypeError, ValueError):
-        raise Missed(
-            f"{what} returned a {type(value).__name__}, not an array of numbers."
-        ) from None
-    if shape is not None:
-        fits = len(shape) == found.ndim and all(
-            want is None or want == have for want, have in zip(shape, found.shape, strict=True)
-        )
-        if not fits:
-            sizes = ["n" if size is None else str(size) for size in shape]
-            wanted = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
-            raise Missed(f"{what} returned shape {found.shape}, not {wanted}.")
+        raise Missed(f"{what} returned {kind_of(value)}, not an array of numbers.") from None
+    _must_fit(found.shape, what, shape)
     if found.size > most:
         raise Missed(f"{what} returned {found.size:,} numbers; at most {most:,} can be looked at.")
     if finite and (bad := int((~np.isfinite(found)).sum())):
         raise Missed(
             f"{what} returned {bad:,} of {found.size:,} values as NaN or infinite: is something "
-            "divided by 0, or a logarithm of 0 taken?"
+            "divided by 0, a logarithm of 0 taken, or a part of np.empty never written?"
         )
     return found
+
+
+def _must_fit(have: Any, what: str, shape: tuple[int | None, ...] | None) -> None:
+    """Raises :class:`Missed` where the shape that a value has is not ``shape``."""
+    if shape is None or not isinstance(have, tuple):
+        return
+    if len(shape) != len(have) or any(
+        want not in (None, size) for want, size in zip(shape, have, strict=True)
+    ):
+        sizes = ["n" if size is None else str(size) for size in shape]
+        wanted = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
+        raise Missed(f"{what} returned shape {tuple(have)}, not {wanted}.")
 
 
 def number(value: Any, what: str) -> float:

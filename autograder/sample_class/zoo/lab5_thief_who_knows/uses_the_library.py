@@ -3,7 +3,7 @@
 # kind = "hostile"
 # [expect]
 # total = 0
-# shows = ["the library's own answer"]
+# shows = ["asks for your own"]
 # ///
 
 # %% unlie

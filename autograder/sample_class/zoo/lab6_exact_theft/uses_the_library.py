@@ -11,7 +11,7 @@
 # output_projection_test = 0
 # tell_test = 0
 # total = 0
-# shows = ["is the library's own answer to this exercise"]
+# shows = ["is the library's, and this exercise asks for your own"]
 # ///
 
 # %% solve_softmax
