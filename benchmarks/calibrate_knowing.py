@@ -1,6 +1,6 @@
 """Run lab 5's graded checks over and over, each time with a new secret, on right and wrong answers.
 
-    python -m benchmarks.calibrate_knowing                   # up to 100 runs, three hours, one core
+    python -m benchmarks.calibrate_knowing                   # up to 200 runs, five hours, one core
     python -m benchmarks.calibrate_knowing --runs 1 --results LOOK       # a quick look, elsewhere
 
 Run i is graded with secret i, as a class is. Answers near a bar are run most often: their spread
@@ -313,7 +313,7 @@ def _check(check: str, given: Any) -> CheckResult:
     return getattr(lab5, check)(given)
 
 
-def jobs(runs: int = 100) -> list[Job]:
+def jobs(runs: int = 200) -> list[Job]:
     """So many runs of the answers that are run often, and some of each other one.
 
     *One permutation* need not be among the former: behind the same detector, the oracle takes as

@@ -291,7 +291,7 @@ def test_formgrader_says_which_date_it_cannot_read(tmp_path: Path) -> None:
     assert said == (
         "formgrader will answer with an error for lab1_toy: correct submitted/ben/lab1_toy/"
         "timestamp.txt, or remove it. timestamp.txt: 'yesterday evening' is no clear date; "
-        "write 2026-05-04 12:00:00 UTC"
+        "write it as in 2026-05-04 12:00:00 UTC, or 2026-05-04 14:00 Europe/Berlin"
     )
 
 

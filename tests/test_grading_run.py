@@ -686,7 +686,8 @@ def test_what_changes_the_penalty_alone_runs_no_notebook(tmp_path: Path) -> None
     result = grade()
     assert result.status == "failed"
     assert result.reason == (
-        "timestamp.txt: 'yesterday evening' is no clear date; write 2026-05-04 12:00:00 UTC"
+        "timestamp.txt: 'yesterday evening' is no clear date; write it as in "
+        "2026-05-04 12:00:00 UTC, or 2026-05-04 14:00 Europe/Berlin"
     )
     grade()
     assert not begun

@@ -277,7 +277,10 @@ def _placed(
         and date is None
         and not _has_date(course, student, lab, action)
     ):
-        notes.append(f"the system calls it late, but not since when: write {TIMESTAMP} by hand")
+        notes.append(
+            f"the system calls it late, but not since when: write {TIMESTAMP} by hand, into "
+            f"submitted/{visible(student)}/{lab}/, with a line such as 2026-05-04 12:00:00 UTC"
+        )
     return Placement(student, lab, tuple(files), who, action, date, tuple(notes))
 
 

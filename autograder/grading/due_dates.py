@@ -86,7 +86,7 @@ def _of_one(book: Any, assignment: Any, student: str, when: datetime | None) -> 
     except MissingEntry as error:
         raise CourseError(
             f"{shown} has no graded submission of {lab} yet: grade it, then set the date, and run "
-            "publish."
+            "publish. (Is that the name of a folder in submitted/?)"
         ) from error
     if assignment.duedate is None:
         raise CourseError(f"{lab} has no due date: set the class's first, without --student.")

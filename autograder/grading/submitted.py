@@ -14,7 +14,7 @@ from autograder.foreign_text import listed, visible
 from autograder.records import TIMESTAMP, GradingRecord, failed
 from autograder.repair.salvage import MAX_BYTES, FileText, NotANotebook, read_file
 
-A_DATE = "2026-05-04 12:00:00 UTC"
+A_DATE = "it as in 2026-05-04 12:00:00 UTC, or 2026-05-04 14:00 Europe/Berlin"
 LONGEST_DATE = 200  # bytes
 # lab1.ipynb, lab1.ipynb.txt, LAB1.IPYNB, lab1.ipynb (2), lab1.json, but no ._lab1.ipynb of macOS.
 NOTEBOOK = re.compile(r"^(?!\.).*(\.ipynb\b|\.json$)", re.IGNORECASE)
