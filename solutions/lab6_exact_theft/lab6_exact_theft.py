@@ -566,7 +566,8 @@ try:
 except NotImplementedError:
     print("Your `fit_rounded` is not written yet: its rows and curves are missing.")
     written = False
-print(f"{'queries':18}" + "".join(f"{n:>9,}" for n in COUNTS))
+if written:
+    print(f"{'queries':18}" + "".join(f"{n:>9,}" for n in COUNTS))
 with progress.bar("Fitting 30 models", 2 * 3 * sum(COUNTS)):  # it counts queries
     for decimals in (2, 1):
         unit = "decimal" if decimals == 1 else "decimals"
