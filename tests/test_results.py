@@ -368,12 +368,12 @@ def test_what_readme_says_in_short():
     assert lab_5.knows.after.mean > 0.95 * lab_5.oracle.after.mean > 2 * lab_5.naive.mean
     best = [summary.percent(row.knows.after.mean) for row in (lab_4, finer)]
     free = summary.percent(lab_4.before.mean)
-    assert "leave such thieves {} and {}, of {} undefended.".format(*best, free) in text
+    assert "leave such thieves {} and {} instead of {}.".format(*best, free) in text
     held = max(row.knows.after.high for row in (lab_4, finer))
     assert held < min(row.knows.after.low for row in (lab_3, lab_5))
     left = [round(100 * row.real.after.mean) for row in labs]
     (free,) = {summary.percent(row.real.before.mean) for row in labs}
-    assert f"a hundred still bring {min(left)} to {max(left)} %, of {free}." in text
+    assert f"a hundred still bring {min(left)} to {max(left)} % instead of {free}." in text
     for row in labs[1:]:  # "The best clone behind labs 4 and 5"
         others = [row.naive, row.knows.after, row.oracle.after]
         assert row.real.after.low > max(one.high for one in others)
