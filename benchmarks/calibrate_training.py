@@ -1,6 +1,6 @@
 """Run the graded checks of training, thefts and noise (labs 1 to 3) over and over.
 
-    python -m benchmarks.calibrate_training                         # 33 to 150 runs, five hours
+    python -m benchmarks.calibrate_training                         # 33 to 200 runs, six hours
     python -m benchmarks.calibrate_training --runs 1 --results LOOK    # a quick look, elsewhere
 
 Each run is graded with a secret of its own, from which the checks draw services, pools and
@@ -376,7 +376,7 @@ def run_check(job: Job) -> Measurement:
     return measure_verdict(CHECKED[check], name, result)
 
 
-def jobs(runs: int = 150) -> list[Job]:
+def jobs(runs: int = 200) -> list[Job]:
     """So many runs of the answers that are run often, and fewer of the others."""
     return plan_jobs(CHECKED, runs)
 

@@ -58,7 +58,7 @@ VICTIM_ACCURACY = Threshold(
     0.86,
     0.80,
     "about .89",
-    "33 runs, 150 of half as wide: right answers: reference .875 to .910, half as wide .865 to "
+    "33 runs, 200 of half as wide: right answers: reference .875 to .910, half as wide .865 to "
     ".901; wrong ones: one epoch .783 to .828",
 )
 CLONE_FIDELITY = Threshold(
@@ -72,8 +72,8 @@ STOLEN_FIDELITY = Ladder(
     0.83,
     0.60,
     "about .88",
-    "33 runs, 150 of reference and half the size: right answers: reference .849 to .917; nearly "
-    "right: half the size .753 to .834; a part of the points: shapes .655 to .739, CNN, 8 epochs "
+    "33 runs, 200 of reference and half the size: right answers: reference .847 to .918; nearly "
+    "right: half the size .753 to .847; a part of the points: shapes .655 to .739, CNN, 8 epochs "
     ".628 to .710, 10 epochs .589 to .680, hard labels .561 to .629; wrong ones: digits .253 to "
     ".348, patches .317 to .430, noise .171 to .294",
     between=(0.68, 0.73, 0.77, 0.80),
@@ -95,9 +95,9 @@ SPENT_GAIN = Threshold(  # of fidelity, beyond what the hundred real pictures al
     0.03,
     0.025,
     "about .14 more",
-    "33 runs, 150 of mirrored, nine rolls, far, lies undone, mirror images and real alone: right "
-    "answers: reference .113 to .163, mirrored .062 to .118, nine rolls .034 to .105, far, lies "
-    "undone .066 to .156; nearly right: mirror images .010 to .051; wrong ones: shapes -.357 to "
+    "33 runs, 200 of mirrored, nine rolls, far, lies undone, mirror images and real alone: right "
+    "answers: reference .113 to .163, mirrored .059 to .118, nine rolls .034 to .105, far, lies "
+    "undone .066 to .168; nearly right: mirror images .006 to .051; wrong ones: shapes -.357 to "
     "-.270, shapes, lies undone -.155 to -.053, shapes and real -.236 to -.160, real alone -.001 "
     "to .001",
 )
