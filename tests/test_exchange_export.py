@@ -259,6 +259,8 @@ def test_who_is_called_late_without_a_date_is_named_where_lateness_may_cost(room
     assert f"doejane_11, {LAB1}: Canvas calls it late" in sentence and place in sentence
     (room.course / place).write_text("2026-05-02 12:00:00 UTC")
     assert named("2026-05-01 12:00:00") == []
+    (room.course / "collected.json").write_text("{")
+    assert "collected.json is damaged" in named("2026-05-01 12:00:00")[0]
 
 
 @pytest.mark.parametrize("form", ["folders", "new folders", "flat"])

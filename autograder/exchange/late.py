@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from autograder.course import CourseError
 from autograder.exchange.ledger import read_ledger
 from autograder.foreign_text import visible
 from autograder.records import TIMESTAMP, GradingRecord
@@ -14,7 +15,11 @@ def name_undated(
     course_root: Path, records: Iterable[GradingRecord], say: Callable[[str], None]
 ) -> None:
     """Say a sentence about each of these submissions whose lab has a due date."""
-    ledger = read_ledger(course_root)
+    try:
+        ledger = read_ledger(course_root)
+    except CourseError as error:  # the class is graded by now
+        say(str(error))
+        return
     for record in records:
         entry = ledger.get(record.student, record.lab)
         place = Path("submitted", record.student, record.lab, TIMESTAMP)
