@@ -1,4 +1,4 @@
-"""The command line: `python -m autograder --help`."""
+"""The command line: `python -m autograder --help`. A command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -42,8 +42,6 @@ try:
 except ModuleNotFoundError as error:
     print(NOT_SET_UP.format(name=error.name), file=sys.stderr)
     sys.exit(2)
-
-# What grades or builds is imported when its command runs: --help answers at once.
 
 
 class Commands(TyperGroup):
@@ -413,11 +411,13 @@ def _write_json(path: Path | None, done: list) -> None:
 
 def _end_of_class(say: Callable[[str], None], folder: Path, records: list[Any]) -> None:
     """Say where the scores are; the exit code says whether something failed."""
-    from autograder.exchange.late import name_undated
     from autograder.reporting.console import how_to_mark
 
     say(f"Scores: scores.csv, scores.json and report.html in {folder}; feedback in feedback/.")
-    name_undated(folder, records, say)
+    if (folder / "collected.json").exists():
+        from autograder.exchange.late import name_undated
+
+        name_undated(folder, records, say)
     if any(record.status == "needs marking" for record in records):
         say(how_to_mark(folder))
     if any(record.status == "failed" for record in records):

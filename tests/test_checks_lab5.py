@@ -28,7 +28,7 @@ from trickster.scenario import Scenario
 
 pytestmark = pytest.mark.usefixtures("library_answers")
 FEATURES = slice(-128, None)
-UNANSWERED = "unlie ended with an error, see above."
+UNANSWERED = "unlie gave nothing to measure, see above."
 
 
 # --- exercise 1 ---------------------------------------------------------------------

@@ -229,12 +229,11 @@ def what_to_do(given: np.ndarray, flagged: float, caught: float) -> str:
     """Why honest users are misled: by their answers, and by the shares of them and of shapes."""
     if float(np.abs(given - given[0]).max()) < 1e-6:
         return "everybody gets one and the same answer, which is no service at all."
-    if flagged > 0.5 and caught > 0.5:
+    if flagged > 0.5 and caught > flagged - 0.05:  # turned round, fewer shapes are flagged
         return (
             "nearly everybody is misled, thieves and customers alike: the threshold is far too "
-            "high, or does not decide, or the comparison is the wrong way round (weird is a score "
-            "below the threshold). Training pictures give a threshold that is too high, since each "
-            "is its own nearest neighbour in the bank: take it from the held-out honest scores."
+            "high, or does not decide. Training pictures give one that is too high, since each is "
+            "its own nearest neighbour in the bank: take it from the held-out honest scores."
         )
     if flagged > 0.5:
         return (
